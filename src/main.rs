@@ -1,0 +1,2 @@
+//! drawdown.
+fn main() {}
