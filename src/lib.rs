@@ -1,1 +1,2 @@
 //! drawdown.
+pub mod store;
