@@ -1,5 +1,6 @@
 //! Values in memory, shared by threads: wallet slots, the index that finds them, the table that remembers events. It knows no rule.
 
+pub mod hash;
 pub mod slot;
 mod sync;
 pub mod word;
