@@ -1,8 +1,12 @@
 //! Values in memory, shared by threads: wallet slots, the index that finds them, the table that remembers events. It knows no rule.
 
 pub mod hash;
+mod prefetch;
+pub mod slab;
 pub mod slot;
 mod sync;
 pub mod word;
+mod zeroed;
 
 pub use sync::{Guard, pin};
+pub use zeroed::ZeroValid;
