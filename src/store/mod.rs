@@ -1,6 +1,8 @@
 //! Values in memory, shared by threads: wallet slots, the index that finds them, the table that remembers events. It knows no rule.
 
+mod chain;
 pub mod hash;
+pub mod index;
 mod prefetch;
 pub mod slab;
 pub mod slot;
