@@ -2,6 +2,7 @@
 
 mod chain;
 pub mod hash;
+pub mod idempotency;
 pub mod index;
 mod prefetch;
 pub mod slab;
