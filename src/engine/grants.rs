@@ -48,8 +48,7 @@ impl Engine {
 
     /// The text by which clients know a grant.
     pub fn grant_text(&self, id: GrantId) -> String {
-        let check = self.inner.grant_check(id);
-        format!("grt_{:012x}{check:08x}", id.get())
+        self.inner.grant_text(id)
     }
 
     /// A grant as it is now.
@@ -96,10 +95,20 @@ struct Prepared {
 }
 
 impl Inner {
+    /// See [`Engine::grant_text`].
+    pub(super) fn grant_text(&self, id: GrantId) -> String {
+        format!("grt_{:012x}{:08x}", id.get(), self.grant_check(id))
+    }
+
+    /// The fingerprint by which a grant's key is remembered.
+    pub(super) fn grant_key_fingerprint(&self, key: &str) -> u64 {
+        self.seed.key_fingerprint(KEY_DOMAIN, key.as_bytes())
+    }
+
     fn grant(&self, request: &GrantRequest, now: Timestamp) -> Result<(GrantView, bool), CommandError> {
         let prepared = self.prepare(request, now)?;
         let Some(key) = &request.key else { return Ok((self.make_grant(request, prepared, now)?, false)) };
-        let fingerprint = self.seed.key_fingerprint(KEY_DOMAIN, key.as_bytes());
+        let fingerprint = self.grant_key_fingerprint(key);
         let mut strangers = Vec::new();
         loop {
             let guard = pin();

@@ -55,7 +55,7 @@ pub use view::{CommandError, Unavailable};
 
 use crate::journal::admin::{AdminRecord, Genesis};
 use crate::journal::{self, Corrupt, Record};
-use crate::ledger::{Amount, Timestamp};
+use crate::ledger::Timestamp;
 use crate::store::hash::Seed;
 use crate::store::idempotency::{Found, Idempotency};
 use crate::store::index::Index;

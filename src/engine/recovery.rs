@@ -18,14 +18,16 @@
 
 use super::names::Name;
 use super::repairs::Repairs;
-use super::wallet::{WalletGeneration, WalletOperation, WalletSlot, close};
-use super::{Inner, OpenError, OpenReport};
+use super::budget::Budget;
+use super::wallet::{WalletDriver, WalletGeneration, WalletOperation, WalletSlot, close};
+use super::{Inner, OpenError, OpenReport, Unavailable};
 use crate::journal::admin::{AdminRecord, WalletRecord};
 use crate::journal::debit::DebitRecord;
 use crate::journal::operation::{OperationRecord, Repair};
 use crate::journal::{self, Record};
 use crate::ledger::{Amount, Operation, Terms, Timestamp};
 use crate::store::pin;
+use crate::store::slot::{Driver, Opening};
 use drawdown_wal::{FrameRef, Lsn};
 use std::collections::{BTreeMap, HashMap};
 
@@ -458,6 +460,34 @@ fn corrections(inner: &Inner, gaps: &HashMap<u32, u32>) -> Result<BTreeMap<u32, 
         corrections.insert(slot, corrected);
     }
     Ok(corrections)
+}
+
+impl Inner {
+    /// Reopens a wallet that a crash cut through, as generation `number`. Recovery is alone with the engine.
+    fn reopen(&self, handle: u32, number: u64, repair: Repair) -> Result<(), OpenError> {
+        let slot = self.slab.get(handle);
+        let mut operation = WalletOperation::new(Operation::Reopen, self.now());
+        operation.repair = repair;
+        let guard = pin();
+        let Some(reading) = slot.read(&guard) else { return Ok(()) };
+        let (terms, effects) = close(reading.generation.terms(), reading.balance, &operation);
+        let new = WalletGeneration::new(number, 0, terms);
+        let record = Opening {
+            old: reading.generation,
+            closing: reading.balance,
+            operation: &operation,
+            new: &new,
+            effects: &effects,
+        };
+        let budget = Budget(self.admit_wait(operation.log_bytes(reading.generation.terms()))?);
+        let lsn = WalletDriver { handle, budget: &budget }
+            .log(slot, &record)
+            .ok_or(OpenError::Unavailable(Unavailable::Overloaded))?;
+        new.set_opened_at(lsn);
+        slot.set_scratch_alone(0);
+        slot.install_alone(new);
+        Ok(())
+    }
 }
 
 /// How many generations a record's is ahead of the present one. Records carry the low half of the number; no two that meet are further

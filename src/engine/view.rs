@@ -292,6 +292,8 @@ pub enum EntryKind {
 /// One event of the feed: something that happened, already durable.
 #[derive(Clone, Debug)]
 pub struct FeedEvent {
+    /// Its identity: the same each time that it is told.
+    pub id: String,
     /// Position; give it back as `after` to go on behind it.
     pub lsn: Lsn,
     /// Within the record: several events may come of one.

@@ -176,6 +176,11 @@ impl<R: Rules> Generation<R> {
         self.opened_at.load(Ordering::Acquire) // with log_opening
     }
 
+    /// Says where its record stands, for a generation that is not in a slot yet.
+    pub fn set_opened_at(&self, lsn: u64) {
+        self.opened_at.store(lsn, Ordering::Release);
+    }
+
     fn view(&self) -> View {
         View::new(self.number, self.terms.base(), self.terms.deadline(), self.terms.is_plain())
     }
