@@ -368,3 +368,6 @@ fn remove(lots: &mut Vec<Lot>, grant: GrantId) -> Option<Lot> {
     let place = lots.iter().position(|lot| lot.id == grant)?;
     Some(lots.remove(place))
 }
+
+#[cfg(test)]
+mod tests;
