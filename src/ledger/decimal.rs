@@ -171,7 +171,7 @@ impl Significand {
 
     fn push(&mut self, digit: u64) {
         if digit == 0 {
-            self.zeros += i64::from(self.magnitude != 0);
+            self.zeros += 1;
             return;
         }
         let shifted = times_power_of_ten(self.magnitude, self.zeros + 1);
