@@ -150,6 +150,12 @@ impl Terms {
         self.opening.minus(self.base())
     }
 
+    /// Whether debits on the fast path could have led to `balance`. For closing balances that were read from somewhere:
+    /// [`super::transition`] takes no others.
+    pub fn admits(&self, balance: Amount) -> bool {
+        balance == self.opening || (self.base() <= balance && balance < self.opening)
+    }
+
     /// The first instant at which these terms do not hold any more: a grant ends or takes effect.
     pub fn deadline(&self) -> Option<Timestamp> {
         let ends = self.lots.iter().filter_map(|lot| lot.expires_at.timestamp());
@@ -349,6 +355,15 @@ mod tests {
         check_base(&Terms { status: Status::Frozen, ..sixty() }, 61);
         check_base(&Terms { status: Status::Closed, ..Terms::new() }, 1);
         check_base(&Terms { status: Status::Frozen, opening: Amount::MAX_BALANCE, ..Terms::new() }, i64::MAX);
+    }
+
+    #[test]
+    fn a_generation_ends_between_its_opening_balance_and_its_base() {
+        let terms = with_levels(60, &[10]);
+        let admitted = [61, 60, 59, 10, 9].map(|balance| terms.admits(Amount::new(balance)));
+        assert_eq!(admitted, [false, true, true, true, false]);
+        let in_debt = Terms { opening: Amount::new(-7), ..Terms::new() };
+        assert_eq!([-6, -7, -8].map(|balance| in_debt.admits(Amount::new(balance))), [false, true, false]);
     }
 
     #[test]
