@@ -559,6 +559,22 @@ fn levels_set_while_something_expires_are_judged_from_the_closing_balance() {
 }
 
 #[test]
+fn setting_the_same_levels_twice_fires_no_alert_twice() {
+    let mut wallet = Wallet::with(&[100]);
+    let level = Level { name: "low".into(), amount: units(10), trigger: Trigger::Below, margin: units(5) };
+    let set = Operation::SetLevels(Some(Arc::new(Levels::new(vec![level]).expect("a level"))));
+    wallet.must(&set);
+    wallet.spend(91, DEBIT);
+    assert_eq!(wallet.effects.crossed.levels, 1);
+    wallet.grant(grant(2, 3));
+    wallet.must(&set);
+    wallet.spend(3, DEBIT);
+    assert!(wallet.effects.crossed.is_empty(), "the balance never rose above the margin");
+    wallet.grant(grant(3, 6));
+    assert_eq!(wallet.effects.recovered.levels, 1);
+}
+
+#[test]
 fn reopening_changes_nothing_but_the_lots() {
     let mut wallet = Wallet::with(&[10, 20]);
     wallet.must(&levels(&[("low", 15)]));
