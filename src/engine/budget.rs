@@ -8,21 +8,21 @@ use drawdown_wal::{Admission, FrameMut, frame_bytes};
 
 /// Log bytes that a thread may still reserve.
 #[derive(Debug)]
-pub struct Budget<'a>(pub Admission<'a>);
+pub(super) struct Budget<'a>(pub(super) Admission<'a>);
 
 impl<'a> Budget<'a> {
     /// Log bytes that a frame with `payload` bytes takes.
-    pub fn frame_bytes(payload: usize) -> u64 {
+    pub(super) fn frame_bytes(payload: usize) -> u64 {
         frame_bytes(payload as u64)
     }
 
     /// Whether `bytes` are left.
-    pub fn covers(&self, bytes: u64) -> bool {
+    pub(super) fn covers(&self, bytes: u64) -> bool {
         self.0.left() >= bytes
     }
 
     /// Reserves a frame, or nothing if the budget does not cover it.
-    pub fn reserve(&self, kind: u8, payload: usize) -> Option<FrameMut<'a>> {
+    pub(super) fn reserve(&self, kind: u8, payload: usize) -> Option<FrameMut<'a>> {
         self.covers(Self::frame_bytes(payload)).then(|| self.0.reserve(kind, payload))
     }
 }

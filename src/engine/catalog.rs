@@ -159,10 +159,12 @@ pub struct CatalogGap;
 
 fn set_dense<T>(items: &mut Vec<Arc<T>>, number: usize, item: T) -> Result<(), CatalogGap> {
     let item = Arc::new(item);
+    if number > items.len() {
+        return Err(CatalogGap);
+    }
     match items.get_mut(number) {
         Some(place) => *place = item,
-        None if number == items.len() => items.push(item),
-        None => return Err(CatalogGap),
+        None => items.push(item),
     }
     Ok(())
 }

@@ -120,10 +120,7 @@ impl Inner {
                     Some(view) => return Ok((view, true)),
                     None => strangers.push(lsn),
                 },
-                Claim::InFlight(_) => {
-                    drop(guard);
-                    self.wait_settled(fingerprint);
-                }
+                Claim::InFlight(_) => self.wait_settled(fingerprint),
             }
         }
     }

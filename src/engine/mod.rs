@@ -74,7 +74,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use view::Metadata;
-use wallet::{WalletRules, WalletSlot};
+use wallet::WalletSlot;
 
 /// The longest id, source and customer, in bytes.
 pub const MAX_ID_BYTES: usize = 128;
@@ -365,7 +365,7 @@ impl Inner {
     /// still, and is waited for.
     fn read_record<'v>(&self, lsn: u64, view: &'v mut Option<SegmentView>) -> Result<Record<'v>, Corrupt> {
         let lsn = Lsn::new(lsn);
-        if journal::read_at(&self.log, lsn, &mut None) == Err(Corrupt::Absent) {
+        if matches!(journal::read_at(&self.log, lsn, &mut None), Err(Corrupt::Absent)) {
             // An error is the poisoned log's, which every ticket tells; reading may still do.
             let _ = self.log.wait_durable(self.log.tail());
         }
@@ -389,7 +389,7 @@ impl Inner {
         loop {
             match self.idempotency.lookup(fingerprint, &[], &pin()) {
                 Found::InFlight(_) => std::thread::yield_now(),
-                Found::Existing { .. } | Found::Nothing => return,
+                Found::Finished { .. } | Found::Absent => return,
             }
         }
     }

@@ -15,8 +15,6 @@ pub(super) struct GenerationOpening {
     pub(super) at: u64,
     /// The balance.
     pub(super) balance: Amount,
-    /// Available credit less balance.
-    pub(super) adjustment: i64,
     lots: Vec<(GrantId, Amount)>,
 }
 
@@ -69,11 +67,11 @@ impl<'a> Openings<'a> {
         let opening = match journal::read_at(self.log, Lsn::new(at), &mut view)? {
             Record::Operation(record) if record.slot == self.slot && record.generation == number => {
                 self.next = Some((number.wrapping_sub(1), record.previous_opening));
-                GenerationOpening { at, balance: record.opening, adjustment: record.adjustment, lots: record.body.lots }
+                GenerationOpening { at, balance: record.opening, lots: record.body.lots }
             }
             Record::Admin(AdminRecord::Wallet(wallet)) if wallet.slot == self.slot => {
                 self.next = None;
-                GenerationOpening { at, balance: Amount::ZERO, adjustment: 0, lots: Vec::new() }
+                GenerationOpening { at, balance: Amount::ZERO, lots: Vec::new() }
             }
             _ => return Err(Corrupt::Malformed("link to the opening before")),
         };

@@ -10,13 +10,13 @@ use crate::store::word::Deadline;
 
 /// The kind of wallet that the engine keeps.
 #[derive(Debug)]
-pub struct WalletRules;
+pub(super) struct WalletRules;
 
 /// A wallet's slot.
-pub type WalletSlot = Slot<WalletRules>;
+pub(super) type WalletSlot = Slot<WalletRules>;
 
 /// A wallet's generation.
-pub type WalletGeneration = crate::store::slot::Generation<WalletRules>;
+pub(super) type WalletGeneration = crate::store::slot::Generation<WalletRules>;
 
 impl Rules for WalletRules {
     type Terms = ledger::Terms;
@@ -44,47 +44,47 @@ impl Terms for ledger::Terms {
 
 /// An operation with everything that its record says about where it came from.
 #[derive(Debug)]
-pub struct WalletOperation {
+pub(super) struct WalletOperation {
     /// What is asked.
-    pub operation: Operation,
+    pub(super) operation: Operation,
     /// The server's time at which the rules are applied.
-    pub at: Timestamp,
+    pub(super) at: Timestamp,
     /// The event behind a debit.
-    pub event: Option<OwnedEvent>,
+    pub(super) event: Option<OwnedEvent>,
     /// What recovery mended.
-    pub repair: Repair,
+    pub(super) repair: Repair,
 }
 
 /// The event behind a debit that took the slow path.
 #[derive(Debug)]
-pub struct OwnedEvent {
+pub(super) struct OwnedEvent {
     /// The sender's id.
-    pub id: Box<str>,
+    pub(super) id: Box<str>,
     /// The sender.
-    pub source: Box<str>,
+    pub(super) source: Box<str>,
     /// The event's own time, or the server's.
-    pub time: Timestamp,
+    pub(super) time: Timestamp,
     /// Meter and quantity.
-    pub metered: Option<Metered>,
+    pub(super) metered: Option<Metered>,
 }
 
 /// What an operation did.
 #[derive(Debug)]
-pub struct WalletEffects {
+pub(super) struct WalletEffects {
     /// What a debit took, or why the operation was refused.
-    pub result: Result<Taken, Rejection>,
+    pub(super) result: Result<Taken, Rejection>,
     /// What happened on the way.
-    pub effects: Effects,
+    pub(super) effects: Effects,
 }
 
 impl WalletOperation {
     /// An operation that no event is behind.
-    pub fn new(operation: Operation, at: Timestamp) -> Self {
+    pub(super) fn new(operation: Operation, at: Timestamp) -> Self {
         WalletOperation { operation, at, event: None, repair: Repair::default() }
     }
 
     /// An upper bound of the log bytes that recording it as the end of `terms` takes, its frame included.
-    pub fn log_bytes(&self, terms: &ledger::Terms) -> u64 {
+    pub(super) fn log_bytes(&self, terms: &ledger::Terms) -> u64 {
         let event = self.event.as_ref().map_or(0, |event| event.id.len() + event.source.len());
         let record = record::length_bound(terms, &self.operation, event, &self.repair);
         Budget::frame_bytes(Prelude::length("") + record)
@@ -92,23 +92,23 @@ impl WalletOperation {
 }
 
 /// Available credit less balance: a constant of the generation.
-pub fn adjustment(terms: &ledger::Terms) -> i64 {
+pub(super) fn adjustment(terms: &ledger::Terms) -> i64 {
     terms.available(Amount::ZERO).units()
 }
 
 /// The next generation's terms: the store's view of [`ledger::transition`].
-pub fn close(terms: &ledger::Terms, closing: i64, operation: &WalletOperation) -> (ledger::Terms, WalletEffects) {
+pub(super) fn close(terms: &ledger::Terms, closing: i64, operation: &WalletOperation) -> (ledger::Terms, WalletEffects) {
     let change = ledger::transition(terms, Amount::new(closing), &operation.operation, operation.at);
     (change.terms, WalletEffects { result: change.result, effects: change.effects })
 }
 
 /// Drives one wallet's slot for one thread.
 #[derive(Clone, Copy, Debug)]
-pub struct WalletDriver<'a> {
+pub(super) struct WalletDriver<'a> {
     /// The wallet.
-    pub handle: u32,
+    pub(super) handle: u32,
     /// Log space that this thread may use without waiting.
-    pub budget: &'a Budget<'a>,
+    pub(super) budget: &'a Budget<'a>,
 }
 
 impl Driver<WalletRules> for WalletDriver<'_> {

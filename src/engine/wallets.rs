@@ -191,7 +191,7 @@ impl Inner {
             self.slab.get(slot).open(wallet.key, 0, WalletGeneration::new(1, lsn.get(), Terms::new()));
             slot
         };
-        Ok(self.index.get_or_insert_with(wallet, is_it, make, guard))
+        Ok(self.index.get_or_insert_with(wallet, is_it, make, guard).slot())
     }
 
     /// A wallet's terms and balance at one instant, with everything carried out that has fallen due.

@@ -149,7 +149,7 @@ enum Slow {
     Deferred(u64),
 }
 
-impl Round<'_> {
+impl<'a> Round<'a> {
     /// Decides the pending events, and answers those that need another round.
     fn run(mut self, mut pending: Vec<Pending>) -> Result<Vec<Pending>, Unavailable> {
         let mut deferred = Vec::new();
@@ -212,7 +212,10 @@ impl Round<'_> {
     }
 
     /// The idempotency probe. Decides duplicates, conflicts and unknown wallets; defers what others have in flight.
-    fn claim<'g>(&mut self, pending: Vec<Pending>, deferred: &mut Vec<Pending>, guard: &'g Guard) -> Vec<Claimed<'g>> {
+    fn claim<'g>(&mut self, pending: Vec<Pending>, deferred: &mut Vec<Pending>, guard: &'g Guard) -> Vec<Claimed<'g>>
+    where
+        'a: 'g,
+    {
         let mut claimed = Vec::with_capacity(pending.len());
         for pending in pending {
             let index = pending.index;

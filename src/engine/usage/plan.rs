@@ -1,6 +1,6 @@
 //! What an event asks for, worked out before anything is claimed, reserved or applied: every check that needs no wallet.
 
-use crate::engine::catalog::{Catalog, CreditCurrency, CurrencyNumber, Meter};
+use crate::engine::catalog::{Catalog, CreditCurrency, Meter};
 use crate::engine::event::{Charge, UsageEvent};
 use crate::engine::{Inner, MAX_ID_BYTES};
 use crate::journal::debit::Metered;
@@ -12,7 +12,6 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) wallet: WalletHash,
-    pub(super) currency: CurrencyNumber,
     pub(super) scale: Scale,
     /// Greater than zero.
     pub(super) amount: Amount,
@@ -47,7 +46,6 @@ impl<'a> Planner<'a> {
         }
         Ok(Plan {
             wallet: self.inner.seed.wallet_hash(event.customer.as_bytes(), currency.number.0),
-            currency: currency.number,
             scale: currency.scale,
             amount,
             policy: event.policy.unwrap_or(default_policy),
