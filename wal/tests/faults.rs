@@ -84,7 +84,8 @@ fn power_cut_at_every_sync_loses_nothing_acknowledged() {
                 let Some(left) = disk.left() else { continue };
                 happened = true;
                 let context = format!("seed {seed}, sync {sync}, {cut:?}");
-                let (log, _) = Log::open_on(left.medium(), options()).unwrap_or_else(|error| panic!("{context}: {error}"));
+                let (log, _) =
+                    Log::open_on(left.medium(), options()).unwrap_or_else(|error| panic!("{context}: {error}"));
                 book.audit(&log, &context);
             }
             if !happened {
