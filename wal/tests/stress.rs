@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use drawdown_wal::sim::{Disk, Random};
-use drawdown_wal::{Log, Lsn, Options, Poisoned, ReadError, frame_bytes};
+use drawdown_wal::{AppendError, Log, Lsn, Options, Poisoned, ReadError, Stage, frame_bytes};
 
 const THREADS: u64 = 6;
 const FRAMES: u64 = if cfg!(debug_assertions) { 400 } else { 4000 };
@@ -24,7 +24,7 @@ fn appender(log: &Log, thread: u64, appended: &AtomicU64) {
     for number in 0..FRAMES {
         let bytes = payload(thread, number);
         let capacity = bytes.len() + random.below(64) as usize;
-        let admission = log.admit_wait(frame_bytes(capacity as u64), Duration::from_secs(60)).unwrap();
+        let admission = log.admit_wait(frame_bytes(capacity as u64), Duration::from_mins(1)).unwrap();
         let mut frame = admission.reserve(thread as u8, capacity);
         let lsn = frame.lsn();
         frame.payload_mut()[..bytes.len()].copy_from_slice(&bytes);
@@ -102,8 +102,79 @@ fn closing_releases_those_who_wait_for_more() {
         let waiter = scope.spawn(|| log.wait_durable(far));
         log.close().unwrap();
         let Err(Poisoned { stage, .. }) = waiter.join().unwrap() else { panic!("nothing was written there") };
-        assert_eq!(stage, drawdown_wal::Stage::Closed);
+        assert_eq!(stage, Stage::Closed);
     });
+}
+
+#[test]
+fn a_failed_sync_reaches_everyone_who_waits() {
+    let disk = Disk::new();
+    let options = Options { manual: false, ..Options::tiny(16384) };
+    let (log, _) = Log::open_on(disk.medium(), options).unwrap();
+    disk.fail_sync(disk.syncs() + 3);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let log = &log;
+            scope.spawn(move || {
+                let stage = loop {
+                    match log.admit_wait(64, Duration::from_mins(1)) {
+                        Ok(admission) => {
+                            let end = admission.reserve(thread, 32).publish(32, 0);
+                            if let Err(poisoned) = log.wait_durable(end) {
+                                break poisoned.stage;
+                            }
+                        }
+                        Err(AppendError::Poisoned(poisoned)) => break poisoned.stage,
+                        Err(error) => panic!("{error}"),
+                    }
+                };
+                assert_eq!(stage, Stage::Sync);
+            });
+        }
+    });
+    assert_eq!(log.close().unwrap_err().stage, Stage::Sync);
+}
+
+/// Frames that fill a segment to its last byte leave no rest to be padded. The preparer was once woken by whoever padded the rest, so
+/// such a log stood still two segments on.
+#[test]
+fn segments_filled_to_the_last_byte_do_not_stop_the_preparer() {
+    let disk = Disk::new();
+    let options = Options { manual: false, segments_ahead: 1, ..Options::tiny(8192) };
+    let (log, _) = Log::open_on(disk.medium(), options).unwrap();
+    for _ in 0..10 * 4096 / 32 {
+        log.admit_wait(32, Duration::from_mins(1)).unwrap().reserve(1, 0).publish(0, 0);
+    }
+    log.wait_durable(log.tail()).unwrap();
+    assert!(disk.creations() >= 10);
+}
+
+#[test]
+fn the_preparer_goes_on_by_itself_when_there_is_space_again() {
+    let disk = Disk::new();
+    let options = Options { manual: false, ..Options::tiny(16384) };
+    let (log, _) = Log::open_on(disk.medium(), options).unwrap();
+    let append = |log: &Log| {
+        let admission = log.admit_wait(1024, Duration::from_mins(1))?;
+        Ok::<_, AppendError>(admission.reserve(1, 992).publish(992, 0))
+    };
+    disk.fill_up(disk.creations() + 1);
+    let error = loop {
+        if let Err(error) = append(&log) {
+            break error;
+        }
+    };
+    assert!(matches!(error, AppendError::NoSpace { .. }), "{error}");
+    disk.make_space();
+    let end = loop {
+        match append(&log) {
+            Ok(end) => break end,
+            Err(AppendError::NoSpace { .. }) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    log.wait_durable(end).unwrap();
+    assert!(log.close().is_ok());
 }
 
 #[test]
