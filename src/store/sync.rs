@@ -1,5 +1,5 @@
-//! The one place that chooses between the real atomics and loom's. Everything else in the store imports from here and never mentions
-//! the choice.
+//! The one place that chooses between the real atomics and loom's, and the one door to memory reclamation. Everything else in the
+//! store imports from here and never mentions the choice.
 //!
 //! Under loom nothing is reclaimed: memory retired during a model run is leaked, which is the safe side of what the epochs promise.
 
@@ -25,8 +25,43 @@ pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
 
+/// While a thread holds one, nothing that it reads in the store is freed.
+///
+/// It wraps crossbeam's guard to hide where it comes from: a guard of another collector would protect nothing, and safe code could
+/// make one.
 #[cfg(not(drawdown_loom))]
-pub use crossbeam::epoch::{Guard, pin};
+#[derive(Debug)]
+pub struct Guard(crossbeam::epoch::Guard);
+
+/// Begins to hold a [`Guard`].
+#[cfg(not(drawdown_loom))]
+#[inline]
+pub fn pin() -> Guard {
+    Guard(crossbeam::epoch::pin())
+}
+
+#[cfg(not(drawdown_loom))]
+impl Guard {
+    /// Frees `garbage` once every guard that is held now has been let go.
+    ///
+    /// # Safety
+    /// `garbage` came from [`Box::into_raw`] and is retired once. Nobody can find it any more but those who hold guards already, and
+    /// it may be dropped on any thread.
+    pub(crate) unsafe fn retire<T: 'static>(&self, garbage: *mut T) {
+        let free = move || {
+            // SAFETY: by this function's contract it came from Box::into_raw, and the last guard that could see it is gone.
+            drop(unsafe { Box::from_raw(garbage) });
+        };
+        // SAFETY: the closure borrows nothing; that another thread may run it is in the contract.
+        unsafe { self.0.defer_unchecked(free) };
+    }
+
+    /// Hands this thread's garbage to whoever collects next, and collects.
+    #[cfg(test)]
+    pub(crate) fn flush(&self) {
+        self.0.flush();
+    }
+}
 
 /// Stands for an epoch guard under loom, where nothing is reclaimed.
 #[cfg(drawdown_loom)]
@@ -37,4 +72,13 @@ pub struct Guard;
 #[cfg(drawdown_loom)]
 pub fn pin() -> Guard {
     Guard
+}
+
+#[cfg(drawdown_loom)]
+impl Guard {
+    /// Leaks `garbage`.
+    ///
+    /// # Safety
+    /// None is needed; the real one has a contract.
+    pub(crate) unsafe fn retire<T: 'static>(&self, _garbage: *mut T) {}
 }
