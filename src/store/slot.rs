@@ -158,6 +158,8 @@ const _: () = assert!(size_of::<Slot<layout::Nothing>>() == 64 && align_of::<Slo
 #[cfg(test)]
 mod model;
 #[cfg(all(test, not(drawdown_loom)))]
+mod stress_tests;
+#[cfg(all(test, not(drawdown_loom)))]
 mod tests;
 
 /// How often a helper looks whether another thread has logged the operation before it appends a copy of its own.
