@@ -155,6 +155,8 @@ pub struct Slot<R: Rules> {
 #[cfg(not(drawdown_loom))]
 const _: () = assert!(size_of::<Slot<layout::Nothing>>() == 64 && align_of::<Slot<layout::Nothing>>() == 64);
 
+#[cfg(all(test, drawdown_loom))]
+mod loom_tests;
 #[cfg(test)]
 mod model;
 #[cfg(all(test, not(drawdown_loom)))]

@@ -7,7 +7,10 @@
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 #[cfg(drawdown_loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+pub(crate) use {
+    loom::sync::atomic::Ordering,
+    thorough::{AtomicBool, AtomicPtr, AtomicU64},
+};
 
 /// Says to the processor (or to loom's scheduler) that this thread waits for another one.
 pub(crate) fn spin() {
@@ -81,4 +84,76 @@ impl Guard {
     /// # Safety
     /// None is needed; the real one has a contract.
     pub(crate) unsafe fn retire<T: 'static>(&self, _garbage: *mut T) {}
+}
+
+#[cfg(drawdown_loom)]
+#[expect(dead_code, reason = "each atomic is the same, and none is used in every way")]
+mod thorough {
+    //! Loom's atomics, each beside a second one that every access touches.
+    //!
+    //! Loom tries another order where it sees two accesses that depend on each other, but of the loads of an atomic it remembers the
+    //! last one only: a store that follows loads by two threads is never tried before the first of them. (A reader beside a granter
+    //! came to one interleaving.) A relaxed swap of the neighbour makes every pair of accesses dependent and orders nothing else, so
+    //! the access proper may still read everything that its own ordering lets it. What is only swapped or counted up depends on itself
+    //! enough, and is left alone to keep the models small.
+    use super::Ordering;
+    use loom::sync::atomic;
+
+    macro_rules! thorough {
+        ($atomic:ident $(<$t:ident>)?, $value:ty) => {
+            #[derive(Debug)]
+            pub(crate) struct $atomic $(<$t>)? {
+                touched: atomic::AtomicBool,
+                inner: atomic::$atomic $(<$t>)?,
+            }
+
+            impl $(<$t>)? $atomic $(<$t>)? {
+                #[track_caller]
+                pub(crate) fn new(value: $value) -> Self {
+                    $atomic { touched: atomic::AtomicBool::new(false), inner: atomic::$atomic::new(value) }
+                }
+
+                fn touched(&self) -> &atomic::$atomic $(<$t>)? {
+                    self.touched.swap(true, Ordering::Relaxed);
+                    &self.inner
+                }
+
+                #[track_caller]
+                pub(crate) fn load(&self, order: Ordering) -> $value {
+                    self.touched().load(order)
+                }
+
+                #[track_caller]
+                pub(crate) fn store(&self, value: $value, order: Ordering) {
+                    self.touched().store(value, order);
+                }
+
+                #[track_caller]
+                pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
+                    self.inner.swap(value, order)
+                }
+
+                #[track_caller]
+                pub(crate) fn compare_exchange(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.touched().compare_exchange(current, new, success, failure)
+                }
+            }
+        };
+    }
+    thorough!(AtomicBool, bool);
+    thorough!(AtomicU64, u64);
+    thorough!(AtomicPtr<T>, *mut T);
+
+    impl AtomicU64 {
+        #[track_caller]
+        pub(crate) fn fetch_add(&self, value: u64, order: Ordering) -> u64 {
+            self.inner.fetch_add(value, order)
+        }
+    }
 }
