@@ -207,7 +207,7 @@ mod reclaim {
             let graves = Arc::clone(&self.0);
             let unlinked = Unlinked(node);
             // SAFETY: the closure owns all that it uses, and it runs once every guard is gone that could have led to the table.
-            unsafe { guard.defer_unchecked(move || graves.push(unlinked.into_box())) };
+            unsafe { guard.defer(move || graves.push(unlinked.into_box())) };
             guard.flush();
         }
 
