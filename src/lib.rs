@@ -1,1 +1,4 @@
-//! drawdown.
+//! drawdown, a prepaid-credit ledger server.
+
+pub mod ledger;
+pub mod store;

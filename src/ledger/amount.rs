@@ -1,0 +1,217 @@
+//! Amounts: whole numbers of a currency's smallest unit. No float, no rounding by a debit, no wrap.
+
+use std::fmt;
+
+use super::decimal::{Decimal, Digits};
+
+/// How many decimal places a currency's smallest unit has: 0 to 9.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scale(u8);
+
+impl Scale {
+    /// The finest scale.
+    pub const MAX: Scale = Scale(9);
+
+    /// A scale of `places`, if that is 9 or fewer.
+    pub const fn new(places: u8) -> Option<Scale> {
+        if places <= Scale::MAX.0 { Some(Scale(places)) } else { None }
+    }
+
+    /// The number of decimal places.
+    pub const fn places(self) -> u8 {
+        self.0
+    }
+}
+
+/// An amount of credits, in the currency's smallest unit. Negative amounts are debt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Amount(i64);
+
+/// Why a decimal is no [`Amount`] at a given scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AmountError {
+    /// The decimal has more places than the currency; it is refused rather than rounded.
+    TooManyDecimals {
+        /// Places of the currency.
+        allowed: u8,
+        /// Places of the decimal.
+        given: u8,
+    },
+    /// The amount does not fit.
+    Overflow,
+}
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Amount = Amount(0);
+    /// One smallest unit.
+    pub const ONE: Amount = Amount(1);
+    /// The largest amount.
+    pub const MAX: Amount = Amount(i64::MAX);
+    /// The smallest amount that can be negated.
+    pub const MIN: Amount = Amount(-i64::MAX);
+    /// The highest balance of a wallet. One below [`Amount::MAX`], so that "one unit above the balance" always exists.
+    pub const MAX_BALANCE: Amount = Amount(i64::MAX - 1);
+
+    /// `units` smallest units.
+    pub const fn new(units: i64) -> Amount {
+        Amount(units)
+    }
+
+    /// The number of smallest units.
+    pub const fn units(self) -> i64 {
+        self.0
+    }
+
+    /// The sum, if it fits.
+    pub fn checked_add(self, other: Amount) -> Option<Amount> {
+        self.0.checked_add(other.0).map(Amount)
+    }
+
+    /// The difference, if it fits.
+    pub fn checked_sub(self, other: Amount) -> Option<Amount> {
+        self.0.checked_sub(other.0).map(Amount)
+    }
+
+    /// The amount with its sign turned, if it fits.
+    pub fn checked_neg(self) -> Option<Amount> {
+        self.0.checked_neg().map(Amount)
+    }
+
+    /// The amount, or zero if it is negative.
+    #[must_use]
+    pub fn or_zero(self) -> Amount {
+        self.max(Amount::ZERO)
+    }
+
+    /// Reads a client's decimal as an amount of a currency, exactly or not at all.
+    pub fn from_decimal(decimal: Decimal, scale: Scale) -> Result<Amount, AmountError> {
+        let Some(missing_places) = scale.0.checked_sub(decimal.scale()) else {
+            return Err(AmountError::TooManyDecimals { allowed: scale.0, given: decimal.scale() });
+        };
+        let units =
+            10_i64.checked_pow(u32::from(missing_places)).and_then(|power| decimal.mantissa().checked_mul(power));
+        units.map(Amount).ok_or(AmountError::Overflow)
+    }
+
+    /// Shows the amount in credits: `12.5`, `-0.01`; no trailing zeros and no exponent.
+    pub fn display(self, scale: Scale) -> impl fmt::Display {
+        Displayed { amount: self, scale }
+    }
+
+    /// Appends what [`Amount::display`] shows.
+    pub fn write_decimal(self, scale: Scale, out: &mut Vec<u8>) {
+        out.extend_from_slice(Digits::render(self.0, scale.0).as_bytes());
+    }
+
+    /// The sum, where an invariant of the caller says that it fits. Anything else is a bug, and a wrong balance is worse
+    /// than a stop.
+    pub(super) fn plus(self, other: Amount) -> Amount {
+        self.checked_add(other).expect("the sum is bounded by an invariant of the terms")
+    }
+
+    /// The difference, under the same condition as [`Amount::plus`].
+    pub(super) fn minus(self, other: Amount) -> Amount {
+        self.checked_sub(other).expect("the difference is bounded by an invariant of the terms")
+    }
+
+    /// The amount nearest to `units`.
+    pub(super) fn saturating(units: i128) -> Amount {
+        let nearest = units.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
+        Amount(i64::try_from(nearest).unwrap_or(i64::MAX))
+    }
+}
+
+struct Displayed {
+    amount: Amount,
+    scale: Scale,
+}
+
+impl fmt::Display for Displayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Digits::render(self.amount.0, self.scale.0).as_str())
+    }
+}
+
+impl fmt::Display for AmountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AmountError::TooManyDecimals { allowed, given } => {
+                write!(f, "{given} decimal places where the currency has {allowed}")
+            }
+            AmountError::Overflow => f.write_str("the amount is too large"),
+        }
+    }
+}
+
+impl std::error::Error for AmountError {}
+
+/// What a meter does with a price that falls between two smallest units.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Rounding {
+    /// Refuse it.
+    #[default]
+    Exact,
+    /// Take the next whole unit above.
+    Up,
+}
+
+impl Rounding {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Rounding::Exact => "exact",
+            Rounding::Up => "up",
+        }
+    }
+
+    /// The rounding of that name.
+    pub fn parse(name: &str) -> Option<Rounding> {
+        match name {
+            "exact" => Some(Rounding::Exact),
+            "up" => Some(Rounding::Up),
+            _ => None,
+        }
+    }
+}
+
+/// Why a quantity has no price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriceError {
+    /// The price falls between two smallest units and the meter is exact.
+    NotExact,
+    /// The price does not fit.
+    Overflow,
+}
+
+impl fmt::Display for PriceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PriceError::NotExact => "the price is finer than the currency's smallest unit",
+            PriceError::Overflow => "the price is too large",
+        })
+    }
+}
+
+impl std::error::Error for PriceError {}
+
+/// What `quantity` costs at `rate` credits a unit. Exact: computed in whole numbers, rounded at most once, at the end.
+pub fn price(quantity: Decimal, rate: Decimal, scale: Scale, rounding: Rounding) -> Result<Amount, PriceError> {
+    // Two 63-bit mantissas make 126 bits: the product always fits.
+    let product = i128::from(quantity.mantissa()) * i128::from(rate.mantissa());
+    let places = u32::from(quantity.scale()) + u32::from(rate.scale());
+    let wanted = u32::from(scale.places());
+    let units = if places <= wanted {
+        product.checked_mul(10_i128.pow(wanted - places)).ok_or(PriceError::Overflow)?
+    } else {
+        // At most 36 places: the divisor fits as well.
+        let divisor = 10_i128.pow(places - wanted);
+        let (whole, rest) = (product.div_euclid(divisor), product.rem_euclid(divisor));
+        match rounding {
+            _ if rest == 0 => whole,
+            Rounding::Up => whole + 1,
+            Rounding::Exact => return Err(PriceError::NotExact),
+        }
+    };
+    i64::try_from(units).map(Amount).map_err(|_| PriceError::Overflow)
+}

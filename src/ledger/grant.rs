@@ -1,0 +1,177 @@
+//! Grants: credits added to a wallet, as far as spending them is concerned, and the order in which they are spent.
+
+use std::cmp::Ordering;
+
+use super::amount::Amount;
+use super::time::{Expiry, Timestamp};
+
+/// The priority that is spent last.
+pub const MAX_PRIORITY: u8 = 100;
+
+/// A grant's number. Given by the caller, rising with creation: it is the last word of the spend order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GrantId(u64);
+
+impl GrantId {
+    /// Grant number `number`.
+    pub const fn new(number: u64) -> GrantId {
+        GrantId(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Whether money was paid for a grant. At equal priority and expiry, promotional credits are spent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Category {
+    /// Given away.
+    Promotional,
+    /// Paid for.
+    Paid,
+}
+
+impl Category {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Category::Promotional => "promotional",
+            Category::Paid => "paid",
+        }
+    }
+
+    /// The category of that name.
+    pub fn parse(name: &str) -> Option<Category> {
+        match name {
+            "promotional" => Some(Category::Promotional),
+            "paid" => Some(Category::Paid),
+            _ => None,
+        }
+    }
+}
+
+/// Where a grant came from. It decides the default priority and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// Included in a subscription plan.
+    Plan,
+    /// A small recurring refill.
+    Drip,
+    /// What an earlier period left over.
+    Rollover,
+    /// Committed in a contract.
+    Contract,
+    /// A gift or campaign.
+    Promotional,
+    /// A bought credit package.
+    Package,
+    /// Bought by hand.
+    TopUp,
+    /// Bought by an automatic rule.
+    AutoTopUp,
+    /// Corrected by an operator.
+    Adjustment,
+    /// Brought over from another system.
+    Migration,
+}
+
+impl Source {
+    /// Every source.
+    pub const ALL: [Source; 10] = [
+        Source::Plan,
+        Source::Drip,
+        Source::Rollover,
+        Source::Contract,
+        Source::Promotional,
+        Source::Package,
+        Source::TopUp,
+        Source::AutoTopUp,
+        Source::Adjustment,
+        Source::Migration,
+    ];
+
+    /// The priority of a grant that names none. Corrections and migrations stand where bought credits do: an operator who
+    /// means otherwise says so.
+    pub const fn default_priority(self) -> u8 {
+        match self {
+            Source::Drip => 0,
+            Source::Rollover => 5,
+            Source::Plan | Source::Contract => 10,
+            Source::Promotional => 30,
+            Source::Package | Source::TopUp | Source::AutoTopUp | Source::Adjustment | Source::Migration => 50,
+        }
+    }
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Source::Plan => "plan",
+            Source::Drip => "drip",
+            Source::Rollover => "rollover",
+            Source::Contract => "contract",
+            Source::Promotional => "promotional",
+            Source::Package => "package",
+            Source::TopUp => "top_up",
+            Source::AutoTopUp => "auto_top_up",
+            Source::Adjustment => "adjustment",
+            Source::Migration => "migration",
+        }
+    }
+
+    /// The source of that name.
+    pub fn parse(name: &str) -> Option<Source> {
+        Source::ALL.into_iter().find(|source| source.as_str() == name)
+    }
+}
+
+/// A grant as its wallet sees it: what is left, and its place in the spend order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lot {
+    /// The grant.
+    pub id: GrantId,
+    /// Unspent credits: above zero, `granted` at most.
+    pub remaining: Amount,
+    /// Credits of the whole grant: above zero.
+    pub granted: Amount,
+    /// From when on it can be spent.
+    pub effective_at: Timestamp,
+    /// Until when it can be spent.
+    pub expires_at: Expiry,
+    /// Cost of the whole grant in minor units of money. Zero if it has no cost basis: the spend order treats both alike.
+    pub cost: i64,
+    /// 0 is spent first, [`MAX_PRIORITY`] last.
+    pub priority: u8,
+    /// Paid or promotional.
+    pub category: Category,
+}
+
+// A wallet with a thousand lots is copied at every change of generation.
+const _: () = assert!(size_of::<Lot>() <= 56);
+
+impl Lot {
+    /// The order of spending: priority, expiry (never last), promotional before paid, lower cost per credit, effective date,
+    /// creation. Total: no two lots of a wallet are equal, because no two have the same id.
+    pub fn spend_order(&self, other: &Lot) -> Ordering {
+        self.priority
+            .cmp(&other.priority)
+            .then_with(|| self.expires_at.cmp(&other.expires_at))
+            .then_with(|| self.category.cmp(&other.category))
+            .then_with(|| self.cost_order(other))
+            .then_with(|| self.effective_at.cmp(&other.effective_at))
+            .then_with(|| self.id.cmp(&other.id))
+    }
+
+    /// The order in which scheduled lots take effect, and so pay debt: by date, then as they will be spent.
+    pub fn activation_order(&self, other: &Lot) -> Ordering {
+        self.effective_at.cmp(&other.effective_at).then_with(|| self.spend_order(other))
+    }
+
+    /// `cost / granted` against the other's, exactly: fractions with positive denominators compare like their cross products.
+    fn cost_order(&self, other: &Lot) -> Ordering {
+        let mine = i128::from(self.cost) * i128::from(other.granted.units());
+        let theirs = i128::from(other.cost) * i128::from(self.granted.units());
+        mine.cmp(&theirs)
+    }
+}

@@ -1,0 +1,370 @@
+//! The change of generation: old terms, closing balance, operation and time in; new terms and effects out.
+//!
+//! The order is always the same, and each step sees what the one before it left:
+//! 1. Settle: what the debits of the old generation spent is taken from its lots.
+//! 2. Due: scheduled grants whose date has come take effect, then grants whose end has come expire, each with its own
+//!    remainder. The amounts are those of strict order in time: an expiry takes nothing but its own grant's remainder and
+//!    makes no debt, so it cannot change what an activation pays, before or after it.
+//! 3. The operation, if its checks pass. If they do not, steps 1 and 2 stand.
+//! 4. Levels: the whole movement, from the closing balance to the new opening balance, is judged once. So an expiry can
+//!    cross a level, and a fall that is made good in the same change is no crossing.
+//!
+//! Guarantees:
+//! 1. Total: for terms that satisfy their invariants and a closing balance that debits could have led to, it does not panic.
+//! 2. Pure: it is computed by every helper of a change and again at replay, with the same result.
+//! 3. The new terms satisfy the invariants of [`Terms`].
+
+use std::sync::Arc;
+
+use super::amount::Amount;
+use super::debit::{Policy, Taken, decide_debit};
+use super::grant::{GrantId, Lot, MAX_PRIORITY};
+use super::level::{LevelStates, Levels};
+use super::operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
+use super::rejection::Rejection;
+use super::terms::{Holdings, MAX_LOTS, Status, Terms, total};
+use super::time::{Expiry, Timestamp};
+
+/// Closes a generation at the balance `closing`, carries out `operation` at `now`, and opens the next one.
+pub fn transition(old: &Terms, closing: Amount, operation: &Operation, now: Timestamp) -> Change {
+    let mut draft = Draft::settle(old, closing, now);
+    draft.apply_due();
+    let result = draft.apply(operation);
+    draft.finish(result)
+}
+
+/// A wallet between two generations.
+struct Draft<'a> {
+    old: &'a Terms,
+    closing: Amount,
+    now: Timestamp,
+    status: Status,
+    allowance: Amount,
+    levels: Option<Arc<Levels>>,
+    states: LevelStates,
+    /// In spend order.
+    lots: Vec<Lot>,
+    /// In activation order.
+    scheduled: Vec<Lot>,
+    debt: Amount,
+    /// Always the sum of `lots` less `debt`.
+    balance: Amount,
+    movements: Vec<Movement>,
+}
+
+impl<'a> Draft<'a> {
+    /// Step 1.
+    fn settle(old: &'a Terms, closing: Amount, now: Timestamp) -> Draft<'a> {
+        let Holdings { lots, debt } = old.lots_at(closing);
+        // Lots are spent in order, so those that are gone are the first ones.
+        let gone = &old.lots[..old.lots.len() - lots.len()];
+        Draft {
+            old,
+            closing,
+            now,
+            status: old.status,
+            allowance: old.allowance,
+            levels: old.levels.clone(),
+            states: old.states,
+            lots,
+            scheduled: old.scheduled.to_vec(),
+            debt,
+            balance: closing,
+            movements: gone.iter().map(|lot| Movement::Depleted { grant: lot.id }).collect(),
+        }
+    }
+
+    /// Step 2.
+    fn apply_due(&mut self) {
+        let now = self.now;
+        let due = self.scheduled.partition_point(|lot| lot.effective_at <= now);
+        let activated: Vec<Lot> = self.scheduled.drain(..due).collect();
+        for lot in activated {
+            self.movements.push(Movement::Activated { grant: lot.id, amount: lot.remaining });
+            self.credit(lot);
+        }
+        let (expired, kept) = std::mem::take(&mut self.lots).into_iter().partition(|lot| lot.expires_at.is_due(now));
+        self.lots = kept;
+        let expired: Vec<Lot> = expired;
+        for lot in expired {
+            self.balance = self.balance.minus(lot.remaining);
+            self.movements.push(Movement::Expired { grant: lot.id, amount: lot.remaining });
+        }
+    }
+
+    /// Step 3.
+    fn apply(&mut self, operation: &Operation) -> Result<Taken, Rejection> {
+        match operation {
+            Operation::Debit { amount, policy } => return self.debit(*amount, *policy),
+            Operation::Due | Operation::Reopen => {}
+            Operation::Void { grant } => self.void(*grant),
+            Operation::SetStatus(status) => self.set_status(*status)?,
+            Operation::Grant(_)
+            | Operation::MoveExpiry { .. }
+            | Operation::SetAllowance(_)
+            | Operation::SetLevels(_)
+                if self.status == Status::Closed =>
+            {
+                return Err(Rejection::WalletClosed);
+            }
+            Operation::Grant(grant) => self.grant(grant)?,
+            Operation::MoveExpiry { grant, expires_at } => self.move_expiry(*grant, *expires_at)?,
+            Operation::SetAllowance(allowance) => self.set_allowance(*allowance)?,
+            Operation::SetLevels(levels) => self.set_levels(levels.clone()),
+        }
+        Ok(Taken::default())
+    }
+
+    /// Step 4.
+    fn finish(mut self, result: Result<Taken, Rejection>) -> Change {
+        let (crossed, recovered) = self.judge();
+        let terms = Terms {
+            status: self.status,
+            opening: self.balance,
+            allowance: self.allowance,
+            held: self.old.held,
+            lots: self.lots.into_boxed_slice(),
+            scheduled: self.scheduled.into_boxed_slice(),
+            levels: self.levels,
+            states: self.states,
+        };
+        debug_assert_eq!(terms.validate(), Ok(()));
+        Change { terms, result, effects: Effects { movements: self.movements, crossed, recovered } }
+    }
+
+    fn debit(&mut self, amount: Amount, policy: Policy) -> Result<Taken, Rejection> {
+        let taken = decide_debit(self.old, self.balance, amount, policy)?;
+        let mut rest = taken.amount;
+        let mut gone = 0;
+        for lot in &mut self.lots {
+            if rest == Amount::ZERO {
+                break;
+            }
+            let part = rest.min(lot.remaining);
+            rest = rest.minus(part);
+            lot.remaining = lot.remaining.minus(part);
+            self.movements.push(Movement::Spent { grant: lot.id, amount: part });
+            if lot.remaining == Amount::ZERO {
+                self.movements.push(Movement::Depleted { grant: lot.id });
+                gone += 1;
+            }
+        }
+        self.lots.drain(..gone);
+        if rest > Amount::ZERO {
+            self.debt = self.debt.plus(rest);
+            self.movements.push(Movement::Overdrawn { amount: rest });
+        }
+        self.balance = self.balance.minus(taken.amount);
+        Ok(taken)
+    }
+
+    fn grant(&mut self, grant: &NewGrant) -> Result<(), Rejection> {
+        self.check_grant(grant)?;
+        let lot = Lot {
+            id: grant.id,
+            remaining: grant.amount,
+            granted: grant.amount,
+            effective_at: grant.effective_at,
+            expires_at: Expiry::from(grant.expires_at),
+            cost: grant.cost.unwrap_or(0),
+            priority: grant.priority,
+            category: grant.category,
+        };
+        if lot.effective_at <= self.now {
+            self.movements.push(Movement::Granted { grant: lot.id, amount: lot.granted });
+            self.credit(lot);
+        } else {
+            self.movements.push(Movement::Scheduled { grant: lot.id, amount: lot.granted });
+            self.schedule(lot);
+        }
+        Ok(())
+    }
+
+    /// The ladder of a grant: what is wrong with it by itself, then what is wrong with it in this wallet.
+    fn check_grant(&self, grant: &NewGrant) -> Result<(), Rejection> {
+        if grant.amount <= Amount::ZERO {
+            return Err(Rejection::InvalidAmount);
+        }
+        if grant.priority > MAX_PRIORITY {
+            return Err(Rejection::InvalidPriority);
+        }
+        if grant.cost.is_some_and(|cost| cost < 0) {
+            return Err(Rejection::InvalidCost);
+        }
+        self.check_expiry(Expiry::from(grant.expires_at), grant.effective_at)?;
+        if self.lots.iter().chain(&self.scheduled).any(|lot| lot.id == grant.id) {
+            return Err(Rejection::IdConflict);
+        }
+        if self.lots.len() + self.scheduled.len() >= MAX_LOTS {
+            return Err(Rejection::TooManyGrants);
+        }
+        let resulting = self.eventual_balance() + i128::from(grant.amount.units());
+        check_range(resulting, self.allowance)?;
+        match grant.max_balance {
+            Some(limit) if resulting > i128::from(limit.units()) => {
+                Err(Rejection::MaxBalanceExceeded { limit, resulting: Amount::saturating(resulting) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_expiry(&self, expires_at: Expiry, effective_at: Timestamp) -> Result<(), Rejection> {
+        if expires_at.is_due(self.now) {
+            return Err(Rejection::ExpiryInPast);
+        }
+        if expires_at.is_due(effective_at) {
+            return Err(Rejection::ExpiryBeforeEffective);
+        }
+        Ok(())
+    }
+
+    fn void(&mut self, grant: GrantId) {
+        if let Some(lot) = remove(&mut self.lots, grant) {
+            self.balance = self.balance.minus(lot.remaining);
+            self.movements.push(Movement::Voided { grant, amount: lot.remaining });
+        } else if let Some(lot) = remove(&mut self.scheduled, grant) {
+            self.movements.push(Movement::ScheduledVoided { grant, amount: lot.remaining });
+        }
+    }
+
+    fn move_expiry(&mut self, grant: GrantId, expires_at: Option<Timestamp>) -> Result<(), Rejection> {
+        let lot = self.lots.iter().chain(&self.scheduled).find(|lot| lot.id == grant).copied();
+        let lot = lot.ok_or(Rejection::GrantEnded)?;
+        let expires_at = Expiry::from(expires_at);
+        self.check_expiry(expires_at, lot.effective_at)?;
+        if expires_at == lot.expires_at {
+            return Ok(());
+        }
+        self.movements.push(Movement::ExpiryMoved {
+            grant,
+            amount: lot.remaining,
+            from: lot.expires_at.timestamp(),
+            to: expires_at.timestamp(),
+        });
+        // The end is part of the spend order: the lot leaves its place and finds its new one.
+        let moved = Lot { expires_at, ..lot };
+        if remove(&mut self.lots, grant).is_some() {
+            self.activate(moved);
+        } else {
+            remove(&mut self.scheduled, grant);
+            self.schedule(moved);
+        }
+        Ok(())
+    }
+
+    fn set_status(&mut self, status: Status) -> Result<(), Rejection> {
+        match (self.status, status) {
+            (Status::Closed, Status::Closed) => Ok(()),
+            (Status::Closed, Status::Active | Status::Frozen) => Err(Rejection::WalletClosed),
+            (_, Status::Closed) => self.close(),
+            (_, Status::Active | Status::Frozen) => {
+                self.status = status;
+                Ok(())
+            }
+        }
+    }
+
+    fn close(&mut self) -> Result<(), Rejection> {
+        if self.old.held > Amount::ZERO {
+            return Err(Rejection::WalletHeld { held: self.old.held });
+        }
+        self.status = Status::Closed;
+        for lot in self.lots.drain(..) {
+            self.movements.push(Movement::WrittenOff { grant: lot.id, amount: lot.remaining });
+        }
+        for lot in self.scheduled.drain(..) {
+            self.movements.push(Movement::ScheduledVoided { grant: lot.id, amount: lot.remaining });
+        }
+        if self.debt > Amount::ZERO {
+            self.movements.push(Movement::DebtWrittenOff { amount: self.debt });
+            self.debt = Amount::ZERO;
+        }
+        self.balance = Amount::ZERO;
+        Ok(())
+    }
+
+    fn set_allowance(&mut self, allowance: Amount) -> Result<(), Rejection> {
+        if allowance < Amount::ZERO {
+            return Err(Rejection::InvalidAmount);
+        }
+        check_range(self.eventual_balance(), allowance)?;
+        self.allowance = allowance;
+        Ok(())
+    }
+
+    /// New levels start from the closing balance, so that what falls due in this very change can cross them.
+    fn set_levels(&mut self, levels: Option<Arc<Levels>>) {
+        self.states = match &levels {
+            Some(new) => new.replacing(self.levels.as_deref(), self.states, self.closing),
+            None => LevelStates::default(),
+        };
+        self.levels = levels;
+    }
+
+    /// Adds a lot that takes effect now. Debt is paid first, visibly.
+    fn credit(&mut self, mut lot: Lot) {
+        self.balance = self.balance.plus(lot.remaining);
+        let paid = self.debt.min(lot.remaining);
+        if paid > Amount::ZERO {
+            self.debt = self.debt.minus(paid);
+            lot.remaining = lot.remaining.minus(paid);
+            self.movements.push(Movement::DebtPaid { grant: lot.id, amount: paid });
+        }
+        if lot.remaining > Amount::ZERO {
+            self.activate(lot);
+        } else {
+            self.movements.push(Movement::Depleted { grant: lot.id });
+        }
+    }
+
+    fn activate(&mut self, lot: Lot) {
+        let place = self.lots.partition_point(|other| other.spend_order(&lot).is_lt());
+        self.lots.insert(place, lot);
+    }
+
+    fn schedule(&mut self, lot: Lot) {
+        let place = self.scheduled.partition_point(|other| other.activation_order(&lot).is_lt());
+        self.scheduled.insert(place, lot);
+    }
+
+    /// The balance once all scheduled grants have taken effect.
+    fn eventual_balance(&self) -> i128 {
+        i128::from(self.balance.units()) + total(&self.scheduled)
+    }
+
+    /// Which lines the change crossed and which have recovered. A closed wallet alerts no one: that it was closed is said
+    /// already, and nobody should top it up.
+    fn judge(&mut self) -> (Lines, Lines) {
+        if self.status == Status::Closed {
+            self.states = LevelStates::default();
+            return (Lines::default(), Lines::default());
+        }
+        let (mut crossed, mut recovered) = (built_in(self.closing, self.balance), built_in(self.balance, self.closing));
+        if let Some(levels) = &self.levels {
+            (self.states, crossed.levels, recovered.levels) = levels.moved(self.states, self.balance);
+        }
+        (crossed, recovered)
+    }
+}
+
+/// The built-in lines between a balance and a lower one.
+fn built_in(high: Amount, low: Amount) -> Lines {
+    Lines {
+        levels: 0,
+        depleted: high >= Amount::ONE && low < Amount::ONE,
+        negative: high >= Amount::ZERO && low < Amount::ZERO,
+    }
+}
+
+/// Invariant 5 of the terms, for what would come of a grant or an allowance.
+fn check_range(eventual_balance: i128, allowance: Amount) -> Result<(), Rejection> {
+    if eventual_balance + i128::from(allowance.units()) > i128::from(Amount::MAX_BALANCE.units()) {
+        return Err(Rejection::BalanceOverflow);
+    }
+    Ok(())
+}
+
+fn remove(lots: &mut Vec<Lot>, grant: GrantId) -> Option<Lot> {
+    let place = lots.iter().position(|lot| lot.id == grant)?;
+    Some(lots.remove(place))
+}
