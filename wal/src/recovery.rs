@@ -1,0 +1,265 @@
+//! What the bytes say after a crash: where the log ends, and whether anything is missing.
+//!
+//! Pages reach a disk in any order, so behind the last sync anything may be there or not, and a valid frame behind a hole proves
+//! nothing by itself. But each frame carries the durable LSN known when it was written, and so does each segment header. Let `D` be the
+//! highest such mark, and `H` the first position at which no valid frame stands. Cases, as in `docs/wal-format.md`:
+//!
+//! - **clean**: `D <= H` and nothing but zeros from `H` on. The log ends at `H`.
+//! - **torn**: `D <= H`, and something stands behind `H`. It was never durable: cut.
+//! - **lost**: `H < D`. Something that was durable is gone: refuse.
+//! - **gap**: a segment file is missing between others, or `D` lies behind the last one: refuse.
+//!
+//! Only what was made durable last, with no frame written since, is ambiguous: no mark vouches for it. A log closed in order
+//! ends with a frame that vouches for all of it.
+
+use crate::error::OpenError;
+use crate::format::{FRAME_ALIGN, SEGMENT_HEADER_BYTES, SegmentHeader, Slot, segment_seed, slot_at};
+use crate::lsn::Lsn;
+use crate::mapping::Region;
+use crate::medium::Medium;
+use crate::segment::Geometry;
+
+/// What was found when the log was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// First position that may hold a frame.
+    pub first: Lsn,
+    /// End of what was recovered: every frame of earlier runs lies below.
+    pub end: Lsn,
+    /// Number of the run that begins now.
+    pub run: u32,
+    /// What was cut away.
+    pub torn: Option<TornTail>,
+    /// Whether the log was made by this call.
+    pub created: bool,
+    /// Identity of the log.
+    pub log_id: [u8; 16],
+    /// Bytes per segment, as the files say.
+    pub segment_bytes: u64,
+}
+
+/// Bytes that a crash left behind the end of the log. None of them was ever durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// Where the cut was made.
+    pub at: Lsn,
+    /// From the cut to the last byte that was not zero.
+    pub bytes: u64,
+}
+
+/// How much of the log to check when it is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// From the segment that was being written when the newest segment was prepared. Older frames are checked when they are read.
+    #[default]
+    Tail,
+    /// Every frame.
+    All,
+}
+
+/// A segment being recovered.
+pub(crate) struct Found {
+    pub(crate) number: u64,
+    pub(crate) region: Region,
+}
+
+/// The outcome of a scan.
+pub(crate) struct Scan {
+    pub(crate) segments: Vec<Found>,
+    pub(crate) geometry_bytes: u64,
+    pub(crate) log_id: [u8; 16],
+    pub(crate) end: Lsn,
+    pub(crate) highest_run: u32,
+    pub(crate) torn: Option<TornTail>,
+}
+
+/// Reads the segments `numbers` (ascending, not empty), finds the end of the log, and cuts a torn tail durably.
+pub(crate) fn recover(medium: &dyn Medium, numbers: &[u64], verify: Verify) -> Result<Scan, OpenError> {
+    let (mut segments, headers) = open_all(medium, numbers)?;
+    let first = &headers[0];
+    let (segment_bytes, log_id) = (first.segment_bytes, first.log_id);
+    let geometry = Geometry { segment_bytes, max_frame_bytes: segment_bytes / 8 };
+
+    let mut marks = Marks { durable: Lsn::ZERO, run: 0 };
+    for header in &headers {
+        marks.durable = marks.durable.max(header.durable);
+        marks.run = marks.run.max(header.run);
+    }
+    let from = match verify {
+        Verify::All => 0,
+        Verify::Tail => {
+            let (vouched, _) = geometry.split(marks.durable.get());
+            (vouched.saturating_sub(headers[0].number) as usize).min(segments.len() - 1)
+        }
+    };
+
+    let (hole, at) = walk(&mut segments, from, geometry, log_id, &mut marks);
+    look_behind(&mut segments, hole, at, geometry, log_id, &mut marks);
+    let base = geometry.base(segments[hole].number);
+    let end = base.plus(at);
+    if end < marks.durable {
+        return Err(refuse(medium, &segments, geometry, end, marks.durable));
+    }
+    let torn = cut(medium, &mut segments, hole, at, geometry, marks.durable)?;
+    Ok(Scan { segments, geometry_bytes: segment_bytes, log_id, end, highest_run: marks.run, torn })
+}
+
+/// The highest values seen in anything valid.
+struct Marks {
+    durable: Lsn,
+    run: u32,
+}
+
+fn open_all(medium: &dyn Medium, numbers: &[u64]) -> Result<(Vec<Found>, Vec<SegmentHeader>), OpenError> {
+    let mut segments: Vec<Found> = Vec::with_capacity(numbers.len());
+    let mut headers: Vec<SegmentHeader> = Vec::with_capacity(numbers.len());
+    for &number in numbers {
+        let path = medium.path(number);
+        if let Some(before) = headers.last()
+            && number != before.number + 1
+        {
+            let number = before.number + 1;
+            return Err(OpenError::MissingSegment { path: medium.path(number), number });
+        }
+        let mut region = medium.open(number).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        let wrong = |reason| OpenError::Header { path: path.clone(), reason };
+        let header = SegmentHeader::decode(region.contents()).map_err(wrong)?;
+        if header.number != number {
+            return Err(wrong("carries another segment's number"));
+        }
+        if header.segment_bytes != region.size_bytes() {
+            return Err(wrong("the file's size is not the one its header names"));
+        }
+        if !header.segment_bytes.is_multiple_of(SEGMENT_HEADER_BYTES) || header.segment_bytes < 2 * SEGMENT_HEADER_BYTES
+        {
+            return Err(wrong("the header names an impossible segment size"));
+        }
+        if number.checked_add(2).and_then(|next| next.checked_mul(header.segment_bytes)).is_none() {
+            return Err(wrong("the segment number is beyond the largest LSN"));
+        }
+        if let Some(first) = headers.first()
+            && (first.log_id != header.log_id || first.segment_bytes != header.segment_bytes)
+        {
+            return Err(wrong("belongs to another log than the first segment"));
+        }
+        headers.push(header);
+        segments.push(Found { number, region });
+    }
+    Ok((segments, headers))
+}
+
+/// Walks frames from the start of segment `from` (an index) and returns where the first hole is: index and offset.
+fn walk(segments: &mut [Found], from: usize, geometry: Geometry, log_id: [u8; 16], marks: &mut Marks) -> (usize, u64) {
+    let mut run = 0;
+    let last = segments.len() - 1;
+    for (index, segment) in segments.iter_mut().enumerate().skip(from) {
+        let (base, seed) = (geometry.base(segment.number), segment_seed(log_id, segment.number));
+        let bytes = segment.region.contents();
+        let mut at = SEGMENT_HEADER_BYTES;
+        while at < geometry.segment_bytes {
+            match slot_at(bytes, at as usize, base, seed) {
+                // Runs never go down along a log. One that does is a frame left over from before a cut.
+                Slot::Frame(header) if header.run >= run => {
+                    run = header.run;
+                    marks.run = marks.run.max(run);
+                    marks.durable = marks.durable.max(header.durable);
+                    at += header.extent();
+                }
+                Slot::Frame(_) | Slot::Empty | Slot::Broken => return (index, at),
+            }
+        }
+        if index == last {
+            return (index, at);
+        }
+    }
+    (last, geometry.segment_bytes)
+}
+
+/// Reads the marks of whatever valid frames stand behind the hole. Every mark is true, whatever became of its frame, and every run
+/// found is one that the next must exceed.
+fn look_behind(segments: &mut [Found], hole: usize, at: u64, geometry: Geometry, log_id: [u8; 16], marks: &mut Marks) {
+    for (index, segment) in segments.iter_mut().enumerate().skip(hole) {
+        let (base, seed) = (geometry.base(segment.number), segment_seed(log_id, segment.number));
+        let bytes = segment.region.contents();
+        let mut at = if index == hole { at } else { SEGMENT_HEADER_BYTES };
+        while at < geometry.segment_bytes {
+            if let Slot::Frame(header) = slot_at(bytes, at as usize, base, seed) {
+                marks.run = marks.run.max(header.run);
+                marks.durable = marks.durable.max(header.durable);
+                at += header.extent();
+            } else {
+                at += FRAME_ALIGN;
+            }
+        }
+    }
+}
+
+fn refuse(medium: &dyn Medium, segments: &[Found], geometry: Geometry, end: Lsn, durable: Lsn) -> OpenError {
+    let (number, offset) = geometry.split(end.get());
+    let last = segments[segments.len() - 1].number;
+    if number > last {
+        return OpenError::MissingSegment { path: medium.path(number), number };
+    }
+    OpenError::LostData { path: medium.path(number), offset, lsn: end, durable }
+}
+
+/// Makes everything below the end durable and everything behind it zero, durably.
+fn cut(
+    medium: &dyn Medium,
+    segments: &mut [Found],
+    hole: usize,
+    at: u64,
+    geometry: Geometry,
+    durable: Lsn,
+) -> Result<Option<TornTail>, OpenError> {
+    let end = geometry.base(segments[hole].number).plus(at);
+    let mut last_dirty = end;
+    for (index, segment) in segments.iter_mut().enumerate() {
+        let base = geometry.base(segment.number);
+        if base.plus(geometry.segment_bytes) <= durable && index < hole {
+            continue;
+        }
+        let keep = match index.cmp(&hole) {
+            std::cmp::Ordering::Less => geometry.segment_bytes,
+            std::cmp::Ordering::Equal => at,
+            std::cmp::Ordering::Greater => SEGMENT_HEADER_BYTES,
+        };
+        let bytes = segment.region.contents();
+        // What was read may be in the page cache alone (the process died, or a sync failed and the pages were marked clean). Writing
+        // each page makes it dirty, so that the sync below writes it.
+        let unsure = durable.get().saturating_sub(base.get()).clamp(SEGMENT_HEADER_BYTES, keep);
+        rewrite(&mut bytes[unsure as usize..keep as usize]);
+        let mut stop = keep;
+        if let Some(dirty) = zero(&mut bytes[keep as usize..]) {
+            stop = keep + dirty;
+            last_dirty = base.plus(stop);
+        }
+        if stop > unsure {
+            let synced = segment.region.sync_exclusive(unsure..stop);
+            synced.map_err(|source| OpenError::Io { path: medium.path(segment.number), source })?;
+        }
+    }
+    Ok((last_dirty > end).then(|| TornTail { at: end, bytes: last_dirty.get() - end.get() }))
+}
+
+/// Writes one byte of every page of `bytes`, unchanged.
+fn rewrite(bytes: &mut [u8]) {
+    for page in bytes.chunks_mut(1024) {
+        // Opaque, so that the store is not optimised away.
+        page[0] = std::hint::black_box(page[0]);
+    }
+}
+
+/// Zeroes what is not zero and returns the length up to the last byte that was not.
+fn zero(bytes: &mut [u8]) -> Option<u64> {
+    let mut last = None;
+    let mut start = 0;
+    for piece in bytes.chunks_mut(FRAME_ALIGN as usize * 128) {
+        if let Some(at) = piece.iter().rposition(|&byte| byte != 0) {
+            last = Some((start + at + 1) as u64);
+            piece.fill(0);
+        }
+        start += piece.len();
+    }
+    last
+}

@@ -1,0 +1,157 @@
+//! Segments made ready before they are needed.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::format::SegmentHeader;
+use crate::lsn::Lsn;
+use crate::medium::Medium;
+use crate::segment::{Geometry, Segment, Table};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Thread, lock, park, park_timeout};
+
+/// How long the preparer waits after a failure; doubled by each further one.
+const BACKOFF_MIN: Duration = Duration::from_millis(10);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+pub(crate) struct Supply {
+    medium: Arc<dyn Medium>,
+    segments_ahead: u64,
+    log_id: [u8; 16],
+    run: u32,
+    /// Segments below this number exist. Written under `preparing` (Release), read by admissions (Acquire).
+    prepared: AtomicU64,
+    /// Segments below this number are retired. Written under `preparing`.
+    first: AtomicU64,
+    preparing: Mutex<()>,
+    failure: Mutex<Option<Arc<io::Error>>>,
+    preparer: OnceLock<Thread>,
+    stop: AtomicBool,
+}
+
+impl Supply {
+    pub(crate) fn new(
+        medium: Arc<dyn Medium>,
+        segments_ahead: u64,
+        log_id: [u8; 16],
+        run: u32,
+        existing: std::ops::Range<u64>,
+    ) -> Self {
+        Self {
+            medium,
+            segments_ahead,
+            log_id,
+            run,
+            prepared: AtomicU64::new(existing.end),
+            first: AtomicU64::new(existing.start),
+            preparing: Mutex::new(()),
+            failure: Mutex::new(None),
+            preparer: OnceLock::new(),
+            stop: AtomicBool::new(false),
+        }
+    }
+
+    /// Acquire: pairs with the Release in `prepare`; whoever is admitted to a segment sees it.
+    pub(crate) fn prepared(&self) -> u64 {
+        self.prepared.load(Ordering::Acquire)
+    }
+
+    /// Number of the first segment that is kept.
+    pub(crate) fn first(&self) -> u64 {
+        self.first.load(Ordering::Acquire)
+    }
+
+    /// Why the latest attempt to prepare a segment failed, until one succeeds.
+    pub(crate) fn failure(&self) -> Option<Arc<io::Error>> {
+        lock(&self.failure).clone()
+    }
+
+    /// Prepares the next segment if fewer than `segments_ahead` lie ahead of segment `current`.
+    pub(crate) fn prepare(
+        &self,
+        current: u64,
+        geometry: Geometry,
+        table: &Table,
+        durable: impl Fn() -> Lsn,
+    ) -> io::Result<bool> {
+        let _guard = lock(&self.preparing);
+        let number = self.prepared.load(Ordering::Relaxed);
+        if number > current + self.segments_ahead {
+            return Ok(false);
+        }
+        let segment = match self.create(number, geometry, durable()) {
+            Ok(segment) => segment,
+            Err(error) => {
+                let shared = Arc::new(io::Error::new(error.kind(), error.to_string()));
+                *lock(&self.failure) = Some(shared);
+                return Err(error);
+            }
+        };
+        table.insert(segment);
+        *lock(&self.failure) = None;
+        // Release: pairs with the Acquire in `prepared`.
+        self.prepared.store(number + 1, Ordering::Release);
+        Ok(true)
+    }
+
+    fn create(&self, number: u64, geometry: Geometry, durable: Lsn) -> io::Result<Segment> {
+        if !Table::holds(number) {
+            return Err(io::Error::other("the log has reached its largest segment number"));
+        }
+        let segment_bytes = geometry.segment_bytes;
+        let header = SegmentHeader { number, segment_bytes, durable, log_id: self.log_id, run: self.run };
+        let region = self.medium.create(number, segment_bytes, &header.encode())?;
+        assert_eq!(region.size_bytes(), segment_bytes);
+        Ok(Segment::new(number, geometry.base(number), self.log_id, region))
+    }
+
+    /// Removes the segments below `number`, oldest first, so that what is left has no hole. Returns how many went.
+    pub(crate) fn retire(&self, number: u64, table: &Table) -> io::Result<u64> {
+        let guard = lock(&self.preparing);
+        let mut removed = 0;
+        for old in self.first()..number {
+            self.medium.remove(old)?;
+            drop(table.remove(old));
+            self.first.store(old + 1, Ordering::Release);
+            removed += 1;
+        }
+        drop(guard);
+        if removed > 0 {
+            // There may be space again.
+            self.wake();
+        }
+        Ok(removed)
+    }
+
+    /// Names the thread that runs [`Supply::run`].
+    pub(crate) fn employ(&self, preparer: Thread) {
+        let _ = self.preparer.set(preparer);
+    }
+
+    /// Makes the preparer look again. The token of `unpark` sticks, so it is never missed.
+    pub(crate) fn wake(&self) {
+        if let Some(thread) = self.preparer.get() {
+            thread.unpark();
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// The preparer: keeps segments ahead, and keeps trying when that fails.
+    pub(crate) fn run(&self, prepare: impl Fn() -> io::Result<bool>) {
+        let mut backoff = BACKOFF_MIN;
+        while !self.stop.load(Ordering::Acquire) {
+            match prepare() {
+                Ok(true) => backoff = BACKOFF_MIN,
+                Ok(false) => park(),
+                Err(_) => {
+                    park_timeout(backoff);
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! One suite over every medium: what the log promises does not depend on where it lives.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::sync::Arc;
+
+use drawdown_wal::sim::Disk;
+use drawdown_wal::{
+    AppendError, Heap, Log, Lsn, Mapped, Medium, OpenError, Options, ReadError, SyncMethod, frame_bytes,
+};
+
+/// Calls `test` with a way to open the same log again and again, for each medium.
+fn over_all_media(test: impl Fn(&dyn Fn() -> Arc<dyn Medium>)) {
+    let heap: Arc<Heap> = Arc::new(Heap::new());
+    test(&|| Arc::clone(&heap) as Arc<dyn Medium>);
+    let disk = Disk::new();
+    test(&|| disk.medium());
+    for method in [SyncMethod::Msync, SyncMethod::Fdatasync] {
+        let directory = tempfile::tempdir().unwrap();
+        test(&|| Arc::new(Mapped::open(directory.path(), method).unwrap()) as Arc<dyn Medium>);
+    }
+}
+
+fn append(log: &Log, kind: u8, payload: &[u8]) -> (Lsn, Lsn) {
+    let admission = log.admit_wait(frame_bytes(payload.len() as u64), std::time::Duration::from_secs(10)).unwrap();
+    let mut frame = admission.reserve(kind, payload.len());
+    let lsn = frame.lsn();
+    frame.payload_mut()[..payload.len()].copy_from_slice(payload);
+    (lsn, frame.publish(payload.len(), 1))
+}
+
+fn read_all(log: &Log, from: Lsn) -> Vec<(Lsn, u8, Vec<u8>)> {
+    let mut reader = log.reader(from);
+    let mut frames = Vec::new();
+    while let Some(frame) = reader.next().unwrap() {
+        frames.push((frame.lsn, frame.kind, frame.payload.to_vec()));
+    }
+    frames
+}
+
+/// Payload number `i`: every length from nothing to several frames' worth, recognisable bytes.
+fn payload(i: usize) -> Vec<u8> {
+    vec![(i % 251) as u8 + 1; i * 7 % 700]
+}
+
+#[test]
+fn frames_come_back_in_order_across_segments_and_reopening() {
+    over_all_media(|medium| {
+        let mut written = Vec::new();
+        for round in 0..3usize {
+            let (log, recovery) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+            assert_eq!(recovery.created, round == 0);
+            assert_eq!(recovery.run, round as u32 + 1);
+            assert_eq!(recovery.torn, None);
+            assert_eq!(read_all(&log, Lsn::ZERO), written);
+            for i in 0..40 {
+                let payload = payload(round * 100 + i);
+                let (lsn, end) = append(&log, 5, &payload);
+                written.push((lsn, 5, payload));
+                if i % 8 == 0 {
+                    log.wait_durable(end).unwrap();
+                }
+            }
+            log.pump();
+            assert_eq!(log.durable(), log.tail());
+            assert_eq!(read_all(&log, Lsn::ZERO), written);
+            log.close().unwrap();
+        }
+    });
+}
+
+#[test]
+fn background_threads_do_what_pumping_does() {
+    over_all_media(|medium| {
+        let options = Options { manual: false, ..Options::tiny(8192) };
+        let (log, _) = Log::open_on(medium(), options).unwrap();
+        let mut written = Vec::new();
+        for i in 0..100 {
+            let (lsn, end) = append(&log, 9, &payload(i));
+            written.push((lsn, 9, payload(i)));
+            if i % 10 == 0 {
+                log.wait_durable(end).unwrap();
+            }
+        }
+        log.wait_durable(log.tail()).unwrap();
+        assert_eq!(read_all(&log, Lsn::ZERO), written);
+        log.close().unwrap();
+        log.close().unwrap();
+        assert!(matches!(log.admit(32), Err(AppendError::Closed | AppendError::Poisoned(_))));
+    });
+}
+
+#[test]
+fn reading_starts_at_the_first_frame_at_or_behind_any_position() {
+    over_all_media(|medium| {
+        let (log, _) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+        let mut starts = Vec::new();
+        for i in 0..30 {
+            starts.push(append(&log, 1, &payload(i)).0);
+            log.pump();
+        }
+        for from in 0..log.tail().get() + 100 {
+            let from = Lsn::new(from);
+            let expected = starts.iter().copied().find(|&lsn| lsn >= from);
+            let mut reader = log.reader(from);
+            assert_eq!(reader.next().unwrap().map(|frame| frame.lsn), expected, "from {from}");
+        }
+    });
+}
+
+#[test]
+fn a_reader_goes_on_where_the_durable_end_was() {
+    over_all_media(|medium| {
+        let (log, _) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+        let mut reader = log.reader(log.tail());
+        for i in 0..60 {
+            let (lsn, end) = append(&log, 2, &payload(i));
+            assert_eq!(reader.next().unwrap(), None, "not durable yet");
+            log.wait_durable(end).unwrap();
+            let frame = reader.next().unwrap().unwrap();
+            assert_eq!((frame.lsn, frame.end, frame.payload), (lsn, end, &payload(i)[..]));
+            assert_eq!(frame.payload_lsn, lsn.plus(32));
+            log.pump();
+        }
+    });
+}
+
+#[test]
+fn a_view_shows_published_bytes_and_nothing_else() {
+    over_all_media(|medium| {
+        let (log, _) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+        let (lsn, _) = append(&log, 1, b"first");
+        let view = log.pinned(lsn).unwrap();
+        assert_eq!(view.bytes(lsn.plus(32), 5), Some(&b"first"[..]));
+        let admission = log.admit(64).unwrap();
+        let frame = admission.reserve(1, 0);
+        let (second, _) = append(&log, 1, b"second");
+        assert_eq!(view.bytes(frame.lsn(), 32), None);
+        assert_eq!(view.bytes(second.plus(32), 6), None, "hidden by the unpublished frame before it");
+        frame.publish(0, 0);
+        assert_eq!(view.bytes(second.plus(32), 6), Some(&b"second"[..]));
+        assert_eq!(view.bytes(log.tail(), 1), None);
+        assert_eq!(view.bytes(Lsn::ZERO, 1), None, "the segment header is no frame");
+        assert_eq!(view.bytes(Lsn::new(u64::MAX), 1), None);
+        assert_eq!(view.bytes(second, usize::MAX), None);
+    });
+}
+
+#[test]
+fn unused_and_dropped_space_becomes_padding() {
+    over_all_media(|medium| {
+        let (log, _) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+        let admission = log.admit(1024).unwrap();
+        let mut big = admission.reserve(1, 500);
+        let small = admission.reserve(2, 10);
+        big.payload_mut().fill(0xee);
+        let small_lsn = small.lsn();
+        small.publish(0, 3);
+        let big_lsn = big.lsn();
+        assert_eq!(big.publish(33, 7), big_lsn.plus(96));
+        drop(admission.reserve(3, 100));
+        drop(admission);
+        log.pump();
+        assert_eq!(log.durable(), log.tail());
+        let expected = vec![(big_lsn, 1, vec![0xee; 33]), (small_lsn, 2, Vec::new())];
+        assert_eq!(read_all(&log, Lsn::ZERO), expected);
+        drop(log);
+        let (log, recovery) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+        assert_eq!(recovery.torn, None);
+        assert_eq!(read_all(&log, Lsn::ZERO), expected);
+    });
+}
+
+#[test]
+fn the_flusher_stops_before_an_unpublished_frame() {
+    over_all_media(|medium| {
+        let (log, _) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+        let (_, end) = append(&log, 1, b"before");
+        let admission = log.admit(64).unwrap();
+        let open = admission.reserve(1, 32);
+        append(&log, 1, b"behind");
+        log.pump();
+        assert_eq!(log.durable(), end);
+        open.publish(32, 0);
+        log.pump();
+        assert_eq!(log.durable(), log.tail());
+    });
+}
+
+#[test]
+fn admission_bounds_what_is_not_durable() {
+    over_all_media(|medium| {
+        let options = Options { max_unsynced_bytes: 2048, ..Options::tiny(8192) };
+        let (log, _) = Log::open_on(medium(), options).unwrap();
+        assert!(matches!(log.admit(2049), Err(AppendError::TooLarge { bytes: 2080, max: 2048 })));
+        let first = log.admit(1024).unwrap();
+        let second = log.admit(1024).unwrap();
+        assert!(matches!(log.admit(32), Err(AppendError::Overloaded { unsynced: 2048, .. })));
+        second.reserve(1, 992).publish(992, 0);
+        drop(second);
+        assert!(matches!(log.admit(32), Err(AppendError::Overloaded { unsynced: 2048, .. })));
+        log.pump();
+        drop(log.admit(1024).unwrap());
+        drop(first);
+        assert_eq!(log.stats().unsynced_bytes, 0);
+    });
+}
+
+#[test]
+fn retired_segments_are_gone_and_pinned_ones_stay_readable() {
+    over_all_media(|medium| {
+        let (log, _) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+        let (lsn, _) = append(&log, 1, b"old");
+        for i in 0..60 {
+            append(&log, 1, &payload(i));
+            log.pump();
+        }
+        let view = log.pinned(lsn).unwrap();
+        let removed = log.retire(log.tail()).unwrap();
+        assert!(removed > 0);
+        assert_eq!(log.first(), Lsn::new(removed * 8192 + 4096));
+        assert_eq!(view.bytes(lsn.plus(32), 3), Some(&b"old"[..]));
+        assert!(log.pinned(lsn).is_none());
+        assert!(matches!(log.reader(lsn).next(), Err(ReadError::Retired { .. })));
+        let rest = read_all(&log, log.first());
+        let first = log.first();
+        drop((log, view));
+        let (log, recovery) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+        assert_eq!(recovery.first, first);
+        assert_eq!(read_all(&log, first), rest);
+    });
+}
+
+#[test]
+fn an_existing_log_keeps_its_segment_size() {
+    over_all_media(|medium| {
+        let (log, _) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+        append(&log, 1, b"kept");
+        drop(log);
+        let options = Options { segment_bytes: 16384, max_unsynced_bytes: 16384, ..Options::tiny(8192) };
+        let (log, recovery) = Log::open_on(medium(), options).unwrap();
+        assert_eq!(recovery.segment_bytes, 8192);
+        assert_eq!(read_all(&log, Lsn::ZERO).len(), 1);
+        drop(log);
+        let options = Options::tiny(16384);
+        let refused = Log::open_on(medium(), options);
+        assert!(matches!(refused, Err(OpenError::Options { option: "max_frame_bytes", .. })));
+    });
+}
+
+#[test]
+fn a_directory_has_one_owner() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, _) = Log::open(directory.path(), Options::tiny(8192)).unwrap();
+    let second = Log::open(directory.path(), Options::tiny(8192));
+    assert!(matches!(second, Err(OpenError::Locked { path }) if path.ends_with("lock")));
+    drop(log);
+    Log::open(directory.path(), Options::tiny(8192)).unwrap();
+}
+
+#[test]
+fn leftovers_of_an_interrupted_creation_are_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("0000000000000003.tmp"), b"half a segment").unwrap();
+    drop(Log::open(directory.path(), Options::tiny(8192)).unwrap());
+    assert!(!directory.path().join("0000000000000003.tmp").exists());
+}
