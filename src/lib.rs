@@ -1,4 +1,9 @@
-//! drawdown, a prepaid-credit ledger server.
+//! drawdown: a prepaid-credit ledger server, and the ledger behind it as a library.
+//!
+//! Usage events debit customers' wallets; each debit is checked against its wallet's thresholds in the same atomic step and answered when
+//! it is on disk. [`engine::Engine`] is the ledger, usable without the server.
 
+pub mod engine;
+pub mod journal;
 pub mod ledger;
 pub mod store;

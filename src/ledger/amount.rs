@@ -215,3 +215,123 @@ pub fn price(quantity: Decimal, rate: Decimal, scale: Scale, rounding: Rounding)
     };
     i64::try_from(units).map(Amount).map_err(|_| PriceError::Overflow)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scale(places: u8) -> Scale {
+        Scale::new(places).expect("a scale")
+    }
+
+    fn decimal(text: &str) -> Decimal {
+        Decimal::parse(text.as_bytes()).expect(text)
+    }
+
+    #[track_caller]
+    fn check_amount(text: &str, places: u8, expected: Result<i64, AmountError>) {
+        assert_eq!(
+            Amount::from_decimal(decimal(text), scale(places)),
+            expected.map(Amount),
+            "{text} at scale {places}"
+        );
+    }
+
+    #[track_caller]
+    fn check_text(units: i64, places: u8, expected: &str) {
+        assert_eq!(Amount(units).display(scale(places)).to_string(), expected);
+        let mut written = b"x".to_vec();
+        Amount(units).write_decimal(scale(places), &mut written);
+        assert_eq!(written, [b"x", expected.as_bytes()].concat());
+    }
+
+    #[track_caller]
+    fn check_price(quantity: &str, rate: &str, places: u8, rounding: Rounding, expected: Result<i64, PriceError>) {
+        let price = price(decimal(quantity), decimal(rate), scale(places), rounding);
+        assert_eq!(price, expected.map(Amount), "{quantity} at {rate}, scale {places}, {rounding:?}");
+    }
+
+    #[test]
+    fn scales_end_at_nine() {
+        assert_eq!(Scale::new(9), Some(Scale::MAX));
+        assert_eq!(Scale::new(10), None);
+    }
+
+    #[test]
+    fn decimals_become_amounts_exactly_or_not_at_all() {
+        check_amount("12.5", 1, Ok(125));
+        check_amount("12.5", 3, Ok(12_500));
+        check_amount("12.50", 1, Ok(125));
+        check_amount("0", 9, Ok(0));
+        check_amount("-0.01", 2, Ok(-1));
+        check_amount("1e3", 0, Ok(1000));
+        check_amount("9223372036854775807", 0, Ok(i64::MAX));
+        check_amount("-9223372036854775808", 0, Ok(i64::MIN));
+        check_amount("9223372036.854775807", 9, Ok(i64::MAX));
+        check_amount("12.5", 0, Err(AmountError::TooManyDecimals { allowed: 0, given: 1 }));
+        check_amount("0.000000001", 8, Err(AmountError::TooManyDecimals { allowed: 8, given: 9 }));
+        check_amount("9223372036854775807", 1, Err(AmountError::Overflow));
+        check_amount("9223372036.9", 9, Err(AmountError::Overflow));
+        check_amount("-9223372036.9", 9, Err(AmountError::Overflow));
+    }
+
+    #[test]
+    fn amounts_are_shown_without_trailing_zeros() {
+        check_text(0, 0, "0");
+        check_text(0, 9, "0");
+        check_text(125, 1, "12.5");
+        check_text(12_500, 3, "12.5");
+        check_text(1000, 0, "1000");
+        check_text(1000, 3, "1");
+        check_text(-1, 2, "-0.01");
+        check_text(-100, 2, "-1");
+        check_text(1, 9, "0.000000001");
+        check_text(i64::MAX, 0, "9223372036854775807");
+        check_text(i64::MIN, 0, "-9223372036854775808");
+        check_text(i64::MAX, 9, "9223372036.854775807");
+        check_text(i64::MIN, 9, "-9223372036.854775808");
+    }
+
+    #[test]
+    fn sums_that_do_not_fit_are_none() {
+        assert_eq!(Amount::MAX.checked_add(Amount::ONE), None);
+        assert_eq!(Amount(i64::MIN).checked_sub(Amount::ONE), None);
+        assert_eq!(Amount(i64::MIN).checked_neg(), None);
+        assert_eq!(Amount::MIN.checked_neg(), Some(Amount::MAX));
+        assert_eq!(Amount::MAX_BALANCE.checked_add(Amount::ONE), Some(Amount::MAX));
+        assert_eq!(Amount::saturating(i128::MAX), Amount(i64::MAX));
+        assert_eq!(Amount::saturating(i128::MIN), Amount(i64::MIN));
+        assert_eq!(Amount::saturating(-5), Amount(-5));
+    }
+
+    #[test]
+    fn prices_are_exact_products() {
+        check_price("1800", "0.002", 3, Rounding::Exact, Ok(3600));
+        check_price("1800", "0.002", 1, Rounding::Exact, Ok(36));
+        check_price("0", "0.002", 0, Rounding::Exact, Ok(0));
+        check_price("1.5", "2", 0, Rounding::Exact, Ok(3));
+        check_price("-3", "2", 0, Rounding::Exact, Ok(-6));
+        check_price("1000000000000000000", "0.000000000000000001", 0, Rounding::Exact, Ok(1));
+        check_price("9223372036854775807", "1", 0, Rounding::Exact, Ok(i64::MAX));
+    }
+
+    #[test]
+    fn a_price_between_two_units_is_refused_or_rounded_up() {
+        check_price("1", "0.001", 2, Rounding::Exact, Err(PriceError::NotExact));
+        check_price("1", "0.001", 2, Rounding::Up, Ok(1));
+        check_price("10", "0.001", 2, Rounding::Up, Ok(1));
+        check_price("10.00000000000000001", "0.001", 2, Rounding::Up, Ok(2));
+        check_price("-1", "0.015", 2, Rounding::Up, Ok(-1));
+        check_price("0.000000000000000001", "0.000000000000000001", 9, Rounding::Up, Ok(1));
+        check_price("0.000000000000000001", "0.000000000000000001", 0, Rounding::Exact, Err(PriceError::NotExact));
+    }
+
+    #[test]
+    fn a_price_that_does_not_fit_is_refused() {
+        check_price("9223372036854775807", "2", 0, Rounding::Exact, Err(PriceError::Overflow));
+        check_price("9223372036854775807", "9223372036854775807", 9, Rounding::Exact, Err(PriceError::Overflow));
+        check_price("-9223372036854775808", "-9223372036854775808", 9, Rounding::Up, Err(PriceError::Overflow));
+        check_price("9223372036854775807", "1.0000001", 0, Rounding::Up, Err(PriceError::Overflow));
+        check_price("9223372036854775807", "1", 1, Rounding::Exact, Err(PriceError::Overflow));
+    }
+}

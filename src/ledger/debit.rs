@@ -80,3 +80,92 @@ pub fn decide_debit(terms: &Terms, balance: Amount, amount: Amount, policy: Poli
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decides a debit on a wallet with an allowance of 50 and 20 held, so that 30 more than the balance is available.
+    #[track_caller]
+    fn check(balance: i64, amount: i64, policy: Policy, expected: Result<(i64, i64, i64), Rejection>) {
+        let terms = Terms { allowance: Amount::new(50), held: Amount::new(20), ..Terms::new() };
+        let expected = expected.map(|(amount, shortfall, overdraft)| Taken {
+            amount: Amount::new(amount),
+            shortfall: Amount::new(shortfall),
+            overdraft: Amount::new(overdraft),
+        });
+        assert_eq!(decide_debit(&terms, Amount::new(balance), Amount::new(amount), policy), expected);
+    }
+
+    fn insufficient(available: i64, required: i64) -> Rejection {
+        Rejection::InsufficientCredit { available: Amount::new(available), required: Amount::new(required) }
+    }
+
+    #[test]
+    fn what_is_available_is_taken_whatever_the_policy() {
+        for policy in [Policy::Reject, Policy::Partial, Policy::Overdraft] {
+            check(100, 130, policy, Ok((130, 0, 0)));
+            check(-10, 20, policy, Ok((20, 0, 0)));
+            check(100, 0, policy, Ok((0, 0, 0)));
+            check(-30, 0, policy, Ok((0, 0, 0)));
+        }
+    }
+
+    #[test]
+    fn reject_is_all_or_nothing() {
+        check(100, 131, Policy::Reject, Err(insufficient(130, 131)));
+        check(-30, 1, Policy::Reject, Err(insufficient(0, 1)));
+        check(-31, 0, Policy::Reject, Err(insufficient(-1, 0)));
+    }
+
+    #[test]
+    fn partial_takes_what_there_is() {
+        check(100, 131, Policy::Partial, Ok((130, 1, 0)));
+        check(-29, 100, Policy::Partial, Ok((1, 99, 0)));
+        check(-30, 100, Policy::Partial, Err(insufficient(0, 100)));
+        check(-90, 100, Policy::Partial, Err(insufficient(-60, 100)));
+        check(-31, 0, Policy::Partial, Err(insufficient(-1, 0)));
+    }
+
+    #[test]
+    fn overdraft_takes_it_all_and_says_how_much_was_not_there() {
+        check(100, 131, Policy::Overdraft, Ok((131, 0, 1)));
+        check(-30, 100, Policy::Overdraft, Ok((100, 0, 100)));
+        check(-90, 100, Policy::Overdraft, Ok((100, 0, 100)));
+        check(-31, 0, Policy::Overdraft, Ok((0, 0, 0)));
+    }
+
+    #[test]
+    fn a_debt_that_does_not_fit_is_refused() {
+        check(-30, i64::MAX - 50, Policy::Overdraft, Ok((i64::MAX - 50, 0, i64::MAX - 50)));
+        check(-30, i64::MAX - 49, Policy::Overdraft, Err(Rejection::BalanceOverflow));
+        check(-30, i64::MAX, Policy::Overdraft, Err(Rejection::BalanceOverflow));
+    }
+
+    #[test]
+    fn a_negative_amount_is_none() {
+        check(100, -1, Policy::Reject, Err(Rejection::InvalidAmount));
+        check(100, i64::MIN, Policy::Overdraft, Err(Rejection::InvalidAmount));
+    }
+
+    #[test]
+    fn the_status_comes_before_credit_and_policy() {
+        for (status, rejection) in
+            [(Status::Frozen, Rejection::WalletFrozen), (Status::Closed, Rejection::WalletClosed)]
+        {
+            let terms = Terms { status, ..Terms::new() };
+            for policy in [Policy::Reject, Policy::Partial, Policy::Overdraft] {
+                assert_eq!(decide_debit(&terms, Amount::new(100), Amount::ONE, policy), Err(rejection));
+                assert_eq!(decide_debit(&terms, Amount::ZERO, Amount::ZERO, policy), Err(rejection));
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for policy in [Policy::Reject, Policy::Partial, Policy::Overdraft] {
+            assert_eq!(Policy::parse(policy.as_str()), Some(policy));
+        }
+        assert_eq!(Policy::parse("Reject"), None);
+    }
+}

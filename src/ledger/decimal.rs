@@ -171,7 +171,7 @@ impl Significand {
 
     fn push(&mut self, digit: u64) {
         if digit == 0 {
-            self.zeros += i64::from(self.magnitude != 0);
+            self.zeros += 1;
             return;
         }
         let shifted = times_power_of_ten(self.magnitude, self.zeros + 1);
@@ -278,5 +278,186 @@ impl Digits {
 
     pub(super) fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).expect("digits are ASCII")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, mantissa: i64, scale: u8) {
+        let decimal = Decimal::parse(text.as_bytes());
+        assert_eq!(decimal, Ok(Decimal { mantissa, scale }), "{text}");
+        // The two parsers overlap on short texts; they must agree there.
+        assert_eq!(parse_any(text.as_bytes()), decimal, "{text}, the long way");
+    }
+
+    #[track_caller]
+    fn check_error(text: &str, error: DecimalError) {
+        assert_eq!(Decimal::parse(text.as_bytes()), Err(error), "{text}");
+        assert_eq!(parse_any(text.as_bytes()), Err(error), "{text}, the long way");
+    }
+
+    #[test]
+    fn plain_numbers_are_read_exactly() {
+        check("0", 0, 0);
+        check("-0", 0, 0);
+        check("7", 7, 0);
+        check("-3", -3, 0);
+        check("12.5", 125, 1);
+        check("0.5", 5, 1);
+        check("-0.01", -1, 2);
+        check("10", 10, 0);
+        check("100.25", 10025, 2);
+        check("123456789.123456789", 123_456_789_123_456_789, 9);
+        check("0.000000000000000001", 1, 18);
+    }
+
+    #[test]
+    fn trailing_zeros_of_the_fraction_mean_nothing() {
+        check("3.0", 3, 0);
+        check("3.50", 35, 1);
+        check("0.00", 0, 0);
+        check("-0.0", 0, 0);
+        check("1.000000000000000000000000000000000000", 1, 0);
+        check("0.000000000000000000000000000000000000", 0, 0);
+        check("0.100000000000000000000000000000000000", 1, 1);
+        check("20.10", 201, 1);
+    }
+
+    #[test]
+    fn exponents_move_the_point() {
+        check("1e3", 1000, 0);
+        check("1E3", 1000, 0);
+        check("1e+3", 1000, 0);
+        check("1e0", 1, 0);
+        check("1.50E-2", 15, 3);
+        check("-2.5e1", -25, 0);
+        check("12e-1", 12, 1);
+        check("120e-1", 12, 0);
+        check("1e-18", 1, 18);
+        check("100e-20", 1, 18);
+        check("0.01e2", 1, 0);
+        check("1e18", 1_000_000_000_000_000_000, 0);
+        check("0e99999999999999999999999", 0, 0);
+        check("0.0e-99999999999999999999999", 0, 0);
+        check("1e00000000000000000000000000002", 100, 0);
+    }
+
+    #[test]
+    fn the_limits_are_those_of_64_bits() {
+        check("9223372036854775807", i64::MAX, 0);
+        check("-9223372036854775807", -i64::MAX, 0);
+        check("-9223372036854775808", i64::MIN, 0);
+        check("9.223372036854775807", i64::MAX, 18);
+        check("922337203685477580.7", i64::MAX, 1);
+        check("92233720368547758.07000", i64::MAX, 2);
+        check("9223372036854775800", 9_223_372_036_854_775_800, 0);
+        check("999999999999999999", 999_999_999_999_999_999, 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_never_cut() {
+        check_error("9223372036854775808", DecimalError::TooManyDigits);
+        check_error("-9223372036854775809", DecimalError::TooManyDigits);
+        check_error("18446744073709551616", DecimalError::TooManyDigits);
+        check_error("99999999999999999999999999", DecimalError::TooManyDigits);
+        check_error("1e19", DecimalError::TooManyDigits);
+        check_error("10e18", DecimalError::TooManyDigits);
+        check_error("1e-19", DecimalError::TooManyDigits);
+        check_error("0.0000000000000000001", DecimalError::TooManyDigits);
+        check_error("1.0000000000000000001", DecimalError::TooManyDigits);
+        check_error("1e99999999999999999999999", DecimalError::TooManyDigits);
+        check_error("1e-99999999999999999999999", DecimalError::TooManyDigits);
+        check_error("1e-256", DecimalError::TooManyDigits);
+    }
+
+    #[test]
+    fn what_json_does_not_allow_is_no_number() {
+        check_error("", DecimalError::Empty);
+        let texts = [
+            "-",
+            "+",
+            "+5",
+            " 5",
+            "5 ",
+            "5\n",
+            ".5",
+            "5.",
+            "-.5",
+            "-5.",
+            ".",
+            "1.",
+            "1.e3",
+            "1.5.2",
+            "1..5",
+            "--1",
+            "-+1",
+            "1-",
+            "1-2",
+            "007",
+            "00",
+            "-00",
+            "-01",
+            "00.5",
+            "0x10",
+            "0b1",
+            "1_000",
+            "1,5",
+            "1 000",
+            "NaN",
+            "nan",
+            "inf",
+            "Infinity",
+            "-Infinity",
+            "e3",
+            "1e",
+            "1e+",
+            "1e-",
+            "1e1.5",
+            "1e 5",
+            "1e5e5",
+            "1ee5",
+            "1e+-5",
+            "1f",
+            "\"1\"",
+            "１",
+            "1\0",
+            "abc",
+            "00000000000000000000000000001",
+            "99999999999999999999999999999x",
+            "1.99999999999999999999999999999e",
+            "null",
+            "true",
+        ];
+        for text in texts {
+            check_error(text, DecimalError::NotANumber);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_no_number() {
+        assert_eq!(Decimal::parse(&[0xff, 0xfe]), Err(DecimalError::NotANumber));
+        assert_eq!(Decimal::parse(&[b'1', 0x80]), Err(DecimalError::NotANumber));
+    }
+
+    #[test]
+    fn parts_are_normalised() {
+        assert_eq!(Decimal::from_parts(1500, 2), Some(Decimal { mantissa: 15, scale: 0 }));
+        assert_eq!(Decimal::from_parts(-1505, 2), Some(Decimal { mantissa: -1505, scale: 2 }));
+        assert_eq!(Decimal::from_parts(0, 200), Some(Decimal::ZERO));
+        assert_eq!(Decimal::from_parts(10, 19), Some(Decimal { mantissa: 1, scale: 18 }));
+        assert_eq!(Decimal::from_parts(1, 19), None);
+    }
+
+    #[test]
+    fn text_and_decimal_are_each_others_inverse() {
+        for text in
+            ["0", "1", "-1", "12.5", "-0.01", "0.000000000000000001", "-9223372036854775808", "-9.223372036854775808"]
+        {
+            let decimal = Decimal::parse(text.as_bytes()).expect(text);
+            assert_eq!(decimal.to_string(), text);
+        }
     }
 }

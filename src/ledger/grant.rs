@@ -175,3 +175,95 @@ impl Lot {
         mine.cmp(&theirs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOT: Lot = Lot {
+        id: GrantId(10),
+        remaining: Amount::new(100),
+        granted: Amount::new(100),
+        effective_at: Timestamp::from_millis(1_000),
+        expires_at: Expiry::at(Timestamp::from_millis(9_000)),
+        cost: 500,
+        priority: 50,
+        category: Category::Paid,
+    };
+
+    #[track_caller]
+    fn check_first(first: Lot, second: Lot) {
+        assert_eq!(first.spend_order(&second), Ordering::Less, "{first:?} before {second:?}");
+        assert_eq!(second.spend_order(&first), Ordering::Greater, "{second:?} after {first:?}");
+        assert_eq!(first.spend_order(&first), Ordering::Equal);
+    }
+
+    #[test]
+    fn each_key_of_the_spend_order_breaks_the_ties_of_those_before_it() {
+        let early = Timestamp::from_millis(500);
+        let id = GrantId(99);
+        check_first(Lot { priority: 49, expires_at: Expiry::NEVER, ..LOT }, LOT);
+        check_first(LOT, Lot { expires_at: Expiry::NEVER, category: Category::Promotional, ..LOT });
+        check_first(
+            LOT,
+            Lot { expires_at: Expiry::at(Timestamp::from_millis(9_001)), category: Category::Promotional, ..LOT },
+        );
+        check_first(Lot { category: Category::Promotional, cost: 9_999, ..LOT }, LOT);
+        check_first(LOT, Lot { cost: 501, effective_at: early, ..LOT });
+        check_first(Lot { effective_at: early, id, ..LOT }, LOT);
+        check_first(LOT, Lot { id, ..LOT });
+    }
+
+    #[test]
+    fn cost_is_compared_per_credit_of_the_whole_grant_and_exactly() {
+        // 500 for 100 against 999 for 200: five against just under five.
+        check_first(Lot { cost: 999, granted: Amount::new(200), id: GrantId(99), ..LOT }, LOT);
+        // What is left of a grant does not change what a credit cost.
+        check_first(LOT, Lot { remaining: Amount::new(1), id: GrantId(99), ..LOT });
+        // Equal ratios are a tie, whatever their size.
+        check_first(LOT, Lot { cost: 1000, granted: Amount::new(200), id: GrantId(99), ..LOT });
+        // No cost basis counts as free.
+        check_first(Lot { cost: 0, id: GrantId(99), ..LOT }, LOT);
+        // A float would call these two equal.
+        let dear = Lot { cost: i64::MAX, granted: Amount::new(i64::MAX - 1), ..LOT };
+        let cheap = Lot { cost: i64::MAX - 1, granted: Amount::new(i64::MAX - 1), id: GrantId(99), ..LOT };
+        check_first(cheap, dear);
+    }
+
+    #[test]
+    fn scheduled_lots_take_effect_by_date_and_then_in_spend_order() {
+        let earlier = Lot { effective_at: Timestamp::from_millis(1), priority: 100, ..LOT };
+        assert_eq!(earlier.activation_order(&LOT), Ordering::Less);
+        let urgent = Lot { priority: 0, id: GrantId(99), ..LOT };
+        assert_eq!(urgent.activation_order(&LOT), Ordering::Less);
+    }
+
+    #[test]
+    fn every_source_has_its_own_name_and_a_priority_in_range() {
+        for source in Source::ALL {
+            assert_eq!(Source::parse(source.as_str()), Some(source));
+            assert!(source.default_priority() <= MAX_PRIORITY);
+        }
+        assert_eq!(Source::parse("Plan"), None);
+        assert_eq!(Source::parse("auto_top_up"), Some(Source::AutoTopUp));
+        assert_eq!(Category::parse("paid"), Some(Category::Paid));
+        assert_eq!(Category::parse("free"), None);
+    }
+
+    #[test]
+    fn default_priorities_are_those_of_the_rules() {
+        let table = [
+            (Source::Drip, 0),
+            (Source::Rollover, 5),
+            (Source::Plan, 10),
+            (Source::Contract, 10),
+            (Source::Promotional, 30),
+            (Source::Package, 50),
+            (Source::TopUp, 50),
+            (Source::AutoTopUp, 50),
+        ];
+        for (source, priority) in table {
+            assert_eq!(source.default_priority(), priority, "{source:?}");
+        }
+    }
+}

@@ -262,3 +262,127 @@ impl fmt::Display for LevelsError {
 }
 
 impl std::error::Error for LevelsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(name: &str, amount: i64, trigger: Trigger, margin: i64) -> Level {
+        Level { name: name.into(), amount: Amount::new(amount), trigger, margin: Amount::new(margin) }
+    }
+
+    fn below(name: &str, amount: i64) -> Level {
+        level(name, amount, Trigger::Below, 0)
+    }
+
+    #[track_caller]
+    fn check_error(levels: Vec<Level>, index: usize, problem: LevelProblem) {
+        assert_eq!(Levels::new(levels), Err(LevelsError { index, problem }));
+    }
+
+    /// Moves one level through balances and compares what happens at each: `-` nothing, `x` crossed, `r` recovered.
+    #[track_caller]
+    fn check_walk(level: Level, start: i64, walk: &[(i64, char)]) {
+        let levels = Levels::new(vec![level]).expect("a level");
+        let mut states = levels.fresh(Amount::new(start));
+        for &(balance, expected) in walk {
+            let (next, crossed, recovered) = levels.moved(states, Amount::new(balance));
+            let happened = match (crossed, recovered) {
+                (0, 0) => '-',
+                (1, 0) => 'x',
+                (0, 1) => 'r',
+                both => panic!("{both:?} at {balance}"),
+            };
+            assert_eq!(happened, expected, "at {balance} of {walk:?}");
+            assert!(levels.agree(next, Amount::new(balance)), "states {next:?} at {balance}");
+            states = next;
+        }
+    }
+
+    #[test]
+    fn below_fires_under_its_amount_and_not_at_it() {
+        check_walk(below("low", 10), 20, &[(11, '-'), (10, '-'), (9, 'x'), (8, '-'), (0, '-')]);
+    }
+
+    #[test]
+    fn at_or_below_fires_at_its_amount() {
+        check_walk(
+            level("low", 10, Trigger::AtOrBelow, 0),
+            20,
+            &[(11, '-'), (10, 'x'), (9, '-'), (11, 'r'), (10, 'x')],
+        );
+    }
+
+    #[test]
+    fn a_level_fires_once_until_it_has_recovered() {
+        check_walk(below("low", 10), 20, &[(9, 'x'), (5, '-'), (9, '-'), (10, 'r'), (9, 'x'), (100, 'r'), (9, 'x')]);
+    }
+
+    #[test]
+    fn a_margin_keeps_a_level_quiet_around_its_line() {
+        let level = level("low", 10, Trigger::Below, 5);
+        check_walk(level, 20, &[(9, 'x'), (12, '-'), (9, '-'), (14, '-'), (8, '-'), (15, 'r'), (10, '-'), (9, 'x')]);
+    }
+
+    #[test]
+    fn a_level_set_below_its_line_is_armed_without_the_margin_and_without_a_word() {
+        check_walk(level("low", 10, Trigger::Below, 5), 3, &[(2, '-'), (9, '-'), (10, '-'), (9, 'x')]);
+    }
+
+    #[test]
+    fn negative_levels_watch_debt() {
+        check_walk(below("deep", -50), 0, &[(-50, '-'), (-51, 'x'), (-50, 'r')]);
+    }
+
+    #[test]
+    fn levels_are_sorted_by_line_and_then_by_name() {
+        let levels = vec![below("c", 10), level("b", 9, Trigger::AtOrBelow, 0), below("a", 30), below("d", -5)];
+        let levels = Levels::new(levels).expect("levels");
+        let names: Vec<&str> = levels.iter().map(|level| &*level.name).collect();
+        assert_eq!(names, ["d", "b", "c", "a"]);
+        assert_eq!(levels.highest_line(0b0000), None);
+        assert_eq!(levels.highest_line(0b0101), Some(Amount::new(10)));
+        assert_eq!(levels.highest_line(0b1001), Some(Amount::new(30)));
+        assert_eq!(levels.of_mask(0b1010).map(|level| &*level.name).collect::<Vec<_>>(), ["b", "a"]);
+    }
+
+    #[test]
+    fn all_64_levels_work_alike() {
+        let levels = Levels::new((0..64).map(|line| below(&format!("l{line}"), line + 1)).collect()).expect("levels");
+        let states = levels.fresh(Amount::new(64));
+        assert_eq!(states.armed, u64::MAX);
+        assert_eq!(levels.highest_line(states.armed), Some(Amount::new(64)));
+        let (states, crossed, recovered) = levels.moved(states, Amount::ZERO);
+        assert_eq!((states.armed, states.triggered, crossed, recovered), (0, u64::MAX, u64::MAX, 0));
+        let (states, crossed, recovered) = levels.moved(states, Amount::new(32));
+        assert_eq!((states.armed, crossed, recovered), (u64::MAX >> 32, 0, u64::MAX >> 32));
+    }
+
+    #[test]
+    fn a_refused_list_names_the_level_at_fault() {
+        check_error(vec![below("a", 1), below("", 2)], 1, LevelProblem::EmptyName);
+        check_error(vec![below(&"n".repeat(129), 2)], 0, LevelProblem::NameTooLong);
+        check_error(vec![below("a", 1), below("b", 2), below("a", 3)], 2, LevelProblem::DuplicateName);
+        check_error(vec![level("a", 1, Trigger::Below, -1)], 0, LevelProblem::NegativeMargin);
+        check_error(vec![below("a", i64::MAX)], 0, LevelProblem::OutOfRange);
+        check_error(vec![below("a", i64::MIN)], 0, LevelProblem::OutOfRange);
+        check_error(vec![level("a", i64::MAX - 1, Trigger::AtOrBelow, 0)], 0, LevelProblem::OutOfRange);
+        check_error(vec![level("a", 5, Trigger::Below, i64::MAX)], 0, LevelProblem::OutOfRange);
+        check_error((0..65).map(|line| below(&format!("l{line}"), line)).collect(), 64, LevelProblem::TooMany);
+        assert!(Levels::new(vec![below(&"n".repeat(128), i64::MAX - 1)]).is_ok());
+        assert!(Levels::new(Vec::new()).is_ok_and(|levels| levels.is_empty()));
+    }
+
+    #[test]
+    fn setting_the_same_levels_again_keeps_what_has_fired() {
+        let margin = |amount| level("low", amount, Trigger::Below, 5);
+        let old = Levels::new(vec![margin(10)]).expect("a level");
+        let fired = LevelStates { armed: 0, triggered: 1 };
+        let balance = Amount::new(12);
+        let same = Levels::new(vec![below("lower", 1), margin(10)]).expect("levels");
+        let expected = LevelStates { armed: 0b01, triggered: 0b10 };
+        assert_eq!(same.replacing(Some(&old), fired, balance), expected);
+        let other = Levels::new(vec![margin(11)]).expect("a level");
+        assert_eq!(other.replacing(Some(&old), fired, balance), LevelStates { armed: 1, triggered: 0 });
+    }
+}

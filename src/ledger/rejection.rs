@@ -104,3 +104,41 @@ impl fmt::Display for Rejection {
         f.write_str(self.slug())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_are_stable() {
+        let amount = Amount::ONE;
+        let table = [
+            (Rejection::InsufficientCredit { available: amount, required: amount }, "insufficient_credit"),
+            (Rejection::UnknownWallet, "unknown_wallet"),
+            (Rejection::WalletFrozen, "wallet_frozen"),
+            (Rejection::WalletClosed, "wallet_closed"),
+            (Rejection::WalletHeld { held: amount }, "wallet_held"),
+            (Rejection::EventTooOld, "event_too_old"),
+            (Rejection::EventInFuture, "event_in_future"),
+            (Rejection::IdConflict, "id_conflict"),
+            (Rejection::UnknownMeter, "unknown_meter"),
+            (Rejection::UnknownCurrency, "unknown_currency"),
+            (Rejection::InvalidAmount, "invalid_amount"),
+            (Rejection::InvalidId { field: "customer" }, "invalid_id"),
+            (Rejection::InvalidSource, "invalid_source"),
+            (Rejection::InvalidPriority, "invalid_priority"),
+            (Rejection::InvalidCost, "invalid_cost"),
+            (Rejection::UnknownGrant, "unknown_grant"),
+            (Rejection::GrantEnded, "grant_ended"),
+            (Rejection::MaxBalanceExceeded { limit: amount, resulting: amount }, "max_balance_exceeded"),
+            (Rejection::ExpiryInPast, "expiry_in_past"),
+            (Rejection::ExpiryBeforeEffective, "expiry_before_effective"),
+            (Rejection::BalanceOverflow, "balance_overflow"),
+            (Rejection::TooManyGrants, "too_many_grants"),
+        ];
+        for (rejection, slug) in table {
+            assert_eq!(rejection.slug(), slug);
+            assert_eq!(rejection.to_string(), slug);
+        }
+    }
+}

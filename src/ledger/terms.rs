@@ -150,6 +150,12 @@ impl Terms {
         self.opening.minus(self.base())
     }
 
+    /// Whether debits on the fast path could have led to `balance`. For closing balances that were read from somewhere:
+    /// [`super::transition`] takes no others.
+    pub fn admits(&self, balance: Amount) -> bool {
+        balance == self.opening || (self.base() <= balance && balance < self.opening)
+    }
+
     /// The first instant at which these terms do not hold any more: a grant ends or takes effect.
     pub fn deadline(&self) -> Option<Timestamp> {
         let ends = self.lots.iter().filter_map(|lot| lot.expires_at.timestamp());
@@ -279,4 +285,184 @@ fn is_possible(lot: &Lot) -> bool {
         && lot.cost >= 0
         && lot.priority <= MAX_PRIORITY
         && !lot.expires_at.is_due(lot.effective_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grant::Category;
+    use super::super::level::{Level, Trigger};
+    use super::super::time::Expiry;
+    use super::*;
+
+    fn lot(id: u64, remaining: i64) -> Lot {
+        Lot {
+            id: GrantId::new(id),
+            remaining: Amount::new(remaining),
+            granted: Amount::new(remaining),
+            effective_at: Timestamp::from_millis(100),
+            expires_at: Expiry::at(Timestamp::from_millis(1_000 + id)),
+            cost: 0,
+            priority: 50,
+            category: Category::Paid,
+        }
+    }
+
+    /// Lots of 10, 20 and 30, in this order.
+    fn sixty() -> Terms {
+        Terms { opening: Amount::new(60), lots: [lot(1, 10), lot(2, 20), lot(3, 30)].into(), ..Terms::new() }
+    }
+
+    fn with_levels(opening: i64, lines: &[i64]) -> Terms {
+        let level = |line: &i64| Level {
+            name: line.to_string().into(),
+            amount: Amount::new(*line),
+            trigger: Trigger::Below,
+            margin: Amount::ZERO,
+        };
+        let levels = Levels::new(lines.iter().map(level).collect()).expect("levels");
+        let opening = Amount::new(opening);
+        Terms { opening, states: levels.fresh(opening), levels: Some(Arc::new(levels)), ..Terms::new() }
+    }
+
+    #[track_caller]
+    fn check_base(terms: &Terms, base: i64) {
+        assert_eq!(terms.base(), Amount::new(base));
+        assert_eq!(terms.headroom().units(), terms.opening.units() - base);
+    }
+
+    #[test]
+    fn the_base_is_the_highest_line_at_or_below_the_balance() {
+        check_base(&sixty(), 1);
+        check_base(&Terms { opening: Amount::ONE, ..Terms::new() }, 1);
+        check_base(&Terms::new(), 0);
+        check_base(&Terms { allowance: Amount::new(40), ..Terms::new() }, 0);
+        check_base(&Terms { opening: Amount::new(-1), allowance: Amount::new(40), ..Terms::new() }, -40);
+        check_base(&Terms { held: Amount::new(25), ..sixty() }, 25);
+        check_base(&Terms { held: Amount::new(25), allowance: Amount::new(30), ..sixty() }, 1);
+        check_base(&with_levels(60, &[10, 20, 70]), 20);
+        check_base(&with_levels(20, &[10, 20, 70]), 20);
+        check_base(&with_levels(19, &[10, 20, 70]), 10);
+        check_base(&with_levels(9, &[10, 20, 70]), 1);
+        check_base(&Terms { held: Amount::new(50), ..with_levels(60, &[10, 20]) }, 50);
+        check_base(&Terms { allowance: Amount::new(40), ..with_levels(-5, &[-10, -20]) }, -10);
+    }
+
+    #[test]
+    fn no_debit_fits_below_the_floor_nor_in_a_wallet_that_is_not_active() {
+        check_base(&Terms { opening: Amount::new(-7), ..Terms::new() }, 0);
+        check_base(&Terms { opening: Amount::new(-7), allowance: Amount::new(5), ..Terms::new() }, -5);
+        check_base(&Terms { held: Amount::new(61), ..sixty() }, 61);
+        check_base(&Terms { status: Status::Frozen, ..sixty() }, 61);
+        check_base(&Terms { status: Status::Closed, ..Terms::new() }, 1);
+        check_base(&Terms { status: Status::Frozen, opening: Amount::MAX_BALANCE, ..Terms::new() }, i64::MAX);
+    }
+
+    #[test]
+    fn a_generation_ends_between_its_opening_balance_and_its_base() {
+        let terms = with_levels(60, &[10]);
+        let admitted = [61, 60, 59, 10, 9].map(|balance| terms.admits(Amount::new(balance)));
+        assert_eq!(admitted, [false, true, true, true, false]);
+        let in_debt = Terms { opening: Amount::new(-7), ..Terms::new() };
+        assert_eq!([-6, -7, -8].map(|balance| in_debt.admits(Amount::new(balance))), [false, true, false]);
+    }
+
+    #[test]
+    fn a_level_that_has_fired_is_no_line() {
+        let mut terms = with_levels(60, &[10, 20]);
+        terms.states = LevelStates { armed: 0b01, triggered: 0b10 };
+        check_base(&terms, 10);
+    }
+
+    #[test]
+    fn lots_are_spent_in_order_and_the_rest_is_debt() {
+        let holdings = |balance| {
+            let Holdings { lots, debt } = sixty().lots_at(Amount::new(balance));
+            (lots.iter().map(|lot| (lot.id.get(), lot.remaining.units())).collect::<Vec<_>>(), debt.units())
+        };
+        assert_eq!(holdings(60), (vec![(1, 10), (2, 20), (3, 30)], 0));
+        assert_eq!(holdings(51), (vec![(1, 1), (2, 20), (3, 30)], 0));
+        assert_eq!(holdings(50), (vec![(2, 20), (3, 30)], 0));
+        assert_eq!(holdings(1), (vec![(3, 1)], 0));
+        assert_eq!(holdings(0), (vec![], 0));
+        assert_eq!(holdings(-5), (vec![], 5));
+    }
+
+    #[test]
+    fn debt_grows_from_what_it_was() {
+        let terms = Terms { opening: Amount::new(-5), ..Terms::new() };
+        assert_eq!(terms.lots_at(Amount::new(-5)).debt, Amount::new(5));
+        assert_eq!(terms.lots_at(Amount::new(-8)).debt, Amount::new(8));
+        assert_eq!(terms.allocate(Amount::new(-6), Amount::new(-8)).debt, Amount::new(2));
+    }
+
+    #[track_caller]
+    fn check_allocation(before: i64, after: i64, parts: &[(u64, i64)], debt: i64) {
+        let allocation = sixty().allocate(Amount::new(before), Amount::new(after));
+        let parts: Vec<_> = parts.iter().map(|&(id, part)| (GrantId::new(id), Amount::new(part))).collect();
+        assert_eq!(allocation, Allocation { parts, debt: Amount::new(debt) });
+    }
+
+    #[test]
+    fn a_debit_is_paid_by_the_lots_between_its_two_balances() {
+        check_allocation(60, 55, &[(1, 5)], 0);
+        check_allocation(60, 50, &[(1, 10)], 0);
+        check_allocation(50, 49, &[(2, 1)], 0);
+        check_allocation(55, 25, &[(1, 5), (2, 20), (3, 5)], 0);
+        check_allocation(60, 0, &[(1, 10), (2, 20), (3, 30)], 0);
+        check_allocation(5, -5, &[(3, 5)], 5);
+        check_allocation(0, -5, &[], 5);
+        check_allocation(40, 40, &[], 0);
+    }
+
+    #[test]
+    fn the_deadline_is_the_first_end_or_beginning() {
+        assert_eq!(sixty().deadline(), Some(Timestamp::from_millis(1_001)));
+        assert_eq!(Terms::new().deadline(), None);
+        let endless = Lot { expires_at: Expiry::NEVER, ..lot(4, 5) };
+        assert_eq!(Terms { lots: [endless].into(), ..Terms::new() }.deadline(), None);
+        let scheduled = Lot { effective_at: Timestamp::from_millis(500), ..endless };
+        assert_eq!(Terms { scheduled: [scheduled].into(), ..sixty() }.deadline(), Some(Timestamp::from_millis(500)));
+    }
+
+    #[test]
+    fn available_counts_holds_and_allowance() {
+        let terms = Terms { held: Amount::new(25), allowance: Amount::new(40), ..sixty() };
+        assert_eq!(terms.available(Amount::new(60)), Amount::new(75));
+        assert!(!terms.is_plain());
+        assert!(sixty().is_plain());
+        assert!(Terms { held: Amount::new(9), allowance: Amount::new(9), ..sixty() }.is_plain());
+        assert_eq!(terms.available(Amount::MAX), Amount::MAX);
+    }
+
+    #[track_caller]
+    fn check_broken(terms: &Terms, invariant: Invariant) {
+        assert_eq!(terms.validate(), Err(invariant));
+    }
+
+    #[test]
+    fn broken_terms_are_told_from_sound_ones() {
+        assert_eq!(Terms::new().validate(), Ok(()));
+        assert_eq!(sixty().validate(), Ok(()));
+        assert_eq!(with_levels(0, &[10, 0, -10]).validate(), Ok(()));
+        check_broken(&Terms { lots: [lot(2, 20), lot(1, 40)].into(), ..sixty() }, Invariant::Order);
+        check_broken(&Terms { scheduled: [lot(3, 1)].into(), ..sixty() }, Invariant::Order);
+        check_broken(&Terms { lots: [lot(1, 0), lot(2, 60)].into(), ..sixty() }, Invariant::Lot);
+        check_broken(&Terms { opening: Amount::new(59), ..sixty() }, Invariant::Opening);
+        check_broken(&Terms { opening: Amount::ONE, ..Terms::new() }, Invariant::Opening);
+        check_broken(&Terms { allowance: Amount::new(-1), ..sixty() }, Invariant::Sign);
+        check_broken(&Terms { allowance: Amount::new(i64::MAX - 60), ..sixty() }, Invariant::Range);
+        check_broken(&Terms { opening: Amount::MIN, held: Amount::ONE, ..Terms::new() }, Invariant::Range);
+        check_broken(&Terms { states: LevelStates { armed: 1, triggered: 0 }, ..sixty() }, Invariant::Levels);
+        check_broken(&Terms { states: LevelStates::default(), ..with_levels(0, &[0]) }, Invariant::Levels);
+        check_broken(&Terms { status: Status::Closed, ..sixty() }, Invariant::Closed);
+        check_broken(&Terms { lots: (0..=1000).map(|id| lot(id, 1)).collect(), ..sixty() }, Invariant::Order);
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for status in [Status::Active, Status::Frozen, Status::Closed] {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+        assert_eq!(Status::parse("open"), None);
+    }
 }

@@ -10,7 +10,7 @@
 //!    cross a level, and a fall that is made good in the same change is no crossing.
 //!
 //! Guarantees:
-//! 1. Total: for terms that satisfy their invariants and a closing balance that debits could have led to, it does not panic.
+//! 1. Total: for terms that satisfy their invariants and a closing balance that they admit, it does not panic.
 //! 2. Pure: it is computed by every helper of a change and again at replay, with the same result.
 //! 3. The new terms satisfy the invariants of [`Terms`].
 
@@ -26,7 +26,10 @@ use super::terms::{Holdings, MAX_LOTS, Status, Terms, total};
 use super::time::{Expiry, Timestamp};
 
 /// Closes a generation at the balance `closing`, carries out `operation` at `now`, and opens the next one.
+///
+/// `old` must satisfy its invariants ([`Terms::validate`]) and admit `closing` ([`Terms::admits`]).
 pub fn transition(old: &Terms, closing: Amount, operation: &Operation, now: Timestamp) -> Change {
+    debug_assert!(old.admits(closing), "{closing:?} is no end of {old:?}");
     let mut draft = Draft::settle(old, closing, now);
     draft.apply_due();
     let result = draft.apply(operation);
@@ -275,9 +278,9 @@ impl<'a> Draft<'a> {
         for lot in self.scheduled.drain(..) {
             self.movements.push(Movement::ScheduledVoided { grant: lot.id, amount: lot.remaining });
         }
-        if self.debt > Amount::ZERO {
-            self.movements.push(Movement::DebtWrittenOff { amount: self.debt });
-            self.debt = Amount::ZERO;
+        let debt = std::mem::take(&mut self.debt);
+        if debt > Amount::ZERO {
+            self.movements.push(Movement::DebtWrittenOff { amount: debt });
         }
         self.balance = Amount::ZERO;
         Ok(())
@@ -368,3 +371,6 @@ fn remove(lots: &mut Vec<Lot>, grant: GrantId) -> Option<Lot> {
     let place = lots.iter().position(|lot| lot.id == grant)?;
     Some(lots.remove(place))
 }
+
+#[cfg(test)]
+mod tests;

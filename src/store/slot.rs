@@ -130,8 +130,6 @@ pub struct Posted {
     pub generation: u64,
     /// The balance after it: within the generation, its exact position.
     pub balance: i64,
-    /// Available credit equals the balance.
-    pub plain: bool,
 }
 
 /// One wallet: 64 bytes, aligned to 64. Zeroed memory is a slot that was never opened.
@@ -176,6 +174,11 @@ impl<R: Rules> Generation<R> {
     /// LSN of its opening record.
     pub fn opened_at(&self) -> u64 {
         self.opened_at.load(Ordering::Acquire) // with log_opening
+    }
+
+    /// Says where its record stands, for a generation that is not in a slot yet.
+    pub fn set_opened_at(&self, lsn: u64) {
+        self.opened_at.store(lsn, Ordering::Release);
     }
 
     fn view(&self) -> View {
@@ -232,15 +235,38 @@ impl<R: Rules> Slot<R> {
         self.last_lsn.swap(lsn, Ordering::AcqRel) // each swap pairs with the one before it
     }
 
-    /// The fast path: debits `amount` (> 0) if nothing but the balance changes by it. `None` when the slow path must look at it:
-    /// too little headroom, an operation under way, or terms that are due to change at `now`.
+    /// The fast path: debits `amount` (> 0) if nothing but the balance changes by it, and the balance is all that there is to tell.
+    /// `None` when the slow path must look at it: too little headroom, an operation under way, terms that are due to change at `now`, or
+    /// available credit that differs from the balance.
     #[inline]
     pub fn debit(&self, amount: i64, now: Deadline) -> Option<Posted> {
+        self.debit_if(amount, now, |view| view.plain)
+    }
+
+    /// As [`Slot::debit`] for any wallet; gives the generation that the debit was applied in, which is `since` or a later one.
+    pub fn debit_from<'g>(
+        &self,
+        since: &'g Generation<R>,
+        amount: i64,
+        now: Deadline,
+        guard: &'g Guard,
+    ) -> Option<(Posted, &'g Generation<R>)> {
+        let posted = self.debit_if(amount, now, |_| true)?;
+        let mut generation = since;
+        while generation.number != posted.generation {
+            // The word has been at a later generation, so every one up to it hangs off the one before.
+            generation = generation.next(guard).expect("a generation that takes debits was opened by its predecessor's end");
+        }
+        Some((posted, generation))
+    }
+
+    #[inline]
+    fn debit_if(&self, amount: i64, now: Deadline, condition: impl Fn(View) -> bool) -> Option<Posted> {
         debug_assert!(amount > 0);
         let mut word = self.word.load(Ordering::Acquire); // with open_next: the view of this generation is visible
         loop {
             let view = self.view.load(Ordering::Acquire);
-            if !word.is_live_with(view) || word.headroom < amount || now >= view.deadline {
+            if !word.is_live_with(view) || word.headroom < amount || now >= view.deadline || !condition(view) {
                 return None;
             }
             let after = Word { headroom: word.headroom - amount, ..word };
@@ -250,7 +276,6 @@ impl<R: Rules> Slot<R> {
                     return Some(Posted {
                         generation: word.generation,
                         balance: after.headroom + view.base,
-                        plain: view.plain,
                     });
                 }
                 Err(found) => word = found,
@@ -349,6 +374,16 @@ impl<R: Rules> Slot<R> {
     pub fn position_alone(&self) -> (u64, i64) {
         let word = self.word.load(Ordering::Relaxed);
         (word.generation, word.headroom + self.view.load(Ordering::Relaxed).base)
+    }
+
+    /// A number for whoever is alone with the slot; it means nothing otherwise.
+    pub fn scratch_alone(&self) -> u64 {
+        self.spare.load(Ordering::Relaxed)
+    }
+
+    /// See [`Slot::scratch_alone`].
+    pub fn set_scratch_alone(&self, scratch: u64) {
+        self.spare.store(scratch, Ordering::Relaxed);
     }
 
     /// Sets the chain's head while no other thread can reach the slot.

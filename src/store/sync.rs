@@ -4,10 +4,16 @@
 //! Under loom nothing is reclaimed: memory retired during a model run is leaked, which is the safe side of what the epochs promise.
 
 #[cfg(not(drawdown_loom))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+pub(crate) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
 
 #[cfg(drawdown_loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+pub(crate) use loom::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
 
 /// Says to the processor (or to loom's scheduler) that this thread waits for another one.
 pub(crate) fn spin() {

@@ -1,0 +1,128 @@
+//! What the engine does beside its callers, in small steps on one thread: tables grow ahead of need, memory is faulted in, what fell due
+//! in quiet wallets is carried out, the idempotency horizon moves on.
+//!
+//! Nothing depends on it for being right: expiry is exact on every path without it, and tables grow under their users' hands if they must.
+
+use super::wallet::WalletOperation;
+use super::{Engine, Inner};
+use crate::ledger::{Operation, Timestamp};
+use crate::store::pin;
+use crate::store::word::Deadline;
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the thread rests when there is nothing to do.
+const REST: Duration = Duration::from_millis(20);
+/// Slots that a step of the sweep looks at.
+const SWEEP_SLOTS: u32 = 1 << 14;
+const MINUTE_MS: u64 = 60_000;
+
+/// Tells the background thread to stop.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    stop: Mutex<bool>,
+    rung: Condvar,
+}
+
+impl Bell {
+    /// Rests until the bell is rung or some time has passed; answers whether to stop.
+    fn rest(&self) -> bool {
+        let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stop, _) = self
+            .rung
+            .wait_timeout_while(stop, REST, |stop| !*stop)
+            .unwrap_or_else(PoisonError::into_inner);
+        *stop
+    }
+
+    pub(super) fn ring(&self) {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.rung.notify_all();
+    }
+}
+
+/// Where in the log which time is, so that the idempotency window can be told as a position.
+#[derive(Debug, Default)]
+pub(super) struct Horizon {
+    marks: Mutex<VecDeque<(Timestamp, u64)>>,
+}
+
+impl Horizon {
+    /// Takes over what a replay noted.
+    pub(super) fn restore(&self, marks: &[(Timestamp, u64)]) {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner).extend(marks);
+    }
+
+    /// Notes that everything before `tail` is older than `now`, and answers the position below which all is older than the window.
+    fn advance(&self, now: Timestamp, tail: u64, window_ms: u64) -> Option<u64> {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        if marks.back().is_none_or(|(last, _)| last.saturating_add(MINUTE_MS) <= now) {
+            marks.push_back((now, tail));
+        }
+        let mut horizon = None;
+        while let Some((_, lsn)) = marks.pop_front_if(|(time, _)| time.saturating_add(window_ms) < now) {
+            horizon = Some(lsn);
+        }
+        horizon
+    }
+}
+
+impl Engine {
+    /// Carries out a round of background work on this thread, for engines that were opened without a thread for it. Answers whether there
+    /// was anything to do.
+    pub fn tidy(&self) -> bool {
+        let mut sweep = 0;
+        let busy = self.inner.grow();
+        let swept = self.inner.sweep(&mut sweep, u32::MAX);
+        self.inner.move_horizon();
+        busy || swept
+    }
+}
+
+impl Inner {
+    /// The background thread.
+    pub(super) fn run_background(&self) {
+        let mut sweep = 0;
+        while !self.bell.rest() {
+            while self.grow() && self.check_open().is_ok() {}
+            self.sweep(&mut sweep, SWEEP_SLOTS);
+            self.move_horizon();
+        }
+    }
+
+    /// A bounded step of growing everything that is filling up.
+    fn grow(&self) -> bool {
+        let guard = pin();
+        let index = self.index.grow_step(&guard);
+        let idempotency = self.idempotency.maintain(64, &guard);
+        let slab = self.slab.prefault_step();
+        index || idempotency || slab
+    }
+
+    fn move_horizon(&self) {
+        let horizon = self.horizon.advance(self.now(), self.log.tail().get(), self.config.idempotency_window_ms);
+        if let Some(lsn) = horizon {
+            self.idempotency.set_horizon(lsn);
+        }
+    }
+
+    /// Looks at up to `count` wallets from `next` on and carries out what is due in them. Answers whether anything was.
+    fn sweep(&self, next: &mut u32, count: u32) -> bool {
+        let wallets = self.slab.len() as u32;
+        let now = self.now();
+        let deadline = Deadline::from_unix_ms(now.millis());
+        let mut found = false;
+        for _ in 0..count.min(wallets) {
+            let slot = *next;
+            *next = if slot + 1 >= wallets { 0 } else { slot + 1 };
+            // A slot whose wallet is being made has no name or no generation yet.
+            if self.names.get(slot).is_some() && self.slab.get(slot).deadline().is_some_and(|due| deadline >= due) {
+                found = true;
+                // A log that takes nothing now leaves the change to whoever comes next.
+                let _ = self.operate(slot, WalletOperation::new(Operation::Due, now), &pin());
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,442 @@
+//! Grants: credits added to wallets, looked up, voided, and their ends moved.
+//!
+//! A grant is declared first, in a record that holds all that never changes about it, and takes effect with the operation that names it.
+//! The declaration's LSN *is* the grant's number: whoever has it finds everything else in the log, so grants take no memory beyond the
+//! wallet that they are in. The text that clients see carries a keyed check, so that no number can be made up.
+
+use super::budget::Budget;
+use super::catalog::CreditCurrency;
+use super::history::unreadable;
+use super::ticket::Ticket;
+use super::view::{CommandError, CostBasis, GrantOutcome, GrantRequest, GrantState, GrantView, Metadata, Unavailable};
+use super::wallet::WalletOperation;
+use super::{Engine, Inner, MAX_ID_BYTES};
+use crate::journal::admin::{AdminRecord, GrantRecord};
+use crate::journal::Record;
+use crate::ledger::{Amount, GrantId, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
+use crate::store::idempotency::{Claim, Entry};
+use crate::store::{Guard, pin};
+use std::sync::Arc;
+
+/// Separates the fingerprints of grants' keys from those of events.
+const KEY_DOMAIN: u8 = 1;
+/// Separates the checks in grants' texts from other hashes.
+const TEXT_DOMAIN: u8 = 2;
+
+const MAX_METADATA_PAIRS: usize = 50;
+const MAX_METADATA_KEY_BYTES: usize = 40;
+const MAX_METADATA_VALUE_BYTES: usize = 500;
+
+impl Engine {
+    /// Makes grants, each on its own; one outcome a request, in order. A wallet is made by its first grant.
+    pub fn grant(&self, requests: &[GrantRequest]) -> Result<(Vec<GrantOutcome>, Ticket), Unavailable> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let now = inner.now();
+        let mut outcomes = Vec::with_capacity(requests.len());
+        for request in requests {
+            let outcome = match inner.grant(request, now) {
+                Ok((view, replayed)) => GrantOutcome { result: Ok(view), replayed },
+                // Grants made so far stand, and the caller hears of them.
+                Err(CommandError::Unavailable(error)) if outcomes.is_empty() => return Err(error),
+                Err(error) => GrantOutcome { result: Err(error), replayed: false },
+            };
+            outcomes.push(outcome);
+        }
+        Ok((outcomes, self.barrier()))
+    }
+
+    /// The text by which clients know a grant.
+    pub fn grant_text(&self, id: GrantId) -> String {
+        self.inner.grant_text(id)
+    }
+
+    /// A grant as it is now.
+    pub fn grant_view(&self, text: &str) -> Result<GrantView, CommandError> {
+        let inner = &*self.inner;
+        let (id, record) = inner.find_grant(text)?;
+        inner.grant_view(id, record, inner.now())
+    }
+
+    /// Takes back what is left of a grant. Repeating it is success.
+    pub fn void_grant(&self, text: &str) -> Result<(GrantView, Ticket), CommandError> {
+        self.change_grant(text, |grant| Operation::Void { grant })
+    }
+
+    /// Moves the end of a grant that has not ended.
+    pub fn move_expiry(
+        &self,
+        text: &str,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(GrantView, Ticket), CommandError> {
+        self.change_grant(text, |grant| Operation::MoveExpiry { grant, expires_at })
+    }
+
+    fn change_grant(
+        &self,
+        text: &str,
+        operation: impl FnOnce(GrantId) -> Operation,
+    ) -> Result<(GrantView, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let (id, record) = inner.find_grant(text)?;
+        let now = inner.now();
+        let guard = pin();
+        inner.operate(record.slot, WalletOperation::new(operation(id), now), &guard)?;
+        Ok((inner.grant_view(id, record, now)?, self.barrier()))
+    }
+}
+
+/// A request with everything looked up and defaulted.
+struct Prepared {
+    currency: Arc<CreditCurrency>,
+    amount: Amount,
+    record: GrantRecord,
+}
+
+impl Inner {
+    /// See [`Engine::grant_text`].
+    pub(super) fn grant_text(&self, id: GrantId) -> String {
+        format!("grt_{:012x}{:08x}", id.get(), self.grant_check(id))
+    }
+
+    /// The fingerprint by which a grant's key is remembered.
+    pub(super) fn grant_key_fingerprint(&self, key: &str) -> u64 {
+        self.seed.key_fingerprint(KEY_DOMAIN, key.as_bytes())
+    }
+
+    fn grant(&self, request: &GrantRequest, now: Timestamp) -> Result<(GrantView, bool), CommandError> {
+        let prepared = self.prepare(request, now)?;
+        let Some(key) = &request.key else { return Ok((self.make_grant(request, prepared, now)?, false)) };
+        let fingerprint = self.grant_key_fingerprint(key);
+        let mut strangers = Vec::new();
+        loop {
+            let guard = pin();
+            match self.idempotency.claim(fingerprint, &strangers, &guard) {
+                Claim::New(entry) => {
+                    return settle(self.make_grant(request, prepared, now), entry).map(|view| (view, false));
+                }
+                Claim::Existing { lsn } => match self.replay(lsn, key, request, &prepared, now)? {
+                    Some(view) => return Ok((view, true)),
+                    None => strangers.push(lsn),
+                },
+                Claim::InFlight(_) => self.wait_settled(fingerprint),
+            }
+        }
+    }
+
+    /// The grant that was made with this key, if it is this key's.
+    fn replay(
+        &self,
+        lsn: u64,
+        key: &str,
+        request: &GrantRequest,
+        prepared: &Prepared,
+        now: Timestamp,
+    ) -> Result<Option<GrantView>, CommandError> {
+        let mut view = None;
+        let record = self.read_record(lsn, &mut view).map_err(unreadable)?;
+        let Record::Admin(AdminRecord::Grant(original)) = record else { return Ok(None) };
+        if original.key.as_deref() != Some(key) {
+            return Ok(None);
+        }
+        let same_wallet = self.names.get(original.slot).is_some_and(|name| {
+            *name.customer == *request.customer && name.currency == prepared.currency.number
+        });
+        if !same_wallet || !same_content(&original, &prepared.record) {
+            return Err(CommandError::Conflict {
+                slug: "idempotency_conflict",
+                detail: "the key was used before with other content".to_owned(),
+            });
+        }
+        self.grant_view(GrantId::new(lsn), original, now).map(Some)
+    }
+
+    fn prepare(&self, request: &GrantRequest, now: Timestamp) -> Result<Prepared, CommandError> {
+        check_text("customer", &request.customer, MAX_ID_BYTES)?;
+        if let Some(key) = &request.key {
+            check_text("key", key, 255)?;
+        }
+        check_metadata(&request.metadata)?;
+        let currency = self.currency_or_default(request.currency.as_deref())?;
+        if currency.archived {
+            return Err(CommandError::Conflict {
+                slug: "currency_archived",
+                detail: format!("credit currency {} takes no new grants", currency.id),
+            });
+        }
+        let amount = Amount::from_decimal(request.amount, currency.scale)
+            .map_err(|error| CommandError::Invalid { field: "amount", detail: error.to_string() })?;
+        if amount <= Amount::ZERO {
+            return Err(CommandError::Invalid { field: "amount", detail: "must be greater than zero".to_owned() });
+        }
+        check_cost(request.cost_basis.as_ref())?;
+        let record = GrantRecord {
+            slot: 0,
+            amount,
+            source: request.source,
+            category: request.category,
+            priority: request.priority.unwrap_or_else(|| request.source.default_priority()),
+            effective_at: request.effective_at.unwrap_or(now),
+            effective_at_given: request.effective_at.is_some(),
+            expires_at: request.expires_at,
+            cost_basis: request.cost_basis.clone(),
+            key: request.key.clone(),
+            metadata: request.metadata.clone(),
+            created_at: now,
+        };
+        Ok(Prepared { currency, amount, record })
+    }
+
+    fn make_grant(
+        &self,
+        request: &GrantRequest,
+        prepared: Prepared,
+        now: Timestamp,
+    ) -> Result<GrantView, CommandError> {
+        let Prepared { currency, amount, mut record } = prepared;
+        let guard = pin();
+        let mut grant = NewGrant {
+            // Higher than any number given out so far, for the trial.
+            id: GrantId::new(u64::MAX >> 1),
+            amount,
+            priority: record.priority,
+            category: record.category,
+            effective_at: record.effective_at,
+            expires_at: record.expires_at,
+            cost: record.cost_basis.as_ref().map(|cost| cost.amount),
+            max_balance: currency.max_balance,
+        };
+        self.try_grant(&request.customer, &currency, grant, now, &guard)?;
+        record.slot = self.find_or_make_wallet(&request.customer, &currency, &guard)?;
+        let slot = record.slot;
+        let declaration = self.append_admin(&AdminRecord::Grant(record.clone()))?;
+        grant.id = GrantId::new(declaration.get());
+        self.operate(slot, WalletOperation::new(Operation::Grant(grant), now), &guard)?;
+        self.grant_view(grant.id, record, now)
+    }
+
+    /// Asks the rules before anything is written: a grant that they refuse leaves no trace, not even a wallet.
+    fn try_grant(
+        &self,
+        customer: &str,
+        currency: &CreditCurrency,
+        grant: NewGrant,
+        now: Timestamp,
+        guard: &Guard,
+    ) -> Result<(), CommandError> {
+        let wallet = self.seed.wallet_hash(customer.as_bytes(), currency.number.0);
+        let reading = self.find(wallet, guard).and_then(|slot| self.slab.get(slot).read(guard));
+        let change = match reading {
+            Some(reading) => {
+                let balance = Amount::new(reading.balance);
+                transition(reading.generation.terms(), balance, &Operation::Grant(grant), now)
+            }
+            None => transition(&Terms::new(), Amount::ZERO, &Operation::Grant(grant), now),
+        };
+        change.result.map(|_| ()).map_err(CommandError::Rejected)
+    }
+
+    fn find_grant(&self, text: &str) -> Result<(GrantId, GrantRecord), CommandError> {
+        let missing = CommandError::NotFound { what: "grant" };
+        let Some(id) = self.parse_grant(text) else { return Err(missing) };
+        let mut view = None;
+        match self.read_record(id.get(), &mut view).map_err(unreadable)? {
+            Record::Admin(AdminRecord::Grant(record)) => Ok((id, record)),
+            _ => Err(missing),
+        }
+    }
+
+    fn parse_grant(&self, text: &str) -> Option<GrantId> {
+        let digits = text.strip_prefix("grt_")?;
+        let is_hex = digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if digits.len() < 20 || !is_hex {
+            return None;
+        }
+        let (number, check) = digits.split_at(digits.len() - 8);
+        let id = GrantId::new(u64::from_str_radix(number, 16).ok()?);
+        let canonical = number.len() == 12 || !number.starts_with('0');
+        (canonical && u32::from_str_radix(check, 16).ok()? == self.grant_check(id)).then_some(id)
+    }
+
+    fn grant_check(&self, id: GrantId) -> u32 {
+        self.seed.key_fingerprint(TEXT_DOMAIN, &id.get().to_le_bytes()) as u32
+    }
+
+    fn grant_view(&self, id: GrantId, record: GrantRecord, now: Timestamp) -> Result<GrantView, CommandError> {
+        let guard = pin();
+        let name = self.names.get(record.slot).ok_or(CommandError::NotFound { what: "wallet" })?;
+        let (terms, balance) =
+            self.read_at(record.slot, now, &guard).ok_or(CommandError::NotFound { what: "wallet" })?;
+        let holdings = terms.lots_at(balance);
+        let active = holdings.lots.iter().find(|lot| lot.id == id).map(|lot| (GrantState::Active, lot));
+        let lot = active.or_else(|| terms.scheduled.iter().find(|lot| lot.id == id).map(|lot| (GrantState::Scheduled, lot)));
+        let (state, remaining, expires_at) = match lot {
+            Some((state, lot)) => (state, lot.remaining, lot.expires_at.timestamp()),
+            None => (self.how_grant_ended(record.slot, id, now, &guard)?, Amount::ZERO, record.expires_at),
+        };
+        let catalog = self.catalog.snapshot();
+        let currency =
+            catalog.currency_by_number(name.currency).ok_or(CommandError::NotFound { what: "credit_currency" })?;
+        Ok(GrantView {
+            id,
+            customer: name.customer.to_string(),
+            currency: Arc::clone(currency),
+            source: record.source,
+            category: record.category,
+            amount: record.amount,
+            remaining,
+            priority: record.priority,
+            effective_at: record.effective_at,
+            expires_at,
+            cost_basis: record.cost_basis,
+            state,
+            key: record.key,
+            metadata: record.metadata,
+            created_at: record.created_at,
+        })
+    }
+
+    /// How a grant that the wallet no longer holds came to its end: the newest operation that says so.
+    fn how_grant_ended(
+        &self,
+        slot: u32,
+        grant: GrantId,
+        now: Timestamp,
+        guard: &Guard,
+    ) -> Result<GrantState, CommandError> {
+        let reading = self.slab.get(slot).read(guard).ok_or(CommandError::NotFound { what: "wallet" })?;
+        let present = reading.generation.terms();
+        if present.lots.iter().any(|lot| lot.id == grant) {
+            // In the generation's opening and not held now: spent since, or due without an operation having said so yet.
+            let unspent = present.lots_at(Amount::new(reading.balance)).lots.iter().any(|lot| lot.id == grant);
+            return Ok(if unspent { GrantState::Expired } else { GrantState::Depleted });
+        }
+        if let Some(lot) = present.scheduled.iter().find(|lot| lot.id == grant) {
+            // Both its dates have come by `now`, or it went into debt whole.
+            return Ok(if lot.expires_at.is_due(now) { GrantState::Expired } else { GrantState::Depleted });
+        }
+        let mut next = reading.generation.opened_at();
+        while next >= grant.get() {
+            let mut view = None;
+            let record = self.read_record(next, &mut view).map_err(unreadable)?;
+            let Record::Operation(operation) = record else { break };
+            for movement in operation.body.movements.iter().rev().filter(|movement| movement.grant() == Some(grant)) {
+                match movement {
+                    Movement::Expired { .. } => return Ok(GrantState::Expired),
+                    Movement::Voided { .. } | Movement::ScheduledVoided { .. } | Movement::WrittenOff { .. } => {
+                        return Ok(GrantState::Voided);
+                    }
+                    _ => {}
+                }
+            }
+            next = operation.previous_opening;
+        }
+        Ok(GrantState::Depleted)
+    }
+
+    /// Ends the wallet's present generation with `operation`, unless the rules refuse it.
+    ///
+    /// A refusal leaves no trace, save in a race: then the generation changes and nothing else does.
+    pub(super) fn operate(
+        &self,
+        handle: u32,
+        operation: WalletOperation,
+        guard: &Guard,
+    ) -> Result<(), CommandError> {
+        let slot = self.slab.get(handle);
+        let mut operation = operation;
+        let mut bytes = operation.log_bytes(&Terms::new());
+        loop {
+            // Room for the record, and for copies of what others have begun.
+            let admitted = bytes * 2 + (16 << 10);
+            let budget = Budget(self.admit_wait(admitted)?);
+            let driver = super::wallet::WalletDriver { handle, budget: &budget };
+            let reading = slot.read_settled(&driver, guard).ok_or(CommandError::NotFound { what: "wallet" })?;
+            let terms = reading.generation.terms();
+            let trial = transition(terms, Amount::new(reading.balance), &operation.operation, operation.at);
+            if let Err(rejection) = trial.result {
+                return Err(CommandError::Rejected(rejection));
+            }
+            let needed = operation.log_bytes(terms);
+            if !budget.covers(needed) {
+                bytes = needed;
+                continue;
+            }
+            match slot.change(&driver, reading.generation, operation, guard) {
+                Ok(changed) => {
+                    self.counters.operation();
+                    return changed.effects.result.map(|_| ()).map_err(CommandError::Rejected);
+                }
+                Err(given_back) => operation = given_back,
+            }
+        }
+    }
+}
+
+fn settle(made: Result<GrantView, CommandError>, entry: Entry<'_>) -> Result<GrantView, CommandError> {
+    match &made {
+        Ok(view) => entry.finish(view.id.get()),
+        Err(_) => entry.give_up(),
+    }
+    made
+}
+
+fn same_content(original: &GrantRecord, retry: &GrantRecord) -> bool {
+    original.amount == retry.amount
+        && original.source == retry.source
+        && original.category == retry.category
+        && original.priority == retry.priority
+        && original.effective_at_given == retry.effective_at_given
+        && (!retry.effective_at_given || original.effective_at == retry.effective_at)
+        && original.expires_at == retry.expires_at
+        && original.cost_basis == retry.cost_basis
+        && original.metadata == retry.metadata
+}
+
+/// Checks a text's length.
+pub(super) fn check_text(field: &'static str, text: &str, max_bytes: usize) -> Result<(), CommandError> {
+    let detail = match text.len() {
+        0 => "must not be empty".to_owned(),
+        length if length > max_bytes => format!("must have at most {max_bytes} bytes, has {length}"),
+        _ => return Ok(()),
+    };
+    Err(CommandError::Invalid { field, detail })
+}
+
+/// Checks the limits of metadata.
+pub(super) fn check_metadata(metadata: &Metadata) -> Result<(), CommandError> {
+    let invalid = |detail| Err(CommandError::Invalid { field: "metadata", detail });
+    if metadata.len() > MAX_METADATA_PAIRS {
+        return invalid(format!("must have at most {MAX_METADATA_PAIRS} pairs"));
+    }
+    for (key, value) in metadata {
+        if key.is_empty() || key.len() > MAX_METADATA_KEY_BYTES {
+            return invalid(format!("keys must have 1 to {MAX_METADATA_KEY_BYTES} bytes"));
+        }
+        if value.len() > MAX_METADATA_VALUE_BYTES {
+            return invalid(format!("values must have at most {MAX_METADATA_VALUE_BYTES} bytes"));
+        }
+    }
+    Ok(())
+}
+
+fn check_cost(cost: Option<&CostBasis>) -> Result<(), CommandError> {
+    let Some(cost) = cost else { return Ok(()) };
+    if cost.amount < 0 {
+        return Err(Rejection::InvalidCost.into());
+    }
+    if cost.currency.len() != 3 || !cost.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Err(CommandError::Invalid {
+            field: "cost_basis",
+            detail: "currency must be an ISO 4217 code of three capitals".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+impl From<Rejection> for CommandError {
+    fn from(rejection: Rejection) -> Self {
+        CommandError::Rejected(rejection)
+    }
+}

@@ -1,0 +1,254 @@
+//! A wallet's history: its chain of records, walked back through the log from the newest.
+//!
+//! Every record carries the wallet's record before it, so the history needs no index and no memory. What makes the walk careful:
+//! - an operation may stand in the log in several identical copies; the one that counts is the one that the next opening names;
+//! - what recovery mended after a crash (see [`super::repairs`]) overrides what the records say.
+
+use super::openings::Openings;
+use super::view::{CommandError, EntriesPage, Entry, EntryKind, EventRef};
+use super::catalog::Catalog;
+use super::{Engine, Inner};
+use crate::journal::debit::{DebitRecord, Metered};
+use crate::journal::operation::{Event, Names, OperationRecord};
+use crate::journal::{self, Corrupt, Record};
+use crate::ledger::{Amount, GrantId, Movement, Operation, Timestamp};
+use crate::store::pin;
+use drawdown_wal::Lsn;
+use std::sync::Arc;
+
+impl Engine {
+    /// The wallet's entries before the entry `before` (or the newest), newest first; about `limit` of them: the entries of one record
+    /// are not torn apart. Blocks until what it shows is durable, one sync at the most.
+    pub fn entries(
+        &self,
+        customer: &str,
+        currency: &str,
+        before: Option<Lsn>,
+        limit: usize,
+    ) -> Result<EntriesPage, CommandError> {
+        let inner = &*self.inner;
+        let guard = pin();
+        let slot = inner.locate_wallet(customer, currency, &guard)?;
+        let reading = inner.slab.get(slot).read(&guard).ok_or(CommandError::NotFound { what: "wallet" })?;
+        let newest = inner.slab.get(slot).last_lsn();
+        // A record is linked before it is written. All that the chain leads to has been reserved by now, so once the log is durable up to
+        // here it can be read; and nothing is shown that a crash could still take back.
+        self.barrier().wait()?;
+        let (number, opened_at) = (reading.generation.number(), reading.generation.opened_at());
+        let openings = Openings::from(&inner.log, slot, number, opened_at);
+        let walk = Walk { inner, slot, openings, next: newest };
+        walk.page(before, limit).map_err(|error| match error {
+            WalkError::NotAnEntry => {
+                CommandError::Invalid { field: "before", detail: "is no entry of this wallet".to_owned() }
+            }
+            WalkError::Corrupt(error) => unreadable(error),
+        })
+    }
+}
+
+/// The log behind a wallet cannot be read. It was checked when the server started, so the disk has changed under it.
+pub(super) fn unreadable(error: Corrupt) -> CommandError {
+    CommandError::Unavailable(super::view::Unavailable::Poisoned(format!("the log cannot be read: {error}")))
+}
+
+enum WalkError {
+    NotAnEntry,
+    Corrupt(Corrupt),
+}
+
+impl From<Corrupt> for WalkError {
+    fn from(error: Corrupt) -> Self {
+        WalkError::Corrupt(error)
+    }
+}
+
+/// The way down a wallet's chain.
+struct Walk<'a> {
+    inner: &'a Inner,
+    slot: u32,
+    openings: Openings<'a>,
+    next: u64,
+}
+
+impl Walk<'_> {
+    fn page(mut self, before: Option<Lsn>, limit: usize) -> Result<EntriesPage, WalkError> {
+        let catalog = self.inner.catalog.snapshot();
+        if let Some(before) = before {
+            self.jump_below(before.get())?;
+        }
+        let mut entries = Vec::new();
+        let mut last = None;
+        while self.next != 0 && entries.len() < limit {
+            last = Some(Lsn::new(self.next));
+            self.step(|walk, lsn, record| walk.push_entries(&catalog, lsn, record, &mut entries))?;
+        }
+        Ok(EntriesPage { entries, next: last.filter(|_| self.next != 0) })
+    }
+
+    /// Goes to just below the record `target`, if it is one of this wallet's.
+    fn jump_below(&mut self, target: u64) -> Result<(), WalkError> {
+        if !self.inner.is_record(target) {
+            return Err(WalkError::NotAnEntry);
+        }
+        self.next = target;
+        self.step(|_, _, _| Ok(())).map_err(|_| WalkError::NotAnEntry)
+    }
+
+    /// Visits the next record down and moves on below it.
+    fn step(
+        &mut self,
+        visit: impl FnOnce(&mut Self, u64, &Record<'_>) -> Result<(), Corrupt>,
+    ) -> Result<(), Corrupt> {
+        let lsn = self.next;
+        let mut view = None;
+        let record = journal::read_at(&self.inner.log, Lsn::new(lsn), &mut view)?;
+        let (slot, previous) = match &record {
+            Record::Debit(debit) => (debit.slot, debit.previous),
+            Record::Operation(operation) => (operation.slot, operation.previous),
+            Record::Admin(_) => return Err(Corrupt::Malformed("link to the record before")),
+        };
+        if slot != self.slot {
+            return Err(Corrupt::Malformed("link to the record before"));
+        }
+        if !self.inner.repairs.is_dropped(lsn) {
+            visit(self, lsn, &record)?;
+        }
+        self.next = self.inner.repairs.previous(lsn).unwrap_or(previous);
+        Ok(())
+    }
+
+    fn push_entries(
+        &mut self,
+        catalog: &Catalog,
+        lsn: u64,
+        record: &Record<'_>,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), Corrupt> {
+        match record {
+            Record::Debit(debit) => entries.push(self.debit_entry(catalog, lsn, debit)?),
+            // Another copy counts: pass.
+            Record::Operation(operation) if self.openings.find(operation.generation)?.at != lsn => {}
+            Record::Operation(operation) => {
+                let of_record = operation_entries(catalog, lsn, operation);
+                entries.extend(of_record.into_iter().rev());
+            }
+            Record::Admin(_) => {}
+        }
+        Ok(())
+    }
+
+    fn debit_entry(&mut self, catalog: &Catalog, lsn: u64, debit: &DebitRecord<'_>) -> Result<Entry, Corrupt> {
+        let after = self.inner.repairs.balance_after(lsn).unwrap_or(debit.balance_after);
+        let before = after.checked_add(debit.amount).ok_or(Corrupt::Malformed("balance"))?;
+        let allocation = self.openings.find(debit.generation)?.allocate(before, after);
+        let event = Event { id: debit.id, source: debit.source, time: debit.event_time, metered: debit.metered };
+        Ok(Entry {
+            event: Some(event_ref(catalog, &event)),
+            allocations: allocation.parts,
+            debt: allocation.debt,
+            ..plain_entry(lsn, EntryKind::Debit, negative(debit.amount), after, debit.time)
+        })
+    }
+}
+
+fn plain_entry(lsn: u64, kind: EntryKind, amount: Amount, balance_after: Amount, time: Timestamp) -> Entry {
+    Entry {
+        entry: Lsn::new(lsn),
+        kind,
+        amount,
+        balance_after,
+        time,
+        allocations: Vec::new(),
+        debt: Amount::ZERO,
+        event: None,
+        grant: None,
+        crossed: Vec::new(),
+    }
+}
+
+/// The entries of one operation, oldest first.
+fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) -> Vec<Entry> {
+    let body = &record.body;
+    let mut balance = record.closing;
+    let mut entries = Vec::new();
+    for movement in &body.movements {
+        let delta = Amount::new(i64::try_from(movement.delta()).unwrap_or_default());
+        balance = balance.checked_add(delta).unwrap_or(balance);
+        let Some((kind, grant, amount)) = movement_kind(movement) else { continue };
+        let allocations = grant.map(|grant| (grant, amount)).into_iter().collect();
+        entries.push(Entry { grant, allocations, ..plain_entry(lsn, kind, delta, balance, record.time) });
+    }
+    match &body.operation {
+        Operation::Debit { .. } if !body.rejected => entries.push(operation_debit(catalog, lsn, record)),
+        Operation::SetStatus(_) | Operation::SetAllowance(_) | Operation::SetLevels(_) if !body.rejected => {
+            entries.push(plain_entry(lsn, EntryKind::Settings, Amount::ZERO, record.opening, record.time));
+        }
+        _ => {}
+    }
+    if let Some(last) = entries.last_mut() {
+        last.crossed = line_names(&body.crossed);
+    }
+    entries
+}
+
+/// The entry of a debit that was an operation; its movements say who paid.
+fn operation_debit(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) -> Entry {
+    let (mut allocations, mut debt) = (Vec::new(), Amount::ZERO);
+    for movement in &record.body.movements {
+        match *movement {
+            Movement::Spent { grant, amount } => allocations.push((grant, amount)),
+            Movement::Overdrawn { amount } => debt = amount,
+            _ => {}
+        }
+    }
+    let amount = negative(record.body.taken.amount);
+    Entry {
+        event: record.body.event.as_ref().map(|event| event_ref(catalog, event)),
+        allocations,
+        debt,
+        ..plain_entry(lsn, EntryKind::Debit, amount, record.opening, record.time)
+    }
+}
+
+/// How a movement shows in the history; `None` for those that are parts of another entry.
+fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amount)> {
+    Some(match *movement {
+        Movement::Granted { grant, amount } | Movement::Activated { grant, amount } => {
+            (EntryKind::Grant, Some(grant), amount)
+        }
+        Movement::Scheduled { grant, amount } => (EntryKind::GrantScheduled, Some(grant), amount),
+        Movement::DebtPaid { grant, amount } => (EntryKind::DebtRepayment, Some(grant), amount),
+        Movement::Expired { grant, amount } => (EntryKind::Expiry, Some(grant), amount),
+        Movement::Voided { grant, amount } | Movement::ScheduledVoided { grant, amount } => {
+            (EntryKind::Void, Some(grant), amount)
+        }
+        Movement::ExpiryMoved { grant, amount, .. } => (EntryKind::Settings, Some(grant), amount),
+        Movement::WrittenOff { grant, amount } => (EntryKind::WriteOff, Some(grant), amount),
+        Movement::DebtWrittenOff { amount } => (EntryKind::WriteOff, None, amount),
+        Movement::Spent { .. } | Movement::Overdrawn { .. } | Movement::Depleted { .. } => return None,
+    })
+}
+
+/// The event behind a debit, with the meter's name.
+pub(super) fn event_ref(catalog: &Catalog, event: &Event<'_>) -> EventRef {
+    let named = |metered: Metered| {
+        let name = catalog.meter_by_number(metered.meter).map_or_else(String::new, |meter| meter.event_type.clone());
+        (name, metered.quantity)
+    };
+    EventRef {
+        id: event.id.to_owned(),
+        source: event.source.to_owned(),
+        time: event.time,
+        metered: event.metered.map(named),
+    }
+}
+
+/// Names of crossed lines, highest first.
+pub(super) fn line_names(names: &Names<'_>) -> Vec<Arc<str>> {
+    let levels = names.levels.iter().rev().map(|name| Arc::from(*name));
+    levels.chain(names.depleted.then(|| "depleted".into())).chain(names.negative.then(|| "negative".into())).collect()
+}
+
+fn negative(amount: Amount) -> Amount {
+    amount.checked_neg().unwrap_or(amount)
+}

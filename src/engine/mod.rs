@@ -1,0 +1,441 @@
+//! The engine: one shard of the ledger, usable without the server.
+//!
+//! It owns a log, a table of wallets, a table of remembered events, and joins the rules to them. Everything that moves credit goes the
+//! same way: what is asked is checked, its place in the log reserved, its effect applied in memory, its record published, and the answer
+//! given out as a [`Ticket`] that resolves when the record is on disk. Opening an engine folds the log back into memory.
+//!
+//! ```
+//! use drawdown::engine::{Engine, EngineConfig, SystemClock};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let mut config = EngineConfig::default();
+//! # config.log.segment_bytes = 1 << 20;
+//! # config.log.max_frame_bytes = 1 << 17;
+//! # config.log.max_unsynced_bytes = 1 << 20;
+//! let (engine, report) = Engine::open(dir.path(), config, std::sync::Arc::new(SystemClock))?;
+//! assert_eq!(report.wallets, 0);
+//! engine.close()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Invariants
+//! 1. No ticket resolves before its batch is durable, and every opening of a generation that the batch used.
+//! 2. Debits commute within a generation, and the closing balance recorded at its end agrees with their sum.
+//! 3. Available credit goes below zero by the `overdraft` policy only; credits are conserved.
+//! 4. Replaying the log gives the state that wrote it.
+//! 5. One identity and content, one effect and one answer, across restarts.
+//! 6. The rules run inside the store's swaps and are pure: no clock, no randomness, no hash order.
+
+mod background;
+mod budget;
+pub mod catalog;
+mod clock;
+pub mod event;
+mod feed;
+mod grants;
+mod history;
+mod names;
+mod openings;
+mod recovery;
+mod repairs;
+mod settings;
+mod stats;
+mod ticket;
+mod usage;
+pub mod view;
+mod wallet;
+mod wallets;
+
+pub use crate::journal::admin::ApiKeyRecord;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
+pub use stats::EngineStats;
+pub use ticket::Ticket;
+pub use view::{CommandError, Unavailable};
+
+use crate::journal::admin::{AdminRecord, Genesis};
+use crate::journal::{self, Corrupt, Record};
+use crate::ledger::Timestamp;
+use crate::store::hash::Seed;
+use crate::store::idempotency::{Found, Idempotency};
+use crate::store::index::Index;
+use crate::store::slab::Slab;
+use crate::store::{ZeroValid, pin};
+use background::{Bell, Horizon};
+use dashmap::DashMap;
+use drawdown_wal::{Admission, AppendError, Log, Lsn, Medium, ReadError, SegmentView};
+use names::Names;
+use repairs::Repairs;
+use settings::CatalogCell;
+use stats::Counters;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use view::Metadata;
+use wallet::WalletSlot;
+
+/// The longest id, source and customer, in bytes.
+pub const MAX_ID_BYTES: usize = 128;
+
+/// How an engine is set up.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The log.
+    pub log: drawdown_wal::Options,
+    /// How long an event's identity is remembered, ms. Events whose own time is older are refused.
+    pub idempotency_window_ms: u64,
+    /// How far ahead of the server's clock an event's own time may be, ms.
+    pub future_tolerance_ms: u64,
+    /// How long a command waits for a busy log before it is refused, ms.
+    pub admission_wait_ms: u64,
+    /// Events that the table of identities takes before it first grows.
+    pub expected_events: usize,
+    /// Wallets that the index takes before it first grows.
+    pub expected_wallets: usize,
+    /// Threads that replay the log at opening.
+    pub replay_workers: u32,
+    /// Whether a background thread keeps house; without it, see [`Engine::tidy`].
+    pub background: bool,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        EngineConfig {
+            log: drawdown_wal::Options::default(),
+            idempotency_window_ms: 24 * 3_600_000,
+            future_tolerance_ms: 5 * 60_000,
+            admission_wait_ms: 5_000,
+            expected_events: 1 << 16,
+            expected_wallets: 1 << 12,
+            replay_workers: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32).min(8),
+            background: true,
+        }
+    }
+}
+
+/// Why an engine could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log could not be opened.
+    #[error(transparent)]
+    Log(#[from] drawdown_wal::OpenError),
+    /// A frame could not be read back.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A frame is whole, and a record in it makes no sense.
+    #[error("record in the frame at LSN {lsn}: {source}")]
+    Record {
+        /// The frame.
+        lsn: Lsn,
+        /// What is wrong.
+        source: Corrupt,
+    },
+    /// Records contradict each other.
+    #[error("the log contradicts itself at LSN {lsn}: {what}")]
+    Inconsistent {
+        /// The record.
+        lsn: Lsn,
+        /// The contradiction.
+        what: &'static str,
+    },
+    /// The log does not begin with a ledger's first record.
+    #[error("the log does not begin with a ledger's first record: {0}")]
+    NotALedger(&'static str),
+    /// The log takes no writes.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// A thread could not be started.
+    #[error("the background thread could not be started: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// What opening an engine found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Wallets.
+    pub wallets: u64,
+    /// Debits replayed.
+    pub debits: u64,
+    /// Operations replayed, copies included.
+    pub operations: u64,
+    /// Wallets that a crash had cut through and that were reopened; nothing acknowledged was in what they lost.
+    pub reopened: u64,
+    /// Bytes of a torn tail that were cut away; nothing in them was ever acknowledged.
+    pub torn_bytes: u64,
+}
+
+impl OpenReport {
+    fn add(&mut self, other: &OpenReport) {
+        self.wallets += other.wallets;
+        self.debits += other.debits;
+        self.operations += other.operations;
+    }
+}
+
+/// One shard of the ledger, open. Clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+    /// Held by engines only, not by the background thread: the last one dropped stops it.
+    _keeper: Arc<Keeper>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("log", &self.inner.log).finish_non_exhaustive()
+    }
+}
+
+/// Stops the background thread when the last engine is gone.
+struct Keeper {
+    inner: Arc<Inner>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Keeper {
+    fn stop(&self) {
+        self.inner.closed.store(true, Ordering::Release); // with check_open
+        self.inner.bell.ring();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic there has been reported by the panic itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+pub(crate) struct Inner {
+    log: Log,
+    seed: Seed,
+    slab: Slab<WalletSlot>,
+    index: Index,
+    idempotency: Idempotency,
+    names: Names,
+    catalog: CatalogCell,
+    api_keys: DashMap<String, Arc<ApiKeyRecord>>,
+    metadata: DashMap<u32, Metadata>,
+    repairs: Repairs,
+    horizon: Horizon,
+    counters: Counters,
+    clock: Arc<dyn Clock>,
+    /// The latest instant given out, ms: the engine's time does not step back. Only ever raised; a value on its own, hence Relaxed.
+    latest: AtomicU64,
+    config: EngineConfig,
+    bell: Bell,
+    closed: AtomicBool,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for slot in 0..self.slab.len() as u32 {
+            if self.names.get(slot).is_some() {
+                // SAFETY: the engine is going, so nobody uses the slot any more.
+                unsafe { self.slab.get(slot).free() };
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Opens the ledger in `dir`, making both if need be.
+    pub fn open(dir: &Path, config: EngineConfig, clock: Arc<dyn Clock>) -> Result<(Engine, OpenReport), OpenError> {
+        let (log, recovery) = Log::open(dir, config.log.clone())?;
+        Self::open_log(log, recovery, config, clock)
+    }
+
+    /// Opens the ledger on a medium, for tests and simulations.
+    pub fn open_on(
+        medium: Arc<dyn Medium>,
+        config: EngineConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Engine, OpenReport), OpenError> {
+        let (log, recovery) = Log::open_on(medium, config.log.clone())?;
+        Self::open_log(log, recovery, config, clock)
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "what was found is used up here")]
+    fn open_log(
+        log: Log,
+        recovery: drawdown_wal::Recovery,
+        config: EngineConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Engine, OpenReport), OpenError> {
+        let genesis = match first_record(&log)? {
+            Some(genesis) => genesis,
+            None => begin(&log, clock.now())?,
+        };
+        let mut inner = Inner {
+            log,
+            seed: Seed::new(genesis.seed),
+            slab: Slab::new(),
+            index: Index::with_capacity(config.expected_wallets),
+            idempotency: Idempotency::with_capacity(config.expected_events),
+            names: Names::new(),
+            catalog: CatalogCell::default(),
+            api_keys: DashMap::new(),
+            metadata: DashMap::new(),
+            repairs: Repairs::default(),
+            horizon: Horizon::default(),
+            counters: Counters::default(),
+            clock,
+            latest: AtomicU64::new(0),
+            bell: Bell::default(),
+            closed: AtomicBool::new(false),
+            config,
+        };
+        let workers = inner.config.replay_workers;
+        let mut report = recovery::replay(&mut inner, workers)?;
+        report.torn_bytes = recovery.torn.map_or(0, |torn| torn.bytes);
+        let inner = Arc::new(inner);
+        let keeper = Arc::new(Keeper { inner: Arc::clone(&inner), thread: Mutex::new(None) });
+        if inner.config.background {
+            let keep = Arc::clone(&inner);
+            let thread = std::thread::Builder::new()
+                .name("engine-background".to_owned())
+                .spawn(move || keep.run_background())
+                .map_err(OpenError::Thread)?;
+            *keeper.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        }
+        Ok((Engine { inner, _keeper: keeper }, report))
+    }
+
+    /// A ticket for everything that has been applied so far, by anyone. What a reader has been shown could be taken back by a crash until
+    /// this has resolved.
+    pub fn barrier(&self) -> Ticket {
+        Ticket::new(&self.inner.log, self.inner.log.tail())
+    }
+
+    /// The engine's time: the clock's, save that it never steps back.
+    pub fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    /// Whether writes are taken, or why not.
+    pub fn health(&self) -> Result<(), Unavailable> {
+        self.inner.check_open()?;
+        match self.inner.log.poisoned() {
+            Some(poisoned) => Err(ticket::poisoned_error(&poisoned)),
+            None => Ok(()),
+        }
+    }
+
+    /// The log, for whoever follows it.
+    pub fn log(&self) -> &Log {
+        &self.inner.log
+    }
+
+    /// Takes no more writes, makes durable what has been applied, and stops the threads.
+    pub fn close(&self) -> Result<(), Unavailable> {
+        self._keeper.stop();
+        self.inner.log.close().map_err(|poisoned| ticket::poisoned_error(&poisoned))
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Timestamp {
+        let told = self.clock.now().millis();
+        let latest = self.latest.fetch_max(told, Ordering::Relaxed);
+        Timestamp::from_millis(told.max(latest))
+    }
+
+    fn check_open(&self) -> Result<(), Unavailable> {
+        // Acquire pairs with the Release in Keeper::stop.
+        if self.closed.load(Ordering::Acquire) { Err(Unavailable::Closed) } else { Ok(()) }
+    }
+
+    /// Log space, or a refusal at once.
+    fn admit(&self, bytes: u64) -> Result<Admission<'_>, Unavailable> {
+        self.log.admit(bytes).map_err(unavailable)
+    }
+
+    /// Log space, after some waiting if need be. Not for threads that hold a reservation.
+    fn admit_wait(&self, bytes: u64) -> Result<Admission<'_>, Unavailable> {
+        let timeout = Duration::from_millis(self.config.admission_wait_ms);
+        self.log.admit_wait(bytes, timeout).map_err(unavailable)
+    }
+
+    /// The record at `lsn`, which is one that was published. Not for threads that hold a reservation: a frame before it may be unpublished
+    /// still, and is waited for.
+    fn read_record<'v>(&self, lsn: u64, view: &'v mut Option<SegmentView>) -> Result<Record<'v>, Corrupt> {
+        let lsn = Lsn::new(lsn);
+        if matches!(journal::read_at(&self.log, lsn, &mut None), Err(Corrupt::Absent)) {
+            // An error is the poisoned log's, which every ticket tells; reading may still do.
+            let _ = self.log.wait_durable(self.log.tail());
+        }
+        journal::read_at(&self.log, lsn, view)
+    }
+
+    /// Whether a record of the log stands exactly at `lsn`: for positions that clients name.
+    fn is_record(&self, lsn: u64) -> bool {
+        let lsn = Lsn::new(lsn);
+        let Some(frame_lsn) = journal::frame_of(&self.log, lsn) else { return false };
+        let mut reader = self.log.reader(frame_lsn);
+        match reader.next() {
+            Ok(Some(frame)) if frame.lsn == frame_lsn => journal::records(frame.payload, frame.payload_lsn)
+                .is_ok_and(|records| records.flatten().any(|(at, _)| at == lsn)),
+            _ => false,
+        }
+    }
+
+    /// Waits until nobody has the identity in flight. Not for threads that have identities in flight themselves.
+    fn wait_settled(&self, fingerprint: u64) {
+        loop {
+            match self.idempotency.lookup(fingerprint, &[], &pin()) {
+                Found::InFlight(_) => std::thread::yield_now(),
+                Found::Finished { .. } | Found::Absent => return,
+            }
+        }
+    }
+}
+
+// SAFETY: a slot of zeroes is one that was never opened; see `store::slot`.
+unsafe impl ZeroValid for WalletSlot {}
+
+fn unavailable(error: AppendError) -> Unavailable {
+    match error {
+        AppendError::Overloaded { .. } | AppendError::TooLarge { .. } => Unavailable::Overloaded,
+        AppendError::NoSpace { source } => Unavailable::NoSpace(source.to_string()),
+        AppendError::Poisoned(poisoned) => ticket::poisoned_error(&poisoned),
+        AppendError::Closed => Unavailable::Closed,
+    }
+}
+
+/// The ledger's first record, if the log has any.
+fn first_record(log: &Log) -> Result<Option<Genesis>, OpenError> {
+    let mut reader = log.reader(log.first());
+    let Some(frame) = reader.next()? else { return Ok(None) };
+    let corrupt = |source| OpenError::Record { lsn: frame.lsn, source };
+    let mut records = journal::records(frame.payload, frame.payload_lsn).map_err(corrupt)?;
+    match records.next().transpose().map_err(corrupt)? {
+        Some((_, Record::Admin(AdminRecord::Genesis(genesis)))) => Ok(Some(genesis)),
+        _ => Err(OpenError::NotALedger("it is another program's, or its first segments are missing")),
+    }
+}
+
+/// Writes the first record of a new ledger.
+fn begin(log: &Log, now: Timestamp) -> Result<Genesis, OpenError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| OpenError::NotALedger("the system gave no randomness for its secret"))?;
+    let genesis = Genesis { seed, created_ms: now.millis() };
+    let mut record = AdminRecord::Genesis(genesis.clone()).encode();
+    let prelude = journal::frame::Prelude { time: now, source: "" };
+    let distance = journal::frame::Prelude::length("");
+    journal::admin::place(&mut record, distance as u32);
+    let length = distance + record.len();
+    let admission = log
+        .admit_wait(drawdown_wal::frame_bytes(length as u64), Duration::from_secs(5))
+        .map_err(|error| OpenError::Unavailable(unavailable(error)))?;
+    let mut frame = admission.reserve(journal::frame::kind::ADMIN, length);
+    prelude.write(frame.payload_mut());
+    frame.payload_mut()[distance..length].copy_from_slice(&record);
+    let end = frame.publish(length, 1);
+    log.wait_durable(end).map_err(|poisoned| OpenError::Unavailable(ticket::poisoned_error(&poisoned)))?;
+    Ok(genesis)
+}

@@ -1,0 +1,210 @@
+//! Currencies, meters and API keys: logged, then shown.
+
+use super::catalog::{Catalog, CreditCurrency, CurrencyKind, CurrencyNumber, CurrencySpec, Meter, MeterSpec};
+use super::grants::check_text;
+use super::ticket::Ticket;
+use super::view::CommandError;
+use super::{Engine, Inner, MAX_ID_BYTES};
+use crate::journal::admin::{AdminRecord, ApiKeyRecord};
+use crate::ledger::{Amount, Decimal, Scale};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// The catalogue as it stands, and the lock of those who change it.
+#[derive(Debug, Default)]
+pub(super) struct CatalogCell {
+    present: RwLock<Arc<Catalog>>,
+    writer: Mutex<()>,
+}
+
+impl CatalogCell {
+    /// The catalogue now.
+    pub(super) fn snapshot(&self) -> Arc<Catalog> {
+        Arc::clone(&self.present.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn replace(&self, catalog: Catalog) {
+        *self.present.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// Makes or changes a credit currency. The scale of a currency that wallets use does not change.
+    pub fn put_currency(&self, spec: CurrencySpec) -> Result<(Arc<CreditCurrency>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        check_text("id", &spec.id, 64)?;
+        check_length("name", &spec.name)?;
+        check_length("symbol", &spec.symbol)?;
+        check_kind(&spec.kind)?;
+        let scale = Scale::new(spec.scale)
+            .ok_or_else(|| CommandError::Invalid { field: "scale", detail: "must be 0 to 9".to_owned() })?;
+        let max_balance = spec.max_balance.map(|max| positive("max_balance", max, scale)).transpose()?;
+        let _writer = inner.catalog.lock();
+        let mut catalog = (*inner.catalog.snapshot()).clone();
+        let old = catalog.currency(&spec.id);
+        let number = match old {
+            Some(old) if old.scale != scale && inner.is_currency_used(old.number, &catalog) => {
+                return Err(CommandError::Conflict {
+                    slug: "currency_in_use",
+                    detail: format!("the scale of {} cannot change: wallets or meters use it", spec.id),
+                });
+            }
+            Some(old) => old.number,
+            None => CurrencyNumber(next_number(catalog.currencies().len())?),
+        };
+        let currency = CreditCurrency {
+            id: spec.id,
+            number,
+            name: spec.name,
+            symbol: spec.symbol,
+            scale,
+            kind: spec.kind,
+            max_balance,
+            archived: false,
+        };
+        inner.append_admin(&AdminRecord::Currency(currency.clone()))?;
+        catalog.set_currency(currency).expect("numbers are given out without gaps");
+        inner.catalog.replace(catalog);
+        let currency = inner.catalog.snapshot().currency_by_number(number).cloned().expect("just set");
+        Ok((currency, self.barrier()))
+    }
+
+    /// The currency of that id.
+    pub fn currency(&self, id: &str) -> Option<Arc<CreditCurrency>> {
+        self.inner.catalog.snapshot().currency(id).cloned()
+    }
+
+    /// All currencies, in order of creation.
+    pub fn currencies(&self) -> Vec<Arc<CreditCurrency>> {
+        self.inner.catalog.snapshot().currencies().to_vec()
+    }
+
+    /// The currency of that number.
+    pub fn currency_by_number(&self, number: CurrencyNumber) -> Option<Arc<CreditCurrency>> {
+        self.inner.catalog.snapshot().currency_by_number(number).cloned()
+    }
+
+    /// Makes or changes a meter.
+    pub fn put_meter(&self, spec: MeterSpec) -> Result<(Arc<Meter>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        check_text("event_type", &spec.event_type, MAX_ID_BYTES)?;
+        if spec.rate.mantissa() <= 0 {
+            return Err(CommandError::Invalid { field: "rate", detail: "must be greater than zero".to_owned() });
+        }
+        let _writer = inner.catalog.lock();
+        let mut catalog = (*inner.catalog.snapshot()).clone();
+        let currency = catalog
+            .currency(&spec.currency)
+            .ok_or(CommandError::NotFound { what: "credit_currency" })?
+            .number;
+        let number = match catalog.meter(&spec.event_type) {
+            Some(old) => old.number,
+            None => next_number(catalog.meters().len())?,
+        };
+        let meter = Meter {
+            event_type: spec.event_type,
+            number,
+            currency,
+            rate: spec.rate,
+            rounding: spec.rounding,
+            policy: spec.policy,
+            archived: false,
+        };
+        inner.append_admin(&AdminRecord::Meter(meter.clone()))?;
+        catalog.set_meter(meter).expect("numbers are given out without gaps");
+        inner.catalog.replace(catalog);
+        let meter = inner.catalog.snapshot().meter_by_number(number).cloned().expect("just set");
+        Ok((meter, self.barrier()))
+    }
+
+    /// The meter of that event type.
+    pub fn meter(&self, event_type: &str) -> Option<Arc<Meter>> {
+        self.inner.catalog.snapshot().meter(event_type).cloned()
+    }
+
+    /// All meters, in order of creation.
+    pub fn meters(&self) -> Vec<Arc<Meter>> {
+        self.inner.catalog.snapshot().meters().to_vec()
+    }
+
+    /// Makes or changes an API key.
+    pub fn put_api_key(&self, key: ApiKeyRecord) -> Result<Ticket, CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        check_text("id", &key.id, 64)?;
+        check_length("name", &key.name)?;
+        inner.append_admin(&AdminRecord::ApiKey(key.clone()))?;
+        inner.api_keys.insert(key.id.clone(), Arc::new(key));
+        Ok(self.barrier())
+    }
+
+    /// The API key of that public id.
+    pub fn api_key(&self, id: &str) -> Option<Arc<ApiKeyRecord>> {
+        self.inner.api_keys.get(id).map(|key| Arc::clone(&key))
+    }
+
+    /// All API keys, by creation.
+    pub fn api_keys(&self) -> Vec<Arc<ApiKeyRecord>> {
+        let mut keys: Vec<_> = self.inner.api_keys.iter().map(|key| Arc::clone(&key)).collect();
+        keys.sort_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
+        keys
+    }
+}
+
+impl Inner {
+    /// The named currency, or the only one.
+    pub(super) fn currency_or_default(&self, id: Option<&str>) -> Result<Arc<CreditCurrency>, CommandError> {
+        let catalog = self.catalog.snapshot();
+        match id {
+            Some(id) => catalog.currency(id).cloned().ok_or(CommandError::NotFound { what: "credit_currency" }),
+            None => catalog.default_currency().cloned().ok_or_else(|| CommandError::Invalid {
+                field: "currency",
+                detail: "must be given: the server has not exactly one credit currency".to_owned(),
+            }),
+        }
+    }
+
+    /// Whether amounts of the currency stand anywhere. Reads every wallet's name in the worst case; scales seldom change.
+    fn is_currency_used(&self, number: CurrencyNumber, catalog: &Catalog) -> bool {
+        let by_meter = catalog.meters().iter().any(|meter| meter.currency == number);
+        let named = |slot| self.names.get(slot).is_some_and(|name| name.currency == number);
+        by_meter || (0..self.slab.len() as u32).any(named)
+    }
+}
+
+fn next_number(count: usize) -> Result<u16, CommandError> {
+    u16::try_from(count).map_err(|_| CommandError::Conflict {
+        slug: "too_many",
+        detail: "a server holds at most 65 536 currencies and as many meters".to_owned(),
+    })
+}
+
+fn positive(field: &'static str, decimal: Decimal, scale: Scale) -> Result<Amount, CommandError> {
+    match Amount::from_decimal(decimal, scale) {
+        Ok(amount) if amount > Amount::ZERO => Ok(amount),
+        Ok(_) => Err(CommandError::Invalid { field, detail: "must be greater than zero".to_owned() }),
+        Err(error) => Err(CommandError::Invalid { field, detail: error.to_string() }),
+    }
+}
+
+fn check_length(field: &'static str, text: &str) -> Result<(), CommandError> {
+    if text.len() > MAX_ID_BYTES {
+        return Err(CommandError::Invalid { field, detail: format!("must have at most {MAX_ID_BYTES} bytes") });
+    }
+    Ok(())
+}
+
+fn check_kind(kind: &CurrencyKind) -> Result<(), CommandError> {
+    match kind {
+        CurrencyKind::Fiat(code) if code.len() != 3 || !code.bytes().all(|byte| byte.is_ascii_uppercase()) => {
+            let detail = "a fiat denomination needs an ISO 4217 code of three capitals".to_owned();
+            Err(CommandError::Invalid { field: "kind", detail })
+        }
+        CurrencyKind::Unit | CurrencyKind::Fiat(_) => Ok(()),
+    }
+}

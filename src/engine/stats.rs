@@ -1,0 +1,109 @@
+//! Counters of the engine.
+
+use super::event::{EventOutcome, EventStatus};
+use super::{Engine, Inner};
+use crate::store::pin;
+use crossbeam::utils::CachePadded;
+use drawdown_wal::LogStats;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the engine has done since it was opened, and what it holds.
+#[derive(Clone, Debug)]
+pub struct EngineStats {
+    /// Wallets there are.
+    pub wallets: u64,
+    /// Batches of events.
+    pub batches: u64,
+    /// Events applied.
+    pub applied: u64,
+    /// Events answered as duplicates.
+    pub duplicates: u64,
+    /// Events refused.
+    pub rejected: u64,
+    /// Debits that crossed an alert level or a built-in line.
+    pub crossings: u64,
+    /// Operations other than debits.
+    pub operations: u64,
+    /// Identities remembered, about.
+    pub remembered_events: u64,
+    /// Bytes of memory of the table of identities.
+    pub idempotency_bytes: u64,
+    /// Bytes of memory of the index of wallets.
+    pub index_bytes: u64,
+    /// Bytes of memory of the wallets' slots.
+    pub slab_bytes: u64,
+    /// LSN below which identities are forgotten.
+    pub idempotency_horizon: u64,
+    /// The log's own counters.
+    pub log: LogStats,
+}
+
+/// Counters, raised once a batch. All Relaxed: nothing is inferred from one about another.
+#[derive(Debug, Default)]
+pub(super) struct Counters(CachePadded<Fields>);
+
+#[derive(Debug, Default)]
+struct Fields {
+    batches: AtomicU64,
+    applied: AtomicU64,
+    duplicates: AtomicU64,
+    rejected: AtomicU64,
+    crossings: AtomicU64,
+    operations: AtomicU64,
+}
+
+impl Counters {
+    /// Counts a batch.
+    pub(super) fn count(&self, outcomes: &[EventOutcome]) {
+        let (mut applied, mut duplicates, mut crossings) = (0, 0, 0);
+        for outcome in outcomes {
+            match outcome.status {
+                EventStatus::Applied => applied += 1,
+                EventStatus::Duplicate => duplicates += 1,
+                EventStatus::Rejected(_) => continue,
+            }
+            crossings += u64::from(!outcome.crossed.is_empty());
+        }
+        let fields = &*self.0;
+        fields.batches.fetch_add(1, Ordering::Relaxed);
+        fields.applied.fetch_add(applied, Ordering::Relaxed);
+        fields.duplicates.fetch_add(duplicates, Ordering::Relaxed);
+        fields.rejected.fetch_add(outcomes.len() as u64 - applied - duplicates, Ordering::Relaxed);
+        fields.crossings.fetch_add(crossings, Ordering::Relaxed);
+    }
+
+    /// Counts an operation that was asked for.
+    pub(super) fn operation(&self) {
+        self.0.operations.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Engine {
+    /// Counters and sizes.
+    pub fn stats(&self) -> EngineStats {
+        self.inner.stats()
+    }
+}
+
+impl Inner {
+    fn stats(&self) -> EngineStats {
+        let guard = pin();
+        let fields = &*self.counters.0;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        EngineStats {
+            wallets: self.index.len() as u64,
+            batches: read(&fields.batches),
+            applied: read(&fields.applied),
+            duplicates: read(&fields.duplicates),
+            rejected: read(&fields.rejected),
+            crossings: read(&fields.crossings),
+            operations: read(&fields.operations),
+            remembered_events: self.idempotency.len(&guard) as u64,
+            idempotency_bytes: self.idempotency.bytes(&guard) as u64,
+            index_bytes: self.index.bytes(&guard) as u64,
+            slab_bytes: self.slab.bytes() as u64,
+            idempotency_horizon: self.idempotency.horizon(),
+            log: self.log.stats(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What became of an event that was applied before: read back from the log, where the original stands whole.
+
+use super::plan::Plan;
+use super::{CROSSED_DEPLETED, CROSSED_NEGATIVE, built_in};
+use crate::engine::Inner;
+use crate::engine::event::{EventOutcome, EventStatus, UsageEvent};
+use crate::journal::Record;
+use crate::journal::debit::Metered;
+use crate::journal::operation::Names;
+use crate::ledger::{Amount, Operation, Rejection};
+use drawdown_wal::Lsn;
+use std::sync::Arc;
+
+/// What the record behind a fingerprint turned out to be.
+pub(super) enum Recall {
+    /// The same event: its outcome again.
+    Same(EventOutcome),
+    /// The same identity with other content.
+    Conflict,
+    /// Another event whose fingerprint happens to be the same.
+    Stranger,
+}
+
+/// The original as both kinds of records tell it.
+struct Original<'a> {
+    id: &'a str,
+    source: &'a str,
+    slot: u32,
+    requested: Amount,
+    metered: Option<Metered>,
+    outcome: EventOutcome,
+}
+
+impl Inner {
+    /// Compares an event with the one recorded at `lsn`. `slot` is the wallet that it names, if there is one.
+    ///
+    /// Panics if the log cannot be read there: the table of events and the log contradict each other, and nothing may be answered.
+    pub(super) fn recall(&self, lsn: u64, event: &UsageEvent<'_>, plan: &Plan, slot: Option<u32>) -> Recall {
+        let mut view = None;
+        let record = self.read_record(lsn, &mut view)
+            .unwrap_or_else(|error| panic!("the record of a remembered event is unreadable at LSN {lsn}: {error}"));
+        let Some(original) = original(&record, Lsn::new(lsn), plan) else { return Recall::Stranger };
+        if original.id != event.id || original.source != event.source {
+            return Recall::Stranger;
+        }
+        let same_measure = match (original.metered, plan.metered) {
+            (Some(then), Some(now)) => then == now,
+            (None, None) => original.requested == plan.amount,
+            _ => false,
+        };
+        if slot == Some(original.slot) && same_measure { Recall::Same(original.outcome) } else { Recall::Conflict }
+    }
+}
+
+fn original<'a>(record: &Record<'a>, lsn: Lsn, plan: &Plan) -> Option<Original<'a>> {
+    let outcome = |amount, shortfall, balance: Amount, adjustment: i64, crossed| EventOutcome {
+        status: EventStatus::Duplicate,
+        amount,
+        shortfall,
+        balance,
+        available: Amount::new(balance.units().saturating_add(adjustment)),
+        scale: plan.scale,
+        entry: Some(lsn),
+        crossed,
+    };
+    match record {
+        Record::Debit(debit) => Some(Original {
+            id: debit.id,
+            source: debit.source,
+            slot: debit.slot,
+            requested: debit.amount,
+            metered: debit.metered,
+            outcome: outcome(debit.amount, Amount::ZERO, debit.balance_after, debit.adjustment, Vec::new()),
+        }),
+        Record::Operation(operation) => {
+            let event = operation.body.event?;
+            let Operation::Debit { amount, .. } = operation.body.operation else { return None };
+            let taken = operation.body.taken;
+            let crossed = crossed_names(&operation.body.crossed);
+            Some(Original {
+                id: event.id,
+                source: event.source,
+                slot: operation.slot,
+                requested: amount,
+                metered: event.metered,
+                outcome: outcome(taken.amount, taken.shortfall, operation.opening, operation.adjustment, crossed),
+            })
+        }
+        Record::Admin(_) => None,
+    }
+}
+
+/// Names of crossed lines, highest first.
+fn crossed_names(names: &Names<'_>) -> Vec<Arc<str>> {
+    let levels = names.levels.iter().rev().map(|name| Arc::from(*name));
+    let depleted = names.depleted.then(|| built_in(&CROSSED_DEPLETED));
+    let negative = names.negative.then(|| built_in(&CROSSED_NEGATIVE));
+    levels.chain(depleted).chain(negative).collect()
+}
+
+/// The outcome of an event that the rules refused.
+pub(super) fn rejected(rejection: Rejection, plan: Option<&Plan>, balance: Amount, available: Amount) -> EventOutcome {
+    EventOutcome {
+        status: EventStatus::Rejected(rejection),
+        amount: plan.map_or(Amount::ZERO, |plan| plan.amount),
+        shortfall: Amount::ZERO,
+        balance,
+        available,
+        scale: plan.map_or_else(Default::default, |plan| plan.scale),
+        entry: None,
+        crossed: Vec::new(),
+    }
+}

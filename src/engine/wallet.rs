@@ -1,0 +1,159 @@
+//! What the store's slots hold here: the ledger's terms, its operations, and the driver that joins rules and log.
+
+use super::budget::Budget;
+use crate::journal::debit::Metered;
+use crate::journal::operation::{self as record, OperationRecord, Repair};
+use crate::journal::frame::{Prelude, kind};
+use crate::ledger::{self, Amount, Effects, Operation, Rejection, Taken, Timestamp};
+use crate::store::slot::{Driver, Opening, Rules, Slot, Terms};
+use crate::store::word::Deadline;
+
+/// The kind of wallet that the engine keeps.
+#[derive(Debug)]
+pub(super) struct WalletRules;
+
+/// A wallet's slot.
+pub(super) type WalletSlot = Slot<WalletRules>;
+
+/// A wallet's generation.
+pub(super) type WalletGeneration = crate::store::slot::Generation<WalletRules>;
+
+impl Rules for WalletRules {
+    type Terms = ledger::Terms;
+    type Operation = WalletOperation;
+    type Effects = WalletEffects;
+}
+
+impl Terms for ledger::Terms {
+    fn opening(&self) -> i64 {
+        self.opening.units()
+    }
+
+    fn base(&self) -> i64 {
+        ledger::Terms::base(self).units()
+    }
+
+    fn deadline(&self) -> Deadline {
+        ledger::Terms::deadline(self).map_or(Deadline::NEVER, |instant| Deadline::from_unix_ms(instant.millis()))
+    }
+
+    fn is_plain(&self) -> bool {
+        ledger::Terms::is_plain(self)
+    }
+}
+
+/// An operation with everything that its record says about where it came from.
+#[derive(Debug)]
+pub(super) struct WalletOperation {
+    /// What is asked.
+    pub(super) operation: Operation,
+    /// The server's time at which the rules are applied.
+    pub(super) at: Timestamp,
+    /// The event behind a debit.
+    pub(super) event: Option<OwnedEvent>,
+    /// What recovery mended.
+    pub(super) repair: Repair,
+}
+
+/// The event behind a debit that took the slow path.
+#[derive(Debug)]
+pub(super) struct OwnedEvent {
+    /// The sender's id.
+    pub(super) id: Box<str>,
+    /// The sender.
+    pub(super) source: Box<str>,
+    /// The event's own time, or the server's.
+    pub(super) time: Timestamp,
+    /// Meter and quantity.
+    pub(super) metered: Option<Metered>,
+}
+
+/// What an operation did.
+#[derive(Debug)]
+pub(super) struct WalletEffects {
+    /// What a debit took, or why the operation was refused.
+    pub(super) result: Result<Taken, Rejection>,
+    /// What happened on the way.
+    pub(super) effects: Effects,
+}
+
+impl WalletOperation {
+    /// An operation that no event is behind.
+    pub(super) fn new(operation: Operation, at: Timestamp) -> Self {
+        WalletOperation { operation, at, event: None, repair: Repair::default() }
+    }
+
+    /// An upper bound of the log bytes that recording it as the end of `terms` takes, its frame included.
+    pub(super) fn log_bytes(&self, terms: &ledger::Terms) -> u64 {
+        let event = self.event.as_ref().map_or(0, |event| event.id.len() + event.source.len());
+        let record = record::length_bound(terms, &self.operation, event, &self.repair);
+        Budget::frame_bytes(Prelude::length("") + record)
+    }
+}
+
+/// Available credit less balance: a constant of the generation.
+pub(super) fn adjustment(terms: &ledger::Terms) -> i64 {
+    terms.available(Amount::ZERO).units()
+}
+
+/// The next generation's terms: the store's view of [`ledger::transition`].
+pub(super) fn close(terms: &ledger::Terms, closing: i64, operation: &WalletOperation) -> (ledger::Terms, WalletEffects) {
+    let change = ledger::transition(terms, Amount::new(closing), &operation.operation, operation.at);
+    (change.terms, WalletEffects { result: change.result, effects: change.effects })
+}
+
+/// Drives one wallet's slot for one thread.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WalletDriver<'a> {
+    /// The wallet.
+    pub(super) handle: u32,
+    /// Log space that this thread may use without waiting.
+    pub(super) budget: &'a Budget<'a>,
+}
+
+impl Driver<WalletRules> for WalletDriver<'_> {
+    fn close(&self, terms: &ledger::Terms, closing: i64, operation: &WalletOperation) -> (ledger::Terms, WalletEffects) {
+        close(terms, closing, operation)
+    }
+
+    fn log(&self, slot: &WalletSlot, opening: &Opening<'_, WalletRules>) -> Option<u64> {
+        let (operation, new) = (opening.operation, opening.new.terms());
+        let event = operation.event.as_ref().map(|event| record::Event {
+            id: &event.id,
+            source: &event.source,
+            time: event.time,
+            metered: event.metered,
+        });
+        let effects = opening.effects;
+        let mut bytes = OperationRecord {
+            slot: self.handle,
+            generation: opening.new.number() as u32,
+            closing: Amount::new(opening.closing),
+            opening: new.opening,
+            previous: 0,
+            previous_opening: opening.old.opened_at(),
+            time: operation.at,
+            adjustment: adjustment(new),
+            body: record::body(
+                &operation.operation,
+                event,
+                effects.result,
+                &effects.effects,
+                new,
+                operation.repair.clone(),
+            ),
+        }
+        .encode();
+        let prelude = Prelude { time: operation.at, source: "" };
+        let length = Prelude::length("") + bytes.len();
+        let mut frame = self.budget.reserve(kind::OPERATION, length)?;
+        let distance = Prelude::length("");
+        let lsn = frame.payload_lsn().get() + distance as u64;
+        record::place(&mut bytes, distance as u32, slot.link(lsn));
+        let payload = frame.payload_mut();
+        prelude.write(payload);
+        payload[distance..length].copy_from_slice(&bytes);
+        frame.publish(length, 1);
+        Some(lsn)
+    }
+}

@@ -1,0 +1,314 @@
+//! Records of everything that is neither a debit nor an operation: who the wallets are, what a grant is, currencies, meters, keys.
+//!
+//! ```text
+//! 0 tag u8, length u24 | 4 distance to frame u32 | 8 version u8 | 9 body, MessagePack
+//! ```
+
+use super::Corrupt;
+use super::bytes::Fields;
+use super::frame::{PREFIX, prefix_word, tag};
+use super::operation::{policy_number, policy_of};
+use crate::engine::catalog::{CreditCurrency, CurrencyKind, CurrencyNumber, Meter};
+use crate::engine::view::{CostBasis, Metadata};
+use crate::ledger::{Amount, Category, Decimal, Rounding, Scale, Source, Timestamp};
+use serde::{Deserialize, Serialize};
+
+const VERSION: u8 = 1;
+const FIXED: usize = PREFIX + 4 + 1;
+
+/// An administrative record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminRecord {
+    /// The first record of a data directory.
+    Genesis(Genesis),
+    /// A wallet was made.
+    Wallet(WalletRecord),
+    /// A grant was declared: all that does not change about it. Its number is this record's LSN. It takes effect with the operation
+    /// that names it; without one (a crash came between) it does not exist.
+    Grant(GrantRecord),
+    /// A credit currency was made or changed.
+    Currency(CreditCurrency),
+    /// A meter was made or changed.
+    Meter(Meter),
+    /// An API key was made or changed.
+    ApiKey(ApiKeyRecord),
+    /// A wallet's metadata was replaced.
+    Metadata(MetadataRecord),
+}
+
+/// The first record of a data directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// Random; keys every hash of this data directory. Secret.
+    pub seed: [u8; 32],
+    /// When it was made, ms since the Unix epoch.
+    pub created_ms: u64,
+}
+
+/// A wallet was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WalletRecord {
+    /// Its slot.
+    pub slot: u32,
+    /// Its owner.
+    pub customer: String,
+    /// Its currency.
+    pub currency: CurrencyNumber,
+}
+
+/// All that does not change about a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRecord {
+    /// The wallet.
+    pub slot: u32,
+    /// What was granted.
+    pub amount: Amount,
+    /// Where it comes from.
+    pub source: Source,
+    /// Paid or promotional.
+    pub category: Category,
+    /// 0 is spent first.
+    pub priority: u8,
+    /// Spendable from this instant.
+    pub effective_at: Timestamp,
+    /// The end that it was made with; it may have been moved since.
+    pub expires_at: Option<Timestamp>,
+    /// What was paid.
+    pub cost_basis: Option<CostBasis>,
+    /// The caller's idempotency key.
+    pub key: Option<String>,
+    /// Whether the caller named an effective date (a retry that does not must be seen as the same).
+    pub effective_at_given: bool,
+    /// The caller's own data.
+    pub metadata: Metadata,
+    /// When it was declared.
+    pub created_at: Timestamp,
+}
+
+/// An API key. The secret itself is never stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKeyRecord {
+    /// The public part.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Test or live.
+    pub live: bool,
+    /// Bit set of scopes, see `http::auth`.
+    pub scopes: u8,
+    /// SHA-256 of the secret part.
+    pub hash: [u8; 32],
+    /// ms since the Unix epoch.
+    pub created_ms: u64,
+    /// It opens nothing any more.
+    pub revoked: bool,
+}
+
+/// A wallet's metadata was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataRecord {
+    /// The wallet.
+    pub slot: u32,
+    /// All of its metadata now.
+    pub metadata: Metadata,
+}
+
+const GENESIS: u8 = tag::FIRST_ADMIN;
+const WALLET: u8 = tag::FIRST_ADMIN + 1;
+const GRANT: u8 = tag::FIRST_ADMIN + 2;
+const CURRENCY: u8 = tag::FIRST_ADMIN + 3;
+const METER: u8 = tag::FIRST_ADMIN + 4;
+const API_KEY: u8 = tag::FIRST_ADMIN + 5;
+const METADATA: u8 = tag::FIRST_ADMIN + 6;
+
+impl AdminRecord {
+    /// The record's bytes but for its distance from its frame's start: see [`place`].
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![0; FIXED];
+        let tag = match self {
+            AdminRecord::Genesis(genesis) => encode(&mut out, GENESIS, genesis),
+            AdminRecord::Wallet(wallet) => encode(&mut out, WALLET, wallet),
+            AdminRecord::Grant(grant) => encode(&mut out, GRANT, &WireGrant::from(grant)),
+            AdminRecord::Currency(currency) => encode(&mut out, CURRENCY, &WireCurrency::from(currency)),
+            AdminRecord::Meter(meter) => encode(&mut out, METER, &WireMeter::from(meter)),
+            AdminRecord::ApiKey(key) => encode(&mut out, API_KEY, key),
+            AdminRecord::Metadata(metadata) => encode(&mut out, METADATA, metadata),
+        };
+        let word = prefix_word(tag, out.len());
+        out[..PREFIX].copy_from_slice(&word);
+        out[FIXED - 1] = VERSION;
+        out
+    }
+}
+
+fn encode(out: &mut Vec<u8>, tag: u8, body: &impl Serialize) -> u8 {
+    rmp_serde::encode::write(out, body).expect("a vector takes what is written to it");
+    tag
+}
+
+/// Fills in an encoded record's distance from the start of its frame's payload.
+pub fn place(record: &mut [u8], distance: u32) {
+    record[PREFIX..PREFIX + 4].copy_from_slice(&distance.to_le_bytes());
+}
+
+pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord, Corrupt> {
+    let mut fields = Fields(bytes);
+    fields.take(PREFIX + 4)?;
+    let version = fields.u8()?;
+    if version != VERSION {
+        return Err(Corrupt::UnknownVersion { tag, version });
+    }
+    let body = fields.0;
+    Ok(match tag {
+        GENESIS => AdminRecord::Genesis(decode(body)?),
+        WALLET => AdminRecord::Wallet(decode(body)?),
+        GRANT => AdminRecord::Grant(decode::<WireGrant>(body)?.into_record(time)?),
+        CURRENCY => AdminRecord::Currency(decode::<WireCurrency>(body)?.try_into()?),
+        METER => AdminRecord::Meter(decode::<WireMeter>(body)?.try_into()?),
+        API_KEY => AdminRecord::ApiKey(decode(body)?),
+        METADATA => AdminRecord::Metadata(decode(body)?),
+        _ => return Err(Corrupt::UnknownTag(tag)),
+    })
+}
+
+fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Corrupt> {
+    rmp_serde::from_slice(body).map_err(|_| Corrupt::Malformed("body"))
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireGrant {
+    slot: u32,
+    amount: i64,
+    source: String,
+    paid: bool,
+    priority: u8,
+    effective_at: u64,
+    effective_at_given: bool,
+    expires_at: Option<u64>,
+    cost_basis: Option<CostBasis>,
+    key: Option<String>,
+    metadata: Metadata,
+}
+
+impl From<&GrantRecord> for WireGrant {
+    fn from(grant: &GrantRecord) -> Self {
+        WireGrant {
+            slot: grant.slot,
+            amount: grant.amount.units(),
+            source: grant.source.as_str().to_owned(),
+            paid: grant.category == Category::Paid,
+            priority: grant.priority,
+            effective_at: grant.effective_at.millis(),
+            effective_at_given: grant.effective_at_given,
+            expires_at: grant.expires_at.map(Timestamp::millis),
+            cost_basis: grant.cost_basis.clone(),
+            key: grant.key.clone(),
+            metadata: grant.metadata.clone(),
+        }
+    }
+}
+
+impl WireGrant {
+    fn into_record(self, time: Timestamp) -> Result<GrantRecord, Corrupt> {
+        Ok(GrantRecord {
+            slot: self.slot,
+            amount: Amount::new(self.amount),
+            source: Source::parse(&self.source).ok_or(Corrupt::Malformed("source"))?,
+            category: if self.paid { Category::Paid } else { Category::Promotional },
+            priority: self.priority,
+            effective_at: Timestamp::from_millis(self.effective_at),
+            effective_at_given: self.effective_at_given,
+            expires_at: self.expires_at.map(Timestamp::from_millis),
+            cost_basis: self.cost_basis,
+            key: self.key,
+            metadata: self.metadata,
+            created_at: time,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireCurrency {
+    id: String,
+    number: CurrencyNumber,
+    name: String,
+    symbol: String,
+    scale: u8,
+    kind: CurrencyKind,
+    max_balance: Option<i64>,
+    archived: bool,
+}
+
+impl From<&CreditCurrency> for WireCurrency {
+    fn from(currency: &CreditCurrency) -> Self {
+        WireCurrency {
+            id: currency.id.clone(),
+            number: currency.number,
+            name: currency.name.clone(),
+            symbol: currency.symbol.clone(),
+            scale: currency.scale.places(),
+            kind: currency.kind.clone(),
+            max_balance: currency.max_balance.map(Amount::units),
+            archived: currency.archived,
+        }
+    }
+}
+
+impl TryFrom<WireCurrency> for CreditCurrency {
+    type Error = Corrupt;
+
+    fn try_from(wire: WireCurrency) -> Result<Self, Corrupt> {
+        Ok(CreditCurrency {
+            id: wire.id,
+            number: wire.number,
+            name: wire.name,
+            symbol: wire.symbol,
+            scale: Scale::new(wire.scale).ok_or(Corrupt::Malformed("scale"))?,
+            kind: wire.kind,
+            max_balance: wire.max_balance.map(Amount::new),
+            archived: wire.archived,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireMeter {
+    event_type: String,
+    number: u16,
+    currency: CurrencyNumber,
+    rate: (i64, u8),
+    round_up: bool,
+    policy: u8,
+    archived: bool,
+}
+
+impl From<&Meter> for WireMeter {
+    fn from(meter: &Meter) -> Self {
+        WireMeter {
+            event_type: meter.event_type.clone(),
+            number: meter.number,
+            currency: meter.currency,
+            rate: (meter.rate.mantissa(), meter.rate.scale()),
+            round_up: meter.rounding == Rounding::Up,
+            policy: policy_number(meter.policy),
+            archived: meter.archived,
+        }
+    }
+}
+
+impl TryFrom<WireMeter> for Meter {
+    type Error = Corrupt;
+
+    fn try_from(wire: WireMeter) -> Result<Self, Corrupt> {
+        let (mantissa, scale) = wire.rate;
+        Ok(Meter {
+            event_type: wire.event_type,
+            number: wire.number,
+            currency: wire.currency,
+            rate: Decimal::from_parts(mantissa, scale).ok_or(Corrupt::Malformed("rate"))?,
+            rounding: if wire.round_up { Rounding::Up } else { Rounding::Exact },
+            policy: policy_of(wire.policy)?,
+            archived: wire.archived,
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! Little-endian fields in and out of byte slices, with every bound checked.
+
+use super::Corrupt;
+
+/// Takes fields off the front of a slice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+
+impl<'a> Fields<'a> {
+    #[inline]
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Corrupt> {
+        let (head, tail) = self.0.split_at_checked(length).ok_or(Corrupt::Truncated)?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
+        let (head, tail) = self.0.split_first_chunk::<N>().ok_or(Corrupt::Truncated)?;
+        self.0 = tail;
+        Ok(*head)
+    }
+
+    #[inline]
+    pub(super) fn u8(&mut self) -> Result<u8, Corrupt> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    #[inline]
+    pub(super) fn u16(&mut self) -> Result<u16, Corrupt> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    #[inline]
+    pub(super) fn u32(&mut self) -> Result<u32, Corrupt> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    #[inline]
+    pub(super) fn u48(&mut self) -> Result<u64, Corrupt> {
+        let [a, b, c, d, e, f] = self.array()?;
+        Ok(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+    }
+
+    #[inline]
+    pub(super) fn u64(&mut self) -> Result<u64, Corrupt> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    #[inline]
+    pub(super) fn i64(&mut self) -> Result<i64, Corrupt> {
+        Ok(i64::from_le_bytes(self.array()?))
+    }
+
+    /// LEB128, at most ten bytes.
+    pub(super) fn varint(&mut self) -> Result<u64, Corrupt> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                return Err(Corrupt::Malformed("varint"));
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Corrupt::Malformed("varint"))
+    }
+
+    #[inline]
+    pub(super) fn text(&mut self, length: usize) -> Result<&'a str, Corrupt> {
+        std::str::from_utf8(self.take(length)?).map_err(|_| Corrupt::Malformed("text"))
+    }
+}
+
+/// Puts fields into a slice that is known to be large enough; running over its end is a bug and panics.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(out: &'a mut [u8]) -> Self {
+        Writer { out, at: 0 }
+    }
+
+    #[inline]
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        self.out[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+
+    pub(super) fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put(&[value as u8 | 0x80]);
+            value >>= 7;
+        }
+        self.put(&[value as u8]);
+    }
+
+    pub(super) fn written(&self) -> usize {
+        self.at
+    }
+}
+
+/// Bytes that [`Writer::varint`] takes for `value`.
+pub(super) fn varint_length(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Signed numbers as unsigned ones, small in either direction.
+pub(super) fn zigzag(value: i64) -> u64 {
+    (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
+}
+
+/// The inverse of [`zigzag`].
+pub(super) fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_survive_at_their_limits() {
+        for value in [0, 1, 127, 128, 16_383, 16_384, u64::MAX - 1, u64::MAX] {
+            let mut buffer = [0; 10];
+            let mut writer = Writer::new(&mut buffer);
+            writer.varint(value);
+            let length = writer.written();
+            assert_eq!(length, varint_length(value));
+            assert_eq!(Fields(&buffer[..length]).varint(), Ok(value));
+        }
+        for value in [0, 1, -1, i64::MAX, i64::MIN] {
+            assert_eq!(unzigzag(zigzag(value)), value);
+        }
+        assert!(Fields(&[0xff; 10]).varint().is_err(), "more than 64 bits");
+        assert!(Fields(&[0x80]).varint().is_err(), "cut short");
+    }
+}

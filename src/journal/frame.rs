@@ -1,0 +1,203 @@
+//! Frames: the prelude that a batch's records share, and the walk over them.
+//!
+//! ```text
+//! payload:  time u64 (ms) | source length u8 | source | record | record | ...
+//! record:   tag u8 | length u24 (of the whole record) | ... by tag
+//! ```
+
+use super::admin::{self, AdminRecord};
+use super::bytes::{Fields, Writer};
+use super::debit::DebitRecord;
+use super::operation::OperationRecord;
+use super::Corrupt;
+use crate::ledger::Timestamp;
+use drawdown_wal::{Log, Lsn, SegmentView};
+
+/// Kinds of frames, for readers that look for some of them only.
+pub mod kind {
+    /// Debits of one batch.
+    pub const USAGE: u8 = 1;
+    /// One operation on one wallet.
+    pub const OPERATION: u8 = 2;
+    /// Administrative records.
+    pub const ADMIN: u8 = 3;
+}
+
+/// Record tags.
+pub(super) mod tag {
+    pub(crate) const DEBIT: u8 = 1;
+    pub(crate) const OPERATION: u8 = 2;
+    pub(crate) const FIRST_ADMIN: u8 = 16;
+}
+
+/// Bytes of a record's tag and length.
+pub(super) const PREFIX: usize = 4;
+
+/// The longest record, bytes.
+pub const MAX_RECORD: usize = 0x00ff_ffff;
+
+/// What the records of a frame share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prelude<'a> {
+    /// The server's time of the batch.
+    pub time: Timestamp,
+    /// The source of those events that do not carry their own.
+    pub source: &'a str,
+}
+
+impl<'a> Prelude<'a> {
+    /// Bytes that it takes.
+    pub fn length(source: &str) -> usize {
+        8 + 1 + source.len()
+    }
+
+    /// Writes it at the start of `out` and answers its length.
+    pub fn write(&self, out: &mut [u8]) -> usize {
+        let mut writer = Writer::new(out);
+        writer.put(&self.time.millis().to_le_bytes());
+        writer.put(&[self.source.len() as u8]);
+        writer.put(self.source.as_bytes());
+        writer.written()
+    }
+
+    fn read(fields: &mut Fields<'a>) -> Result<Self, Corrupt> {
+        let time = Timestamp::from_millis(fields.u64()?);
+        let length = fields.u8()?;
+        Ok(Prelude { time, source: fields.text(length.into())? })
+    }
+}
+
+/// A record of any kind.
+#[derive(Clone, Debug)]
+pub enum Record<'a> {
+    /// A debit on the fast path.
+    Debit(DebitRecord<'a>),
+    /// The end of a wallet's generation and the opening of the next.
+    Operation(OperationRecord<'a>),
+    /// Anything else.
+    Admin(AdminRecord),
+}
+
+/// Walks the records of a frame's payload; gives each with its LSN.
+pub fn records(payload: &[u8], payload_lsn: Lsn) -> Result<Records<'_>, Corrupt> {
+    let mut fields = Fields(payload);
+    let prelude = Prelude::read(&mut fields)?;
+    Ok(Records { prelude, payload, rest: fields, payload_lsn })
+}
+
+/// The walk over a frame's records.
+#[derive(Clone, Copy, Debug)]
+pub struct Records<'a> {
+    prelude: Prelude<'a>,
+    payload: &'a [u8],
+    rest: Fields<'a>,
+    payload_lsn: Lsn,
+}
+
+impl<'a> Records<'a> {
+    /// What the records share.
+    pub fn prelude(&self) -> Prelude<'a> {
+        self.prelude
+    }
+
+    /// Passes over debits and operations of the wallets that `wanted` does not want, without decoding them.
+    pub fn only<F: Fn(u32) -> bool>(self, wanted: F) -> Only<'a, F> {
+        Only { records: self, wanted }
+    }
+
+    fn advance(&mut self) -> Result<(Lsn, Record<'a>), Corrupt> {
+        let offset = self.payload.len() - self.rest.0.len();
+        let (tag, length) = prefix(self.rest.0)?;
+        let bytes = self.rest.take(length)?;
+        let lsn = Lsn::new(self.payload_lsn.get() + offset as u64);
+        Ok((lsn, decode(tag, bytes, self.prelude)?))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<(Lsn, Record<'a>), Corrupt>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.0.is_empty() {
+            return None;
+        }
+        let item = self.advance();
+        if item.is_err() {
+            self.rest = Fields(&[]);
+        }
+        Some(item)
+    }
+}
+
+/// The walk over the records of some wallets, and all administrative ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Only<'a, F> {
+    records: Records<'a>,
+    wanted: F,
+}
+
+impl<'a, F: Fn(u32) -> bool> Iterator for Only<'a, F> {
+    type Item = Result<(Lsn, Record<'a>), Corrupt>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let rest = self.records.rest.0;
+            let is_unwanted = |slot: &[u8; 4]| !(self.wanted)(u32::from_le_bytes(*slot));
+            let skip = match (rest.first(), rest.get(8..).and_then(|rest| rest.first_chunk::<4>())) {
+                (Some(&(tag::DEBIT | tag::OPERATION)), Some(slot)) if is_unwanted(slot) => prefix(rest).ok(),
+                _ => None,
+            };
+            let Some((_, length)) = skip else { return self.records.next() };
+            match rest.split_at_checked(length) {
+                Some((_, behind)) => self.records.rest = Fields(behind),
+                None => return self.records.next(),
+            }
+        }
+    }
+}
+
+/// The record at `lsn`, which the caller knows to be the place of a published record, and the segment that it borrows from.
+///
+/// `view` is the caller's storage for the segment, so that the record can borrow from it.
+pub fn read_at<'v>(log: &Log, lsn: Lsn, view: &'v mut Option<SegmentView>) -> Result<Record<'v>, Corrupt> {
+    let view = view.insert(log.pinned(lsn).ok_or(Corrupt::Absent)?);
+    let (tag, length) = prefix(view.bytes(lsn, PREFIX).ok_or(Corrupt::Absent)?)?;
+    let bytes = view.bytes(lsn, length).ok_or(Corrupt::Absent)?;
+    let frame_back = Fields(bytes.get(PREFIX..).ok_or(Corrupt::Truncated)?).u32()?;
+    let start = lsn.get().checked_sub(frame_back.into()).ok_or(Corrupt::Malformed("distance to its frame"))?;
+    let head = view.bytes(Lsn::new(start), frame_back as usize).ok_or(Corrupt::Absent)?;
+    decode(tag, bytes, Prelude::read(&mut Fields(head))?)
+}
+
+/// The position of the frame whose payload the record at `lsn` would be in, if there were one: to be verified by reading that frame.
+pub fn frame_of(log: &Log, lsn: Lsn) -> Option<Lsn> {
+    let view = log.pinned(lsn)?;
+    let frame_back = Fields(view.bytes(Lsn::new(lsn.get() + PREFIX as u64), 4)?).u32().ok()?;
+    let header = drawdown_wal::FRAME_HEADER_BYTES;
+    lsn.get().checked_sub(u64::from(frame_back) + header).map(Lsn::new)
+}
+
+/// Tag and length of the record that `bytes` begin with.
+fn prefix(bytes: &[u8]) -> Result<(u8, usize), Corrupt> {
+    let word = Fields(bytes).u32()?;
+    let length = (word >> 8) as usize;
+    if length < PREFIX + 4 {
+        return Err(Corrupt::Malformed("length"));
+    }
+    Ok((word as u8, length))
+}
+
+/// The first word of a record.
+pub(super) fn prefix_word(tag: u8, length: usize) -> [u8; 4] {
+    assert!(length <= MAX_RECORD, "records are bounded where they are admitted");
+    ((length as u32) << 8 | u32::from(tag)).to_le_bytes()
+}
+
+fn decode<'a>(tag: u8, bytes: &'a [u8], prelude: Prelude<'a>) -> Result<Record<'a>, Corrupt> {
+    match tag {
+        tag::DEBIT => Ok(Record::Debit(DebitRecord::read(bytes, prelude)?)),
+        tag::OPERATION => Ok(Record::Operation(OperationRecord::read(bytes, prelude)?)),
+        tag::FIRST_ADMIN.. => Ok(Record::Admin(admin::read(tag, bytes, prelude.time)?)),
+        _ => Err(Corrupt::UnknownTag(tag)),
+    }
+}

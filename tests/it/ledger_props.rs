@@ -1,0 +1,666 @@
+//! The rules under random operations: against the model, and against what they claim of themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use drawdown::ledger::{
+    Amount, Category, Change, Decimal, Expiry, GrantId, Level, LevelStates, Levels, Lines, Lot, Movement, NewGrant,
+    Operation, Policy, Rejection, Status, Taken, Terms, Timestamp, Trigger, decide_debit, transition,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::model::{self, Account, Command, Model, Outcome, Refusal};
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn amount(units: i128) -> Amount {
+    Amount::new(i64::try_from(units).expect("amounts of commands are 64 bits wide"))
+}
+
+fn units(amount: Amount) -> i128 {
+    i128::from(amount.units())
+}
+
+/// A wallet kept by the rules, driven as the engine drives it: debits that fit the headroom lower the balance, anything else
+/// is a transition.
+struct Subject {
+    terms: Terms,
+    balance: Amount,
+    /// Send every debit the slow way. The outcome must be the same.
+    slow_only: bool,
+    accounts: BTreeMap<u64, Account>,
+    depleted: BTreeSet<u64>,
+    debt_made: i128,
+    debt_paid: i128,
+}
+
+impl Subject {
+    fn new(slow_only: bool) -> Subject {
+        Subject {
+            terms: Terms::new(),
+            balance: Amount::ZERO,
+            slow_only,
+            accounts: BTreeMap::new(),
+            depleted: BTreeSet::new(),
+            debt_made: 0,
+            debt_paid: 0,
+        }
+    }
+
+    fn apply(&mut self, command: &Command, now: u64) -> Outcome {
+        let operation = operation(command);
+        if let Operation::Debit { amount, .. } = operation
+            && self.fits(amount, at(now))
+        {
+            return self.debit_fast(amount);
+        }
+        let change = transition(&self.terms, self.balance, &operation, at(now));
+        assert_eq!(change.terms.validate(), Ok(()), "{:?}", change.terms);
+        let outcome = self.record(&change);
+        self.balance = change.terms.opening;
+        self.terms = change.terms;
+        outcome
+    }
+
+    fn fits(&self, amount: Amount, now: Timestamp) -> bool {
+        let headroom = self.balance.checked_sub(self.terms.base()).expect("headroom is an amount");
+        let is_due = self.terms.deadline().is_some_and(|deadline| deadline <= now);
+        !self.slow_only && !is_due && amount >= Amount::ZERO && amount <= headroom
+    }
+
+    fn debit_fast(&mut self, amount: Amount) -> Outcome {
+        let before = self.balance;
+        self.balance = before.checked_sub(amount).expect("a fast debit fits");
+        let allocation = self.terms.allocate(before, self.balance);
+        self.debt_made += units(allocation.debt);
+        let paid_by: Vec<(u64, i128)> = allocation.parts.iter().map(|(id, part)| (id.get(), units(*part))).collect();
+        for (grant, part) in &paid_by {
+            self.account(*grant).spent += part;
+        }
+        Outcome { taken: units(amount), paid_by, ..Outcome::default() }
+    }
+
+    fn account(&mut self, grant: u64) -> &mut Account {
+        self.accounts.get_mut(&grant).expect("a grant that was made")
+    }
+
+    /// Keeps the books by the movements alone, and gives what happened in the model's words.
+    fn record(&mut self, change: &Change) -> Outcome {
+        let mut paid_by = Vec::new();
+        let moved: i128 = change.effects.movements.iter().map(Movement::delta).sum();
+        assert_eq!(units(self.balance) + moved, units(change.terms.opening), "{change:?}");
+        for movement in &change.effects.movements {
+            let id = movement.grant().map_or(0, GrantId::get);
+            match *movement {
+                Movement::Granted { amount, .. } | Movement::Scheduled { amount, .. } => {
+                    let account = Account { granted: units(amount), ..Account::default() };
+                    assert_eq!(self.accounts.insert(id, account), None);
+                }
+                Movement::Spent { amount, .. } => {
+                    self.account(id).spent += units(amount);
+                    paid_by.push((id, units(amount)));
+                }
+                Movement::DebtPaid { amount, .. } => {
+                    self.account(id).debt_paid += units(amount);
+                    self.debt_paid += units(amount);
+                }
+                Movement::Expired { amount, .. } => self.account(id).expired += units(amount),
+                Movement::Voided { amount, .. } | Movement::ScheduledVoided { amount, .. } => {
+                    self.account(id).voided += units(amount);
+                }
+                Movement::WrittenOff { amount, .. } => self.account(id).written_off += units(amount),
+                Movement::Overdrawn { amount } => self.debt_made += units(amount),
+                Movement::DebtWrittenOff { amount } => self.debt_paid += units(amount),
+                Movement::Depleted { .. } => assert!(self.depleted.insert(id), "grant {id} depleted twice"),
+                Movement::Activated { .. } | Movement::ExpiryMoved { .. } => {}
+            }
+        }
+        outcome_of(change, paid_by)
+    }
+
+    /// What is left of every grant that has something left.
+    fn remaining(&self) -> BTreeMap<u64, i128> {
+        let lots = self.terms.lots_at(self.balance).lots;
+        lots.iter().chain(&self.terms.scheduled).map(|lot| (lot.id.get(), units(lot.remaining))).collect()
+    }
+
+    #[track_caller]
+    fn check_against(&self, model: &Model) {
+        assert_eq!(units(self.balance), model.balance());
+        assert_eq!(units(self.terms.available(self.balance)), model.available());
+        let holdings = self.terms.lots_at(self.balance);
+        assert_eq!(units(holdings.debt), model.debt());
+        assert_eq!(self.debt_made - self.debt_paid, model.debt());
+        assert_eq!(self.names(self.terms.states.armed), model.armed());
+        assert_eq!(self.names(self.terms.states.triggered), model.fired());
+        assert_eq!(status(model.status()), self.terms.status);
+        let remaining = self.remaining();
+        assert_eq!(self.accounts.len(), model.accounts().count());
+        for (id, expected) in model.accounts() {
+            let account = Account { remaining: remaining.get(&id).copied().unwrap_or(0), ..self.accounts[&id].clone() };
+            assert_eq!(&account, expected, "grant {id}");
+            assert_eq!(account.remaining, model.remaining(id));
+            assert!(account.is_conserved(), "grant {id}: {account:?}");
+        }
+    }
+
+    fn names(&self, mask: u64) -> BTreeSet<String> {
+        names(&self.terms, mask)
+    }
+}
+
+fn names(terms: &Terms, mask: u64) -> BTreeSet<String> {
+    let levels = terms.levels.iter().flat_map(|levels| levels.of_mask(mask));
+    levels.map(|level| level.name.to_string()).collect()
+}
+
+fn outcome_of(change: &Change, paid_by: Vec<(u64, i128)>) -> Outcome {
+    let taken = change.result.unwrap_or_default();
+    let available = match change.result {
+        Err(Rejection::InsufficientCredit { available, .. }) => Some(units(available)),
+        _ => None,
+    };
+    let refused = change.result.err().map(|rejection| Refusal { reason: rejection.slug(), available });
+    Outcome {
+        refused,
+        taken: units(taken.amount),
+        shortfall: units(taken.shortfall),
+        overdraft: units(taken.overdraft),
+        paid_by,
+        crossed: names(&change.terms, change.effects.crossed.levels),
+        recovered: names(&change.terms, change.effects.recovered.levels),
+        depleted: change.effects.crossed.depleted,
+        negative: change.effects.crossed.negative,
+    }
+}
+
+fn status(status: model::Status) -> Status {
+    match status {
+        model::Status::Active => Status::Active,
+        model::Status::Frozen => Status::Frozen,
+        model::Status::Closed => Status::Closed,
+    }
+}
+
+fn policy(policy: model::Policy) -> Policy {
+    match policy {
+        model::Policy::Reject => Policy::Reject,
+        model::Policy::Partial => Policy::Partial,
+        model::Policy::Overdraft => Policy::Overdraft,
+    }
+}
+
+fn level(level: &model::Level) -> Level {
+    Level {
+        name: level.name.as_str().into(),
+        amount: amount(level.amount),
+        trigger: if level.at_or_below { Trigger::AtOrBelow } else { Trigger::Below },
+        margin: amount(level.margin),
+    }
+}
+
+fn new_grant(grant: &model::Grant) -> NewGrant {
+    NewGrant {
+        id: GrantId::new(grant.id),
+        amount: amount(grant.amount),
+        priority: grant.priority,
+        category: if grant.promotional { Category::Promotional } else { Category::Paid },
+        effective_at: at(grant.effective_at),
+        expires_at: grant.expires_at.map(at),
+        cost: grant.cost.map(|cost| amount(cost).units()),
+        max_balance: grant.max_balance.map(amount),
+    }
+}
+
+fn operation(command: &Command) -> Operation {
+    match command {
+        Command::Grant(grant) => Operation::Grant(new_grant(grant)),
+        Command::Void { grant } => Operation::Void { grant: GrantId::new(*grant) },
+        Command::MoveExpiry { grant, expires_at } => {
+            Operation::MoveExpiry { grant: GrantId::new(*grant), expires_at: expires_at.map(at) }
+        }
+        Command::Debit { amount: debit, policy: asked } => {
+            Operation::Debit { amount: amount(*debit), policy: policy(*asked) }
+        }
+        Command::SetStatus(wanted) => Operation::SetStatus(status(*wanted)),
+        Command::SetAllowance(allowance) => Operation::SetAllowance(amount(*allowance)),
+        Command::SetLevels(list) => {
+            let levels = Levels::new(list.iter().map(level).collect()).expect("levels are generated valid");
+            Operation::SetLevels((!list.is_empty()).then(|| Arc::new(levels)))
+        }
+        Command::Wait => Operation::Due,
+    }
+}
+
+// Random commands. Ids, dates and the like are small numbers that often meet; amounts are sometimes at the limits.
+
+fn any_amount() -> impl Strategy<Value = i128> {
+    prop_oneof![
+        30 => 0..60_i128,
+        6 => 0..1_000_i128,
+        1 => -5..0_i128,
+        1 => (0..40_i128).prop_map(|less| i128::from(i64::MAX) - less),
+    ]
+}
+
+fn any_policy() -> impl Strategy<Value = model::Policy> {
+    prop_oneof![
+        6 => Just(model::Policy::Reject),
+        2 => Just(model::Policy::Partial),
+        2 => Just(model::Policy::Overdraft),
+    ]
+}
+
+/// A level; every other time the same one for its number, so that stories set levels that are already there.
+fn any_level(number: usize) -> impl Strategy<Value = model::Level> {
+    let usual = (10 * (i128::try_from(number).expect("a small number") + 1), false, 5);
+    let other = (-20..60_i128, any::<bool>(), prop_oneof![Just(0), 0..10_i128]);
+    prop_oneof![Just(usual), other].prop_map(move |(amount, at_or_below, margin)| model::Level {
+        name: format!("level-{number}"),
+        amount,
+        at_or_below,
+        margin,
+    })
+}
+
+fn any_levels() -> impl Strategy<Value = Vec<model::Level>> {
+    (0..5_usize).prop_flat_map(|count| (0..count).map(any_level).collect::<Vec<_>>())
+}
+
+/// A grant whose id and dates are given relative to the moment at which it is made.
+fn any_grant() -> impl Strategy<Value = model::Grant> {
+    let period = (prop_oneof![2 => Just(0), 1 => 0..20_u64], proptest::option::weighted(0.7, 0..40_u64));
+    let kind = (prop_oneof![20 => 0..4_u8, 1 => 95..103_u8], any::<bool>(), proptest::option::of(-1..50_i128));
+    let limit = proptest::option::weighted(0.1, 0..200_i128);
+    (any_amount(), period, kind, limit).prop_map(|(amount, (effective_at, expires_at), kind, max_balance)| {
+        let (priority, promotional, cost) = kind;
+        model::Grant { id: 0, amount, priority, promotional, effective_at, expires_at, cost, max_balance }
+    })
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let status = prop_oneof![
+        10 => Just(model::Status::Active),
+        3 => Just(model::Status::Frozen),
+        1 => Just(model::Status::Closed)
+    ];
+    prop_oneof![
+        40 => (any_amount(), any_policy()).prop_map(|(amount, policy)| Command::Debit { amount, policy }),
+        14 => any_grant().prop_map(Command::Grant),
+        3 => (0..20_u64).prop_map(|grant| Command::Void { grant }),
+        4 => (0..20_u64, proptest::option::of(0..40_u64))
+            .prop_map(|(grant, expires_at)| Command::MoveExpiry { grant, expires_at }),
+        3 => status.prop_map(Command::SetStatus),
+        3 => any_amount().prop_map(Command::SetAllowance),
+        6 => any_levels().prop_map(Command::SetLevels),
+        4 => Just(Command::Wait),
+    ]
+}
+
+/// Commands, each with the time that passes before it.
+fn any_story() -> impl Strategy<Value = Vec<(u64, Command)>> {
+    vec((prop_oneof![6 => Just(0), 3 => 1..4_u64, 1 => 5..60_u64], any_command()), 1..80)
+}
+
+/// Gives a command the dates and ids of its place in the story. Dates lie a little around `now`, on either side.
+fn placed(command: &Command, now: u64, made: &mut u64) -> Command {
+    match command.clone() {
+        Command::Grant(grant) => {
+            *made += 1;
+            let begin = if grant.effective_at == 0 { now - 5 } else { now + grant.effective_at - 3 };
+            let end = grant.expires_at.map(|after| now + after);
+            Command::Grant(model::Grant { id: *made, effective_at: begin, expires_at: end, ..grant })
+        }
+        // Mostly the newest grants: they are the ones that are still there.
+        Command::Void { grant } => Command::Void { grant: made.saturating_sub(grant / 2) },
+        Command::MoveExpiry { grant, expires_at } => {
+            let expires_at = expires_at.map(|after| now + after);
+            Command::MoveExpiry { grant: made.saturating_sub(grant / 2), expires_at }
+        }
+        other => other,
+    }
+}
+
+#[track_caller]
+fn tell(story: &[(u64, Command)], slow_only: bool) {
+    let (mut subject, mut model) = (Subject::new(slow_only), Model::new());
+    let (mut now, mut made) = (1_000, 0);
+    for (step, (pause, command)) in story.iter().enumerate() {
+        now += pause;
+        let command = placed(command, now, &mut made);
+        let expected = model.apply(&command, now);
+        let outcome = subject.apply(&command, now);
+        // A fast debit does not open a generation, so whatever it reports besides is nothing; the model agrees or fails here.
+        assert_eq!(outcome, expected, "step {step}: {command:?} at {now}");
+        subject.check_against(&model);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_rules_agree_with_the_model(story in any_story()) {
+        tell(&story, false);
+    }
+
+    #[test]
+    fn debits_on_the_slow_path_agree_with_the_model_too(story in any_story()) {
+        tell(&story, true);
+    }
+}
+
+// Random terms, built from the invariants rather than by operations.
+
+fn any_lot() -> impl Strategy<Value = Lot> {
+    let kind = (0..4_u8, any::<bool>(), prop_oneof![Just(0), 0..100_i64, Just(i64::MAX)]);
+    let size = prop_oneof![8 => 1..50_i64, 1 => 1..(i64::MAX / 64)];
+    (size, 0..20_i64, kind, 0..30_u64, proptest::option::of(1..40_u64)).prop_map(|(left, spent, kind, begin, lasts)| {
+        let (priority, promotional, cost) = kind;
+        Lot {
+            id: GrantId::new(0),
+            remaining: Amount::new(left),
+            granted: Amount::new(left + spent),
+            effective_at: at(begin),
+            expires_at: lasts.map_or(Expiry::NEVER, |lasts| Expiry::at(at(begin + lasts))),
+            cost,
+            priority,
+            category: if promotional { Category::Promotional } else { Category::Paid },
+        }
+    })
+}
+
+/// States that a level can be in at a balance: the first fit is armed or idle, and `fired` prefers to have fired.
+fn states_at(levels: &Levels, balance: Amount, fired: u64) -> LevelStates {
+    let mut states = LevelStates::default();
+    for (index, level) in levels.iter().enumerate() {
+        let bit = 1 << index;
+        if balance < level.rearm() && fired & bit != 0 {
+            states.triggered |= bit;
+        } else if balance >= level.line() {
+            states.armed |= bit;
+        }
+    }
+    states
+}
+
+fn any_status() -> impl Strategy<Value = Status> {
+    prop_oneof![8 => Just(Status::Active), 1 => Just(Status::Frozen)]
+}
+
+fn any_terms() -> impl Strategy<Value = Terms> {
+    let lots = (vec(any_lot(), 0..8), vec(any_lot(), 0..4), prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)]);
+    let limits = (prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)], prop_oneof![3 => Just(0), 1 => 0..60_i64]);
+    (lots, limits, any_status(), any_levels(), any::<u64>()).prop_map(|(lots, limits, status, levels, fired)| {
+        let (mut active, mut scheduled, debt) = lots;
+        for (number, lot) in (1..).zip(active.iter_mut().chain(&mut scheduled)) {
+            lot.id = GrantId::new(number);
+        }
+        active.sort_by(Lot::spend_order);
+        scheduled.sort_by(Lot::activation_order);
+        let sum: i64 = active.iter().map(|lot| lot.remaining.units()).sum();
+        let opening = Amount::new(if active.is_empty() { -debt } else { sum });
+        let levels = Levels::new(levels.iter().map(level).collect()).expect("levels are generated valid");
+        Terms {
+            status,
+            opening,
+            allowance: Amount::new(limits.0),
+            held: Amount::new(limits.1),
+            lots: active.into(),
+            scheduled: scheduled.into(),
+            states: states_at(&levels, opening, fired),
+            levels: Some(Arc::new(levels)),
+        }
+    })
+}
+
+/// Terms and a balance that fast debits could have led to.
+fn any_moment() -> impl Strategy<Value = (Terms, Amount)> {
+    (any_terms(), any::<proptest::sample::Index>(), any::<bool>()).prop_map(|(terms, index, far)| {
+        let headroom = terms.headroom().units().max(0);
+        let limit = if far { headroom } else { headroom.min(60) };
+        let spent = index.index(usize::try_from(limit).expect("64 bits").saturating_add(1).max(1));
+        let balance = terms.opening.checked_sub(Amount::new(i64::try_from(spent).expect("63 bits")));
+        (terms, balance.expect("a fast debit fits"))
+    })
+}
+
+fn any_units() -> impl Strategy<Value = i64> {
+    prop_oneof![8 => 0..80_i64, 1 => any::<i64>(), 1 => Just(i64::MAX), 1 => Just(i64::MIN), 1 => Just(i64::MAX - 1)]
+}
+
+fn any_time() -> impl Strategy<Value = u64> {
+    prop_oneof![12 => 0..60_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)]
+}
+
+fn any_operation() -> impl Strategy<Value = Operation> {
+    let policy = any_policy().prop_map(policy);
+    let grant =
+        (any_units(), any_time(), proptest::option::of(any_time()), any::<u8>(), proptest::option::of(any_units()));
+    let id = (0..14_u64).prop_map(GrantId::new);
+    let statuses = prop_oneof![Just(Status::Active), Just(Status::Frozen), Just(Status::Closed)];
+    prop_oneof![
+        4 => (any_units(), policy).prop_map(|(units, policy)| Operation::Debit { amount: Amount::new(units), policy }),
+        4 => (0..14_u64, grant, proptest::option::of(any_units())).prop_map(|(id, grant, limit)| {
+            Operation::Grant(NewGrant {
+                id: GrantId::new(id + 5),
+                amount: Amount::new(grant.0),
+                priority: grant.3 / 2,
+                category: Category::Paid,
+                effective_at: at(grant.1),
+                expires_at: grant.2.map(at),
+                cost: grant.4,
+                max_balance: limit.map(Amount::new),
+            })
+        }),
+        1 => id.clone().prop_map(|grant| Operation::Void { grant }),
+        2 => (id, proptest::option::of(any_time()))
+            .prop_map(|(grant, time)| Operation::MoveExpiry { grant, expires_at: time.map(at) }),
+        1 => statuses.prop_map(Operation::SetStatus),
+        1 => any_units().prop_map(|units| Operation::SetAllowance(Amount::new(units))),
+        1 => any_levels().prop_map(|levels| operation(&Command::SetLevels(levels))),
+        1 => Just(Operation::Due),
+        1 => Just(Operation::Reopen),
+    ]
+}
+
+fn debit(units: i64, policy: Policy) -> Operation {
+    Operation::Debit { amount: Amount::new(units), policy }
+}
+
+/// Before every date in the random terms.
+const EARLY: u64 = 0;
+
+/// Terms in which nothing is due at [`EARLY`], so that debits alone decide.
+fn without_dates(terms: Terms) -> Terms {
+    let endless = |lot: &Lot| Lot { expires_at: Expiry::NEVER, effective_at: at(EARLY), ..*lot };
+    let mut lots: Vec<Lot> = terms.lots.iter().map(endless).collect();
+    lots.sort_by(Lot::spend_order);
+    Terms { lots: lots.into(), scheduled: Box::default(), ..terms }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_terms_satisfy_the_invariants(terms in any_terms()) {
+        prop_assert_eq!(terms.validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_transition_is_total_pure_and_keeps_the_invariants(
+        (terms, closing) in any_moment(), operation in any_operation(), now in any_time(),
+    ) {
+        prop_assert!(terms.admits(closing));
+        let change = transition(&terms, closing, &operation, at(now));
+        prop_assert_eq!(change.terms.validate(), Ok(()));
+        prop_assert_eq!(&change, &transition(&terms, closing, &operation, at(now)));
+        let moved: i128 = change.effects.movements.iter().map(Movement::delta).sum();
+        prop_assert_eq!(units(closing) + moved, units(change.terms.opening));
+        if change.result.is_err() {
+            let due = transition(&terms, closing, &Operation::Due, at(now));
+            prop_assert_eq!((change.terms, change.effects), (due.terms, due.effects), "a rejection leaves what was due");
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_due_once((terms, closing) in any_moment(), now in any_time()) {
+        let change = transition(&terms, closing, &Operation::Due, at(now));
+        prop_assert!(change.terms.deadline().is_none_or(|deadline| deadline > at(now)));
+        let again = transition(&change.terms, change.terms.opening, &Operation::Due, at(now));
+        prop_assert_eq!(again.terms, change.terms);
+        prop_assert_eq!(again.effects.movements, Vec::new());
+    }
+
+    /// The fast path's claim: a debit within the headroom is not refused, takes exactly its amount, and crosses nothing.
+    #[test]
+    fn a_debit_within_the_headroom_changes_the_balance_and_nothing_else(
+        (terms, balance) in any_moment(), share in 0.0..=1.0_f64, asked in any_policy(),
+    ) {
+        let terms = without_dates(terms);
+        let headroom = balance.units() - terms.base().units();
+        prop_assume!(headroom >= 0);
+        #[expect(clippy::cast_precision_loss, reason = "any share of the headroom will do")]
+        let amount = Amount::new(((headroom as f64 * share) as i64).clamp(0, headroom));
+        let taken = Taken { amount, ..Taken::default() };
+        prop_assert_eq!(decide_debit(&terms, balance, amount, policy(asked)), Ok(taken));
+        let change = transition(&terms, balance, &debit(amount.units(), policy(asked)), at(EARLY));
+        prop_assert_eq!(change.result, Ok(taken));
+        prop_assert_eq!((change.effects.crossed, change.effects.recovered), (Lines::default(), Lines::default()));
+        prop_assert_eq!(change.terms.states, terms.states);
+        // One generation or two: the same terms.
+        let after = balance.checked_sub(amount).expect("it fits");
+        let reopened = transition(&terms, after, &Operation::Reopen, at(EARLY)).terms;
+        prop_assert_eq!(&change.terms, &reopened);
+        prop_assert_eq!(change.terms.base(), terms.base());
+    }
+
+    /// And the base is the highest balance of which that is true: one unit more is refused or crosses something.
+    #[test]
+    fn a_debit_one_unit_beyond_the_headroom_is_refused_or_crosses(terms in any_terms()) {
+        let terms = without_dates(terms);
+        let headroom = terms.headroom().units();
+        let one_more = if headroom < 0 { 0 } else { headroom + 1 };
+        let change = transition(&terms, terms.opening, &debit(one_more, Policy::Reject), at(EARLY));
+        prop_assert!(change.result.is_err() || !change.effects.crossed.is_empty());
+    }
+
+    /// Debits of one generation commute: in any order, cut in any way, together or each by itself.
+    #[test]
+    fn debits_commute_within_a_generation(terms in any_terms(), sizes in vec(0..20_i64, 0..12), shuffle in any::<u64>()) {
+        let terms = without_dates(terms);
+        let mut room = terms.headroom().units();
+        let mut debits = Vec::new();
+        for size in sizes {
+            if size <= room {
+                room -= size;
+                debits.push(size);
+            }
+        }
+        let together = walk(&terms, &debits);
+        if !debits.is_empty() {
+            let middle = shuffle as usize % debits.len();
+            debits.rotate_left(middle);
+            debits.reverse();
+        }
+        prop_assert_eq!(&walk(&terms, &debits), &together);
+        let one_by_one = debits.iter().fold(terms.clone(), |terms, size| {
+            transition(&terms, terms.opening, &debit(*size, Policy::Reject), at(EARLY)).terms
+        });
+        prop_assert_eq!(&one_by_one, &together.0);
+    }
+
+    /// The attributions of debits in a row are the attribution of their sum, and what the lots have lost.
+    #[test]
+    fn attributions_add_up(terms in any_terms(), cuts in vec(0..100_i64, 1..8)) {
+        let mut balance = terms.opening;
+        let mut parts: BTreeMap<GrantId, i128> = BTreeMap::new();
+        let mut debt = 0;
+        for cut in cuts {
+            let after = balance.checked_sub(Amount::new(cut)).expect("it fits");
+            let allocation = terms.allocate(balance, after);
+            let paid: i128 = allocation.parts.iter().map(|(_, part)| units(*part)).sum();
+            prop_assert_eq!(paid + units(allocation.debt), i128::from(cut));
+            allocation.parts.iter().for_each(|(id, part)| *parts.entry(*id).or_default() += units(*part));
+            debt += units(allocation.debt);
+            balance = after;
+        }
+        let holdings = terms.lots_at(balance);
+        prop_assert_eq!(units(terms.debt()) + debt, units(holdings.debt));
+        for lot in &terms.lots {
+            let left = holdings.lots.iter().find(|left| left.id == lot.id).map_or(0, |left| units(left.remaining));
+            prop_assert_eq!(units(lot.remaining) - left, parts.get(&lot.id).copied().unwrap_or(0));
+        }
+    }
+
+    #[test]
+    fn the_spend_order_is_an_order(a in any_lot(), b in any_lot(), c in any_lot()) {
+        let (a, b, c) = (a, Lot { id: GrantId::new(1), ..b }, Lot { id: GrantId::new(2), ..c });
+        prop_assert_eq!(a.spend_order(&b), b.spend_order(&a).reverse());
+        prop_assert!(a.spend_order(&b).is_ne());
+        if a.spend_order(&b).is_lt() && b.spend_order(&c).is_lt() {
+            prop_assert!(a.spend_order(&c).is_lt());
+        }
+    }
+
+    #[test]
+    fn decimals_survive_a_round_trip(mantissa in any::<i64>(), scale in 0..=18_u8) {
+        let decimal = Decimal::from_parts(mantissa, scale).expect("18 places at most");
+        prop_assert_eq!(Decimal::parse(decimal.to_string().as_bytes()), Ok(decimal));
+        let exponent = format!("{mantissa}e-{scale}");
+        prop_assert_eq!(Decimal::parse(exponent.as_bytes()), Ok(decimal));
+    }
+
+    /// Random texts of a number's characters: read if and only if the grammar allows them, and then to the right value.
+    #[test]
+    fn texts_are_read_if_they_are_json_numbers(bytes in vec(proptest::sample::select(b"0012345.9e-E+".as_slice()), 0..24)) {
+        let text = String::from_utf8(bytes).expect("ASCII");
+        match Decimal::parse(text.as_bytes()) {
+            Ok(decimal) => {
+                prop_assert!(is_json_number(&text), "{text}");
+                #[expect(clippy::cast_precision_loss, reason = "compared with a tolerance")]
+                let value = decimal.mantissa() as f64 / 10_f64.powi(i32::from(decimal.scale()));
+                let expected: f64 = text.parse().expect("a JSON number is a Rust number");
+                prop_assert!((value - expected).abs() <= expected.abs() * 1e-15, "{text} read as {decimal}");
+            }
+            Err(drawdown::ledger::DecimalError::TooManyDigits) => prop_assert!(is_json_number(&text), "{text}"),
+            Err(_) => prop_assert!(!is_json_number(&text), "{text}"),
+        }
+    }
+}
+
+/// Spends debits on the fast path; the terms of the next generation, and what each grant paid in all.
+fn walk(terms: &Terms, debits: &[i64]) -> (Terms, BTreeMap<GrantId, i128>) {
+    let mut balance = terms.opening;
+    let mut paid = BTreeMap::new();
+    for size in debits {
+        let after = balance.checked_sub(Amount::new(*size)).expect("it fits");
+        for (id, part) in terms.allocate(balance, after).parts {
+            *paid.entry(id).or_default() += units(part);
+        }
+        balance = after;
+    }
+    (transition(terms, balance, &Operation::Reopen, at(EARLY)).terms, paid)
+}
+
+/// The grammar of RFC 8259, read by splitting.
+fn is_json_number(text: &str) -> bool {
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let (significand, exponent) = match text.find(['e', 'E']) {
+        Some(place) => (&text[..place], Some(&text[place + 1..])),
+        None => (text, None),
+    };
+    let significand = significand.strip_prefix('-').unwrap_or(significand);
+    let (whole, fraction) = match significand.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (significand, None),
+    };
+    let exponent = exponent.map(|exponent| exponent.strip_prefix(['+', '-']).unwrap_or(exponent));
+    all_digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(all_digits)
+        && exponent.is_none_or(all_digits)
+}

@@ -1,0 +1,4 @@
+//! Tests of the whole, against models that know nothing of how it is built.
+
+mod ledger_props;
+mod model;
