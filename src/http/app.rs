@@ -8,7 +8,7 @@ use super::problem::{Problem, Reason};
 use super::reply::{Reply, RequestId, RequestIds};
 use super::route::{self, Action, Found, Parameters, ROUTES, Route};
 use super::{api, decode};
-use crate::engine::{Clock, Engine};
+use crate::engine::Engine;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
@@ -16,7 +16,6 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 use tokio::sync::watch;
@@ -24,7 +23,6 @@ use tokio::sync::watch;
 /// Everything that a request needs; one for each server.
 pub struct App {
     pub(crate) engine: Engine,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) gate: Gate,
     pub(crate) limits: Limits,
     pub(crate) in_flight: InFlight,
@@ -94,10 +92,9 @@ pub(crate) fn unsupported(accepted: &'static str) -> Problem {
 
 impl App {
     /// An application over an open engine. `process` is a random number that tells this process's request ids from others'.
-    pub fn new(engine: Engine, clock: Arc<dyn Clock>, gate: Gate, limits: Limits, process: u64) -> Self {
+    pub fn new(engine: Engine, gate: Gate, limits: Limits, process: u64) -> Self {
         App {
             engine,
-            clock,
             gate,
             limits,
             in_flight: InFlight::default(),

@@ -1,7 +1,8 @@
 //! Credit currencies and meters.
 
 use super::parse;
-use crate::engine::{Engine, Meter};
+use crate::engine::Engine;
+use crate::engine::catalog::Meter;
 use crate::http::app::Call;
 use crate::http::problem::{Problem, Reason};
 use crate::http::reply::Reply;
@@ -74,6 +75,6 @@ pub(crate) fn list_meters(call: Call<'_>) -> Result<Reply, Problem> {
 }
 
 fn show(engine: &Engine, meter: &Meter) -> MeterBody {
-    let currency = engine.currencies().into_iter().find(|currency| currency.number == meter.currency);
+    let currency = engine.currency_by_number(meter.currency);
     MeterBody::of(meter, currency.map(|currency| currency.id.clone()))
 }

@@ -1,6 +1,7 @@
 //! The feed: what happened, from any position on, waiting at the end for more.
 
-use crate::engine::FeedPage;
+use crate::engine::Unavailable;
+use crate::engine::view::FeedPage;
 use crate::http::app::{App, Call};
 use crate::http::problem::{Problem, Reason};
 use crate::http::reply::Reply;
@@ -42,7 +43,10 @@ async fn wait_for_more(
     let mut draining = app.draining.subscribe();
     while page.events.is_empty() {
         tokio::select! {
-            () = more(app, &page) => page = app.engine.feed(page.next, limit, types)?,
+            outcome = more(app, &page) => {
+                outcome?;
+                page = app.engine.feed(page.next, limit, types)?;
+            }
             () = tokio::time::sleep_until(deadline) => break,
             _ = draining.wait_for(|draining| *draining) => break,
         }
@@ -51,12 +55,12 @@ async fn wait_for_more(
 }
 
 /// Resolves when the feed goes on behind a page: at once if the page ended before the durable end.
-async fn more(app: &App, page: &FeedPage) {
+async fn more(app: &App, page: &FeedPage) -> Result<(), Unavailable> {
     if page.at_end {
-        app.engine.feed_wait(page.next).await;
-    } else {
-        tokio::task::yield_now().await;
+        return app.engine.feed_wait(page.next).await;
     }
+    tokio::task::yield_now().await;
+    Ok(())
 }
 
 /// One request among those that wait.

@@ -1,7 +1,8 @@
 //! Grants: making them, one or many in a call, reading, voiding, and moving their expiry.
 
 use super::parse;
-use crate::engine::{GrantOutcome, GrantRequest};
+use crate::engine::Engine;
+use crate::engine::view::{GrantOutcome, GrantRequest};
 use crate::http::app::Call;
 use crate::http::body;
 use crate::http::decode::{Node, Value};
@@ -77,7 +78,7 @@ async fn one(call: Call<'_>, request: GrantRequest) -> Result<Reply, Problem> {
     let (mut outcomes, ticket) = call.engine().grant(&[request])?;
     ticket.await?;
     let outcome = outcomes.pop().expect("one outcome a request");
-    let grant = GrantBody::of(outcome.result?);
+    let grant = GrantBody::of(call.engine(), outcome.result?);
     let location = format!("/v1/grants/{}", grant.id());
     let reply = Reply::json(StatusCode::CREATED, &grant).header("location", location);
     Ok(if outcome.replayed { replayed(reply) } else { reply })
@@ -87,7 +88,7 @@ async fn many(call: Call<'_>, requests: Vec<GrantRequest>) -> Result<Reply, Prob
     let (outcomes, ticket) = call.engine().grant(&requests)?;
     ticket.await?;
     let all_replayed = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.replayed);
-    let reply = Reply::ok(&Results { results: outcomes.into_iter().map(result).collect() });
+    let reply = Reply::ok(&Results { results: outcomes.into_iter().map(|outcome| result(call.engine(), outcome)).collect() });
     Ok(if all_replayed { replayed(reply) } else { reply })
 }
 
@@ -95,11 +96,11 @@ fn replayed(reply: Reply) -> Reply {
     reply.header("idempotency-replayed", "true")
 }
 
-fn result(outcome: GrantOutcome) -> GrantResult {
+fn result(engine: &Engine, outcome: GrantOutcome) -> GrantResult {
     match outcome.result {
         Ok(grant) => {
             let status = if outcome.replayed { "replayed" } else { "created" };
-            GrantResult { status, grant: Some(GrantBody::of(grant)), error: None }
+            GrantResult { status, grant: Some(GrantBody::of(engine, grant)), error: None }
         }
         Err(error) => GrantResult { status: "rejected", grant: None, error: Some(Problem::from(error).brief()) },
     }
@@ -107,7 +108,7 @@ fn result(outcome: GrantOutcome) -> GrantResult {
 
 /// `GET /v1/grants/{grant}`
 pub(crate) fn get(call: Call<'_>) -> Result<Reply, Problem> {
-    Ok(Reply::ok(&GrantBody::of(call.engine().grant_view(call.first())?)))
+    Ok(Reply::ok(&GrantBody::of(call.engine(), call.engine().grant_view(call.first())?)))
 }
 
 /// `POST /v1/grants/{grant}/void`
@@ -118,7 +119,7 @@ where
     body::discard(body).await;
     let (grant, ticket) = call.engine().void_grant(call.first())?;
     ticket.await?;
-    Ok(Reply::ok(&GrantBody::of(grant)))
+    Ok(Reply::ok(&GrantBody::of(call.engine(), grant)))
 }
 
 /// `PATCH /v1/grants/{grant}`
@@ -138,5 +139,5 @@ where
     };
     let (grant, ticket) = call.engine().move_expiry(call.first(), expires_at)?;
     ticket.await?;
-    Ok(Reply::ok(&GrantBody::of(grant)))
+    Ok(Reply::ok(&GrantBody::of(call.engine(), grant)))
 }

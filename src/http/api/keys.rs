@@ -36,7 +36,7 @@ where
         let arena = Bump::new();
         wanted(&Fields::of(&parse(&body.bytes, &arena)?, None)?)?
     };
-    let key = NewKey::generate(&name, live, scopes, call.app.clock.now()).map_err(|error| {
+    let key = NewKey::generate(&name, live, scopes, call.engine().now()).map_err(|error| {
         tracing::error!(%error, "the system gives no randomness");
         Problem::new(Reason::Overloaded, "no key could be made just now")
     })?;

@@ -29,7 +29,7 @@ fn addressed(error: CommandError) -> Problem {
 /// `GET /v1/wallets/{customer}/{currency}`
 pub(crate) fn get(call: Call<'_>) -> Result<Reply, Problem> {
     let wallet = call.engine().wallet(call.first(), call.second()).map_err(addressed)?;
-    Ok(Reply::ok(&WalletBody::of(wallet)))
+    Ok(Reply::ok(&WalletBody::of(call.engine(), wallet)))
 }
 
 /// `PATCH /v1/wallets/{customer}/{currency}`
@@ -42,16 +42,16 @@ where
         let arena = Bump::new();
         wallet_patch(&Fields::of(&parse(&body.bytes, &arena)?, None)?)?
     };
-    let (wallet, ticket) = call.engine().change_wallet(call.first(), call.second(), patch).map_err(addressed)?;
+    let (wallet, ticket) = call.engine().change_wallet(call.first(), call.second(), &patch).map_err(addressed)?;
     ticket.await?;
-    Ok(Reply::ok(&WalletBody::of(wallet)))
+    Ok(Reply::ok(&WalletBody::of(call.engine(), wallet)))
 }
 
 /// `GET /v1/customers/{customer}/wallets`
 pub(crate) fn list(call: Call<'_>) -> Result<Reply, Problem> {
     let list = Query::parse(call.parts.uri.query())?.list()?;
     let wallets = call.engine().customer_wallets(call.first());
-    Ok(Reply::ok(&Page::of(wallets, &list, |wallet| &wallet.currency.id, |wallet| WalletBody::of(wallet.clone()))))
+    Ok(Reply::ok(&Page::of(wallets, &list, |wallet| &wallet.currency.id, |wallet| WalletBody::of(call.engine(), wallet.clone()))))
 }
 
 /// `GET /v1/wallets/{customer}/{currency}/entries`
@@ -63,7 +63,7 @@ pub(crate) fn entries(call: Call<'_>) -> Result<Reply, Problem> {
     let wallet = call.engine().wallet(call.first(), call.second()).map_err(addressed)?;
     let page = call.engine().entries(call.first(), call.second(), before, limit).map_err(addressed)?;
     let scale = wallet.currency.scale;
-    let data = page.entries.into_iter().map(|entry| EntryBody::of(entry, scale)).collect();
+    let data = page.entries.into_iter().map(|entry| EntryBody::of(call.engine(), entry, scale)).collect();
     Ok(Reply::ok(&Page { data, next_cursor: page.next.map(|next| next.get().to_string()) }))
 }
 
@@ -99,7 +99,7 @@ where
         let arena = Bump::new();
         alert_specs(&Fields::of(&parse(&body.bytes, &arena)?, None)?)?
     };
-    let (wallet, ticket) = call.engine().set_alerts(call.first(), call.second(), specs).map_err(addressed)?;
+    let (wallet, ticket) = call.engine().set_alerts(call.first(), call.second(), &specs).map_err(addressed)?;
     ticket.await?;
     Ok(Reply::ok(&AlertsBody::of(wallet)))
 }

@@ -24,6 +24,7 @@ mod value;
 
 pub use cloudevents::BinaryHeaders;
 pub use json::Fault;
+pub(crate) use media::is_json;
 pub use media::{Dialect, Media};
 pub(crate) use value::{Node, Value, parse as parse_value};
 

@@ -2,7 +2,7 @@
 
 use super::amount;
 use super::fields::Fields;
-use crate::engine::{CreditCurrency, CurrencyKind, CurrencySpec, Meter, MeterSpec};
+use crate::engine::catalog::{CreditCurrency, CurrencyKind, CurrencySpec, Meter, MeterSpec};
 use crate::http::problem::Problem;
 use crate::ledger::{Policy, Rounding};
 use serde::Serialize;

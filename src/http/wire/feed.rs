@@ -1,7 +1,7 @@
 //! The feed of what happened.
 
 use super::instant;
-use crate::engine::{FeedEvent, FeedPage, FeedValue};
+use crate::engine::view::{FeedEvent, FeedPage, FeedValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
 

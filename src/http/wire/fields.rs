@@ -2,7 +2,7 @@
 //!
 //! Unknown fields are ignored, `null` is the same as absent, a field given twice is refused.
 
-use crate::engine::Metadata;
+use crate::engine::view::Metadata;
 use crate::http::decode::{Node, Value, time};
 use crate::http::problem::{Problem, Reason, rejected_field};
 use crate::ledger::{Decimal, Rejection, Timestamp};

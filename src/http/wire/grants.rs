@@ -2,7 +2,8 @@
 
 use super::fields::Fields;
 use super::{amount, instant};
-use crate::engine::{CostBasis, Engine, GrantRequest, GrantState, GrantView, Metadata};
+use crate::engine::Engine;
+use crate::engine::view::{CostBasis, GrantRequest, GrantState, GrantView, Metadata};
 use crate::http::problem::Problem;
 use crate::ledger::{Category, MAX_PRIORITY, Source};
 use serde::Serialize;
@@ -34,10 +35,10 @@ struct CostBasisBody {
 }
 
 impl GrantBody {
-    pub(crate) fn of(grant: GrantView) -> Self {
+    pub(crate) fn of(engine: &Engine, grant: GrantView) -> Self {
         let scale = grant.currency.scale;
         GrantBody {
-            id: Engine::grant_text(grant.id),
+            id: engine.grant_text(grant.id),
             customer: grant.customer,
             currency: grant.currency.id.clone(),
             amount: amount(grant.amount, scale),

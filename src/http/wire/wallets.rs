@@ -2,7 +2,10 @@
 
 use super::fields::Fields;
 use super::{amount, instant, sum};
-use crate::engine::{AlertSpec, AlertView, BalanceTotal, Engine, Entry, EntryKind, LotView, Metadata, WalletPatch, WalletView};
+use crate::engine::Engine;
+use crate::engine::view::{
+    AlertSpec, AlertView, BalanceTotal, Entry, EntryKind, LotView, Metadata, WalletPatch, WalletView,
+};
 use crate::http::decode::Node;
 use crate::http::problem::Problem;
 use crate::ledger::{Decimal, GrantId, Scale, Status, Trigger};
@@ -27,7 +30,7 @@ pub(crate) struct WalletBody {
 }
 
 impl WalletBody {
-    pub(crate) fn of(wallet: WalletView) -> Self {
+    pub(crate) fn of(engine: &Engine, wallet: WalletView) -> Self {
         let scale = wallet.currency.scale;
         WalletBody {
             currency: wallet.currency.id.clone(),
@@ -39,7 +42,7 @@ impl WalletBody {
             projected: amount(wallet.available, scale),
             pending_top_ups: "0".to_owned(),
             floor: amount(wallet.floor, scale),
-            grants: wallet.grants.iter().map(|lot| LotBody::of(lot, scale)).collect(),
+            grants: wallet.grants.iter().map(|lot| LotBody::of(engine, lot, scale)).collect(),
             alerts: wallet.alerts.iter().map(|alert| AlertBody::of(alert, scale)).collect(),
             last_entry: wallet.last_entry.map(|entry| entry.get()),
             customer: wallet.customer,
@@ -62,9 +65,9 @@ struct LotBody {
 }
 
 impl LotBody {
-    fn of(lot: &LotView, scale: Scale) -> Self {
+    fn of(engine: &Engine, lot: &LotView, scale: Scale) -> Self {
         LotBody {
-            id: Engine::grant_text(lot.id),
+            id: engine.grant_text(lot.id),
             remaining: amount(lot.remaining, scale),
             amount: amount(lot.amount, scale),
             priority: lot.priority,
@@ -181,9 +184,9 @@ struct EventBody {
 }
 
 impl EntryBody {
-    pub(crate) fn of(entry: Entry, scale: Scale) -> Self {
+    pub(crate) fn of(engine: &Engine, entry: Entry, scale: Scale) -> Self {
         let allocation = |(grant, given): &(GrantId, _)| AllocationBody {
-            grant: Engine::grant_text(*grant),
+            grant: engine.grant_text(*grant),
             amount: amount(*given, scale),
         };
         let event = entry.event.map(|event| {
@@ -199,7 +202,7 @@ impl EntryBody {
             allocations: entry.allocations.iter().map(allocation).collect(),
             overdraft: (entry.debt.units() != 0).then(|| amount(entry.debt, scale)),
             event,
-            grant: entry.grant.map(Engine::grant_text),
+            grant: entry.grant.map(|grant| engine.grant_text(grant)),
             crossed: entry.crossed.iter().map(ToString::to_string).collect(),
         }
     }

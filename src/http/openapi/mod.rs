@@ -1,0 +1,2 @@
+//! STUB
+pub(crate) const TEXT: &str = "{}";
