@@ -40,7 +40,8 @@ impl InFlight {
 #[derive(Debug)]
 pub(crate) struct Received<'a> {
     pub(crate) bytes: Bytes,
-    share: Share<'a>,
+    /// Held for what its end gives back.
+    _share: Share<'a>,
 }
 
 /// What one body has taken of [`InFlight`].
@@ -63,14 +64,6 @@ impl Share<'_> {
 impl Drop for Share<'_> {
     fn drop(&mut self) {
         self.app.in_flight.0.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-impl Received<'_> {
-    /// Bytes that it takes of those in flight.
-    #[cfg(test)]
-    pub(crate) fn share(&self) -> usize {
-        self.share.bytes
     }
 }
 
@@ -97,9 +90,9 @@ where
     }
     let announced = announced.exact().map_or(0, |bytes| bytes as usize);
     share.grow_to(announced)?;
-    let Some(first) = next(&mut body).await? else { return Ok(Received { bytes: Bytes::new(), share }) };
+    let Some(first) = next(&mut body).await? else { return Ok(Received { bytes: Bytes::new(), _share: share }) };
     if first.len() == announced {
-        return Ok(Received { bytes: first, share });
+        return Ok(Received { bytes: first, _share: share });
     }
     let mut all = BytesMut::with_capacity(announced.max(first.len()));
     let mut piece = Some(first);
@@ -112,7 +105,7 @@ where
         all.extend_from_slice(&bytes);
         piece = next(&mut body).await?;
     }
-    Ok(Received { bytes: all.freeze(), share })
+    Ok(Received { bytes: all.freeze(), _share: share })
 }
 
 async fn next<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Result<Option<Bytes>, Problem> {

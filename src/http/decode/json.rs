@@ -12,7 +12,7 @@
 use bumpalo::Bump;
 
 /// How deep values may nest, the outermost counted.
-pub const MAX_DEPTH: u32 = 64;
+pub(crate) const MAX_DEPTH: u32 = 64;
 
 /// What is wrong with the text, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 
 use crate::engine::view::Metadata;
 use crate::http::decode::{Node, Value, time};
-use crate::http::problem::{Problem, Reason, rejected_field};
+use crate::http::problem::{Problem, Reason};
 use crate::ledger::{Decimal, Rejection, Timestamp};
 use std::ops::RangeInclusive;
 
@@ -121,14 +121,6 @@ impl<'n, 'a> Fields<'n, 'a> {
         }
     }
 
-    pub(crate) fn boolean(&self, name: &'static str) -> Result<Option<bool>, Problem> {
-        let Some(node) = self.get(name)? else { return Ok(None) };
-        match node.value {
-            Value::Bool(value) => Ok(Some(value)),
-            _ => Err(self.problem(name, node.at, "must be true or false")),
-        }
-    }
-
     /// One of a set of names.
     pub(crate) fn choice<T>(
         &self,
@@ -186,12 +178,5 @@ impl<'n, 'a> Fields<'n, 'a> {
             }
         }
         Ok(Some(metadata))
-    }
-
-    /// Puts the place in a batch into a problem that came from elsewhere.
-    pub(crate) fn placed(&self, rejection: Rejection) -> Problem {
-        let problem = Problem::from(rejection);
-        let problem = rejected_field(&rejection).into_iter().fold(problem, Problem::at_field);
-        self.index.into_iter().fold(problem, Problem::at_index)
     }
 }
