@@ -73,7 +73,11 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     match tokio::time::timeout(app.limits.body_time, collect(app, body)).await {
-        Ok(outcome) => outcome,
+        Ok(outcome) => {
+            let received = outcome.as_ref().map_or(0, |body| body.bytes.len());
+            app.metrics.body_bytes.fetch_add(received as u64, Ordering::Relaxed);
+            outcome
+        }
         Err(_) => Err(Problem::new(Reason::Timeout, "the body did not arrive in time; nothing was applied")),
     }
 }

@@ -404,7 +404,7 @@ mod properties {
 
     fn sent() -> impl Strategy<Value = Sent> {
         let name = any::<String>();
-        (name.clone(), name.clone(), name.clone(), any::<i64>(), 0..=18_u8, 0..253_402_300_800_000_u64, name).prop_map(
+        (name, name, name, any::<i64>(), 0..=18_u8, 0..253_402_300_800_000_u64, name).prop_map(
             |(id, customer, currency, mantissa, scale, time_ms, source)| Sent { id, customer, currency, mantissa, scale, time_ms, source },
         )
     }
