@@ -31,16 +31,16 @@ impl Engine {
             limit,
             kinds,
             seen: HashSet::new(),
-            page: FeedPage { events: Vec::new(), next: after, at_end: false },
+            told: FeedPage { events: Vec::new(), next: after, at_end: false },
         };
         while !page.is_full() {
-            let Some(frame) = reader.next().map_err(read_error)? else {
-                page.page.at_end = true;
+            let Some(frame) = reader.next().map_err(|error| read_error(&error))? else {
+                page.told.at_end = true;
                 break;
             };
             page.take(&frame)?;
         }
-        Ok(page.page)
+        Ok(page.told)
     }
 
     /// Resolves when something behind `after` has become durable.
@@ -50,7 +50,7 @@ impl Engine {
     }
 }
 
-fn read_error(error: ReadError) -> CommandError {
+fn read_error(error: &ReadError) -> CommandError {
     match error {
         ReadError::Retired { first, .. } => CommandError::Conflict {
             slug: "feed_position_retired",
@@ -71,7 +71,7 @@ struct Page<'a> {
     kinds: Option<&'a [&'a str]>,
     /// Operations told on this page, by slot and generation: their copies are passed over.
     seen: HashSet<(u32, u32)>,
-    page: FeedPage,
+    told: FeedPage,
 }
 
 /// What the events of one record share.
@@ -86,7 +86,7 @@ struct Telling<'p, 'a> {
 
 impl<'a> Page<'a> {
     fn is_full(&self) -> bool {
-        self.page.events.len() >= self.limit
+        self.told.events.len() >= self.limit
     }
 
     fn take(&mut self, frame: &FrameRef<'_>) -> Result<(), CommandError> {
@@ -98,7 +98,7 @@ impl<'a> Page<'a> {
             let (lsn, record) = record.map_err(unreadable)?;
             if lsn > self.after {
                 self.tell(lsn, &record);
-                self.page.next = lsn;
+                self.told.next = lsn;
             }
         }
         Ok(())
@@ -142,7 +142,7 @@ impl Telling<'_, '_> {
         }
         let name = self.page.inner.names.get(self.slot);
         let currency = name.and_then(|name| self.page.catalog.currency_by_number(name.currency)).cloned();
-        self.page.page.events.push(FeedEvent {
+        self.page.told.events.push(FeedEvent {
             id: format!("evt_{}-{index}", self.identity),
             lsn: self.lsn,
             index,
@@ -264,8 +264,9 @@ fn moved(movement: &Movement) -> Option<Amount> {
         | Movement::ScheduledVoided { amount, .. }
         | Movement::ExpiryMoved { amount, .. }
         | Movement::WrittenOff { amount, .. } => Some(amount),
-        Movement::Depleted { .. } | Movement::Spent { .. } | Movement::Overdrawn { .. } | Movement::DebtWrittenOff { .. } => {
-            None
-        }
+        Movement::Depleted { .. }
+        | Movement::Spent { .. }
+        | Movement::Overdrawn { .. }
+        | Movement::DebtWrittenOff { .. } => None,
     }
 }

@@ -179,7 +179,7 @@ impl OpenReport {
 pub struct Engine {
     inner: Arc<Inner>,
     /// Held by engines only, not by the background thread: the last one dropped stops it.
-    _keeper: Arc<Keeper>,
+    keeper: Arc<Keeper>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -303,7 +303,7 @@ impl Engine {
                 .map_err(OpenError::Thread)?;
             *keeper.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         }
-        Ok((Engine { inner, _keeper: keeper }, report))
+        Ok((Engine { inner, keeper }, report))
     }
 
     /// A ticket for everything that has been applied so far, by anyone. What a reader has been shown could be taken back by a crash until
@@ -333,7 +333,7 @@ impl Engine {
 
     /// Takes no more writes, makes durable what has been applied, and stops the threads.
     pub fn close(&self) -> Result<(), Unavailable> {
-        self._keeper.stop();
+        self.keeper.stop();
         self.inner.log.close().map_err(|poisoned| ticket::poisoned_error(&poisoned))
     }
 }

@@ -1,9 +1,7 @@
 //! What the engine answers to readers and to commands other than usage: plain values, copied from one consistent reading.
 
 use super::catalog::CreditCurrency;
-use crate::ledger::{
-    Amount, Category, GrantId, Rejection, Source, Status, Timestamp, Trigger,
-};
+use crate::ledger::{Amount, Category, GrantId, Rejection, Source, Status, Timestamp, Trigger};
 use drawdown_wal::Lsn;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -255,7 +255,8 @@ impl<R: Rules> Slot<R> {
         let mut generation = since;
         while generation.number != posted.generation {
             // The word has been at a later generation, so every one up to it hangs off the one before.
-            generation = generation.next(guard).expect("a generation that takes debits was opened by its predecessor's end");
+            generation =
+                generation.next(guard).expect("a generation that takes debits was opened by its predecessor's end");
         }
         Some((posted, generation))
     }
@@ -273,10 +274,7 @@ impl<R: Rules> Slot<R> {
             // Release: whoever acquires this word may rely on what this thread reserved in the log before.
             match self.word.compare_exchange(word, after, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(()) => {
-                    return Some(Posted {
-                        generation: word.generation,
-                        balance: after.headroom + view.base,
-                    });
+                    return Some(Posted { generation: word.generation, balance: after.headroom + view.base });
                 }
                 Err(found) => word = found,
             }
@@ -294,10 +292,10 @@ impl<R: Rules> Slot<R> {
                 return Some(Reading { balance: generation.balance(word), generation });
             }
             // Invariant 4: the word is ahead, so the next generation hangs off this one (or the pointer has been swung by now).
-            if word.generation == generation.number + 1 {
-                if let Some(next) = generation.next(guard) {
-                    return Some(Reading { balance: next.balance(word), generation: next });
-                }
+            if word.generation == generation.number + 1
+                && let Some(next) = generation.next(guard)
+            {
+                return Some(Reading { balance: next.balance(word), generation: next });
             }
             spin();
         }

@@ -179,6 +179,13 @@ impl Shard {
         }
     }
 
+    /// Publishes a new table, whether or not it is time to.
+    #[cfg(test)]
+    pub(super) fn grow(&self, len: usize) {
+        let _migration = self.lock();
+        self.chain.publish(Table::new(ZeroedArray::new(table_len(len))));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Migration> {
         self.migration.lock().expect("no panic while migrating")
     }
