@@ -232,7 +232,7 @@ fn cloud_events_that_are_not_whole_are_refused() {
     refuses(Media::CloudEvent, CLOUD.replace("1800", "{}"), "0 data.value: must be a decimal string or a number @120");
     refuses(Media::CloudEvent, CLOUD.replace("{\"value\":1800}", "[]"), "0 data: must be a JSON object @111");
     refuses(Media::CloudEvent, CLOUD.replace("1800", "1,\"amount\":1"), "0 data: has either a value or an amount, not both @0");
-    refuses(Media::CloudEvent, CLOUD.replace("\"data\"", "\"data_base64\""), "0 data_base64: the data must be a JSON object in `data` @111");
+    refuses(Media::CloudEvent, CLOUD.replace("\"data\"", "\"data_base64\""), "0 data_base64: the data must be a JSON object in `data` @118");
     refuses(Media::CloudEvent, CLOUD.replace("\"time\":", "\"datacontenttype\":\"text/xml\",\"time\":"), "0 datacontenttype: must be application/json @0");
     refuses(Media::CloudEvent, format!("[{CLOUD}]"), "0 -: expected an event as a JSON object @0");
     refuses(Media::CloudEventBatch, CLOUD, "- -: expected an array of events @0");
