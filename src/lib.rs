@@ -4,6 +4,7 @@
 //! it is on disk. [`engine::Engine`] is the ledger, usable without the server.
 
 pub mod engine;
+pub mod http;
 pub mod journal;
 pub mod ledger;
 pub mod store;

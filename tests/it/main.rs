@@ -1,4 +1,5 @@
 //! Tests of the whole, against models that know nothing of how it is built.
 
+mod api;
 mod ledger_props;
 mod model;
