@@ -264,10 +264,14 @@ impl<R: Rules> Slot<R> {
     ) -> Option<(Posted, &'g Generation<R>)> {
         let posted = self.debit_if(amount, now, |_| true)?;
         let mut generation = since;
+        if generation.number != posted.generation {
+            // Makes the pointer follow the word, as invariant 5 asks before a later generation is handed out.
+            self.read(guard);
+        }
         while generation.number != posted.generation {
             // The word has been at a later generation, so every one up to it hangs off the one before.
-            generation =
-                generation.next(guard).expect("a generation that takes debits was opened by its predecessor's end");
+            let ended = generation.outcome(guard);
+            generation = ended.expect("a generation that takes debits was opened by its predecessor's end").next(guard);
         }
         Some((posted, generation))
     }
