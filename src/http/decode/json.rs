@@ -14,9 +14,13 @@ use bumpalo::Bump;
 /// How deep values may nest, the outermost counted.
 pub(crate) const MAX_DEPTH: u32 = 64;
 
-/// What is wrong with the text, and where.
+/// What is wrong with a body, and where. Boxed, so that the results of reading stay as small as what is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault(Box<FaultParts>);
+
+/// The parts of a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FaultParts {
     /// Byte offset in the body.
     pub at: usize,
     /// The offending field, when the text is well-formed but the field is not.
@@ -28,14 +32,19 @@ pub struct Fault {
 impl Fault {
     /// The text is not JSON at this byte.
     #[cold]
-    pub(crate) const fn syntax(at: usize, what: &'static str) -> Self {
-        Self { at, field: None, what }
+    pub(crate) fn syntax(at: usize, what: &'static str) -> Self {
+        Self(Box::new(FaultParts { at, field: None, what }))
     }
 
     /// The text is JSON, but this field cannot be used.
     #[cold]
-    pub(crate) const fn field(at: usize, field: &'static str, what: &'static str) -> Self {
-        Self { at, field: Some(field), what }
+    pub(crate) fn field(at: usize, field: &'static str, what: &'static str) -> Self {
+        Self(Box::new(FaultParts { at, field: Some(field), what }))
+    }
+
+    /// Its parts.
+    pub(crate) fn parts(&self) -> FaultParts {
+        *self.0
     }
 }
 
@@ -80,9 +89,24 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Passes over white space.
+    /// The next byte that is not white space, which stays unread; 0 at the end of the text, as for a NUL, which no JSON has outside
+    /// strings.
     #[inline]
-    pub(crate) fn skip_space(&mut self) {
+    pub(crate) fn token(&mut self) -> u8 {
+        match self.peek_byte() {
+            Some(byte) if byte > b' ' => byte,
+            Some(_) => self.token_behind_space(),
+            None => 0,
+        }
+    }
+
+    fn token_behind_space(&mut self) -> u8 {
+        self.skip_space();
+        self.peek_byte().unwrap_or(0)
+    }
+
+    /// Passes over white space.
+    fn skip_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek_byte() {
             self.at += 1;
         }
@@ -119,17 +143,30 @@ impl<'a> Reader<'a> {
     /// The kind of the next value, which stays unread.
     #[inline]
     pub(crate) fn peek(&mut self) -> Result<Kind, Fault> {
-        self.skip_space();
-        match self.peek_byte() {
-            Some(b'"') => Ok(Kind::Text),
-            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
-            Some(b'{') => Ok(Kind::Object),
-            Some(b'[') => Ok(Kind::Array),
-            Some(b't' | b'f') => Ok(Kind::Bool),
-            Some(b'n') => Ok(Kind::Null),
-            Some(_) => Err(Fault::syntax(self.at, "expected a JSON value")),
-            None => Err(Fault::syntax(self.at, "the JSON text ends where a value is expected")),
+        match self.token() {
+            b'"' => Ok(Kind::Text),
+            b'-' | b'0'..=b'9' => Ok(Kind::Number),
+            b'{' => Ok(Kind::Object),
+            b'[' => Ok(Kind::Array),
+            b't' | b'f' => Ok(Kind::Bool),
+            b'n' => Ok(Kind::Null),
+            _ => Err(self.no_value()),
         }
+    }
+
+    #[cold]
+    pub(crate) fn no_value(&self) -> Fault {
+        if self.at < self.text.len() {
+            Fault::syntax(self.at, "expected a JSON value")
+        } else {
+            Fault::syntax(self.at, "the JSON text ends where a value is expected")
+        }
+    }
+
+    /// The fault of a text that has something else here than it should, or nothing at all.
+    #[cold]
+    fn unexpected(&self, expected: &'static str, at_end: &'static str) -> Fault {
+        Fault::syntax(self.at, if self.at < self.text.len() { expected } else { at_end })
     }
 
     fn enter(&mut self) -> Result<(), Fault> {
@@ -146,28 +183,25 @@ impl<'a> Reader<'a> {
     /// The next key of the open object, its colon passed; `None` when the object has ended.
     #[inline]
     pub(crate) fn next_key(&mut self, first: &mut bool) -> Result<Option<&'a str>, Fault> {
-        self.skip_space();
-        match self.peek_byte() {
-            Some(b'}') => {
-                self.at += 1;
-                self.depth -= 1;
-                return Ok(None);
+        let mut token = self.token();
+        if token == b'}' {
+            self.at += 1;
+            self.depth -= 1;
+            return Ok(None);
+        }
+        if !*first {
+            if token != b',' {
+                return Err(self.unexpected("expected ',' or '}'", "the JSON text ends inside an object"));
             }
-            Some(b',') if !*first => {
-                self.at += 1;
-                self.skip_space();
-            }
-            Some(_) if *first => {}
-            Some(_) => return Err(Fault::syntax(self.at, "expected ',' or '}'")),
-            None => return Err(Fault::syntax(self.at, "the JSON text ends inside an object")),
+            self.at += 1;
+            token = self.token();
         }
         *first = false;
-        if self.peek_byte() != Some(b'"') {
-            return Err(Fault::syntax(self.at, "expected a key in double quotes"));
+        if token != b'"' {
+            return Err(self.unexpected("expected a key in double quotes", "the JSON text ends inside an object"));
         }
         let key = self.text()?;
-        self.skip_space();
-        if self.peek_byte() != Some(b':') {
+        if self.token() != b':' {
             return Err(Fault::syntax(self.at, "expected ':'"));
         }
         self.at += 1;
@@ -177,23 +211,22 @@ impl<'a> Reader<'a> {
     /// Whether the open array has another element; its comma, or the closing bracket, is passed.
     #[inline]
     pub(crate) fn next_element(&mut self, first: &mut bool) -> Result<bool, Fault> {
-        self.skip_space();
-        match self.peek_byte() {
-            Some(b']') => {
+        match self.token() {
+            b']' => {
                 self.at += 1;
                 self.depth -= 1;
                 Ok(false)
             }
-            Some(b',') if !*first => {
+            b',' if !*first => {
                 self.at += 1;
                 Ok(true)
             }
-            Some(_) if *first => {
+            0 if self.at == self.text.len() => Err(Fault::syntax(self.at, "the JSON text ends inside an array")),
+            _ if *first => {
                 *first = false;
                 Ok(true)
             }
-            Some(_) => Err(Fault::syntax(self.at, "expected ',' or ']'")),
-            None => Err(Fault::syntax(self.at, "the JSON text ends inside an array")),
+            _ => Err(Fault::syntax(self.at, "expected ',' or ']'")),
         }
     }
 
@@ -285,14 +318,14 @@ impl<'a> Reader<'a> {
             return Err(Fault::syntax(at, LONE));
         }
         let joined = 0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-        char::from_u32(joined).map(|joined| (joined, at + 12)).ok_or(Fault::syntax(at, LONE))
+        char::from_u32(joined).map(|joined| (joined, at + 12)).ok_or_else(|| Fault::syntax(at, LONE))
     }
 
     fn hex4(&self, at: usize) -> Result<u32, Fault> {
-        let digits = self.text.as_bytes().get(at..at + 4).ok_or(Fault::syntax(at, "an escape is cut short"))?;
+        let digits = self.text.as_bytes().get(at..at + 4).ok_or_else(|| Fault::syntax(at, "an escape is cut short"))?;
         let mut value = 0;
         for &digit in digits {
-            let digit = (digit as char).to_digit(16).ok_or(Fault::syntax(at, "an escape needs four hexadecimal digits"))?;
+            let digit = (digit as char).to_digit(16).ok_or_else(|| Fault::syntax(at, "an escape needs four hexadecimal digits"))?;
             value = value << 4 | digit;
         }
         Ok(value)
