@@ -165,6 +165,11 @@ impl Attributes<'_> {
 }
 
 fn is_json(full: &str) -> bool {
+    full == "application/json" || is_some_json(full)
+}
+
+#[cold]
+fn is_some_json(full: &str) -> bool {
     media::json_name(full).is_some_and(|name| {
         let suffix = name.get(name.len().saturating_sub(5)..).is_some_and(|end| end.eq_ignore_ascii_case("+json"));
         name.eq_ignore_ascii_case("application/json") || name.eq_ignore_ascii_case("text/json") || suffix

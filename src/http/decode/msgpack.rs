@@ -104,17 +104,17 @@ fn map_event<'a>(
         let key = cursor.key()?;
         let at = cursor.at;
         match key {
-            "id" => draft::set(&mut draft.id, cursor.text("id")?, at, "id")?,
-            "source" => draft::set(&mut draft.source, cursor.text("source")?, at, "source")?,
-            "customer" => draft::set(&mut draft.customer, cursor.text("customer")?, at, "customer")?,
-            "currency" => draft::set(&mut draft.currency, cursor.text("currency")?, at, "currency")?,
-            "amount" => draft::set(&mut draft.amount, cursor.number("amount")?, at, "amount")?,
-            "meter" => draft::set(&mut draft.meter, cursor.text("meter")?, at, "meter")?,
-            "quantity" => draft::set(&mut draft.quantity, cursor.number("quantity")?, at, "quantity")?,
-            "time" => draft::set(&mut draft.time, cursor.time()?, at, "time")?,
-            "time_ms" => draft::set(&mut draft.time, cursor.time_ms("time_ms")?, at, "time_ms")?,
-            "on_insufficient" => draft::set(&mut draft.policy, cursor.policy()?, at, "on_insufficient")?,
-            _ => cursor.skip()?,
+            b"id" => draft::set(&mut draft.id, cursor.text("id")?, at, "id")?,
+            b"source" => draft::set(&mut draft.source, cursor.text("source")?, at, "source")?,
+            b"customer" => draft::set(&mut draft.customer, cursor.text("customer")?, at, "customer")?,
+            b"currency" => draft::set(&mut draft.currency, cursor.text("currency")?, at, "currency")?,
+            b"amount" => draft::set(&mut draft.amount, cursor.number("amount")?, at, "amount")?,
+            b"meter" => draft::set(&mut draft.meter, cursor.text("meter")?, at, "meter")?,
+            b"quantity" => draft::set(&mut draft.quantity, cursor.number("quantity")?, at, "quantity")?,
+            b"time" => draft::set(&mut draft.time, cursor.time()?, at, "time")?,
+            b"time_ms" => draft::set(&mut draft.time, cursor.time_ms("time_ms")?, at, "time_ms")?,
+            b"on_insufficient" => draft::set(&mut draft.policy, cursor.policy()?, at, "on_insufficient")?,
+            _ => cursor.skip_unknown(key)?,
         }
     }
     out.push(&draft, start)
@@ -198,14 +198,33 @@ impl<'a> Cursor<'a> {
         self.utf8(length).map(Some)
     }
 
-    /// Reads the name of a field.
+    /// Reads the name of a field as bytes: those that are known need no check for UTF-8.
     #[inline]
-    fn key(&mut self) -> Result<&'a str, Fault> {
-        let at = self.at;
-        match self.text("") {
-            Ok(Some(key)) => Ok(key),
+    fn key(&mut self) -> Result<&'a [u8], Fault> {
+        match self.byte()? {
+            marker @ 0xa0..=0xbf => self.take(usize::from(marker & 0x1f)),
+            marker => self.long_key(Marker::from_u8(marker)),
+        }
+    }
+
+    #[cold]
+    fn long_key(&mut self, marker: Marker) -> Result<&'a [u8], Fault> {
+        let at = self.at - 1;
+        match self.long_text(marker, "") {
+            Ok(Some(key)) => Ok(key.as_bytes()),
             Err(fault) if fault.parts().field.is_none() => Err(fault),
             Ok(None) | Err(_) => Err(Fault::syntax(at, "a field's name must be a string")),
+        }
+    }
+
+    /// Passes over the value of a field whose name is none of ours, once that name is known to be text.
+    #[cold]
+    fn skip_unknown(&mut self, key: &[u8]) -> Result<(), Fault> {
+        match std::str::from_utf8(key) {
+            Ok(_) => self.skip(),
+            Err(error) => {
+                Err(Fault::syntax(self.at - key.len() + error.valid_up_to(), "a string is not valid UTF-8"))
+            }
         }
     }
 
