@@ -3,3 +3,4 @@
 mod api;
 mod ledger_props;
 mod model;
+mod tidy;

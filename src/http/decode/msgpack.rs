@@ -222,9 +222,7 @@ impl<'a> Cursor<'a> {
     fn skip_unknown(&mut self, key: &[u8]) -> Result<(), Fault> {
         match std::str::from_utf8(key) {
             Ok(_) => self.skip(),
-            Err(error) => {
-                Err(Fault::syntax(self.at - key.len() + error.valid_up_to(), "a string is not valid UTF-8"))
-            }
+            Err(error) => Err(Fault::syntax(self.at - key.len() + error.valid_up_to(), "a string is not valid UTF-8")),
         }
     }
 
@@ -273,7 +271,9 @@ impl<'a> Cursor<'a> {
     fn long_number(&mut self, marker: Marker, field: &'static str) -> Result<Option<Number>, Fault> {
         let at = self.at - 1;
         match marker {
-            Marker::F32 | Marker::F64 => Err(Fault::field(at, field, "must be an integer or a decimal string: a float is not exact")),
+            Marker::F32 | Marker::F64 => {
+                Err(Fault::field(at, field, "must be an integer or a decimal string: a float is not exact"))
+            }
             Marker::Null | Marker::Str8 | Marker::Str16 | Marker::Str32 => {
                 Ok(self.long_text(marker, field)?.map(|text| Decimal::parse(text.as_bytes())))
             }
@@ -349,7 +349,12 @@ impl<'a> Cursor<'a> {
             Marker::Ext8 => self.fixed::<1>()?[0] as usize + 1,
             Marker::Ext16 => u16::from_be_bytes(self.fixed()?) as usize + 1,
             Marker::Ext32 => u32::from_be_bytes(self.fixed()?) as usize + 1,
-            Marker::FixMap(_) | Marker::Map16 | Marker::Map32 | Marker::FixArray(_) | Marker::Array16 | Marker::Array32 => {
+            Marker::FixMap(_)
+            | Marker::Map16
+            | Marker::Map32
+            | Marker::FixArray(_)
+            | Marker::Array16
+            | Marker::Array32 => {
                 self.at = at;
                 return Ok(match self.container()? {
                     Container::Array(count) => count as u64,
