@@ -22,7 +22,7 @@ impl<'a> BinaryHeaders<'a> {
     }
 
     /// One attribute, percent-decoded as the HTTP binding asks.
-    fn get(&self, name: &'static str, field: &'static str, arena: &'a Bump) -> Result<Option<&'a str>, Fault> {
+    fn get(self, name: &'static str, field: &'static str, arena: &'a Bump) -> Result<Option<&'a str>, Fault> {
         let Some(value) = self.0.and_then(|headers| headers.get(name)) else { return Ok(None) };
         match crate::http::percent::decode(value.as_bytes()) {
             Some(Cow::Borrowed(text)) => Ok(Some(text)),
@@ -78,7 +78,7 @@ pub(super) fn structured<'a>(reader: &mut Reader<'a>, out: &mut Collector<'_, 'a
 
 /// Reads a CloudEvent whose attributes are headers and whose data is the body.
 pub(super) fn binary<'a>(
-    headers: &BinaryHeaders<'a>,
+    headers: BinaryHeaders<'a>,
     body: &'a str,
     arena: &'a Bump,
     out: &mut Collector<'_, 'a>,

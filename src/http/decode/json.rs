@@ -16,17 +16,17 @@ pub(crate) const MAX_DEPTH: u32 = 64;
 
 /// What is wrong with a body, and where. Boxed, so that the results of reading stay as small as what is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault(Box<FaultParts>);
+pub(crate) struct Fault(Box<FaultParts>);
 
 /// The parts of a [`Fault`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FaultParts {
+pub(crate) struct FaultParts {
     /// Byte offset in the body.
-    pub at: usize,
+    pub(crate) at: usize,
     /// The offending field, when the text is well-formed but the field is not.
-    pub field: Option<&'static str>,
+    pub(crate) field: Option<&'static str>,
     /// For people.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
 }
 
 impl Fault {

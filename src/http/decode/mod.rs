@@ -141,7 +141,7 @@ pub fn decode<'a>(
         Media::CloudEventBinary => {
             collector.batch.single = true;
             let text = text(body)?;
-            collector.event(|out| cloudevents::binary(headers, text, arena, out))
+            collector.event(|out| cloudevents::binary(*headers, text, arena, out))
         }
     }
 }

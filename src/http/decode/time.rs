@@ -29,7 +29,7 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let day_number = days_from_civil(year, month, day);
     let minutes = (hour * 60 + minute) as i64 - offset_minutes;
     let ms = day_number * DAY_MS + minutes * 60_000 + second as i64 * 1000 + fraction_ms;
-    Some(Timestamp::from_millis(ms.max(0) as u64))
+    Some(Timestamp::from_millis(ms.max(0).cast_unsigned()))
 }
 
 /// Two digits at `at`.
@@ -73,7 +73,7 @@ fn offset(rest: &[u8]) -> Option<i64> {
 const fn days_in(year: u32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
         2 => 28,
         _ => 31,
     }
@@ -104,7 +104,7 @@ const fn civil_from_days(days: i64) -> (i64, i64, i64) {
 
 /// The time as RFC 3339 in UTC with milliseconds.
 pub(crate) fn format(time: Timestamp) -> String {
-    let ms = time.millis().min(LAST_MS) as i64;
+    let ms = time.millis().min(LAST_MS).cast_signed();
     let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
     let in_day = ms.rem_euclid(DAY_MS);
     let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
@@ -170,7 +170,7 @@ mod tests {
     fn every_day_of_eight_centuries_survives_the_round_trip() {
         for day in -146_097..146_097 {
             let (year, month, date) = civil_from_days(day);
-            let (year, month, date) = (year as u32, month as u32, date as u32);
+            let [year, month, date] = [year, month, date].map(|part| u32::try_from(part).expect("not negative"));
             assert_eq!(days_from_civil(year, month, date), day);
             assert!((1..=days_in(year, month)).contains(&date));
         }
