@@ -318,8 +318,8 @@ mod tests {
     fn sizes_and_times_have_units() {
         assert_eq!("8MiB".parse(), Ok(Size(8 << 20)));
         assert_eq!("12".parse(), Ok(Size(12)));
-        assert_eq!("5 m".parse(), Ok(Span(Duration::from_secs(300))));
-        assert_eq!("1d".parse(), Ok(Span(Duration::from_secs(86_400))));
+        assert_eq!("5 m".parse(), Ok(Span(Duration::from_mins(5))));
+        assert_eq!("1d".parse(), Ok(Span(Duration::from_hours(24))));
         for bad in ["", "s", "5", "5 parsecs", "-5s", "1.5s", "99999999999999999999s", "9999999999999999999d"] {
             assert!(bad.parse::<Span>().is_err(), "{bad}");
         }

@@ -87,25 +87,22 @@ impl Server {
 /// Starts a connection's task, if there is a place for it.
 fn admit(app: &Arc<App>, places: &Arc<Semaphore>, stream: TcpStream) {
     let app = Arc::clone(app);
-    match Arc::clone(places).try_acquire_owned() {
-        Ok(place) => {
-            // A counter for people; nothing hangs on it.
-            app.metrics.connections.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(async move {
-                if let Err(error) = serve(&app, stream, place).await {
-                    tracing::debug!(%error, "connection");
-                }
-                app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-            });
+    // Counters for people; nothing hangs on them.
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+        app.metrics.connections_refused.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(async move {
+            let problem = Problem::new(Reason::Overloaded, "the server has as many connections as it takes");
+            farewell(stream, "503 Service Unavailable", &problem, &app.next_id()).await;
+        });
+        return;
+    };
+    app.metrics.connections.fetch_add(1, Ordering::Relaxed);
+    tokio::spawn(async move {
+        if let Err(error) = serve(&app, stream, place).await {
+            tracing::debug!(%error, "connection");
         }
-        Err(_) => {
-            app.metrics.connections_refused.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(async move {
-                let problem = Problem::new(Reason::Overloaded, "the server has as many connections as it takes");
-                farewell(stream, "503 Service Unavailable", &problem, &app.next_id()).await;
-            });
-        }
-    }
+        app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    });
 }
 
 /// Says why a connection ends where there is no request to answer, and closes it.

@@ -143,10 +143,15 @@ impl Exposition {
         let mut below = 0;
         for (bound_us, count) in LATENCY_US.iter().zip(counts) {
             below += count;
-            self.line(format_args!("{name}_bucket{{{label},le=\"{}\"}} {below}", *bound_us as f64 / 1e6));
+            self.line(format_args!("{name}_bucket{{{label},le=\"{}\"}} {below}", seconds(*bound_us)));
         }
         let all: u64 = counts.iter().sum();
         self.line(format_args!("{name}_bucket{{{label},le=\"+Inf\"}} {all}"));
-        self.line(format_args!("{name}_sum{{{label}}} {}\n{name}_count{{{label}}} {all}", sum_us as f64 / 1e6));
+        self.line(format_args!("{name}_sum{{{label}}} {}\n{name}_count{{{label}}} {all}", seconds(sum_us)));
     }
+}
+
+/// Microseconds as seconds, exactly.
+fn seconds(us: u64) -> String {
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
 }
