@@ -11,8 +11,8 @@ use super::ticket::Ticket;
 use super::view::{CommandError, CostBasis, GrantOutcome, GrantRequest, GrantState, GrantView, Metadata, Unavailable};
 use super::wallet::WalletOperation;
 use super::{Engine, Inner, MAX_ID_BYTES};
-use crate::journal::admin::{AdminRecord, GrantRecord};
 use crate::journal::Record;
+use crate::journal::admin::{AdminRecord, GrantRecord};
 use crate::ledger::{Amount, GrantId, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
 use crate::store::idempotency::{Claim, Entry};
 use crate::store::{Guard, pin};
@@ -64,11 +64,7 @@ impl Engine {
     }
 
     /// Moves the end of a grant that has not ended.
-    pub fn move_expiry(
-        &self,
-        text: &str,
-        expires_at: Option<Timestamp>,
-    ) -> Result<(GrantView, Ticket), CommandError> {
+    pub fn move_expiry(&self, text: &str, expires_at: Option<Timestamp>) -> Result<(GrantView, Ticket), CommandError> {
         self.change_grant(text, |grant| Operation::MoveExpiry { grant, expires_at })
     }
 
@@ -140,9 +136,10 @@ impl Inner {
         if original.key.as_deref() != Some(key) {
             return Ok(None);
         }
-        let same_wallet = self.names.get(original.slot).is_some_and(|name| {
-            *name.customer == *request.customer && name.currency == prepared.currency.number
-        });
+        let same_wallet = self
+            .names
+            .get(original.slot)
+            .is_some_and(|name| *name.customer == *request.customer && name.currency == prepared.currency.number);
         if !same_wallet || !same_content(&original, &prepared.record) {
             return Err(CommandError::Conflict {
                 slug: "idempotency_conflict",
@@ -270,7 +267,8 @@ impl Inner {
             self.read_at(record.slot, now, &guard).ok_or(CommandError::NotFound { what: "wallet" })?;
         let holdings = terms.lots_at(balance);
         let active = holdings.lots.iter().find(|lot| lot.id == id).map(|lot| (GrantState::Active, lot));
-        let lot = active.or_else(|| terms.scheduled.iter().find(|lot| lot.id == id).map(|lot| (GrantState::Scheduled, lot)));
+        let lot =
+            active.or_else(|| terms.scheduled.iter().find(|lot| lot.id == id).map(|lot| (GrantState::Scheduled, lot)));
         let (state, remaining, expires_at) = match lot {
             Some((state, lot)) => (state, lot.remaining, lot.expires_at.timestamp()),
             None => (self.how_grant_ended(record.slot, id, now, &guard)?, Amount::ZERO, record.expires_at),
@@ -307,28 +305,21 @@ impl Inner {
     ) -> Result<GrantState, CommandError> {
         let reading = self.slab.get(slot).read(guard).ok_or(CommandError::NotFound { what: "wallet" })?;
         let present = reading.generation.terms();
-        if present.lots.iter().any(|lot| lot.id == grant) {
-            // In the generation's opening and not held now: spent since, or due without an operation having said so yet.
-            let unspent = present.lots_at(Amount::new(reading.balance)).lots.iter().any(|lot| lot.id == grant);
-            return Ok(if unspent { GrantState::Expired } else { GrantState::Depleted });
+        // What has fallen due without an operation having said so yet.
+        let due = transition(present, Amount::new(reading.balance), &Operation::Due, now);
+        if let Some(state) = end_of(grant, &due.effects.movements) {
+            return Ok(state);
         }
-        if let Some(lot) = present.scheduled.iter().find(|lot| lot.id == grant) {
-            // Both its dates have come by `now`, or it went into debt whole.
-            return Ok(if lot.expires_at.is_due(now) { GrantState::Expired } else { GrantState::Depleted });
+        if present.lots.iter().chain(&present.scheduled).any(|lot| lot.id == grant) {
+            return Ok(GrantState::Depleted);
         }
         let mut next = reading.generation.opened_at();
         while next >= grant.get() {
             let mut view = None;
             let record = self.read_record(next, &mut view).map_err(unreadable)?;
             let Record::Operation(operation) = record else { break };
-            for movement in operation.body.movements.iter().rev().filter(|movement| movement.grant() == Some(grant)) {
-                match movement {
-                    Movement::Expired { .. } => return Ok(GrantState::Expired),
-                    Movement::Voided { .. } | Movement::ScheduledVoided { .. } | Movement::WrittenOff { .. } => {
-                        return Ok(GrantState::Voided);
-                    }
-                    _ => {}
-                }
+            if let Some(state) = end_of(grant, &operation.body.movements) {
+                return Ok(state);
             }
             next = operation.previous_opening;
         }
@@ -338,12 +329,7 @@ impl Inner {
     /// Ends the wallet's present generation with `operation`, unless the rules refuse it.
     ///
     /// A refusal leaves no trace, save in a race: then the generation changes and nothing else does.
-    pub(super) fn operate(
-        &self,
-        handle: u32,
-        operation: WalletOperation,
-        guard: &Guard,
-    ) -> Result<(), CommandError> {
+    pub(super) fn operate(&self, handle: u32, operation: WalletOperation, guard: &Guard) -> Result<(), CommandError> {
         let slot = self.slab.get(handle);
         let mut operation = operation;
         let mut bytes = operation.log_bytes(&Terms::new());
@@ -372,6 +358,26 @@ impl Inner {
             }
         }
     }
+}
+
+/// The end of a grant, if these movements brought it.
+fn end_of(grant: GrantId, movements: &[Movement]) -> Option<GrantState> {
+    let of_grant = movements.iter().rev().filter(|movement| movement.grant() == Some(grant));
+    of_grant.into_iter().find_map(|movement| match movement {
+        Movement::Expired { .. } => Some(GrantState::Expired),
+        Movement::Voided { .. } | Movement::ScheduledVoided { .. } | Movement::WrittenOff { .. } => {
+            Some(GrantState::Voided)
+        }
+        Movement::Depleted { .. } => Some(GrantState::Depleted),
+        Movement::Granted { .. }
+        | Movement::Scheduled { .. }
+        | Movement::Activated { .. }
+        | Movement::DebtPaid { .. }
+        | Movement::Spent { .. }
+        | Movement::Overdrawn { .. }
+        | Movement::ExpiryMoved { .. }
+        | Movement::DebtWrittenOff { .. } => None,
+    })
 }
 
 fn settle(made: Result<GrantView, CommandError>, entry: Entry<'_>) -> Result<GrantView, CommandError> {
