@@ -323,7 +323,8 @@ impl Inner {
             }
             next = operation.previous_opening;
         }
-        Ok(GrantState::Depleted)
+        // Every grant that took effect ends in a movement: this one was declared, and a crash or the rules kept it from taking effect.
+        Err(CommandError::NotFound { what: "grant" })
     }
 
     /// Ends the wallet's present generation with `operation`, unless the rules refuse it.
