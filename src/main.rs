@@ -1,2 +1,10 @@
-//! drawdown.
-fn main() {}
+//! The `drawdown` command: wiring and the command line. The one place that picks the real clock, disk and sockets.
+
+mod cli;
+mod config;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -29,10 +29,7 @@ impl Bell {
     /// Rests until the bell is rung or some time has passed; answers whether to stop.
     fn rest(&self) -> bool {
         let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stop, _) = self
-            .rung
-            .wait_timeout_while(stop, REST, |stop| !*stop)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (stop, _) = self.rung.wait_timeout_while(stop, REST, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
         *stop
     }
 

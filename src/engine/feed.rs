@@ -31,16 +31,16 @@ impl Engine {
             limit,
             kinds,
             seen: HashSet::new(),
-            page: FeedPage { events: Vec::new(), next: after, at_end: false },
+            told: FeedPage { events: Vec::new(), next: after, at_end: false },
         };
         while !page.is_full() {
-            let Some(frame) = reader.next().map_err(read_error)? else {
-                page.page.at_end = true;
+            let Some(frame) = reader.next().map_err(|error| read_error(&error))? else {
+                page.told.at_end = true;
                 break;
             };
             page.take(&frame)?;
         }
-        Ok(page.page)
+        Ok(page.told)
     }
 
     /// Resolves when something behind `after` has become durable.
@@ -50,7 +50,7 @@ impl Engine {
     }
 }
 
-fn read_error(error: ReadError) -> CommandError {
+fn read_error(error: &ReadError) -> CommandError {
     match error {
         ReadError::Retired { first, .. } => CommandError::Conflict {
             slug: "feed_position_retired",
@@ -62,6 +62,9 @@ fn read_error(error: ReadError) -> CommandError {
     }
 }
 
+/// The generation that a wallet's first operation opens.
+const FIRST_OPERATION: u32 = 2;
+
 /// A page being filled.
 struct Page<'a> {
     inner: &'a Inner,
@@ -71,7 +74,7 @@ struct Page<'a> {
     kinds: Option<&'a [&'a str]>,
     /// Operations told on this page, by slot and generation: their copies are passed over.
     seen: HashSet<(u32, u32)>,
-    page: FeedPage,
+    told: FeedPage,
 }
 
 /// What the events of one record share.
@@ -86,25 +89,26 @@ struct Telling<'p, 'a> {
 
 impl<'a> Page<'a> {
     fn is_full(&self) -> bool {
-        self.page.events.len() >= self.limit
+        self.told.events.len() >= self.limit
     }
 
     fn take(&mut self, frame: &FrameRef<'_>) -> Result<(), CommandError> {
         let records = journal::records(frame.payload, frame.payload_lsn).map_err(unreadable)?;
+        let time = records.prelude().time;
         for record in records {
             if self.is_full() {
                 return Ok(());
             }
             let (lsn, record) = record.map_err(unreadable)?;
             if lsn > self.after {
-                self.tell(lsn, &record);
-                self.page.next = lsn;
+                self.tell(lsn, time, &record);
+                self.told.next = lsn;
             }
         }
         Ok(())
     }
 
-    fn tell(&mut self, lsn: Lsn, record: &Record<'_>) {
+    fn tell(&mut self, lsn: Lsn, time: Timestamp, record: &Record<'_>) {
         match record {
             Record::Debit(_) if self.inner.repairs.is_dropped(lsn.get()) => {}
             Record::Debit(debit) => self.telling(lsn, lsn.to_string(), debit.time, debit.slot).debit(debit),
@@ -115,11 +119,9 @@ impl<'a> Page<'a> {
                 }
             }
             Record::Admin(AdminRecord::Wallet(wallet)) => {
-                let time = Timestamp::EPOCH;
                 self.telling(lsn, lsn.to_string(), time, wallet.slot).push("wallet.created", Vec::new());
             }
             Record::Admin(AdminRecord::Metadata(metadata)) => {
-                let time = Timestamp::EPOCH;
                 self.telling(lsn, lsn.to_string(), time, metadata.slot).push("wallet.updated", Vec::new());
             }
             Record::Admin(_) => {}
@@ -142,7 +144,7 @@ impl Telling<'_, '_> {
         }
         let name = self.page.inner.names.get(self.slot);
         let currency = name.and_then(|name| self.page.catalog.currency_by_number(name.currency)).cloned();
-        self.page.page.events.push(FeedEvent {
+        self.page.told.events.push(FeedEvent {
             id: format!("evt_{}-{index}", self.identity),
             lsn: self.lsn,
             index,
@@ -237,7 +239,10 @@ impl Telling<'_, '_> {
     /// Lines crossed and recovered.
     fn lines(&mut self, record: &OperationRecord<'_>) {
         let balance = record.opening;
-        for (names, up) in [(&record.body.crossed, false), (&record.body.recovered, true)] {
+        // A new wallet's first credit lifts it off zero: that is no recovery, for it had never been depleted.
+        let mut recovered = record.body.recovered.clone();
+        recovered.depleted &= record.generation != FIRST_OPERATION;
+        for (names, up) in [(&record.body.crossed, false), (&recovered, true)] {
             for name in line_names(names) {
                 let kind = match (&*name, up) {
                     (_, true) => "balance.recovered",
@@ -264,8 +269,9 @@ fn moved(movement: &Movement) -> Option<Amount> {
         | Movement::ScheduledVoided { amount, .. }
         | Movement::ExpiryMoved { amount, .. }
         | Movement::WrittenOff { amount, .. } => Some(amount),
-        Movement::Depleted { .. } | Movement::Spent { .. } | Movement::Overdrawn { .. } | Movement::DebtWrittenOff { .. } => {
-            None
-        }
+        Movement::Depleted { .. }
+        | Movement::Spent { .. }
+        | Movement::Overdrawn { .. }
+        | Movement::DebtWrittenOff { .. } => None,
     }
 }

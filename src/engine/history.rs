@@ -4,9 +4,9 @@
 //! - an operation may stand in the log in several identical copies; the one that counts is the one that the next opening names;
 //! - what recovery mended after a crash (see [`super::repairs`]) overrides what the records say.
 
+use super::catalog::Catalog;
 use super::openings::Openings;
 use super::view::{CommandError, EntriesPage, Entry, EntryKind, EventRef};
-use super::catalog::Catalog;
 use super::{Engine, Inner};
 use crate::journal::debit::{DebitRecord, Metered};
 use crate::journal::operation::{Event, Names, OperationRecord};
@@ -33,7 +33,7 @@ impl Engine {
         let newest = inner.slab.get(slot).last_lsn();
         // A record is linked before it is written. All that the chain leads to has been reserved by now, so once the log is durable up to
         // here it can be read; and nothing is shown that a crash could still take back.
-        self.barrier().wait()?;
+        self.durable_barrier().wait()?;
         let (number, opened_at) = (reading.generation.number(), reading.generation.opened_at());
         let openings = Openings::from(&inner.log, slot, number, opened_at);
         let walk = Walk { inner, slot, openings, next: newest };
@@ -95,10 +95,7 @@ impl Walk<'_> {
     }
 
     /// Visits the next record down and moves on below it.
-    fn step(
-        &mut self,
-        visit: impl FnOnce(&mut Self, u64, &Record<'_>) -> Result<(), Corrupt>,
-    ) -> Result<(), Corrupt> {
+    fn step(&mut self, visit: impl FnOnce(&mut Self, u64, &Record<'_>) -> Result<(), Corrupt>) -> Result<(), Corrupt> {
         let lsn = self.next;
         let mut view = None;
         let record = journal::read_at(&self.inner.log, Lsn::new(lsn), &mut view)?;
@@ -176,7 +173,7 @@ fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) 
         balance = balance.checked_add(delta).unwrap_or(balance);
         let Some((kind, grant, amount)) = movement_kind(movement) else { continue };
         let allocations = grant.map(|grant| (grant, amount)).into_iter().collect();
-        entries.push(Entry { grant, allocations, ..plain_entry(lsn, kind, delta, balance, record.time) });
+        entries.push(Entry { allocations, grant, ..plain_entry(lsn, kind, delta, balance, record.time) });
     }
     match &body.operation {
         Operation::Debit { .. } if !body.rejected => entries.push(operation_debit(catalog, lsn, record)),

@@ -16,9 +16,9 @@
 //! None of those records was ever acknowledged: an acknowledgement waits for everything that was reserved before the batch's last
 //! compare-and-swap, which covers the lost record each time.
 
+use super::budget::Budget;
 use super::names::Name;
 use super::repairs::Repairs;
-use super::budget::Budget;
 use super::wallet::{WalletDriver, WalletGeneration, WalletOperation, WalletSlot, close};
 use super::{Inner, OpenError, OpenReport, Unavailable};
 use crate::journal::admin::{AdminRecord, WalletRecord};
@@ -61,9 +61,8 @@ pub(super) fn replay(inner: &mut Inner, workers: u32) -> Result<OpenReport, Open
     let shared: &Inner = inner;
     let workers = workers.max(1);
     let folds = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers)
-            .map(|worker| scope.spawn(move || Worker { inner: shared, worker, workers }.fold()))
-            .collect();
+        let threads: Vec<_> =
+            (0..workers).map(|number| scope.spawn(move || Worker { inner: shared, number, workers }.fold())).collect();
         threads.into_iter().map(|thread| thread.join().expect("a worker does not panic")).collect::<Result<Vec<_>, _>>()
     })?;
     let mut report = OpenReport::default();
@@ -89,7 +88,7 @@ pub(super) fn replay(inner: &mut Inner, workers: u32) -> Result<OpenReport, Open
 #[derive(Clone, Copy)]
 struct Worker<'a> {
     inner: &'a Inner,
-    worker: u32,
+    number: u32,
     workers: u32,
 }
 
@@ -104,7 +103,7 @@ impl Worker<'_> {
     }
 
     fn owns(&self, slot: u32) -> bool {
-        slot % self.workers == self.worker
+        slot % self.workers == self.number
     }
 
     fn fold_frame(&self, frame: &FrameRef<'_>, fold: &mut Fold) -> Result<(), OpenError> {
@@ -112,7 +111,7 @@ impl Worker<'_> {
             .map_err(|source| OpenError::Record { lsn: frame.lsn, source })?;
         let time = records.prelude().time;
         fold.latest = fold.latest.max(time);
-        if self.worker == 0 {
+        if self.number == 0 {
             fold.mark(time, frame.lsn.get());
         }
         for record in records.only(|slot| self.owns(slot)) {
@@ -130,7 +129,7 @@ impl Worker<'_> {
             }
             Record::Operation(operation) => {
                 fold.report.operations += 1;
-                self.fold_operation(lsn, operation, fold)
+                self.fold_operation(lsn, *operation, fold)
             }
             Record::Admin(admin) => self.fold_admin(lsn, admin, fold),
         }
@@ -139,7 +138,9 @@ impl Worker<'_> {
     fn slot(&self, lsn: u64, slot: u32) -> Result<&WalletSlot, OpenError> {
         match self.inner.names.get(slot) {
             Some(_) => Ok(self.inner.slab.get(slot)),
-            None => Err(OpenError::Inconsistent { lsn: Lsn::new(lsn), what: "a record of a wallet that was never made" }),
+            None => {
+                Err(OpenError::Inconsistent { lsn: Lsn::new(lsn), what: "a record of a wallet that was never made" })
+            }
         }
     }
 
@@ -190,7 +191,10 @@ impl Worker<'_> {
             // Numbers of generations whose openings were lost are passed over.
             _ if is_reopening => {}
             _ => {
-                return Err(OpenError::Inconsistent { lsn: Lsn::new(lsn), what: "an operation on a generation that was never opened" });
+                return Err(OpenError::Inconsistent {
+                    lsn: Lsn::new(lsn),
+                    what: "an operation on a generation that was never opened",
+                });
             }
         }
         if balance != record.closing.units() {
@@ -201,7 +205,7 @@ impl Worker<'_> {
         }
         self.remember(lsn, &record, fold);
         let number = present + u64::from(ahead(record.generation, present).unsigned_abs());
-        self.open_next(slot, lsn, number, record)?;
+        Self::open_next(slot, lsn, number, record)?;
         self.apply_unopened(slot, handle, number, fold, lsn)
     }
 
@@ -224,13 +228,7 @@ impl Worker<'_> {
     }
 
     /// Computes the next generation again and compares it with the record.
-    fn open_next(
-        &self,
-        slot: &WalletSlot,
-        lsn: u64,
-        number: u64,
-        record: OperationRecord<'_>,
-    ) -> Result<(), OpenError> {
+    fn open_next(slot: &WalletSlot, lsn: u64, number: u64, record: OperationRecord<'_>) -> Result<(), OpenError> {
         let guard = pin();
         let reading = slot.read(&guard).ok_or(OpenError::Inconsistent {
             lsn: Lsn::new(lsn),
@@ -240,7 +238,11 @@ impl Worker<'_> {
         let (terms, effects) = close(reading.generation.terms(), record.closing.units(), &operation);
         let lots_agree = terms.lots.iter().map(|lot| (lot.id, lot.remaining)).eq(record.body.lots.iter().copied());
         let result_agrees = effects.result.is_err() == record.body.rejected;
-        if terms.opening != record.opening || !lots_agree || !result_agrees || effects.effects.movements != record.body.movements {
+        if terms.opening != record.opening
+            || !lots_agree
+            || !result_agrees
+            || effects.effects.movements != record.body.movements
+        {
             return Err(OpenError::Inconsistent {
                 lsn: Lsn::new(lsn),
                 what: "an operation whose recorded outcome is not what the rules say",
@@ -294,7 +296,7 @@ impl Worker<'_> {
                 self.inner.metadata.insert(metadata.slot, metadata.metadata);
             }
             AdminRecord::Wallet(_) | AdminRecord::Grant(_) | AdminRecord::Metadata(_) => {}
-            _ if self.worker != 0 => {}
+            _ if self.number != 0 => {}
             AdminRecord::Genesis(_) => {}
             AdminRecord::Currency(currency) => {
                 let mut catalog = (*self.inner.catalog.snapshot()).clone();

@@ -98,10 +98,8 @@ impl Engine {
         }
         let _writer = inner.catalog.lock();
         let mut catalog = (*inner.catalog.snapshot()).clone();
-        let currency = catalog
-            .currency(&spec.currency)
-            .ok_or(CommandError::NotFound { what: "credit_currency" })?
-            .number;
+        let currency =
+            catalog.currency(&spec.currency).ok_or(CommandError::NotFound { what: "credit_currency" })?.number;
         let number = match catalog.meter(&spec.event_type) {
             Some(old) => old.number,
             None => next_number(catalog.meters().len())?,

@@ -2,8 +2,8 @@
 
 use super::budget::Budget;
 use crate::journal::debit::Metered;
-use crate::journal::operation::{self as record, OperationRecord, Repair};
 use crate::journal::frame::{Prelude, kind};
+use crate::journal::operation::{self as record, OperationRecord, Repair};
 use crate::ledger::{self, Amount, Effects, Operation, Rejection, Taken, Timestamp};
 use crate::store::slot::{Driver, Opening, Rules, Slot, Terms};
 use crate::store::word::Deadline;
@@ -97,7 +97,11 @@ pub(super) fn adjustment(terms: &ledger::Terms) -> i64 {
 }
 
 /// The next generation's terms: the store's view of [`ledger::transition`].
-pub(super) fn close(terms: &ledger::Terms, closing: i64, operation: &WalletOperation) -> (ledger::Terms, WalletEffects) {
+pub(super) fn close(
+    terms: &ledger::Terms,
+    closing: i64,
+    operation: &WalletOperation,
+) -> (ledger::Terms, WalletEffects) {
     let change = ledger::transition(terms, Amount::new(closing), &operation.operation, operation.at);
     (change.terms, WalletEffects { result: change.result, effects: change.effects })
 }
@@ -112,7 +116,12 @@ pub(super) struct WalletDriver<'a> {
 }
 
 impl Driver<WalletRules> for WalletDriver<'_> {
-    fn close(&self, terms: &ledger::Terms, closing: i64, operation: &WalletOperation) -> (ledger::Terms, WalletEffects) {
+    fn close(
+        &self,
+        terms: &ledger::Terms,
+        closing: i64,
+        operation: &WalletOperation,
+    ) -> (ledger::Terms, WalletEffects) {
         close(terms, closing, operation)
     }
 

@@ -5,9 +5,7 @@ use super::catalog::CreditCurrency;
 use super::grants::{check_metadata, check_text};
 use super::names::Name;
 use super::ticket::Ticket;
-use super::view::{
-    AlertSpec, AlertView, BalanceTotal, CommandError, LotView, WalletPatch, WalletView,
-};
+use super::view::{AlertSpec, AlertView, BalanceTotal, CommandError, LotView, WalletPatch, WalletView};
 use super::wallet::{WalletGeneration, WalletOperation};
 use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::admin::{AdminRecord, MetadataRecord, WalletRecord};
@@ -232,13 +230,7 @@ impl Inner {
     }
 
     /// Asks the rules about a row of operations before the first is made.
-    fn try_all(
-        &self,
-        slot: u32,
-        operations: &[Operation],
-        now: Timestamp,
-        guard: &Guard,
-    ) -> Result<(), CommandError> {
+    fn try_all(&self, slot: u32, operations: &[Operation], now: Timestamp, guard: &Guard) -> Result<(), CommandError> {
         let Some((mut terms, mut balance)) = self.read_at(slot, now, guard) else {
             return Err(CommandError::NotFound { what: "wallet" });
         };
@@ -326,4 +318,3 @@ fn allowance(floor: Decimal, scale: Scale) -> Result<Amount, CommandError> {
     }
     floor.checked_neg().ok_or(CommandError::Rejected(Rejection::InvalidAmount))
 }
-

@@ -38,8 +38,9 @@ impl<'a> Fields<'a> {
 
     #[inline]
     pub(super) fn u48(&mut self) -> Result<u64, Corrupt> {
-        let [a, b, c, d, e, f] = self.array()?;
-        Ok(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+        let mut wide = [0; 8];
+        wide[..6].copy_from_slice(&self.array::<6>()?);
+        Ok(u64::from_le_bytes(wide))
     }
 
     #[inline]

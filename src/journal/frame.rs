@@ -5,11 +5,11 @@
 //! record:   tag u8 | length u24 (of the whole record) | ... by tag
 //! ```
 
+use super::Corrupt;
 use super::admin::{self, AdminRecord};
 use super::bytes::{Fields, Writer};
 use super::debit::DebitRecord;
 use super::operation::OperationRecord;
-use super::Corrupt;
 use crate::ledger::Timestamp;
 use drawdown_wal::{Log, Lsn, SegmentView};
 
@@ -73,7 +73,7 @@ pub enum Record<'a> {
     /// A debit on the fast path.
     Debit(DebitRecord<'a>),
     /// The end of a wallet's generation and the opening of the next.
-    Operation(OperationRecord<'a>),
+    Operation(Box<OperationRecord<'a>>),
     /// Anything else.
     Admin(AdminRecord),
 }
@@ -86,7 +86,7 @@ pub fn records(payload: &[u8], payload_lsn: Lsn) -> Result<Records<'_>, Corrupt>
 }
 
 /// The walk over a frame's records.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Records<'a> {
     prelude: Prelude<'a>,
     payload: &'a [u8],
@@ -130,7 +130,7 @@ impl<'a> Iterator for Records<'a> {
 }
 
 /// The walk over the records of some wallets, and all administrative ones.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Only<'a, F> {
     records: Records<'a>,
     wanted: F,
@@ -196,7 +196,7 @@ pub(super) fn prefix_word(tag: u8, length: usize) -> [u8; 4] {
 fn decode<'a>(tag: u8, bytes: &'a [u8], prelude: Prelude<'a>) -> Result<Record<'a>, Corrupt> {
     match tag {
         tag::DEBIT => Ok(Record::Debit(DebitRecord::read(bytes, prelude)?)),
-        tag::OPERATION => Ok(Record::Operation(OperationRecord::read(bytes, prelude)?)),
+        tag::OPERATION => Ok(Record::Operation(Box::new(OperationRecord::read(bytes, prelude)?))),
         tag::FIRST_ADMIN.. => Ok(Record::Admin(admin::read(tag, bytes, prelude.time)?)),
         _ => Err(Corrupt::UnknownTag(tag)),
     }

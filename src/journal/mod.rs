@@ -4,7 +4,7 @@
 //! other. Every record begins with a tag and its length, so that it can be read alone, at the LSN that is its number in the ledger.
 //!
 //! Debits are packed by hand ([`debit`]): there are millions of them a second. Operations have a packed head, which readers that walk a
-//! wallet's history need, and a MessagePack body ([`operation`]). Administrative records are MessagePack behind a version ([`admin`]).
+//! wallet's history need, and a `MessagePack` body ([`operation`]). Administrative records are `MessagePack` behind a version ([`admin`]).
 //!
 //! # Invariants
 //! 1. A record read back equals the record written.

@@ -15,8 +15,8 @@ use super::bytes::{Fields, Writer};
 use super::debit::Metered;
 use super::frame::{PREFIX, Prelude, prefix_word, tag};
 use crate::ledger::{
-    Amount, Category, Decimal, Effects, Expiry, GrantId, Level, Levels, Movement, NewGrant, Operation, Policy, Rejection,
-    Status, Taken, Terms, Timestamp, Trigger,
+    Amount, Category, Decimal, Effects, Expiry, GrantId, Level, Levels, Movement, NewGrant, Operation, Policy,
+    Rejection, Status, Taken, Terms, Timestamp, Trigger,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -312,9 +312,7 @@ impl TryFrom<WireOperation> for Operation {
             WireOperation::Due => Operation::Due,
             WireOperation::SetStatus(status) => Operation::SetStatus(status_of(status)?),
             WireOperation::SetAllowance(allowance) => Operation::SetAllowance(Amount::new(allowance)),
-            WireOperation::SetLevels(levels) => {
-                Operation::SetLevels(levels.map(levels_of).transpose()?.map(Arc::new))
-            }
+            WireOperation::SetLevels(levels) => Operation::SetLevels(levels.map(levels_of).transpose()?.map(Arc::new)),
             WireOperation::Reopen => Operation::Reopen,
         })
     }

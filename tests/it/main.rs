@@ -1,5 +1,6 @@
 //! Tests of the whole, against models that know nothing of how it is built.
 
+mod api;
 mod books;
 mod engine_props;
 mod ledger_props;

@@ -37,6 +37,8 @@ mod error;
 mod format;
 mod group_commit;
 mod log;
+#[cfg(all(test, drawdown_loom))]
+mod loom_tests;
 mod lsn;
 mod mapping;
 mod medium;

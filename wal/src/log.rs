@@ -299,6 +299,11 @@ impl Log {
         self.core.supply.retire(number, &self.core.table)
     }
 
+    #[cfg(all(test, drawdown_loom))]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// First position that may hold a frame.
     pub fn first(&self) -> Lsn {
         self.core.geometry.base(self.core.supply.first()).plus(SEGMENT_HEADER_BYTES)

@@ -309,6 +309,8 @@ pub(crate) struct Reserved {
     pub(crate) rest: Option<Claim>,
     /// Room for the frame.
     pub(crate) frame: Claim,
+    /// Whether the frame is the first of its segment. There need not be a rest: frames may fill a segment to its last byte.
+    pub(crate) entered: bool,
 }
 
 impl Claim {
@@ -344,7 +346,8 @@ impl Tail {
             match self.position.compare_exchange_weak(from, start + bytes, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => {
                     let rest = (rest > 0).then(|| Claim { lsn: Lsn::new(from), bytes: rest });
-                    return Reserved { rest, frame: Claim { lsn: Lsn::new(start), bytes } };
+                    let frame = Claim { lsn: Lsn::new(start), bytes };
+                    return Reserved { rest, frame, entered: start != from };
                 }
                 Err(seen) => from = seen,
             }

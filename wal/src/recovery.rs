@@ -19,6 +19,9 @@ use crate::mapping::Region;
 use crate::medium::Medium;
 use crate::segment::Geometry;
 
+const PAGE: u64 = 4096;
+static ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
+
 /// What was found when the log was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
@@ -183,7 +186,12 @@ fn look_behind(segments: &mut [Found], hole: usize, at: u64, geometry: Geometry,
         let bytes = segment.region.contents();
         let mut at = if index == hole { at } else { SEGMENT_HEADER_BYTES };
         while at < geometry.segment_bytes {
-            if let Slot::Frame(header) = slot_at(bytes, at as usize, base, seed) {
+            let page = &bytes[at as usize..];
+            if at.is_multiple_of(PAGE)
+                && page[..page.len().min(PAGE as usize)] == ZEROS[..page.len().min(PAGE as usize)]
+            {
+                at += PAGE;
+            } else if let Slot::Frame(header) = slot_at(bytes, at as usize, base, seed) {
                 marks.run = marks.run.max(header.run);
                 marks.durable = marks.durable.max(header.durable);
                 at += header.extent();
@@ -254,8 +262,11 @@ fn rewrite(bytes: &mut [u8]) {
 fn zero(bytes: &mut [u8]) -> Option<u64> {
     let mut last = None;
     let mut start = 0;
-    for piece in bytes.chunks_mut(FRAME_ALIGN as usize * 128) {
-        if let Some(at) = piece.iter().rposition(|&byte| byte != 0) {
+    for piece in bytes.chunks_mut(PAGE as usize) {
+        // Compared before it is searched, and never written if zero: almost every page is.
+        if *piece != ZEROS[..piece.len()]
+            && let Some(at) = piece.iter().rposition(|&byte| byte != 0)
+        {
             last = Some((start + at + 1) as u64);
             piece.fill(0);
         }

@@ -179,6 +179,16 @@ impl Disk {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    /// A disk whose durable images are `durable` while memory shows `memory`: what a process finds when the one before it died and the
+    /// machine did not. Both hold the same segments.
+    pub fn with_memory(durable: BTreeMap<u64, Vec<u8>>, memory: &BTreeMap<u64, Vec<u8>>) -> Self {
+        let disk = Self::from_images(durable);
+        for (number, image) in &mut disk.state().segments {
+            image.live = HeapPages::from_image(&memory[number]);
+        }
+        disk
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

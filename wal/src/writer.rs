@@ -22,7 +22,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crossbeam::utils::CachePadded;
 
@@ -41,6 +41,11 @@ use crate::wakers::Wakers;
 
 /// Set in `outstanding` when the log is closed. Living in the same word, it is seen by every admission that was not yet counted.
 const CLOSED: u64 = 1 << 63;
+/// Set in `outstanding` when someone waits to be admitted. Living in the same word, it is seen by every release that the waiter did
+/// not see, without a fence.
+const WAITING: u64 = 1 << 62;
+/// What is left of `outstanding`: bytes.
+const BYTES: u64 = WAITING - 1;
 
 /// Everything that appenders, flusher, preparer and readers share.
 pub(crate) struct Core {
@@ -49,7 +54,7 @@ pub(crate) struct Core {
     pub(crate) tail: Tail,
     pub(crate) commit: GroupCommit,
     pub(crate) supply: Supply,
-    /// Bytes admitted and not released, and the [`CLOSED`] bit. Only changed by read-modify-writes, so that each addition acquires every
+    /// Bytes admitted and not released, and the bits [`CLOSED`] and [`WAITING`]. Only changed by read-modify-writes, so that each addition acquires every
     /// earlier release.
     outstanding: CachePadded<AtomicU64>,
     /// Those who wait to be admitted. They all wait for value 0; tickets keep them in order.
@@ -99,7 +104,7 @@ impl Core {
             return AppendError::Poisoned(poisoned.clone());
         }
         // Relaxed: a hint for the message.
-        let outstanding = self.outstanding.load(Ordering::Relaxed) & !CLOSED;
+        let outstanding = self.outstanding.load(Ordering::Relaxed) & BYTES;
         let tail = self.tail.position().get();
         let prepared = self.geometry.capacity(tail, self.supply.prepared());
         if prepared < outstanding + wanted
@@ -116,15 +121,15 @@ impl Core {
         if bytes > self.max_admission_bytes {
             return Err(AppendError::TooLarge { bytes, max: self.max_admission_bytes });
         }
-        if self.commit.poisoned().is_some() {
-            return Err(self.refusal(bytes));
-        }
         // Looking before adding: a refused admission then disturbs nobody, so two waiters cannot keep each other from getting in.
         let seen = self.outstanding.load(Ordering::Relaxed);
         if seen & CLOSED != 0 {
             return Err(AppendError::Closed);
         }
-        if !self.fits(seen + bytes) {
+        if self.commit.poisoned().is_some() {
+            return Err(self.refusal(bytes));
+        }
+        if !self.fits((seen & BYTES) + bytes) {
             return Err(self.refusal(bytes));
         }
         // Acquire: pairs with the Release in `release`, as the proof needs.
@@ -133,7 +138,7 @@ impl Core {
             self.release(bytes);
             return Err(AppendError::Closed);
         }
-        if !self.fits(before + bytes) {
+        if !self.fits((before & BYTES) + bytes) {
             self.release(bytes);
             return Err(self.refusal(bytes));
         }
@@ -147,7 +152,18 @@ impl Core {
             // The flusher may be waiting for the last admission.
             self.commit.unpark();
         }
-        self.wake_room();
+        if before & WAITING != 0 {
+            // Cleared before the queue is emptied: who sets it later finds the bytes released, or is woken by the next release.
+            self.outstanding.fetch_and(!WAITING, Ordering::AcqRel);
+            self.wake_room();
+        }
+    }
+
+    /// Registers someone who wants to know when it is worth asking again. He asks once more afterwards.
+    fn wait_for_room(&self, ticket: &mut Option<u64>, waker: &Waker) {
+        self.room.register(0, ticket, waker);
+        // Acquire: sees every release before it; every release after it sees the bit.
+        self.outstanding.fetch_or(WAITING, Ordering::AcqRel);
     }
 
     /// Lets those who wait for admission try again.
@@ -165,7 +181,7 @@ impl Core {
     /// Whether the log is closed, and everything that was ever admitted is released and durable.
     pub(crate) fn drained(&self) -> bool {
         // Acquire: pairs with the Release in `release`; the tail read below covers every reservation.
-        self.outstanding.load(Ordering::Acquire) == CLOSED && self.commit.durable() == self.tail.position()
+        self.outstanding.load(Ordering::Acquire) & !WAITING == CLOSED && self.commit.durable() == self.tail.position()
     }
 
     pub(crate) fn flush(&self) -> Flushed {
@@ -221,6 +237,9 @@ impl Core {
         if let Some(rest) = reserved.rest {
             self.give_up_rest(rest);
         }
+        if reserved.entered {
+            self.supply.wake();
+        }
         FrameMut { core: self, kind, span: Some(self.span(reserved.frame)) }
     }
 
@@ -230,7 +249,6 @@ impl Core {
         self.publish_pad(&mut span, 0);
         drop(span);
         self.commit.wake_flusher();
-        self.supply.wake();
     }
 
     /// Appends one of the log's own frames.
@@ -242,7 +260,7 @@ impl Core {
     pub(crate) fn stats(&self) -> LogStats {
         let durable = self.commit.durable();
         let tail = self.tail.position();
-        let outstanding = self.outstanding.load(Ordering::Relaxed) & !CLOSED;
+        let outstanding = self.outstanding.load(Ordering::Relaxed) & BYTES;
         let prepared = self.supply.prepared();
         let mut stats = LogStats {
             tail,
@@ -418,7 +436,7 @@ impl<'log> Future for Admitted<'log> {
         for registered in [false, true] {
             match core.admit(this.bytes) {
                 Err(AppendError::Overloaded { .. }) if registered => return Poll::Pending,
-                Err(AppendError::Overloaded { .. }) => core.room.register(0, &mut this.ticket, context.waker()),
+                Err(AppendError::Overloaded { .. }) => core.wait_for_room(&mut this.ticket, context.waker()),
                 outcome => {
                     core.room.cancel(0, &mut this.ticket);
                     return Poll::Ready(outcome);

@@ -38,7 +38,7 @@ impl<'a> Planner<'a> {
 
     /// What the event asks for, or why it cannot be looked at further.
     pub(super) fn plan(&mut self, event: &UsageEvent<'_>) -> Result<Plan, Rejection> {
-        self.check_names(event)?;
+        check_names(event)?;
         let time = self.check_time(event.time)?;
         let (currency, amount, metered, default_policy) = self.price(&event.charge)?;
         if amount <= Amount::ZERO {
@@ -53,19 +53,6 @@ impl<'a> Planner<'a> {
             metered,
             fingerprint: self.inner.seed.event_fingerprint(event.source.as_bytes(), event.id.as_bytes()),
         })
-    }
-
-    fn check_names(&self, event: &UsageEvent<'_>) -> Result<(), Rejection> {
-        if event.id.is_empty() || event.id.len() > MAX_ID_BYTES {
-            return Err(Rejection::InvalidId { field: "id" });
-        }
-        if event.source.len() > MAX_ID_BYTES {
-            return Err(Rejection::InvalidSource);
-        }
-        if event.customer.is_empty() || event.customer.len() > MAX_ID_BYTES {
-            return Err(Rejection::InvalidId { field: "customer" });
-        }
-        Ok(())
     }
 
     fn check_time(&self, time: Option<Timestamp>) -> Result<Timestamp, Rejection> {
@@ -94,8 +81,7 @@ impl<'a> Planner<'a> {
             }
             Charge::Metered { meter, quantity } => {
                 let meter = self.meter(meter).ok_or(Rejection::UnknownMeter)?;
-                let currency =
-                    self.catalog.currency_by_number(meter.currency).ok_or(Rejection::UnknownCurrency)?;
+                let currency = self.catalog.currency_by_number(meter.currency).ok_or(Rejection::UnknownCurrency)?;
                 let quantity = quantity.map_err(|_| Rejection::InvalidAmount)?;
                 let amount = price(quantity, meter.rate, currency.scale, meter.rounding)
                     .map_err(|_| Rejection::InvalidAmount)?;
@@ -118,4 +104,17 @@ impl<'a> Planner<'a> {
         }
         self.meter.filter(|meter| meter.event_type == event_type)
     }
+}
+
+fn check_names(event: &UsageEvent<'_>) -> Result<(), Rejection> {
+    if event.id.is_empty() || event.id.len() > MAX_ID_BYTES {
+        return Err(Rejection::InvalidId { field: "id" });
+    }
+    if event.source.len() > MAX_ID_BYTES {
+        return Err(Rejection::InvalidSource);
+    }
+    if event.customer.is_empty() || event.customer.len() > MAX_ID_BYTES {
+        return Err(Rejection::InvalidId { field: "customer" });
+    }
+    Ok(())
 }

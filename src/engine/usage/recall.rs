@@ -37,7 +37,8 @@ impl Inner {
     /// Panics if the log cannot be read there: the table of events and the log contradict each other, and nothing may be answered.
     pub(super) fn recall(&self, lsn: u64, event: &UsageEvent<'_>, plan: &Plan, slot: Option<u32>) -> Recall {
         let mut view = None;
-        let record = self.read_record(lsn, &mut view)
+        let record = self
+            .read_record(lsn, &mut view)
             .unwrap_or_else(|error| panic!("the record of a remembered event is unreadable at LSN {lsn}: {error}"));
         let Some(original) = original(&record, Lsn::new(lsn), plan) else { return Recall::Stranger };
         if original.id != event.id || original.source != event.source {

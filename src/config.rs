@@ -1,0 +1,328 @@
+//! Settings of the server: by flag, by `DRAWDOWN_*` variable, by TOML file, in that order; then the defaults.
+//!
+//! One struct, [`ServeArgs`], is what all three give, so a setting has the same name everywhere (`--idle-time`, `DRAWDOWN_IDLE_TIME`,
+//! `idle_time`), and [`Settings`] is what comes of them. The bootstrap key is a variable only: flags show in process lists, and files
+//! lie around.
+
+use clap::Args;
+use drawdown::http::Limits;
+use serde::Deserialize;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Where the server listens unless told otherwise.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7400);
+
+/// What flags, variables or a file say; whatever they leave out is `None`.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServeArgs {
+    /// TOML file with settings; a flag or variable wins over it
+    #[arg(long, env = "DRAWDOWN_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// Directory of the ledger, made if need be
+    #[arg(long, env = "DRAWDOWN_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:7400]; port 0 takes a free one
+    #[arg(long, env = "DRAWDOWN_LISTEN", value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Need no API keys, and listen on the loopback address only
+    #[arg(long, env = "DRAWDOWN_DEV", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    dev: Option<bool>,
+    /// What to log: off, error, warn, info, debug, trace, or tracing directives [default: info]
+    #[arg(long, env = "DRAWDOWN_LOG", value_name = "LEVEL", help_heading = "Logging")]
+    log: Option<String>,
+    /// Log as text or json, on standard error [default: text]
+    #[arg(long, env = "DRAWDOWN_LOG_FORMAT", value_name = "FORMAT", help_heading = "Logging")]
+    log_format: Option<LogFormat>,
+    /// Threads that serve requests [default: one a core]
+    #[arg(long, env = "DRAWDOWN_THREADS", value_name = "COUNT", help_heading = "Resources")]
+    threads: Option<usize>,
+    /// Bytes of a request's body [default: 8MiB]
+    #[arg(long, env = "DRAWDOWN_BODY_BYTES", value_name = "SIZE", help_heading = "Limits")]
+    body_bytes: Option<Size>,
+    /// Events or grants in one request [default: 10000]
+    #[arg(long, env = "DRAWDOWN_BATCH_EVENTS", value_name = "COUNT", help_heading = "Limits")]
+    batch_events: Option<usize>,
+    /// Time for a request's header to arrive [default: 10s]
+    #[arg(long, env = "DRAWDOWN_HEADER_TIME", value_name = "TIME", help_heading = "Limits")]
+    header_time: Option<Span>,
+    /// Time for a request's body to arrive [default: 30s]
+    #[arg(long, env = "DRAWDOWN_BODY_TIME", value_name = "TIME", help_heading = "Limits")]
+    body_time: Option<Span>,
+    /// Time for which a connection may lie idle [default: 2m]
+    #[arg(long, env = "DRAWDOWN_IDLE_TIME", value_name = "TIME", help_heading = "Limits")]
+    idle_time: Option<Span>,
+    /// Connections at once [default: 10000]
+    #[arg(long, env = "DRAWDOWN_CONNECTIONS", value_name = "COUNT", help_heading = "Limits")]
+    connections: Option<usize>,
+    /// Bytes of bodies in flight over all connections [default: 256MiB]
+    #[arg(long, env = "DRAWDOWN_IN_FLIGHT_BYTES", value_name = "SIZE", help_heading = "Limits")]
+    in_flight_bytes: Option<Size>,
+    /// Requests waiting at the end of the feed [default: 1000]
+    #[arg(long, env = "DRAWDOWN_FEED_WAITERS", value_name = "COUNT", help_heading = "Limits")]
+    feed_waiters: Option<usize>,
+    /// Time that requests have to finish when the server stops [default: 30s]
+    #[arg(long, env = "DRAWDOWN_DRAIN_TIME", value_name = "TIME", help_heading = "Limits")]
+    drain_time: Option<Span>,
+    /// How long an event's id is remembered; older events are refused [default: 24h]
+    #[arg(long, env = "DRAWDOWN_IDEMPOTENCY_WINDOW", value_name = "TIME", help_heading = "Ledger")]
+    idempotency_window: Option<Span>,
+    /// Bytes of a log segment, for a new log [default: 256MiB]
+    #[arg(long, env = "DRAWDOWN_SEGMENT_BYTES", value_name = "SIZE", help_heading = "Ledger")]
+    segment_bytes: Option<Size>,
+    /// Bytes that may wait for the disk before writes are held back [default: 64MiB]
+    #[arg(long, env = "DRAWDOWN_UNSYNCED_BYTES", value_name = "SIZE", help_heading = "Ledger")]
+    unsynced_bytes: Option<Size>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// Settings of a server, with nothing left open.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) dev: bool,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) threads: Option<usize>,
+    pub(crate) limits: Limits,
+    pub(crate) idempotency_window: Option<Duration>,
+    pub(crate) segment_bytes: Option<u64>,
+    pub(crate) unsynced_bytes: Option<u64>,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or holds something that is no setting.
+    #[error("{path}: {source}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: Box<toml::de::Error>,
+    },
+    /// Nobody said where the ledger is.
+    #[error("name the ledger's directory: --data DIR, DRAWDOWN_DATA, or `data` in the file")]
+    NoData,
+    /// `--dev` on an address that others can reach.
+    #[error("--dev needs no key, so it listens on 127.0.0.1 or [::1] only, not on {0}")]
+    DevInPublic(SocketAddr),
+}
+
+/// Takes from the second what the first leaves out.
+macro_rules! merge {
+    ($first:ident, $second:ident: $($field:ident),+ $(,)?) => {
+        ServeArgs { $($field: $first.$field.or($second.$field)),+ }
+    };
+}
+
+impl ServeArgs {
+    /// Joins the file in, if one was named, and fills in the defaults.
+    pub(crate) fn resolve(self) -> Result<Settings, SettingsError> {
+        let file = match &self.config {
+            Some(path) => read(path)?,
+            None => ServeArgs::default(),
+        };
+        let given = self;
+        let all = merge!(
+            given, file: config, data, listen, dev, log, log_format, threads, body_bytes, batch_events, header_time, body_time,
+            idle_time, connections, in_flight_bytes, feed_waiters, drain_time, idempotency_window, segment_bytes, unsynced_bytes,
+        );
+        let listen = all.listen.unwrap_or(LISTEN);
+        let dev = all.dev.unwrap_or(false);
+        if dev && !listen.ip().is_loopback() {
+            return Err(SettingsError::DevInPublic(listen));
+        }
+        let limits = all.limits();
+        Ok(Settings {
+            data: all.data.ok_or(SettingsError::NoData)?,
+            listen,
+            dev,
+            log: all.log.unwrap_or_else(|| "info".to_owned()),
+            log_format: all.log_format.unwrap_or_default(),
+            threads: all.threads,
+            limits,
+            idempotency_window: all.idempotency_window.map(|span| span.0),
+            segment_bytes: all.segment_bytes.map(|size| size.0),
+            unsynced_bytes: all.unsynced_bytes.map(|size| size.0),
+        })
+    }
+
+    fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        let time = |span: &Option<Span>, usual| span.as_ref().map_or(usual, |span| span.0);
+        let bytes = |size: &Option<Size>, usual| size.as_ref().map_or(usual, |size| size.0 as usize);
+        Limits {
+            body_bytes: bytes(&self.body_bytes, usual.body_bytes),
+            batch_events: self.batch_events.unwrap_or(usual.batch_events),
+            header_time: time(&self.header_time, usual.header_time),
+            body_time: time(&self.body_time, usual.body_time),
+            idle_time: time(&self.idle_time, usual.idle_time),
+            connections: self.connections.unwrap_or(usual.connections),
+            in_flight_bytes: bytes(&self.in_flight_bytes, usual.in_flight_bytes),
+            feed_waiters: self.feed_waiters.unwrap_or(usual.feed_waiters),
+            drain_time: time(&self.drain_time, usual.drain_time),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<ServeArgs, SettingsError> {
+    let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|source| SettingsError::Parse { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// A number of bytes, written `8388608`, `8192KiB` or `8MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(u64);
+
+/// A length of time, written `250ms`, `10s`, `5m` or `24h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(Duration);
+
+/// Why a text is no size or length of time.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a whole number with one of the units {0}")]
+pub(crate) struct UnitError(&'static str);
+
+/// Reads a whole number and its unit's factor.
+fn with_unit(text: &str, units: &[(&str, u64)], names: &'static str) -> Result<u64, UnitError> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| UnitError(names))?;
+    let factor = units.iter().find(|(name, _)| *name == unit.trim_start()).map(|(_, factor)| factor);
+    factor.and_then(|factor| number.checked_mul(*factor)).ok_or(UnitError(names))
+}
+
+impl FromStr for Size {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let units = [("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+        with_unit(text, &units, "B, KiB, MiB and GiB").map(Size)
+    }
+}
+
+impl FromStr for Span {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+        with_unit(text, &units, "ms, s, m, h and d").map(|ms| Span(Duration::from_millis(ms)))
+    }
+}
+
+/// Reads what [`FromStr`] reads; a bare number is taken as its own text.
+struct TextVisitor<T>(std::marker::PhantomData<T>);
+
+impl<T: FromStr<Err = UnitError>> serde::de::Visitor<'_> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number with a unit, as text")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor(std::marker::PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor(std::marker::PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    fn parse(flags: &[&str]) -> ServeArgs {
+        Cli::try_parse_from([&["serve"], flags].concat()).expect("parses").serve
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("drawdown.toml");
+        std::fs::write(
+            &path,
+            "data = '/from/file'\nidle_time = '5s'\nbody_bytes = 1024\nbatch_events = 7\ndev = true\n",
+        )
+        .expect("written");
+        let config = path.to_str().expect("UTF-8");
+        let settings = parse(&["--config", config, "--idle-time", "250ms"]).resolve().expect("resolves");
+        assert_eq!(settings.data, Path::new("/from/file"));
+        assert_eq!(settings.limits.idle_time, Duration::from_millis(250));
+        assert_eq!((settings.limits.body_bytes, settings.limits.batch_events), (1024, 7));
+        assert_eq!(settings.limits.header_time, Limits::default().header_time);
+        assert!(settings.dev);
+        let settings =
+            parse(&["--config", config, "--dev=false", "--listen", "0.0.0.0:1"]).resolve().expect("resolves");
+        assert!(!settings.dev);
+        std::fs::write(&path, "no_such_setting = 1").expect("written");
+        assert!(matches!(parse(&["--config", config]).resolve(), Err(SettingsError::Parse { .. })));
+        assert!(matches!(parse(&["--config", "/no/such/file"]).resolve(), Err(SettingsError::Read { .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_refused() {
+        assert!(matches!(parse(&[]).resolve(), Err(SettingsError::NoData)));
+        let public = parse(&["--data", "d", "--dev", "--listen", "0.0.0.0:7400"]).resolve();
+        assert!(matches!(public, Err(SettingsError::DevInPublic(_))));
+        assert!(parse(&["--data", "d", "--dev", "--listen", "[::1]:7400"]).resolve().is_ok());
+        assert_eq!(parse(&["--data", "d"]).resolve().expect("resolves").listen, LISTEN);
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        assert_eq!("8MiB".parse(), Ok(Size(8 << 20)));
+        assert_eq!("12".parse(), Ok(Size(12)));
+        assert_eq!("5 m".parse(), Ok(Span(Duration::from_secs(300))));
+        assert_eq!("1d".parse(), Ok(Span(Duration::from_secs(86_400))));
+        for bad in ["", "s", "5", "5 parsecs", "-5s", "1.5s", "99999999999999999999s", "9999999999999999999d"] {
+            assert!(bad.parse::<Span>().is_err(), "{bad}");
+        }
+        assert!("8MB".parse::<Size>().is_err());
+    }
+}

@@ -1,0 +1,145 @@
+//! Grants: making them, one or many in a call, reading, voiding, and moving their expiry.
+
+use super::parse;
+use crate::engine::Engine;
+use crate::engine::view::{GrantOutcome, GrantRequest};
+use crate::http::app::Call;
+use crate::http::body;
+use crate::http::decode::{Node, Value};
+use crate::http::problem::{Problem, Reason, too_many};
+use crate::http::reply::Reply;
+use crate::http::wire::fields::Fields;
+use crate::http::wire::grants::{GrantBody, GrantResult, request};
+use bumpalo::Bump;
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::body::Body;
+use serde::Serialize;
+
+/// Bytes of an `Idempotency-Key` at most; the place in a batch is added to it.
+const KEY_BYTES_MAX: usize = 120;
+
+/// What a body of grants holds.
+enum Requests {
+    One(Box<GrantRequest>),
+    Many(Vec<GrantRequest>),
+}
+
+/// Answers of a call with many grants.
+#[derive(Serialize)]
+struct Results {
+    results: Vec<GrantResult>,
+}
+
+/// `POST /v1/grants`
+pub(crate) async fn post<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let key = match idempotency_key(&call) {
+        Ok(key) => key,
+        Err(problem) => return Err(call.refuse(body, problem).await),
+    };
+    let body = call.json(body).await?;
+    let requests = {
+        let arena = Bump::new();
+        read(&parse(&body.bytes, &arena)?, key, call.app.limits.batch_events)?
+    };
+    match requests {
+        Requests::One(request) => one(call, *request).await,
+        Requests::Many(requests) => many(call, requests).await,
+    }
+}
+
+fn idempotency_key<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Problem> {
+    let Some(value) = call.parts.headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=KEY_BYTES_MAX).contains(&key.len()) => Ok(Some(key)),
+        _ => Err(Problem::parameter("Idempotency-Key", "must have 1 to 120 bytes of visible ASCII")),
+    }
+}
+
+fn read(node: &Node<'_>, key: Option<&str>, limit: usize) -> Result<Requests, Problem> {
+    let Value::Array(elements) = &node.value else {
+        let grant = request(&Fields::of(node, None)?, key.map(str::to_owned))?;
+        return Ok(Requests::One(Box::new(grant)));
+    };
+    if elements.len() > limit {
+        return Err(too_many(limit));
+    }
+    let grant = |(index, element)| {
+        let key = key.map(|key| format!("{key}/{index}"));
+        request(&Fields::of(element, Some(index))?, key)
+    };
+    elements.iter().enumerate().map(grant).collect::<Result<_, _>>().map(Requests::Many)
+}
+
+async fn one(call: Call<'_>, request: GrantRequest) -> Result<Reply, Problem> {
+    let (mut outcomes, ticket) = call.engine().grant(&[request])?;
+    ticket.await?;
+    let outcome = outcomes.pop().expect("one outcome a request");
+    let grant = GrantBody::of(call.engine(), outcome.result?);
+    let location = format!("/v1/grants/{}", grant.id());
+    let reply = Reply::json(StatusCode::CREATED, &grant).header("location", location);
+    Ok(if outcome.replayed { replayed(reply) } else { reply })
+}
+
+async fn many(call: Call<'_>, requests: Vec<GrantRequest>) -> Result<Reply, Problem> {
+    let (outcomes, ticket) = call.engine().grant(&requests)?;
+    ticket.await?;
+    let all_replayed = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.replayed);
+    let reply =
+        Reply::ok(&Results { results: outcomes.into_iter().map(|outcome| result(call.engine(), outcome)).collect() });
+    Ok(if all_replayed { replayed(reply) } else { reply })
+}
+
+fn replayed(reply: Reply) -> Reply {
+    reply.header("idempotency-replayed", "true")
+}
+
+fn result(engine: &Engine, outcome: GrantOutcome) -> GrantResult {
+    match outcome.result {
+        Ok(grant) => {
+            let status = if outcome.replayed { "replayed" } else { "created" };
+            GrantResult { status, grant: Some(GrantBody::of(engine, grant)), error: None }
+        }
+        Err(error) => GrantResult { status: "rejected", grant: None, error: Some(Problem::from(error).brief()) },
+    }
+}
+
+/// `GET /v1/grants/{grant}`
+pub(crate) fn get(call: Call<'_>) -> Result<Reply, Problem> {
+    Ok(Reply::ok(&GrantBody::of(call.engine(), call.engine().grant_view(call.first())?)))
+}
+
+/// `POST /v1/grants/{grant}/void`
+pub(crate) async fn void<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body::discard(body).await;
+    let (grant, ticket) = call.engine().void_grant(call.first())?;
+    ticket.await?;
+    Ok(Reply::ok(&GrantBody::of(call.engine(), grant)))
+}
+
+/// `PATCH /v1/grants/{grant}`
+pub(crate) async fn patch<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = call.json(body).await?;
+    let expires_at = {
+        let arena = Bump::new();
+        let node = parse(&body.bytes, &arena)?;
+        let fields = Fields::of(&node, None)?;
+        if !fields.names("expires_at") {
+            return Err(Problem::new(Reason::InvalidField, "the field is missing: a time, or null for never")
+                .at_field("expires_at"));
+        }
+        fields.time("expires_at")?
+    };
+    let (grant, ticket) = call.engine().move_expiry(call.first(), expires_at)?;
+    ticket.await?;
+    Ok(Reply::ok(&GrantBody::of(call.engine(), grant)))
+}

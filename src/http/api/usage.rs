@@ -1,0 +1,200 @@
+//! Usage: events and checks. The hot path.
+
+use super::parse;
+use crate::engine::{Charge, Engine, EventOutcome, EventStatus, UsageEvent};
+use crate::http::app::{Call, unsupported};
+use crate::http::body::receive;
+use crate::http::decode::{Batch, BinaryHeaders, Dialect, Media, decode};
+use crate::http::problem::Problem;
+use crate::http::reply::Reply;
+use crate::http::wire::fields::Fields;
+use crate::http::wire::{self, events};
+use crate::ledger::{Policy, Rejection, Scale};
+use bumpalo::Bump;
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::body::Body;
+use hyper::header::HeaderMap;
+use serde::Serialize;
+use serde_json::json;
+use std::cell::RefCell;
+
+/// Vectors that a thread keeps from request to request, so that a large batch does not fault in fresh pages each time.
+#[derive(Default)]
+struct Scratch {
+    events: Vec<UsageEvent<'static>>,
+    outcomes: Vec<EventOutcome>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Bytes that a kept vector may hold on to.
+const SCRATCH_EVENTS_MAX: usize = 16_384;
+
+/// `POST /v1/events`
+pub(crate) async fn events<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let Some(media) = Media::of(&call.parts.headers, Dialect::Flat) else {
+        return Err(call.refuse(body, unsupported(Media::EVENTS)).await);
+    };
+    let minimal = prefers_minimal(&call.parts.headers);
+    let (ticket, reply) = apply(call, media, body, |events, outcomes, single| match (single, outcomes) {
+        (true, [outcome]) if matches!(outcome.status, EventStatus::Rejected(_)) => Err(rejected_event(outcome)),
+        _ => Ok(Reply::new(StatusCode::OK, "application/json", events::write(events, outcomes, minimal))),
+    })
+    .await?;
+    ticket.await?;
+    let reply = reply?;
+    Ok(if minimal { reply.header("preference-applied", "return=minimal") } else { reply })
+}
+
+/// `POST /api/v1/events`: what existing OpenMeter clients send, and 204 as they expect it.
+pub(crate) async fn cloud_events<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let Some(media) = Media::of(&call.parts.headers, Dialect::CloudEvents) else {
+        return Err(call.refuse(body, unsupported(Media::CLOUD_EVENTS)).await);
+    };
+    let (ticket, reply) = apply(call, media, body, |events, outcomes, _| all_or_problem(events, outcomes)).await?;
+    ticket.await?;
+    reply
+}
+
+/// Receives, decodes and submits a batch, and shows the outcomes while events and outcomes are at hand.
+///
+/// The answer may leave when the ticket has resolved, which is the caller's to await: nothing borrowed is held across that wait.
+async fn apply<B, T>(
+    call: Call<'_>,
+    media: Media,
+    body: B,
+    show: impl FnOnce(&[UsageEvent<'_>], &[EventOutcome], bool) -> T,
+) -> Result<(crate::engine::Ticket, T), Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = receive(call.app, body).await?;
+    SCRATCH.with_borrow_mut(|scratch| {
+        let arena = Bump::new();
+        let mut batch = Batch { events: std::mem::take(&mut scratch.events), ..Batch::default() };
+        let headers = BinaryHeaders::new(&call.parts.headers);
+        decode(media, &headers, &body.bytes, &arena, call.app.limits.batch_events, &mut batch)?;
+        check_currencies(call.engine(), &batch)?;
+        let ticket = call.engine().submit(&batch.events, &mut scratch.outcomes)?;
+        let shown = show(&batch.events, &scratch.outcomes, batch.single);
+        scratch.events = recycle(batch.events);
+        scratch.outcomes.clear();
+        scratch.outcomes.shrink_to(SCRATCH_EVENTS_MAX);
+        Ok((ticket, shown))
+    })
+}
+
+/// Empties a vector and lets its allocation live on under another lifetime.
+fn recycle(mut events: Vec<UsageEvent<'_>>) -> Vec<UsageEvent<'static>> {
+    events.clear();
+    events.shrink_to(SCRATCH_EVENTS_MAX);
+    // Collecting in place reuses the allocation; there is no element left to convert.
+    events.into_iter().map(|_| unreachable!("the vector was cleared")).collect()
+}
+
+/// An event that names a currency beside its meter must mean the meter's. An unknown meter is the engine's to reject.
+fn check_currencies(engine: &Engine, batch: &Batch<'_>) -> Result<(), Problem> {
+    for &(index, stated) in &batch.stated_currencies {
+        let Charge::Metered { meter, .. } = batch.events[index].charge else { continue };
+        let Some(meter) = engine.meter(meter) else { continue };
+        if engine.currency(stated).is_none_or(|currency| currency.number != meter.currency) {
+            return Err(Problem::field("currency", "the meter debits another currency").at_index(index));
+        }
+    }
+    Ok(())
+}
+
+fn prefers_minimal(headers: &HeaderMap) -> bool {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    preferences
+        .flat_map(|value| value.split(','))
+        .any(|preference| preference.trim().eq_ignore_ascii_case("return=minimal"))
+}
+
+/// The problem of a single event that was rejected, with the amounts where they are known.
+fn rejected_event(outcome: &EventOutcome) -> Problem {
+    let EventStatus::Rejected(rejection) = outcome.status else { unreachable!("only rejected outcomes are problems") };
+    let problem = Problem::from(rejection);
+    if wallet_is_known(&rejection) {
+        let show = |amount| wire::amount(amount, outcome.scale);
+        let problem = problem.with("balance", show(outcome.balance)).with("available", show(outcome.available));
+        return problem.with("amount", show(outcome.amount));
+    }
+    problem
+}
+
+/// Whether a rejection came from a wallet, whose balance the outcome then shows.
+const fn wallet_is_known(rejection: &Rejection) -> bool {
+    matches!(rejection, Rejection::InsufficientCredit { .. } | Rejection::WalletFrozen | Rejection::WalletClosed)
+}
+
+/// 204 when everything was applied or a duplicate, else the first rejection's problem with a list of all.
+fn all_or_problem(events: &[UsageEvent<'_>], outcomes: &[EventOutcome]) -> Result<Reply, Problem> {
+    let rejected =
+        outcomes.iter().zip(events).enumerate().filter_map(|(index, (outcome, event))| match outcome.status {
+            EventStatus::Rejected(rejection) => Some((index, outcome, event, rejection)),
+            EventStatus::Applied | EventStatus::Duplicate => None,
+        });
+    let list: Vec<_> = rejected
+        .clone()
+        .map(|(index, _, event, rejection)| json!({"index": index, "id": event.id, "reason": rejection.slug()}))
+        .collect();
+    let mut rejected = rejected;
+    let Some((index, outcome, ..)) = rejected.next() else { return Ok(Reply::no_content()) };
+    Err(rejected_event(outcome).at_index(index).with("rejected", list))
+}
+
+/// What a debit would come to.
+#[derive(Serialize)]
+struct CheckBody {
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    amount: Option<String>,
+    balance: Option<String>,
+    available: String,
+}
+
+/// `POST /v1/check`
+pub(crate) async fn check<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = call.json(body).await?;
+    let arena = Bump::new();
+    let node = parse(&body.bytes, &arena)?;
+    let fields = Fields::of(&node, None)?;
+    let customer = fields.required_text("customer")?;
+    let currency = fields.text("currency")?;
+    let charge = match (fields.has("amount")?, fields.text("meter")?) {
+        (true, None) => Charge::Amount { currency, amount: Ok(fields.required_decimal("amount")?) },
+        (false, Some(meter)) => Charge::Metered { meter, quantity: Ok(fields.required_decimal("quantity")?) },
+        _ => return Err(fields.refused("amount", "a check has either an amount or a meter with a quantity")),
+    };
+    let policy = fields.choice("on_insufficient", Policy::parse, "must be reject, partial or overdraft")?;
+    Ok(Reply::ok(&match call.engine().check(customer, &charge, policy) {
+        Ok(outcome) => CheckBody {
+            allowed: outcome.allowed,
+            reason: outcome.reason.map(|rejection| rejection.slug()),
+            amount: Some(wire::amount(outcome.amount, outcome.scale)),
+            balance: Some(wire::amount(outcome.balance, outcome.scale)),
+            available: wire::amount(outcome.available, outcome.scale),
+        },
+        Err(rejection) => CheckBody {
+            allowed: false,
+            reason: Some(rejection.slug()),
+            amount: None,
+            balance: None,
+            available: wire::amount(crate::ledger::Amount::ZERO, Scale::default()),
+        },
+    }))
+}

@@ -1,0 +1,213 @@
+//! The application behind the connections: takes a request to its handler and its outcome to an answer.
+
+use super::auth::Gate;
+use super::body::{self, InFlight};
+use super::limits::Limits;
+use super::metrics::Metrics;
+use super::problem::{Problem, Reason};
+use super::reply::{Reply, RequestId, RequestIds};
+use super::route::{self, Action, Found, Parameters, ROUTES, Route};
+use super::{api, decode};
+use crate::engine::Engine;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response};
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// Everything that a request needs; one for each server.
+pub struct App {
+    pub(crate) engine: Engine,
+    pub(crate) gate: Gate,
+    pub(crate) limits: Limits,
+    pub(crate) in_flight: InFlight,
+    pub(crate) metrics: Metrics,
+    pub(crate) feed_waiters: AtomicUsize,
+    /// True from the moment when the server was told to stop.
+    pub(crate) draining: watch::Sender<bool>,
+    ids: RequestIds,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("gate", &self.gate).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// A request on its way to its handler.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) parts: &'a Parts,
+    parameters: &'a Parameters<'a>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn engine(&self) -> &'a Engine {
+        &self.app.engine
+    }
+
+    /// The path's first parameter.
+    pub(crate) fn first(&self) -> &'a str {
+        &self.parameters[0]
+    }
+
+    /// The path's second parameter.
+    pub(crate) fn second(&self) -> &'a str {
+        &self.parameters[1]
+    }
+
+    /// Receives a JSON body, or refuses any other.
+    pub(crate) async fn json<B>(&self, body: B) -> Result<body::Received<'a>, Problem>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        if !decode::is_json(&self.parts.headers) {
+            return Err(self.refuse(body, unsupported("application/json")).await);
+        }
+        body::receive(self.app, body).await
+    }
+
+    /// Reads a refused body away where that is sensible, so that its sender gets to read why.
+    pub(crate) async fn refuse<B>(&self, body: B, problem: Problem) -> Problem
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        if body::worth_discarding(&self.parts.headers, &body) {
+            body::discard(body).await;
+        }
+        problem
+    }
+}
+
+/// The content type is none of those accepted.
+pub(crate) fn unsupported(accepted: &'static str) -> Problem {
+    Problem::new(Reason::UnsupportedMediaType, format!("send one of: {accepted}")).with_header("accept", accepted)
+}
+
+impl App {
+    /// An application over an open engine. `process` is a random number that tells this process's request ids from others'.
+    pub fn new(engine: Engine, gate: Gate, limits: Limits, process: u64) -> Self {
+        App {
+            engine,
+            gate,
+            limits,
+            in_flight: InFlight::default(),
+            metrics: Metrics::new(),
+            feed_waiters: AtomicUsize::new(0),
+            draining: watch::Sender::new(false),
+            ids: RequestIds::new(process),
+        }
+    }
+
+    /// The server's limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn next_id(&self) -> RequestId {
+        self.ids.next()
+    }
+
+    /// Answers one request. Every outcome is an answer; the request is counted and, at debug level, logged.
+    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (started, id) = (Instant::now(), self.next_id());
+        let (parts, body) = request.into_parts();
+        let (index, outcome) = self.route(&parts, body).await;
+        let reply = outcome.unwrap_or_else(|problem| {
+            tracing::debug!(%id, reason = ?problem.reason(), "problem");
+            problem.into_reply(&id)
+        });
+        let took = started.elapsed();
+        self.metrics.record(index, reply.status().as_u16(), took);
+        tracing::debug!(%id, method = %parts.method, path = parts.uri.path(), status = reply.status().as_u16(), ?took, "request");
+        reply.into_response(&id)
+    }
+
+    /// Finds the route, checks the key, and runs the handler.
+    async fn route<B>(&self, parts: &Parts, body: B) -> (Option<usize>, Result<Reply, Problem>)
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let path = parts.uri.path();
+        let hot = path == ROUTES[route::EVENTS].path && parts.method == Method::POST;
+        let found =
+            if hot { Found::Route(route::EVENTS, <_>::default()) } else { route::find(parts.method.as_str(), path) };
+        let (index, parameters) = match found {
+            Found::Route(index, parameters) => (index, parameters),
+            other => {
+                let none = Parameters::default();
+                let call = Call { app: self, parts, parameters: &none };
+                return (None, Err(call.refuse(body, not_found(other)).await));
+            }
+        };
+        let call = Call { app: self, parts, parameters: &parameters };
+        let route = &ROUTES[index];
+        let admitted = route.scopes.map_or(Ok(()), |scopes| self.gate.admit(&self.engine, &parts.headers, scopes));
+        let outcome = match admitted {
+            Ok(()) => dispatch(route, call, body).await,
+            Err(problem) => Err(call.refuse(body, problem).await),
+        };
+        (Some(index), outcome)
+    }
+}
+
+fn not_found(found: Found<'_>) -> Problem {
+    match found {
+        Found::OtherMethods(allow) => Problem::new(Reason::MethodNotAllowed, format!("the path takes {allow}"))
+            .with_header("allow", Cow::Owned(allow)),
+        Found::BadPath => Problem::parameter("path", "the path is not percent-encoded UTF-8"),
+        Found::Nothing | Found::Route(..) => Problem::new(Reason::NoSuchPath, "there is nothing at this path"),
+    }
+}
+
+/// Runs the handler of a route.
+async fn dispatch<B>(route: &Route, call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    match route.action {
+        Action::Events => api::usage::events(call, body).await,
+        Action::CloudEvents => api::usage::cloud_events(call, body).await,
+        Action::Check => api::usage::check(call, body).await,
+        Action::GetWallet => api::wallets::get(call),
+        Action::PatchWallet => api::wallets::patch(call, body).await,
+        Action::ListWallets => api::wallets::list(call),
+        Action::ListEntries => api::wallets::entries(call),
+        Action::Balances => api::wallets::balances(call),
+        Action::GetAlerts => api::wallets::alerts(call),
+        Action::PutAlerts => api::wallets::put_alerts(call, body).await,
+        Action::PostGrants => api::grants::post(call, body).await,
+        Action::GetGrant => api::grants::get(call),
+        Action::VoidGrant => api::grants::void(call, body).await,
+        Action::PatchGrant => api::grants::patch(call, body).await,
+        Action::PutCurrency => api::catalog::put_currency(call, body).await,
+        Action::GetCurrency => api::catalog::get_currency(call),
+        Action::ListCurrencies => api::catalog::list_currencies(call),
+        Action::PutMeter => api::catalog::put_meter(call, body).await,
+        Action::GetMeter => api::catalog::get_meter(call),
+        Action::ListMeters => api::catalog::list_meters(call),
+        Action::Feed => api::feed::get(call).await,
+        Action::PostKey => api::keys::post(call, body).await,
+        Action::ListKeys => api::keys::list(call),
+        Action::RevokeKey => api::keys::revoke(call, body).await,
+        Action::Health => Ok(api::operations::health()),
+        Action::Ready => api::operations::ready(call),
+        Action::Metrics => Ok(api::operations::metrics(call)),
+        Action::OpenApi => Ok(api::operations::openapi()),
+        Action::Stats => Ok(api::operations::stats(call)),
+        Action::Later(feature) => {
+            let problem =
+                Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));
+            Err(call.refuse(body, problem.with("feature", feature)).await)
+        }
+    }
+}

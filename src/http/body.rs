@@ -1,0 +1,148 @@
+//! Receiving a body within its limits: bytes, time, and bytes in flight over all connections.
+
+use super::app::App;
+use super::problem::{Problem, Reason};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::HeaderMap;
+use hyper::body::Body;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// How much of a refused body is read and thrown away, so that its sender gets to read the answer.
+const DISCARD_BYTES_MAX: usize = 32 << 20;
+
+/// How long that may take.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
+/// The bytes of bodies in flight over all connections.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight(AtomicUsize);
+
+impl InFlight {
+    /// Counts `bytes` more against `limit`, or refuses.
+    fn take(&self, bytes: usize, limit: usize) -> Result<(), Problem> {
+        // A counter on its own: no other memory hangs on it.
+        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) <= limit {
+            return Ok(());
+        }
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+        Err(Problem::new(Reason::Overloaded, "the bodies in flight exceed the server's limit; nothing was applied"))
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A received body, counted as in flight until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Received<'a> {
+    pub(crate) bytes: Bytes,
+    /// Held for what its end gives back.
+    _share: Share<'a>,
+}
+
+/// What one body has taken of [`InFlight`].
+#[derive(Debug)]
+struct Share<'a> {
+    app: &'a App,
+    bytes: usize,
+}
+
+impl Share<'_> {
+    fn grow_to(&mut self, bytes: usize) -> Result<(), Problem> {
+        if bytes > self.bytes {
+            self.app.in_flight.take(bytes - self.bytes, self.app.limits.in_flight_bytes)?;
+            self.bytes = bytes;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.app.in_flight.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Receives the whole body.
+pub(crate) async fn receive<'a, B>(app: &'a App, body: B) -> Result<Received<'a>, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    match tokio::time::timeout(app.limits.body_time, collect(app, body)).await {
+        Ok(outcome) => {
+            let received = outcome.as_ref().map_or(0, |body| body.bytes.len());
+            app.metrics.body_bytes.fetch_add(received as u64, Ordering::Relaxed);
+            outcome
+        }
+        Err(_) => Err(Problem::new(Reason::Timeout, "the body did not arrive in time; nothing was applied")),
+    }
+}
+
+async fn collect<B>(app: &App, mut body: B) -> Result<Received<'_>, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let limit = app.limits.body_bytes;
+    let mut share = Share { app, bytes: 0 };
+    let announced = body.size_hint();
+    if announced.lower() > limit as u64 {
+        return Err(too_large(limit));
+    }
+    let announced = announced.exact().map_or(0, |bytes| bytes as usize);
+    share.grow_to(announced)?;
+    let Some(first) = next(&mut body).await? else { return Ok(Received { bytes: Bytes::new(), _share: share }) };
+    if first.len() == announced {
+        return Ok(Received { bytes: first, _share: share });
+    }
+    let mut all = BytesMut::with_capacity(announced.max(first.len()));
+    let mut piece = Some(first);
+    while let Some(bytes) = piece {
+        if all.len() + bytes.len() > limit {
+            discard(body).await;
+            return Err(too_large(limit));
+        }
+        share.grow_to(all.len() + bytes.len())?;
+        all.extend_from_slice(&bytes);
+        piece = next(&mut body).await?;
+    }
+    Ok(Received { bytes: all.freeze(), _share: share })
+}
+
+async fn next<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Result<Option<Bytes>, Problem> {
+    while let Some(frame) = body.frame().await {
+        let cut = |_| Problem::new(Reason::MalformedBody, "the body was cut short; nothing was applied");
+        if let Ok(data) = frame.map_err(cut)?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(Reason::BodyTooLarge, format!("a body has at most {limit} bytes; nothing was applied"))
+        .with("limit", limit)
+}
+
+/// Reads away what is left of a body that nobody wants, within bounds. A client that is still sending when the connection closes
+/// might otherwise lose the answer that tells it why.
+pub(crate) async fn discard<B: Body<Data = Bytes> + Unpin>(mut body: B) {
+    let _ = tokio::time::timeout(DISCARD_TIME, async {
+        let mut seen = 0;
+        while let Ok(Some(piece)) = next(&mut body).await {
+            seen += piece.len();
+            if seen > DISCARD_BYTES_MAX {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+/// Whether a refused body is worth reading away: its sender does not wait for a go-ahead, and it is not too much.
+pub(crate) fn worth_discarding<B: Body>(headers: &HeaderMap, body: &B) -> bool {
+    !headers.contains_key(hyper::header::EXPECT) && body.size_hint().lower() <= DISCARD_BYTES_MAX as u64
+}

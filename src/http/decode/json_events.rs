@@ -1,0 +1,144 @@
+//! Events written as JSON: one object, an array of them, or one a line.
+
+use super::cloudevents;
+use super::draft::{self, Draft, Event, Number};
+use super::json::{Fault, Kind, Reader};
+use super::media::Dialect;
+use super::{Collector, DecodeError, time};
+use crate::ledger::{Decimal, Timestamp};
+use bumpalo::Bump;
+
+/// A body that is one object or an array of objects.
+pub(super) fn object_or_array<'a>(
+    text: &'a str,
+    dialect: Dialect,
+    arena: &'a Bump,
+    out: &mut Collector<'_, 'a>,
+) -> Result<(), DecodeError> {
+    match Reader::new(text, arena).peek() {
+        Ok(Kind::Array) => array(text, dialect, arena, out),
+        _ => object(text, dialect, arena, out),
+    }
+}
+
+/// A body that is one object.
+pub(super) fn object<'a>(
+    text: &'a str,
+    dialect: Dialect,
+    arena: &'a Bump,
+    out: &mut Collector<'_, 'a>,
+) -> Result<(), DecodeError> {
+    out.batch.single = true;
+    let mut reader = Reader::new(text, arena);
+    out.push(event(&mut reader, dialect))?;
+    reader.finish().map_err(|fault| DecodeError::new(fault, None))
+}
+
+/// A body that is an array of objects.
+pub(super) fn array<'a>(
+    text: &'a str,
+    dialect: Dialect,
+    arena: &'a Bump,
+    out: &mut Collector<'_, 'a>,
+) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(text, arena);
+    let outside = |fault| DecodeError::new(fault, None);
+    if reader.peek().map_err(outside)? != Kind::Array {
+        return Err(outside(Fault::syntax(reader.at(), "expected an array of events")));
+    }
+    reader.open().map_err(outside)?;
+    let mut first = true;
+    while reader.next_element(&mut first).map_err(|fault| DecodeError::new(fault, Some(out.batch.events.len())))? {
+        out.push(event(&mut reader, dialect))?;
+    }
+    reader.finish().map_err(outside)
+}
+
+/// A body with one object a line; empty lines are passed over.
+pub(super) fn lines<'a>(
+    text: &'a str,
+    dialect: Dialect,
+    arena: &'a Bump,
+    out: &mut Collector<'_, 'a>,
+) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(text, arena);
+    while !reader.at_end() {
+        out.push(event(&mut reader, dialect))?;
+        reader.end_line().map_err(|fault| DecodeError::new(fault, Some(out.batch.events.len() - 1)))?;
+    }
+    Ok(())
+}
+
+/// Reads one event.
+#[inline]
+fn event<'a>(reader: &mut Reader<'a>, dialect: Dialect) -> Result<Event<'a>, Fault> {
+    if reader.peek()? != Kind::Object {
+        return Err(Fault::syntax(reader.at(), "expected an event as a JSON object"));
+    }
+    let start = reader.at();
+    match dialect {
+        Dialect::Flat => flat(reader, start),
+        Dialect::CloudEvents => cloudevents::structured(reader, start),
+    }
+}
+
+/// Reads a flat event; when it turns out to be a CloudEvent, reads it again as one.
+#[inline]
+fn flat<'a>(reader: &mut Reader<'a>, start: usize) -> Result<Event<'a>, Fault> {
+    let mut draft = Draft::default();
+    let mut first = true;
+    reader.open()?;
+    while let Some(key) = reader.next_key(&mut first)? {
+        reader.skip_space();
+        let at = reader.at();
+        match key {
+            "id" => draft::set(&mut draft.id, text(reader, "id")?, at, "id")?,
+            "source" => draft::set(&mut draft.source, text(reader, "source")?, at, "source")?,
+            "customer" => draft::set(&mut draft.customer, text(reader, "customer")?, at, "customer")?,
+            "currency" => draft::set(&mut draft.currency, text(reader, "currency")?, at, "currency")?,
+            "amount" => draft::set(&mut draft.amount, number(reader, "amount")?, at, "amount")?,
+            "time" => draft::set(&mut draft.time, instant(reader)?, at, "time")?,
+            "meter" => draft::set(&mut draft.meter, text(reader, "meter")?, at, "meter")?,
+            "quantity" => draft::set(&mut draft.quantity, number(reader, "quantity")?, at, "quantity")?,
+            "on_insufficient" => {
+                let policy = text(reader, "on_insufficient")?.map(|name| draft::policy(name, at)).transpose()?;
+                draft::set(&mut draft.policy, policy, at, "on_insufficient")?;
+            }
+            "specversion" => {
+                reader.rewind(start);
+                return cloudevents::structured(reader, start);
+            }
+            _ => reader.skip_value()?,
+        }
+    }
+    draft.finish(start)
+}
+
+/// Reads a string, or null as `None`.
+#[inline]
+pub(super) fn text<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<Option<&'a str>, Fault> {
+    match reader.peek()? {
+        Kind::Text => reader.text().map(Some),
+        Kind::Null => reader.literal().map(|_| None),
+        _ => Err(Fault::field(reader.at(), field, "must be a string")),
+    }
+}
+
+/// Reads an exact number, given as a string or as a JSON number, or null as `None`.
+#[inline]
+pub(super) fn number(reader: &mut Reader<'_>, field: &'static str) -> Result<Option<Number>, Fault> {
+    match reader.peek()? {
+        Kind::Text => Ok(Some(Decimal::parse(reader.text()?.as_bytes()))),
+        Kind::Number => Ok(Some(Decimal::parse(reader.number()?.as_bytes()))),
+        Kind::Null => reader.literal().map(|_| None),
+        _ => Err(Fault::field(reader.at(), field, "must be a decimal string or a number")),
+    }
+}
+
+/// Reads an RFC 3339 time, or null as `None`.
+#[inline]
+pub(super) fn instant(reader: &mut Reader<'_>) -> Result<Option<Timestamp>, Fault> {
+    let at = reader.at();
+    let Some(text) = text(reader, "time")? else { return Ok(None) };
+    time::parse(text).map(Some).ok_or(Fault::field(at, "time", "must be an RFC 3339 time such as 2026-11-22T09:00:00Z"))
+}

@@ -1,0 +1,306 @@
+//! Events as `MessagePack`: one map, or an array of maps (with the JSON names) or of arrays.
+//!
+//! An event as an array has the order id, customer, currency, amount, time in milliseconds, and then, optionally, policy and source.
+//! Amounts are integers or decimal strings. A float is a fault: whoever sends one has already lost the exact value.
+
+use super::draft::{self, Draft, Event, Number};
+use super::json::Fault;
+use super::{Collector, DecodeError, time};
+use crate::ledger::{Decimal, DecimalError, Timestamp};
+use rmp::Marker;
+
+const CUT: &str = "the MessagePack body ends inside a value";
+
+/// Reads `MessagePack` values from front to back, borrowing strings.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// Decodes a body of events.
+pub(super) fn decode<'a>(body: &'a [u8], out: &mut Collector<'_, 'a>) -> Result<(), DecodeError> {
+    let mut cursor = Cursor { bytes: body, at: 0 };
+    let outside = |fault| DecodeError::new(fault, None);
+    let shape = cursor.container().map_err(outside)?;
+    match shape {
+        Container::Map(fields) => {
+            out.batch.single = true;
+            out.push(map_event(&mut cursor, 0, fields))?;
+        }
+        Container::Array(count) => {
+            if count > out.limit {
+                return Err(DecodeError::TooMany { limit: out.limit });
+            }
+            // A claimed count is believed only as far as the body could hold that many events.
+            out.batch.events.reserve(count.min(body.len() / 6));
+            for _ in 0..count {
+                out.push(event(&mut cursor))?;
+            }
+        }
+    }
+    if cursor.at < body.len() {
+        return Err(outside(Fault::syntax(cursor.at, "unexpected bytes after the end of the MessagePack value")));
+    }
+    Ok(())
+}
+
+/// The two kinds of values that hold others, with their number of elements or pairs.
+enum Container {
+    Array(usize),
+    Map(usize),
+}
+
+#[inline]
+fn event<'a>(cursor: &mut Cursor<'a>) -> Result<Event<'a>, Fault> {
+    let start = cursor.at;
+    match cursor.container()? {
+        Container::Map(fields) => map_event(cursor, start, fields),
+        Container::Array(fields) => array_event(cursor, start, fields),
+    }
+}
+
+fn array_event<'a>(cursor: &mut Cursor<'a>, start: usize, fields: usize) -> Result<Event<'a>, Fault> {
+    if !(4..=7).contains(&fields) {
+        return Err(Fault::syntax(
+            start,
+            "an event as an array has 4 to 7 elements: id, customer, currency, amount, time_ms, policy, source",
+        ));
+    }
+    let mut draft = Draft {
+        id: cursor.text("id")?,
+        customer: cursor.text("customer")?,
+        currency: cursor.text("currency")?,
+        amount: cursor.number("amount")?,
+        ..Draft::default()
+    };
+    if fields > 4 {
+        draft.time = cursor.time_ms("time_ms")?;
+    }
+    if fields > 5 {
+        draft.policy = cursor.policy()?;
+    }
+    if fields > 6 {
+        draft.source = cursor.text("source")?;
+    }
+    draft.finish(start)
+}
+
+fn map_event<'a>(cursor: &mut Cursor<'a>, start: usize, fields: usize) -> Result<Event<'a>, Fault> {
+    let mut draft = Draft::default();
+    for _ in 0..fields {
+        let key = cursor.key()?;
+        let at = cursor.at;
+        match key {
+            "id" => draft::set(&mut draft.id, cursor.text("id")?, at, "id")?,
+            "source" => draft::set(&mut draft.source, cursor.text("source")?, at, "source")?,
+            "customer" => draft::set(&mut draft.customer, cursor.text("customer")?, at, "customer")?,
+            "currency" => draft::set(&mut draft.currency, cursor.text("currency")?, at, "currency")?,
+            "amount" => draft::set(&mut draft.amount, cursor.number("amount")?, at, "amount")?,
+            "meter" => draft::set(&mut draft.meter, cursor.text("meter")?, at, "meter")?,
+            "quantity" => draft::set(&mut draft.quantity, cursor.number("quantity")?, at, "quantity")?,
+            "time" => draft::set(&mut draft.time, cursor.time()?, at, "time")?,
+            "time_ms" => draft::set(&mut draft.time, cursor.time_ms("time_ms")?, at, "time_ms")?,
+            "on_insufficient" => draft::set(&mut draft.policy, cursor.policy()?, at, "on_insufficient")?,
+            _ => cursor.skip()?,
+        }
+    }
+    draft.finish(start)
+}
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    fn marker(&mut self) -> Result<Marker, Fault> {
+        let byte = *self.bytes.get(self.at).ok_or(Fault::syntax(self.at, CUT))?;
+        self.at += 1;
+        Ok(Marker::from_u8(byte))
+    }
+
+    #[inline]
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+        let taken = self.bytes.get(self.at..).and_then(|rest| rest.get(..length)).ok_or(Fault::syntax(self.at, CUT))?;
+        self.at += length;
+        Ok(taken)
+    }
+
+    #[inline]
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let rest = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>());
+        let fixed = *rest.ok_or(Fault::syntax(self.at, CUT))?;
+        self.at += N;
+        Ok(fixed)
+    }
+
+    fn container(&mut self) -> Result<Container, Fault> {
+        let at = self.at;
+        Ok(match self.marker()? {
+            Marker::FixMap(count) => Container::Map(count as usize),
+            Marker::Map16 => Container::Map(u16::from_be_bytes(self.fixed()?) as usize),
+            Marker::Map32 => Container::Map(u32::from_be_bytes(self.fixed()?) as usize),
+            Marker::FixArray(count) => Container::Array(count as usize),
+            Marker::Array16 => Container::Array(u16::from_be_bytes(self.fixed()?) as usize),
+            Marker::Array32 => Container::Array(u32::from_be_bytes(self.fixed()?) as usize),
+            _ => return Err(Fault::syntax(at, "expected an event as a map or an array")),
+        })
+    }
+
+    /// Reads a string, or nil as `None`.
+    #[inline]
+    fn text(&mut self, field: &'static str) -> Result<Option<&'a str>, Fault> {
+        let at = self.at;
+        let length = match self.marker()? {
+            Marker::FixStr(length) => length as usize,
+            Marker::Str8 => self.fixed::<1>()?[0] as usize,
+            Marker::Str16 => u16::from_be_bytes(self.fixed()?) as usize,
+            Marker::Str32 => u32::from_be_bytes(self.fixed()?) as usize,
+            Marker::Null => return Ok(None),
+            _ => return Err(Fault::field(at, field, "must be a string")),
+        };
+        self.utf8(length).map(Some)
+    }
+
+    /// Reads the name of a field.
+    #[inline]
+    fn key(&mut self) -> Result<&'a str, Fault> {
+        let at = self.at;
+        let unnamed = Fault::syntax(at, "a field's name must be a string");
+        match self.text("") {
+            Ok(key) => key.ok_or(unnamed),
+            Err(fault) => Err(if fault.field.is_some() { unnamed } else { fault }),
+        }
+    }
+
+    #[inline]
+    fn utf8(&mut self, length: usize) -> Result<&'a str, Fault> {
+        let at = self.at;
+        let bytes = self.take(length)?;
+        std::str::from_utf8(bytes)
+            .map_err(|error| Fault::syntax(at + error.valid_up_to(), "a string is not valid UTF-8"))
+    }
+
+    /// Reads an integer that fits 64 bits, if the marker begins one.
+    #[inline]
+    fn integer(&mut self, marker: Marker) -> Result<Option<i128>, Fault> {
+        Ok(Some(match marker {
+            Marker::FixPos(value) => i128::from(value),
+            Marker::FixNeg(value) => i128::from(value),
+            Marker::U8 => i128::from(self.fixed::<1>()?[0]),
+            Marker::U16 => i128::from(u16::from_be_bytes(self.fixed()?)),
+            Marker::U32 => i128::from(u32::from_be_bytes(self.fixed()?)),
+            Marker::U64 => i128::from(u64::from_be_bytes(self.fixed()?)),
+            Marker::I8 => i128::from(i8::from_be_bytes(self.fixed()?)),
+            Marker::I16 => i128::from(i16::from_be_bytes(self.fixed()?)),
+            Marker::I32 => i128::from(i32::from_be_bytes(self.fixed()?)),
+            Marker::I64 => i128::from(i64::from_be_bytes(self.fixed()?)),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Reads an exact number: an integer or a decimal string, or nil as `None`.
+    #[inline]
+    fn number(&mut self, field: &'static str) -> Result<Option<Number>, Fault> {
+        let at = self.at;
+        let marker = self.marker()?;
+        if let Some(integer) = self.integer(marker)? {
+            return Ok(Some(decimal(integer)));
+        }
+        match marker {
+            Marker::Null => Ok(None),
+            Marker::F32 | Marker::F64 => {
+                Err(Fault::field(at, field, "must be an integer or a decimal string: a float is not exact"))
+            }
+            Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32 => {
+                self.at = at;
+                Ok(self.text(field)?.map(|text| Decimal::parse(text.as_bytes())))
+            }
+            _ => Err(Fault::field(at, field, "must be an integer or a decimal string")),
+        }
+    }
+
+    /// Reads an instant as milliseconds since 1970, or nil as `None`.
+    #[inline]
+    fn time_ms(&mut self, field: &'static str) -> Result<Option<Timestamp>, Fault> {
+        let at = self.at;
+        let marker = self.marker()?;
+        if marker == Marker::Null {
+            return Ok(None);
+        }
+        let fault = Fault::field(at, field, "must be milliseconds since 1970 as an integer");
+        let ms = self.integer(marker)?.ok_or(fault)?;
+        // What lies before 1970 counts as 1970: too old, whichever it is.
+        u64::try_from(ms.max(0)).map(|ms| Some(Timestamp::from_millis(ms))).map_err(|_| fault)
+    }
+
+    /// Reads an instant as RFC 3339 text or as milliseconds.
+    fn time(&mut self) -> Result<Option<Timestamp>, Fault> {
+        let at = self.at;
+        match self.marker()? {
+            Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32 => {}
+            _ => {
+                self.at = at;
+                return self.time_ms("time");
+            }
+        }
+        self.at = at;
+        let text = self.text("time")?.unwrap_or_default();
+        let time = time::parse(text);
+        time.map(Some).ok_or(Fault::field(at, "time", "must be an RFC 3339 time such as 2026-11-22T09:00:00Z"))
+    }
+
+    fn policy(&mut self) -> Result<Option<crate::ledger::Policy>, Fault> {
+        let at = self.at;
+        self.text("on_insufficient")?.map(|name| draft::policy(name, at)).transpose()
+    }
+
+    /// Passes over one value, however deep, without recursion: containers only add to the number of values still to pass.
+    fn skip(&mut self) -> Result<(), Fault> {
+        let mut pending = 1_u64;
+        while pending > 0 {
+            pending = pending - 1 + self.skip_one()?;
+        }
+        Ok(())
+    }
+
+    /// Passes over a value's own bytes and tells how many values it announces.
+    fn skip_one(&mut self) -> Result<u64, Fault> {
+        let at = self.at;
+        let length = match self.marker()? {
+            Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => 0,
+            Marker::U8 | Marker::I8 => 1,
+            Marker::U16 | Marker::I16 | Marker::FixExt1 => 2,
+            Marker::FixExt2 => 3,
+            Marker::U32 | Marker::I32 | Marker::F32 => 4,
+            Marker::FixExt4 => 5,
+            Marker::U64 | Marker::I64 | Marker::F64 => 8,
+            Marker::FixExt8 => 9,
+            Marker::FixExt16 => 17,
+            Marker::FixStr(length) => length as usize,
+            Marker::Str8 | Marker::Bin8 => self.fixed::<1>()?[0] as usize,
+            Marker::Str16 | Marker::Bin16 => u16::from_be_bytes(self.fixed()?) as usize,
+            Marker::Str32 | Marker::Bin32 => u32::from_be_bytes(self.fixed()?) as usize,
+            Marker::Ext8 => self.fixed::<1>()?[0] as usize + 1,
+            Marker::Ext16 => u16::from_be_bytes(self.fixed()?) as usize + 1,
+            Marker::Ext32 => u32::from_be_bytes(self.fixed()?) as usize + 1,
+            Marker::FixMap(_)
+            | Marker::Map16
+            | Marker::Map32
+            | Marker::FixArray(_)
+            | Marker::Array16
+            | Marker::Array32 => {
+                self.at = at;
+                return Ok(match self.container()? {
+                    Container::Array(count) => count as u64,
+                    Container::Map(count) => count as u64 * 2,
+                });
+            }
+            Marker::Reserved => return Err(Fault::syntax(at, "0xC1 is not used in MessagePack")),
+        };
+        self.take(length).map(drop)?;
+        Ok(0)
+    }
+}
+
+/// An integer as a decimal.
+#[inline]
+fn decimal(integer: i128) -> Number {
+    i64::try_from(integer).map(Decimal::from_integer).map_err(|_| DecimalError::TooManyDigits)
+}

@@ -1,0 +1,178 @@
+//! RFC 3339 times to and from milliseconds, by hand: the hot path reads one an event.
+
+use crate::ledger::Timestamp;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// The last instant of the year 9999, after which RFC 3339 has no form.
+const LAST_MS: u64 = 253_402_300_799_999;
+
+/// Reads an RFC 3339 time with any offset. Fractions finer than a millisecond are cut; a leap second counts as the last
+/// millisecond of its minute, so that it never lies before what preceded it. What lies before 1970 counts as 1970.
+#[inline]
+pub(crate) fn parse(text: &str) -> Option<Timestamp> {
+    let bytes = text.as_bytes();
+    let (head, rest) = bytes.split_first_chunk::<19>()?;
+    let separators = [head[4], head[7], head[13], head[16]] == *b"--::" && matches!(head[10], b'T' | b't' | b' ');
+    if !separators {
+        return None;
+    }
+    let year = two(head, 0)? * 100 + two(head, 2)?;
+    let (month, day) = (two(head, 5)?, two(head, 8)?);
+    let (hour, minute, second) = (two(head, 11)?, two(head, 14)?, two(head, 17)?);
+    if !(1..=12).contains(&month) || day == 0 || day > days_in(year, month) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let (fraction_ms, rest) = fraction(rest)?;
+    let offset_minutes = offset(rest)?;
+    let (second, fraction_ms) = if second == 60 { (59, 999) } else { (second, fraction_ms) };
+    let day_number = days_from_civil(year as i64, month as i64, day as i64);
+    let minutes = (hour * 60 + minute) as i64 - offset_minutes;
+    let ms = day_number * DAY_MS + minutes * 60_000 + second as i64 * 1000 + fraction_ms;
+    Some(Timestamp::from_millis(ms.max(0) as u64))
+}
+
+/// Two digits at `at`.
+#[inline]
+fn two(head: &[u8; 19], at: usize) -> Option<u32> {
+    let (tens, ones) = (head[at].wrapping_sub(b'0'), head[at + 1].wrapping_sub(b'0'));
+    (tens < 10 && ones < 10).then_some(tens as u32 * 10 + ones as u32)
+}
+
+/// Milliseconds of a fraction, if one begins here, and what follows it.
+#[inline]
+fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
+    let [b'.', digits @ ..] = rest else { return Some((0, rest)) };
+    let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if length == 0 {
+        return None;
+    }
+    let (digits, rest) = digits.split_at(length);
+    let mut ms = 0;
+    for place in 0..3 {
+        ms = ms * 10 + digits.get(place).map_or(0, |digit| i64::from(digit - b'0'));
+    }
+    Some((ms, rest))
+}
+
+/// Minutes east of UTC.
+#[inline]
+fn offset(rest: &[u8]) -> Option<i64> {
+    match rest {
+        [b'Z' | b'z'] => Some(0),
+        [sign @ (b'+' | b'-'), h1 @ b'0'..=b'2', h2 @ b'0'..=b'9', b':', m1 @ b'0'..=b'5', m2 @ b'0'..=b'9'] => {
+            let hours = i64::from(h1 - b'0') * 10 + i64::from(h2 - b'0');
+            let minutes = i64::from(m1 - b'0') * 10 + i64::from(m2 - b'0');
+            let total = hours * 60 + minutes;
+            (hours < 24).then_some(if *sign == b'-' { -total } else { total })
+        }
+        _ => None,
+    }
+}
+
+const fn days_in(year: u32, month: u32) -> u32 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. Years begin in March, so that the leap day comes last.
+const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// The date of a day counted from 1970-01-01: the inverse of [`days_from_civil`].
+const fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
+
+/// The time as RFC 3339 in UTC with milliseconds.
+pub(crate) fn format(time: Timestamp) -> String {
+    let ms = time.millis().min(LAST_MS) as i64;
+    let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
+    let in_day = ms.rem_euclid(DAY_MS);
+    let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
+    let (second, fraction) = (in_day / 1000 % 60, in_day % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        assert_eq!(parse(text).map(format).as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn reads_every_form_of_rfc_3339() {
+        check("2026-11-22T09:00:00Z", Some("2026-11-22T09:00:00.000Z"));
+        check("2026-11-22t09:00:00z", Some("2026-11-22T09:00:00.000Z"));
+        check("2026-11-22 09:00:00Z", Some("2026-11-22T09:00:00.000Z"));
+        check("2026-11-22T09:00:00.5Z", Some("2026-11-22T09:00:00.500Z"));
+        check("2026-11-22T09:00:00.123999Z", Some("2026-11-22T09:00:00.123Z"));
+        check("2026-11-22T09:00:00+05:30", Some("2026-11-22T03:30:00.000Z"));
+        check("2026-12-31T23:30:00-01:00", Some("2027-01-01T00:30:00.000Z"));
+        check("2024-02-29T00:00:00-00:00", Some("2024-02-29T00:00:00.000Z"));
+        check("2016-12-31T23:59:60Z", Some("2016-12-31T23:59:59.999Z"));
+        check("1969-12-31T23:59:59.999Z", Some("1970-01-01T00:00:00.000Z"));
+        check("0000-01-01T00:00:00Z", Some("1970-01-01T00:00:00.000Z"));
+        check("9999-12-31T23:59:59Z", Some("9999-12-31T23:59:59.000Z"));
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_time() {
+        for text in [
+            "",
+            "2026",
+            "2026-11-22",
+            "2026-11-22T09:00:00",
+            "2026-11-22T09:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2026-04-31T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:60:00Z",
+            "2026-01-01T00:00:61Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00+0100",
+            "2026-01-01T00:00:00Zx",
+            "2026/01/01T00:00:00Z",
+            "+026-01-01T00:00:00Z",
+            "2026-01-01T00:00:00.5",
+            "２026-01-01T00:00:00Z",
+        ] {
+            check(text, None);
+        }
+    }
+
+    #[test]
+    fn every_day_of_eight_centuries_survives_the_round_trip() {
+        for day in -146_097..146_097 {
+            let (year, month, date) = civil_from_days(day);
+            assert_eq!(days_from_civil(year, month, date), day);
+            assert!((1..=days_in(year as u32, month as u32)).contains(&(date as u32)));
+        }
+    }
+}

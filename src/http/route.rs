@@ -1,0 +1,251 @@
+//! The table of routes: method, path, scope and action of every endpoint, and how a path finds its row.
+//!
+//! The table is the one list of what the server answers: dispatch, `Allow` headers, scopes, metrics and the check of the OpenAPI
+//! document all read it. A linear walk over some sixty rows costs about a microsecond, on routes where nobody will notice; the one
+//! hot route is matched before it ([`EVENTS`]).
+
+use super::auth::Scopes;
+use super::percent;
+use std::borrow::Cow;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Events,
+    CloudEvents,
+    Check,
+    GetWallet,
+    PatchWallet,
+    ListWallets,
+    ListEntries,
+    Balances,
+    PostGrants,
+    GetGrant,
+    VoidGrant,
+    PatchGrant,
+    PutCurrency,
+    GetCurrency,
+    ListCurrencies,
+    PutMeter,
+    GetMeter,
+    ListMeters,
+    PutAlerts,
+    GetAlerts,
+    Feed,
+    PostKey,
+    ListKeys,
+    RevokeKey,
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+    Stats,
+    /// Part of the contract, not built yet: the feature's name.
+    Later(&'static str),
+}
+
+/// One row: an endpoint.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    /// Segments in braces are parameters.
+    pub(crate) path: &'static str,
+    /// The scopes of which a key needs one; `None` needs no key.
+    pub(crate) scopes: Option<Scopes>,
+    pub(crate) action: Action,
+}
+
+const fn route(method: &'static str, path: &'static str, scopes: Scopes, action: Action) -> Route {
+    Route { method, path, scopes: Some(scopes), action }
+}
+
+const fn open(path: &'static str, action: Action) -> Route {
+    Route { method: "GET", path, scopes: None, action }
+}
+
+const fn later(method: &'static str, path: &'static str, scopes: Scopes, feature: &'static str) -> Route {
+    Route { method, path, scopes: Some(scopes), action: Action::Later(feature) }
+}
+
+const USAGE: Scopes = Scopes::USAGE;
+const READ: Scopes = Scopes::READ;
+const GRANTS: Scopes = Scopes::GRANTS;
+const TOP_UPS: Scopes = Scopes::TOP_UPS;
+const ADMIN: Scopes = Scopes::ADMIN;
+
+/// Index of `POST /v1/events` in [`ROUTES`].
+pub(crate) const EVENTS: usize = 0;
+
+/// Every endpoint.
+pub(crate) const ROUTES: &[Route] = &[
+    route("POST", "/v1/events", USAGE, Action::Events),
+    route("POST", "/api/v1/events", USAGE, Action::CloudEvents),
+    route("POST", "/v1/check", USAGE.and(READ), Action::Check),
+    route("GET", "/v1/wallets/{customer}/{currency}", READ, Action::GetWallet),
+    route("PATCH", "/v1/wallets/{customer}/{currency}", GRANTS, Action::PatchWallet),
+    route("GET", "/v1/wallets/{customer}/{currency}/entries", READ, Action::ListEntries),
+    route("GET", "/v1/wallets/{customer}/{currency}/alerts", READ, Action::GetAlerts),
+    route("PUT", "/v1/wallets/{customer}/{currency}/alerts", GRANTS, Action::PutAlerts),
+    route("GET", "/v1/customers/{customer}/wallets", READ, Action::ListWallets),
+    route("GET", "/v1/balances", READ, Action::Balances),
+    route("POST", "/v1/grants", GRANTS, Action::PostGrants),
+    route("GET", "/v1/grants/{grant}", READ, Action::GetGrant),
+    route("PATCH", "/v1/grants/{grant}", GRANTS, Action::PatchGrant),
+    route("POST", "/v1/grants/{grant}/void", GRANTS, Action::VoidGrant),
+    route("GET", "/v1/credit-currencies", READ, Action::ListCurrencies),
+    route("GET", "/v1/credit-currencies/{currency}", READ, Action::GetCurrency),
+    route("PUT", "/v1/credit-currencies/{currency}", ADMIN, Action::PutCurrency),
+    route("GET", "/v1/meters", READ, Action::ListMeters),
+    route("GET", "/v1/meters/{event_type}", READ, Action::GetMeter),
+    route("PUT", "/v1/meters/{event_type}", ADMIN, Action::PutMeter),
+    route("GET", "/v1/feed", READ, Action::Feed),
+    route("GET", "/v1/api-keys", ADMIN, Action::ListKeys),
+    route("POST", "/v1/api-keys", ADMIN, Action::PostKey),
+    route("POST", "/v1/api-keys/{key}/revoke", ADMIN, Action::RevokeKey),
+    route("GET", "/v1/stats", READ, Action::Stats),
+    open("/healthz", Action::Health),
+    open("/readyz", Action::Ready),
+    open("/metrics", Action::Metrics),
+    open("/openapi.json", Action::OpenApi),
+    later("POST", "/v1/holds", USAGE, "holds"),
+    later("GET", "/v1/holds", READ, "holds"),
+    later("GET", "/v1/holds/{hold}", READ, "holds"),
+    later("POST", "/v1/holds/{hold}/capture", USAGE, "holds"),
+    later("POST", "/v1/holds/{hold}/release", USAGE, "holds"),
+    later("POST", "/v1/holds/{hold}/extend", USAGE, "holds"),
+    later("GET", "/v1/wallets/{customer}/{currency}/statement", READ, "statements"),
+    later("POST", "/v1/entries/{entry}/reverse", GRANTS, "reversals"),
+    later("POST", "/v1/transfers", GRANTS, "transfers"),
+    later("GET", "/v1/credit-currencies/{currency}/recharge-config", READ, "recharge configuration"),
+    later("PUT", "/v1/credit-currencies/{currency}/recharge-config", ADMIN, "recharge configuration"),
+    later("GET", "/v1/credit-packages/{package}", READ, "credit packages"),
+    later("PUT", "/v1/credit-packages/{package}", ADMIN, "credit packages"),
+    later("GET", "/v1/customers/{customer}", READ, "customers"),
+    later("PUT", "/v1/customers/{customer}", ADMIN, "customers"),
+    later("POST", "/v1/customers/{customer}/payment-methods", TOP_UPS, "payment methods"),
+    later("POST", "/v1/top-ups", TOP_UPS, "top-ups"),
+    later("GET", "/v1/top-ups/{top_up}", READ.and(TOP_UPS), "top-ups"),
+    later("POST", "/v1/top-ups/{top_up}/cancel", TOP_UPS, "top-ups"),
+    later("POST", "/v1/top-ups/{top_up}/refund", TOP_UPS, "top-ups"),
+    later("POST", "/v1/top-ups/{top_up}/confirm", TOP_UPS, "top-ups"),
+    later("GET", "/v1/customers/{customer}/auto-topup-rules/{currency}", READ.and(TOP_UPS), "automatic top-ups"),
+    later("PUT", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, "automatic top-ups"),
+    later("DELETE", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, "automatic top-ups"),
+    later("POST", "/v1/charges", TOP_UPS, "charges"),
+    later("GET", "/v1/invoices/{invoice}", READ, "invoices"),
+    Route {
+        method: "POST",
+        path: "/v1/providers/{provider}/webhook",
+        scopes: None,
+        action: Action::Later("payment providers"),
+    },
+    later("POST", "/v1/webhook-endpoints", ADMIN, "webhooks"),
+    later("GET", "/v1/webhook-endpoints/{endpoint}/deliveries", READ, "webhooks"),
+    later("POST", "/v1/deliveries/{delivery}/redeliver", ADMIN, "webhooks"),
+    later("POST", "/v1/portal-sessions", TOP_UPS, "the portal"),
+];
+
+/// The parameters of a path, in order. Two are the most that a path has.
+pub(crate) type Parameters<'p> = [Cow<'p, str>; 2];
+
+/// What a method and a path lead to.
+#[derive(Debug)]
+pub(crate) enum Found<'p> {
+    /// A row, by its index, and the path's parameters.
+    Route(usize, Parameters<'p>),
+    /// The path is known, with these methods.
+    OtherMethods(String),
+    /// The path is known, but a parameter is not percent-encoded UTF-8.
+    BadPath,
+    /// There is nothing at the path.
+    Nothing,
+}
+
+/// Finds the row. `HEAD` is answered as `GET`; the connection leaves the body out.
+pub(crate) fn find<'p>(method: &str, path: &'p str) -> Found<'p> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    let mut allowed: Vec<&str> = Vec::new();
+    for (index, route) in ROUTES.iter().enumerate() {
+        let Some(parameters) = match_path(route.path, path) else { continue };
+        if route.method != method {
+            allowed.push(route.method);
+            continue;
+        }
+        let [first, second] = parameters.map(|raw| percent::decode(raw.as_bytes()));
+        return match (first, second) {
+            (Some(first), Some(second)) => Found::Route(index, [first, second]),
+            _ => Found::BadPath,
+        };
+    }
+    if allowed.is_empty() {
+        return Found::Nothing;
+    }
+    if allowed.contains(&"GET") {
+        allowed.push("HEAD");
+    }
+    Found::OtherMethods(allowed.join(", "))
+}
+
+/// The raw parameters, if the path fits the template. A parameter is never empty.
+fn match_path<'p>(template: &str, path: &'p str) -> Option<[&'p str; 2]> {
+    let (mut parameters, mut count) = ([""; 2], 0);
+    let mut actual = path.split('/');
+    for expected in template.split('/') {
+        let segment = actual.next()?;
+        if expected.starts_with('{') {
+            if segment.is_empty() {
+                return None;
+            }
+            parameters[count] = segment;
+            count += 1;
+        } else if expected != segment {
+            return None;
+        }
+    }
+    actual.next().is_none().then_some(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(method: &str, path: &str, expected: &str) {
+        let said = match find(method, path) {
+            Found::Route(index, [first, second]) => format!("{} {first} {second}", ROUTES[index].path),
+            Found::OtherMethods(allow) => format!("405 {allow}"),
+            Found::BadPath => "400".into(),
+            Found::Nothing => "404".into(),
+        };
+        assert_eq!(said.trim_end(), expected, "{method} {path}");
+    }
+
+    #[test]
+    fn paths_find_their_rows() {
+        check("POST", "/v1/events", "/v1/events");
+        check("GET", "/v1/wallets/cus_1/credits", "/v1/wallets/{customer}/{currency} cus_1 credits");
+        check("HEAD", "/v1/wallets/a%2Fb/c%20d", "/v1/wallets/{customer}/{currency} a/b c d");
+        check("GET", "/v1/wallets/cus_1/credits/entries", "/v1/wallets/{customer}/{currency}/entries cus_1 credits");
+        check("GET", "/v1/wallets//credits", "404");
+        check("GET", "/v1/wallets/x", "404");
+        check("GET", "/v1/wallets/x/y/", "404");
+        check("GET", "/", "404");
+        check("GET", "*", "404");
+        check("GET", "/v1/wallets/%FF/x", "400");
+        check("GET", "/v1/events", "405 POST");
+        check("DELETE", "/v1/meters/x", "405 GET, PUT, HEAD");
+        check("OPTIONS", "/healthz", "405 GET, HEAD");
+    }
+
+    #[test]
+    fn rows_are_unique_and_the_hot_one_is_where_it_is_said_to_be() {
+        assert_eq!(ROUTES[EVENTS].action, Action::Events);
+        for (index, route) in ROUTES.iter().enumerate() {
+            assert!(
+                matches!(find(route.method, route.path), Found::Route(found, _) if found == index),
+                "{}",
+                route.path
+            );
+        }
+    }
+}
