@@ -7,7 +7,7 @@
 use super::budget::Budget;
 use super::catalog::CreditCurrency;
 use super::history::unreadable;
-use super::ticket::Ticket;
+use super::ticket::{Ticket, poisoned_error};
 use super::view::{CommandError, CostBasis, GrantOutcome, GrantRequest, GrantState, GrantView, Metadata, Unavailable};
 use super::wallet::WalletOperation;
 use super::{Engine, Inner, MAX_ID_BYTES};
@@ -16,6 +16,7 @@ use crate::journal::admin::{AdminRecord, GrantRecord};
 use crate::ledger::{Amount, GrantId, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
 use crate::store::idempotency::{Claim, Entry};
 use crate::store::{Guard, pin};
+use drawdown_wal::Lsn;
 use std::sync::Arc;
 
 /// Separates the fingerprints of grants' keys from those of events.
@@ -237,6 +238,18 @@ impl Inner {
     fn find_grant(&self, text: &str) -> Result<(GrantId, GrantRecord), CommandError> {
         let missing = CommandError::NotFound { what: "grant" };
         let Some(id) = self.parse_grant(text) else { return Err(missing) };
+        let lsn = Lsn::new(id.get());
+        if lsn >= self.log.tail() {
+            return Err(missing);
+        }
+        if lsn >= self.log.durable() {
+            // Clients have the text of a durable grant only, so this wait is seldom one.
+            self.log.wait_durable(self.log.tail()).map_err(|poisoned| poisoned_error(&poisoned))?;
+        }
+        // The text may be of a grant that a crash took back, and something else may stand at its place by now.
+        if !self.is_record(id.get()) {
+            return Err(missing);
+        }
         let mut view = None;
         match self.read_record(id.get(), &mut view).map_err(unreadable)? {
             Record::Admin(AdminRecord::Grant(record)) => Ok((id, record)),

@@ -198,6 +198,8 @@ pub(crate) struct Group {
     pub(crate) after: Model,
     /// The step that did it.
     pub(crate) step: usize,
+    /// The event behind it.
+    identity: Option<(usize, u32)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -487,7 +489,7 @@ impl Book {
     }
 
     /// Makes one operation, or one debit, and writes its lines. A command that is refused leaves the books as they are.
-    fn enter(&mut self, command: &Command, now: u64, step: usize, event: Option<String>) -> Outcome {
+    fn enter(&mut self, command: &Command, now: u64, step: usize, event: Option<&Usage>) -> Outcome {
         let before = self.model();
         let mut after = before.clone();
         let outcome = after.apply(command, now);
@@ -504,7 +506,7 @@ impl Book {
                     delta: -outcome.taken,
                     parts: outcome.paid_by.clone(),
                     debt: outcome.taken - paid,
-                    event,
+                    event: event.map(Usage::text),
                     told: Some("debit.applied"),
                 });
             }
@@ -542,7 +544,8 @@ impl Book {
             edges.extend((low <= 0 && high > 0).then(|| ("balance.recovered", "depleted".to_owned())));
             edges.extend((low < 0 && high >= 0).then(|| ("balance.recovered", "negative".to_owned())));
         }
-        let group = Group { lines, crossed: crossed(&outcome), edges, after: after.clone(), step };
+        let identity = event.map(|usage| (usage.source, usage.id));
+        let group = Group { lines, crossed: crossed(&outcome), edges, after: after.clone(), step, identity };
         self.model = Some(after);
         self.groups.push(group);
         outcome
@@ -624,7 +627,14 @@ impl Books {
             self.compare_check(first, engine);
         }
         let mut outcomes = Vec::new();
-        let ticket = submit(engine, batch, self.now, &mut outcomes)?;
+        let ticket = match submit(engine, batch, self.now, &mut outcomes) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                // A log poisoned on the way leaves open what became of the batch: it may come to this, or to less.
+                self.decide(batch);
+                return Err(error);
+            }
+        };
         assert_eq!(outcomes.len(), batch.len());
         let answers: Vec<_> = outcomes.iter().map(answer).collect();
         assert_eq!(answers, self.decide(batch), "{batch:?}");
@@ -693,7 +703,7 @@ impl Books {
         let book = self.book(usage.wallet);
         // What is due comes first, as an operation of its own.
         book.enter(&Command::Wait, now, step, None);
-        let outcome = book.enter(&Command::Debit { amount, policy }, now, step, Some(usage.text()));
+        let outcome = book.enter(&Command::Debit { amount, policy }, now, step, Some(usage));
         let model = book.model();
         let answer = Answer {
             status: outcome.refused.as_ref().map_or("applied", |refusal| refusal.reason),
@@ -992,6 +1002,49 @@ impl Books {
             let creations = of_wallet.iter().filter(|event| event.kind == "wallet.created").count();
             assert_eq!(creations, usize::from(self.exists(wallet)), "{wallet:?}");
             compare_told(self.groups(wallet), &of_wallet, wallet, engine);
+        }
+    }
+
+    /// What of the books an engine holds that a crash may have cut back, checked to be a beginning: within each wallet, and in
+    /// the order of the steps. Every step up to `acknowledged` must be there.
+    pub(crate) fn cut_back(&self, engine: &Engine, acknowledged: usize) -> Books {
+        let mut left = self.clone();
+        let (mut last_there, mut first_missing) = (0, usize::MAX);
+        for wallet in WalletNumber::all() {
+            let exists = engine.wallet(wallet.customer(), wallet.currency()).is_ok();
+            let entries = if exists { history(engine, wallet, 100) } else { Vec::new() };
+            let groups = self.groups(wallet);
+            let there = compare_groups(groups, &entries);
+            let steps = |groups: &[Group]| -> Vec<usize> {
+                groups.iter().filter(|group| !group.lines.is_empty()).map(|group| group.step).collect()
+            };
+            last_there = last_there.max(steps(&groups[..there]).into_iter().max().unwrap_or(0));
+            first_missing = first_missing.min(steps(&groups[there..]).into_iter().min().unwrap_or(usize::MAX));
+            let missing: Vec<_> = groups[there..].iter().filter_map(|group| group.identity).collect();
+            left.events.retain(|identity, _| !missing.contains(identity));
+            let book = left.book(wallet);
+            book.groups.truncate(there);
+            book.model = book.groups.last().map(|group| group.after.clone());
+            book.exists = exists;
+        }
+        assert!(acknowledged < first_missing, "step {first_missing} was acknowledged (all up to {acknowledged} were) and is lost");
+        assert!(last_there <= first_missing, "step {last_there} is there and step {first_missing} before it is not");
+        left.made.retain(|made| {
+            left.books[&made.wallet].model.as_ref().is_some_and(|model| model.accounts().any(|(id, _)| id == made.id))
+        });
+        for made in self.made.iter().filter(|made| left.made.iter().all(|there| there.id != made.id)) {
+            let view = engine.grant_view(&made.text).map(|_| ());
+            assert_eq!(view, Err(CommandError::NotFound { what: "grant" }), "a grant that took no effect is none");
+        }
+        left.keys = left.made.iter().enumerate().filter_map(|(at, made)| Some((made.request.key.clone()?, at))).collect();
+        left
+    }
+
+    /// Sends every event again, each by itself: what there is of them is a duplicate, the others apply.
+    pub(crate) fn send_all_again(&mut self, engine: &Engine) {
+        for usage in std::mem::take(&mut self.sent) {
+            self.step += 1;
+            self.batch(&[usage], engine).expect("a healthy engine").wait().expect("a healthy log");
         }
     }
 

@@ -5,3 +5,4 @@ mod books;
 mod engine_props;
 mod ledger_props;
 mod model;
+mod sim;
