@@ -53,7 +53,7 @@ pub(crate) fn config(segment_bytes: u64) -> EngineConfig {
         future_tolerance_ms: TOLERANCE_MS,
         expected_events: 64,
         expected_wallets: 8,
-        replay_workers: 1,
+        replay_workers: 2,
         background: false,
         ..EngineConfig::default()
     }
@@ -541,7 +541,9 @@ impl Book {
         if after.status() != model::Status::Closed {
             // The built-in lines are their own margin: what is crossed upwards has recovered.
             let (low, high) = (before.balance(), after.balance());
-            edges.extend((low <= 0 && high > 0).then(|| ("balance.recovered", "depleted".to_owned())));
+            // A new wallet's first credit lifts it off zero, but it had never been depleted.
+            let was_depleted = !self.groups.is_empty() && low <= 0;
+            edges.extend((was_depleted && high > 0).then(|| ("balance.recovered", "depleted".to_owned())));
             edges.extend((low < 0 && high >= 0).then(|| ("balance.recovered", "negative".to_owned())));
         }
         let identity = event.map(|usage| (usage.source, usage.id));

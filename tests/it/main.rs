@@ -6,3 +6,4 @@ mod engine_props;
 mod ledger_props;
 mod model;
 mod sim;
+mod tidy;
