@@ -1,6 +1,9 @@
 //! Tests of the whole, against models that know nothing of how it is built.
 
 mod api;
+mod books;
+mod engine_props;
 mod ledger_props;
 mod model;
+mod sim;
 mod tidy;

@@ -249,6 +249,8 @@ fn audit_sums(records: &BTreeMap<u64, (Record, u64)>, openings: &Openings, slot:
     let last = slot.read(&guard).expect("the slot is open");
     let ends = openings.last_key_value().map(|(&generation, _)| generation);
     assert_eq!(Some(last.generation.number()), ends, "the slot is at the last generation");
+    assert_eq!(slot.view.load(Ordering::Acquire), last.generation.view(), "the view is that of the last generation");
+    assert!(slot.word.load(Ordering::Acquire).is_live_with(last.generation.view()), "debits can go on");
     // Generation to (balance to amount, LSN of the last one).
     let mut debits: BTreeMap<u64, (BTreeMap<i64, i64>, u64)> = BTreeMap::new();
     for (&lsn, &(record, _)) in records {
