@@ -2,6 +2,7 @@
 
 use crate::engine::{EngineStats, Unavailable};
 use crate::http::app::Call;
+use crate::http::auth::Gate;
 use crate::http::metrics::{LATENCY_US, RouteMetrics};
 use crate::http::openapi;
 use crate::http::problem::Problem;
@@ -27,8 +28,12 @@ pub(crate) fn ready(call: Call<'_>) -> Result<Reply, Problem> {
 }
 
 /// `GET /openapi.json`
-pub(crate) fn openapi() -> Reply {
-    Reply::new(StatusCode::OK, "application/json", openapi::TEXT.as_bytes())
+pub(crate) fn openapi(call: Call<'_>) -> Reply {
+    let text = match call.app.gate {
+        Gate::Open => &*openapi::TEXT_WITHOUT_KEYS,
+        Gate::Keys { .. } => &*openapi::TEXT,
+    };
+    Reply::new(StatusCode::OK, "application/json", text.as_bytes())
 }
 
 /// `GET /v1/stats`
