@@ -8,6 +8,8 @@
 //! 2. Every event's verdict is known before it is sent; an answer that differs is a fault of the run, as is a balance that differs.
 //! 3. Counts, times and answers are bounded. Only loopback addresses are talked to unless the caller allows others.
 
+pub mod books;
+pub mod client;
 pub mod encode;
 pub mod rng;
 pub mod units;
