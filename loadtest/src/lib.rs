@@ -11,6 +11,10 @@
 pub mod books;
 pub mod client;
 pub mod encode;
+pub mod progress;
 pub mod rng;
+pub mod run;
+pub mod setup;
 pub mod units;
+pub mod verify;
 pub mod workload;
