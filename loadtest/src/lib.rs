@@ -11,7 +11,9 @@
 pub mod books;
 pub mod client;
 pub mod encode;
+pub mod options;
 pub mod progress;
+pub mod report;
 pub mod rng;
 pub mod run;
 pub mod setup;
