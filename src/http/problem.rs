@@ -312,7 +312,11 @@ impl From<Unavailable> for Problem {
             Unavailable::Overloaded => "more is waiting for the disk than the bound allows; nothing was applied",
             Unavailable::Closed => "the server is shutting down; nothing was applied",
         };
-        tracing::warn!(%unavailable, "refused a request");
+        match &unavailable {
+            Unavailable::NoSpace(_) | Unavailable::Poisoned(_) => tracing::warn!(%unavailable, "refused a request"),
+            // These come by the thousand when they come at all; the counters tell how many.
+            Unavailable::Overloaded | Unavailable::Closed => tracing::debug!(%unavailable, "refused a request"),
+        }
         Problem::new(Reason::Unavailable(unavailable), detail)
     }
 }

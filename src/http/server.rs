@@ -129,13 +129,19 @@ async fn serve(
     _place: OwnedSemaphorePermit,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
-    let Ok(is_h2) = tokio::time::timeout(app.limits.idle_time.min(app.limits.header_time), is_h2(&stream)).await else {
-        return Ok(());
+    let mut draining = app.draining.subscribe();
+    let patience = app.limits.idle_time.min(app.limits.header_time);
+    let is_h2 = tokio::select! {
+        biased; // what was asked before the drain began is answered
+        is_h2 = is_h2(&stream) => is_h2?,
+        // Nothing was asked, so nothing needs an answer.
+        () = tokio::time::sleep(patience) => return Ok(()),
+        _ = draining.wait_for(|draining| *draining) => return Ok(()),
     };
     let activity = Arc::new(Activity::new());
     let service = Handler { app: Arc::clone(app), activity: Arc::clone(&activity) };
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
-    if is_h2? { serve_h2(app, &activity, io, service).await } else { serve_h1(app, &activity, io, service).await }
+    if is_h2 { serve_h2(app, &activity, io, service).await } else { serve_h1(app, &activity, io, service).await }
 }
 
 /// Looks at the first bytes without taking them.
