@@ -19,6 +19,8 @@ pub enum Reason {
     MalformedBody,
     /// A field of the body cannot be used.
     InvalidField,
+    /// A field of the body is well written, but what it says is not allowed.
+    InvalidValue,
     /// A query parameter, header or path cannot be used.
     InvalidParameter,
     /// No API key came with the request.
@@ -61,6 +63,7 @@ impl Reason {
         match self {
             Reason::MalformedBody => (StatusCode::BAD_REQUEST, "malformed_body", "The body cannot be read"),
             Reason::InvalidField => (StatusCode::BAD_REQUEST, "invalid_field", "A field cannot be used"),
+            Reason::InvalidValue => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", "A value is not allowed"),
             Reason::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid_parameter", "A parameter cannot be used"),
             Reason::MissingKey => (StatusCode::UNAUTHORIZED, "missing_api_key", "An API key is needed"),
             Reason::InvalidKey => (StatusCode::UNAUTHORIZED, "invalid_api_key", "The API key is not valid"),
@@ -185,6 +188,13 @@ impl Problem {
         Self::new(Reason::InvalidParameter, detail).at_field(name)
     }
 
+    /// Says it in other words.
+    #[must_use]
+    pub(crate) fn saying(mut self, detail: String) -> Self {
+        self.0.detail = detail.into();
+        self
+    }
+
     /// Names the offending field.
     #[must_use]
     pub(crate) fn at_field(mut self, field: impl Into<Cow<'static, str>>) -> Self {
@@ -307,13 +317,22 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Rejected(rejection) => Problem::from(rejection),
-            CommandError::Invalid { field, detail } => Problem::field(field, detail),
+            CommandError::Invalid { field, detail } => Problem::new(refused_value(field), detail).at_field(field),
             CommandError::NotFound { what } => {
                 Problem::new(Reason::Unknown(what), format!("there is no such {}", what.replace('_', " ")))
             }
             CommandError::Conflict { slug, detail } => Problem::new(Reason::Conflict(slug), detail),
             CommandError::Unavailable(unavailable) => Problem::from(unavailable),
         }
+    }
+}
+
+/// What the engine says of a value that is well written and yet no use: the same words as for events, where there are such.
+fn refused_value(field: &'static str) -> Reason {
+    match field {
+        "amount" | "max_balance" | "rate" | "floor" | "margin" => Reason::Rejected(Rejection::InvalidAmount),
+        "id" | "customer" | "currency" | "event_type" | "key" => Reason::Rejected(Rejection::InvalidId { field }),
+        _ => Reason::InvalidValue,
     }
 }
 

@@ -10,7 +10,17 @@ pub(crate) mod wallets;
 
 use super::decode::{self, Node};
 use super::problem::{Problem, Reason};
+use crate::engine::CommandError;
+use crate::ledger::Rejection;
 use bumpalo::Bump;
+
+/// A body that names an unknown currency is well-formed but refused; only at a path is it "not found".
+fn named(error: CommandError) -> Problem {
+    match error {
+        CommandError::NotFound { what: "credit_currency" } => Problem::from(Rejection::UnknownCurrency),
+        other => Problem::from(other),
+    }
+}
 
 /// A whole JSON body as a tree.
 fn parse<'a>(body: &'a [u8], arena: &'a Bump) -> Result<Node<'a>, Problem> {

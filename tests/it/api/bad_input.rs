@@ -31,7 +31,7 @@ fn malformed_events_name_index_field_and_byte_and_apply_nothing() {
     check(&mut client, "POST", path, &bad(&format!(r#"{base},"amount":1,"time":"later""#)), 400, "invalid_field", "time");
     check(&mut client, "POST", path, &bad(&format!(r#"{base},"amount":1,"amount":2"#)), 400, "invalid_field", "amount");
     let problem = client.post_as("application/json", path, bad(&format!(r#"{base},"amount":Infinity"#))).expect_problem(400, "malformed_body");
-    assert_eq!((&problem["index"], &problem["offset"]), (&json!(1), &json!(76)));
+    assert_eq!((&problem["index"], &problem["offset"]), (&json!(1), &json!(79)));
     let invalid = [b"[\"".as_slice(), &[0xff, 0xfe], b"\"]"].concat();
     client.post_as("application/json", path, &invalid).expect_problem(400, "malformed_body");
     for body in [&b""[..], b"\xc1", b"\x91", b"\x91\x94\xa1e", b"\x05", b"\x90\x90", b"\xdd\xff\xff\xff\x00"] {
