@@ -3,6 +3,7 @@
 mod api;
 mod books;
 mod engine_props;
+mod demo;
 mod ledger_props;
 mod model;
 mod sim;
