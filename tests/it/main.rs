@@ -6,4 +6,5 @@ mod engine_props;
 mod ledger_props;
 mod model;
 mod sim;
+mod stress;
 mod tidy;
