@@ -36,7 +36,7 @@ impl Engine {
         self.durable_barrier().wait()?;
         let (number, opened_at) = (reading.generation.number(), reading.generation.opened_at());
         let openings = Openings::from(&inner.log, slot, number, opened_at);
-        let walk = Walk { inner, slot, openings, next: newest };
+        let walk = Walk { inner, slot, openings, newest: number as u32, next: newest };
         walk.page(before, limit).map_err(|error| match error {
             WalkError::NotAnEntry => {
                 CommandError::Invalid { field: "before", detail: "is no entry of this wallet".to_owned() }
@@ -67,6 +67,9 @@ struct Walk<'a> {
     inner: &'a Inner,
     slot: u32,
     openings: Openings<'a>,
+    /// The generation that the wallet was read in. An operation is linked before the generation that it opens is there to be read, so
+    /// the chain may begin ahead of it: with what came after the reading, and is left to the next reader.
+    newest: u32,
     next: u64,
 }
 
@@ -121,6 +124,14 @@ impl Walk<'_> {
         record: &Record<'_>,
         entries: &mut Vec<Entry>,
     ) -> Result<(), Corrupt> {
+        let generation = match record {
+            Record::Debit(debit) => debit.generation,
+            Record::Operation(operation) => operation.generation,
+            Record::Admin(_) => return Ok(()),
+        };
+        if generation.wrapping_sub(self.newest).cast_signed() > 0 {
+            return Ok(());
+        }
         match record {
             Record::Debit(debit) => entries.push(self.debit_entry(catalog, lsn, debit)?),
             // Another copy counts: pass.

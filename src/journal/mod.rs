@@ -43,3 +43,6 @@ pub enum Corrupt {
     #[error("no record can be read at this position of the log")]
     Absent,
 }
+
+#[cfg(test)]
+mod tests;

@@ -952,7 +952,11 @@ impl Books {
     }
 
     fn compare_grant(&self, made: &Made, engine: &Engine) {
-        let view = engine.grant_view(&made.text).expect("a grant that was made");
+        let view = match engine.grant_view(&made.text) {
+            // The disk failed under the reading; whoever makes the steps finds out next.
+            Err(CommandError::Unavailable(_)) if engine.health().is_err() => return,
+            view => view.expect("a grant that was made"),
+        };
         let model = self.present(made.wallet);
         let (_, account) = model.accounts().find(|(id, _)| *id == made.id).expect("a grant of the model");
         assert!(account.is_conserved());

@@ -7,4 +7,5 @@ mod demo;
 mod ledger_props;
 mod model;
 mod sim;
+mod stress;
 mod tidy;
