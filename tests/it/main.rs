@@ -2,8 +2,8 @@
 
 mod api;
 mod books;
-mod engine_props;
 mod demo;
+mod engine_props;
 mod ledger_props;
 mod model;
 mod sim;
