@@ -193,7 +193,7 @@ mod packed_for_loom {
         pub(super) fn pack(self) -> u64 {
             let base = i16::try_from(self.base).expect("a model's base is small");
             let deadline = if self.deadline == Deadline::NEVER { u64::from(u16::MAX) } else { self.deadline.0 };
-            assert!(deadline <= u64::from(u16::MAX), "a model's deadlines are small");
+            assert!(u16::try_from(deadline).is_ok(), "a model's deadlines are small");
             (u64::from(base.cast_unsigned()) << 48)
                 | (deadline << 32)
                 | (u64::from(self.plain) << 31)

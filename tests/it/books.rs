@@ -1029,7 +1029,10 @@ impl Books {
             book.model = book.groups.last().map(|group| group.after.clone());
             book.exists = exists;
         }
-        assert!(acknowledged < first_missing, "step {first_missing} was acknowledged (all up to {acknowledged} were) and is lost");
+        assert!(
+            acknowledged < first_missing,
+            "step {first_missing} was acknowledged (all up to {acknowledged} were) and is lost"
+        );
         assert!(last_there <= first_missing, "step {last_there} is there and step {first_missing} before it is not");
         left.made.retain(|made| {
             left.books[&made.wallet].model.as_ref().is_some_and(|model| model.accounts().any(|(id, _)| id == made.id))
@@ -1038,7 +1041,8 @@ impl Books {
             let view = engine.grant_view(&made.text).map(|_| ());
             assert_eq!(view, Err(CommandError::NotFound { what: "grant" }), "a grant that took no effect is none");
         }
-        left.keys = left.made.iter().enumerate().filter_map(|(at, made)| Some((made.request.key.clone()?, at))).collect();
+        left.keys =
+            left.made.iter().enumerate().filter_map(|(at, made)| Some((made.request.key.clone()?, at))).collect();
         left
     }
 

@@ -6,7 +6,7 @@
 use super::super::sync::thorough::AtomicU64;
 use super::super::sync::{Guard, Ordering, pin, yield_now};
 use super::super::word::Deadline;
-use super::{Driver, Generation, Opening, Reading, Rules, Slot, Terms};
+use super::{Driver, Generation, Opening, Posted, Reading, Rules, Slot, Terms};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicI64 as PlainI64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -348,14 +348,16 @@ impl<'a> Actor<'a> {
         let lsn = self.log.reserve();
         loop {
             if let Some(posted) = self.slot.debit(amount, instant(now)) {
-                let previous = self.slot.link(lsn);
-                let record = Record::Debit { generation: posted.generation, amount, balance: posted.balance };
-                self.log.publish(lsn, record, previous);
-                self.answered.borrow_mut().debits.push((lsn, self.log.tail(), posted.generation));
+                self.post(lsn, amount, posted);
                 return true;
             }
             let guard = pin();
             let reading = self.slot.read_settled(self, &guard).expect("the slot is open");
+            if let Some((posted, generation)) = self.slot.debit_from(reading.generation, amount, instant(now), &guard) {
+                assert_eq!(generation.number(), posted.generation, "the generation that took the debit");
+                self.post(lsn, amount, posted);
+                return true;
+            }
             let terms = reading.generation.terms();
             if now >= terms.deadline {
                 let _ = self.change(&reading, Kind::Due, &guard);
@@ -367,6 +369,13 @@ impl<'a> Actor<'a> {
                 return effect == Effect::Applied;
             }
         }
+    }
+
+    fn post(&self, lsn: u64, amount: i64, posted: Posted) {
+        let previous = self.slot.link(lsn);
+        let record = Record::Debit { generation: posted.generation, amount, balance: posted.balance };
+        self.log.publish(lsn, record, previous);
+        self.answered.borrow_mut().debits.push((lsn, self.log.tail(), posted.generation));
     }
 
     /// Adds credit.

@@ -188,7 +188,10 @@ impl Damaged {
         let mut outcomes = Vec::new();
         let mut told = debits.to_vec();
         for (id, amount, after) in debits {
-            submit(&engine, &[usage(*id, *amount)], BEGIN, &mut outcomes).expect("a healthy engine").wait().expect("durable");
+            submit(&engine, &[usage(*id, *amount)], BEGIN, &mut outcomes)
+                .expect("a healthy engine")
+                .wait()
+                .expect("durable");
             assert_eq!(outcomes[0].status, EventStatus::Duplicate);
             let entries = history(&engine, WalletNumber(0), 100);
             let entry = entries.iter().find(|entry| entry.event.as_ref().is_some_and(|event| event.id == id_text(*id)));
@@ -234,12 +237,14 @@ fn compare(engine: &Engine, debits: &[Told]) {
     }
     let events = feed(engine, 3);
     let of_wallet = events.iter().filter(|event| wallet_of(event) == Some(WalletNumber(0)));
-    let mut applied: Vec<_> = of_wallet.filter(|event| event.kind == "debit.applied").map(|event| format!("{:?}", event.data)).collect();
+    let mut applied: Vec<_> =
+        of_wallet.filter(|event| event.kind == "debit.applied").map(|event| format!("{:?}", event.data)).collect();
     applied.sort();
     assert_eq!(applied.len(), debits.len(), "the feed tells what there is");
     for (id, _, after) in debits {
         let balance = Amount::new(*after).display(drawdown::ledger::Scale::new(2).expect("a scale")).to_string();
-        let told = |data: &&String| data.contains(&format!("{:?}", id_text(*id))) && data.contains(&format!("{balance:?}"));
+        let told =
+            |data: &&String| data.contains(&format!("{:?}", id_text(*id))) && data.contains(&format!("{balance:?}"));
         assert!(applied.iter().any(|data| told(&data)), "{id} at {balance} in {applied:?}");
     }
 }

@@ -8,7 +8,8 @@ use crate::model::{Level, Policy, Status};
 /// The steps of a seed. The first ones give credit.
 pub(super) fn steps(seed: u64, count: usize) -> Vec<Step> {
     let mut maker = Maker { random: Random::new(seed), events: 0 };
-    let opening = (0..3).map(|wallet| GrantSpec { wallet: WalletNumber(wallet), units: 120, lasts: None, ..maker.grant() });
+    let opening =
+        (0..3).map(|wallet| GrantSpec { wallet: WalletNumber(wallet), units: 120, lasts: None, ..maker.grant() });
     let mut steps: Vec<_> = opening.collect::<Vec<_>>().into_iter().map(Step::Grant).collect();
     steps.extend((0..count).map(|_| maker.step()));
     steps
@@ -71,7 +72,14 @@ impl Maker {
         let policy = [Policy::Reject, Policy::Partial, Policy::Overdraft][self.below(3) as usize];
         let (units, tenths) = (1 + self.small(25), 10 * (1 + self.small(20)));
         let ask = if self.below(6) == 0 { Ask::Metered(tenths) } else { Ask::Units(units) };
-        Usage { id, source: id as usize % 3, wallet: self.wallet(), ask, time: When::Unsaid, policy: self.maybe(policy) }
+        Usage {
+            id,
+            source: id as usize % 3,
+            wallet: self.wallet(),
+            ask,
+            time: When::Unsaid,
+            policy: self.maybe(policy),
+        }
     }
 
     fn grant(&mut self) -> GrantSpec {
