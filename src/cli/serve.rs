@@ -87,11 +87,11 @@ fn start_logging(settings: &Settings) -> Result<(), ServeError> {
 }
 
 fn open(settings: &Settings) -> Result<Engine, ServeError> {
-    let mut config = EngineConfig::default();
-    config.acknowledge = match settings.acknowledge {
+    let acknowledge = match settings.acknowledge {
         Acknowledge::Durable => engine::Acknowledge::Durable,
         Acknowledge::Buffered => engine::Acknowledge::Buffered,
     };
+    let mut config = EngineConfig { acknowledge, ..EngineConfig::default() };
     if let Some(window) = settings.idempotency_window {
         config.idempotency_window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     }

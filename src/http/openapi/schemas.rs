@@ -16,10 +16,14 @@ fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
-/// An object; properties whose name ends in `?` may be missing.
+/// An object; properties whose name ends in `?` may be missing, in `??` may also be null.
 fn object(properties: &[(&str, Value)]) -> Value {
     let required: Vec<_> = properties.iter().map(|(name, _)| *name).filter(|name| !name.ends_with('?')).collect();
-    let named = properties.iter().map(|(name, schema)| (name.trim_end_matches('?').to_owned(), schema.clone()));
+    let named = properties.iter().map(|(name, schema)| {
+        let nullable = name.ends_with("??");
+        let schema = if nullable { json!({"oneOf": [schema, {"type": "null"}]}) } else { schema.clone() };
+        (name.trim_end_matches('?').to_owned(), schema)
+    });
     let mut out = json!({"type": "object", "properties": named.collect::<Map<_, _>>()});
     if !required.is_empty() {
         out["required"] = json!(required);
@@ -70,15 +74,15 @@ fn basics() -> Group {
     let positive = json!({
         "description": "A decimal greater than zero in credits or units, read exactly. A number is read from its text.",
         "oneOf": [
-            {"type": "string", "pattern": "^(0|[1-9][0-9]{0,17})(\\.[0-9]{1,9})?$"},
-            {"type": "number", "exclusiveMinimum": 0, "maximum": 1_000_000_000_000_000_u64},
+            {"type": "string", "pattern": "^(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?$"},
+            {"type": "number", "exclusiveMinimum": 0},
         ],
         "examples": ["12.5", 1800],
     });
     let signed = json!({
         "description": "A decimal in credits, read exactly.",
         "oneOf": [
-            {"type": "string", "pattern": "^-?(0|[1-9][0-9]{0,17})(\\.[0-9]{1,9})?$"},
+            {"type": "string", "pattern": "^-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][+-]?[0-9]+)?$"},
             {"type": "number"},
         ],
     });
@@ -127,16 +131,16 @@ fn problem() -> Value {
 fn usage() -> Group {
     let common = [
         ("id", text(1, 128)),
-        ("source?", text(0, 128)),
+        ("source??", text(0, 128)),
         ("customer", text(1, 128)),
         ("time?", time_or_null()),
-        ("on_insufficient?", policies()),
+        ("on_insufficient??", policies()),
     ];
-    let amount_event = [&common[..], &[("currency?", text(1, 64)), ("amount", reference("PositiveInput"))]].concat();
+    let amount_event = [&common[..], &[("currency??", text(1, 64)), ("amount", reference("PositiveInput"))]].concat();
     let metered_event = [&common[..], &[("meter", text(1, 128)), ("quantity", reference("PositiveInput"))]].concat();
     let data = json!({"oneOf": [
         object(&[("value", reference("PositiveInput"))]),
-        object(&[("amount", reference("PositiveInput")), ("currency?", text(1, 64))]),
+        object(&[("amount", reference("PositiveInput")), ("currency??", text(1, 64))]),
     ]});
     let cloud_event = object(&[
         ("specversion", json!({"const": "1.0"})),
@@ -145,7 +149,7 @@ fn usage() -> Group {
         ("type", json!({"type": "string", "minLength": 1, "maxLength": 128, "description": "The meter."})),
         ("subject", json!({"type": "string", "minLength": 1, "maxLength": 128, "description": "The customer."})),
         ("time?", time_or_null()),
-        ("datacontenttype?", json!({"const": "application/json"})),
+        ("datacontenttype??", json!({"const": "application/json"})),
         ("data", data),
     ]);
     vec![
@@ -155,8 +159,8 @@ fn usage() -> Group {
         (
             "CheckRequest",
             json!({"oneOf": [
-                object(&[("customer", text(1, 128)), ("currency?", text(1, 64)), ("amount", reference("PositiveInput")), ("on_insufficient?", policies())]),
-                object(&[("customer", text(1, 128)), ("meter", text(1, 128)), ("quantity", reference("PositiveInput")), ("on_insufficient?", policies())]),
+                object(&[("customer", text(1, 128)), ("currency??", text(1, 64)), ("amount", reference("PositiveInput")), ("on_insufficient??", policies())]),
+                object(&[("customer", text(1, 128)), ("meter", text(1, 128)), ("quantity", reference("PositiveInput")), ("on_insufficient??", policies())]),
             ]}),
         ),
         (
@@ -213,8 +217,8 @@ fn wallets() -> Group {
     let level_request = object(&[
         ("name", text(1, 64)),
         ("amount", reference("DecimalInput")),
-        ("trigger?", triggers()),
-        ("margin?", reference("DecimalInput")),
+        ("trigger??", triggers()),
+        ("margin??", reference("DecimalInput")),
     ]);
     let wallet = object(&[
         ("customer", json!({"type": "string"})),
@@ -244,9 +248,9 @@ fn wallets() -> Group {
         (
             "WalletPatch",
             object(&[
-                ("status?", statuses()),
-                ("floor?", reference("DecimalInput")),
-                ("metadata?", reference("Metadata")),
+                ("status??", statuses()),
+                ("floor??", reference("DecimalInput")),
+                ("metadata??", reference("Metadata")),
             ]),
         ),
         ("AlertLevel", level),
@@ -292,16 +296,16 @@ fn grants() -> Group {
     };
     let request = object(&[
         ("customer", text(1, 128)),
-        ("currency?", text(1, 64)),
+        ("currency??", text(1, 64)),
         ("amount", reference("PositiveInput")),
-        ("category?", categories()),
-        ("source?", sources()),
-        ("priority?", priority()),
+        ("category??", categories()),
+        ("source??", sources()),
+        ("priority??", priority()),
         ("effective_at?", time_or_null()),
         ("expires_at?", time_or_null()),
-        ("cost_basis?", cost()),
-        ("key?", text(1, 128)),
-        ("metadata?", reference("Metadata")),
+        ("cost_basis??", cost()),
+        ("key??", text(1, 128)),
+        ("metadata??", reference("Metadata")),
     ]);
     let grant = object(&[
         ("id", json!({"type": "string"})),
@@ -350,12 +354,12 @@ fn catalogue() -> Group {
         (
             "CurrencyRequest",
             object(&[
-                ("name?", text(0, 128)),
-                ("symbol?", text(0, 128)),
-                ("scale?", scale()),
-                ("kind?", kinds()),
-                ("iso_code?", code()),
-                ("max_balance?", reference("PositiveInput")),
+                ("name??", text(0, 128)),
+                ("symbol??", text(0, 128)),
+                ("scale??", scale()),
+                ("kind??", kinds()),
+                ("iso_code??", code()),
+                ("max_balance??", reference("PositiveInput")),
             ]),
         ),
         (
@@ -376,8 +380,8 @@ fn catalogue() -> Group {
             object(&[
                 ("currency", text(1, 64)),
                 ("rate", reference("PositiveInput")),
-                ("rounding?", roundings()),
-                ("on_insufficient?", policies()),
+                ("rounding??", roundings()),
+                ("on_insufficient??", policies()),
             ]),
         ),
         (
@@ -425,7 +429,7 @@ fn keys() -> Group {
     ];
     let token = ("token", json!({"type": "string", "pattern": "^dd_(live|test)_[0-9a-f]+_[0-9a-f]+$"}));
     vec![
-        ("KeyRequest", object(&[("name", text(1, 128)), ("mode?", one_of(&["live", "test"])), ("scopes", scopes())])),
+        ("KeyRequest", object(&[("name", text(1, 128)), ("mode??", one_of(&["live", "test"])), ("scopes", scopes())])),
         ("Key", object(&shown)),
         ("NewKey", object(&[&shown[..], &[token]].concat())),
     ]
