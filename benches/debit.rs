@@ -35,7 +35,8 @@ impl Ledger {
     fn new(wallets: usize, levels: usize) -> Ledger {
         let shm = Path::new("/dev/shm");
         let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.expect("a directory");
-        let mut config = EngineConfig { expected_wallets: wallets, expected_events: 1 << 22, ..EngineConfig::default() };
+        let mut config =
+            EngineConfig { expected_wallets: wallets, expected_events: 1 << 22, ..EngineConfig::default() };
         config.log.max_unsynced_bytes = 256 << 20;
         let (engine, _) = Engine::open(dir.path(), config, Arc::new(SystemClock)).expect("an empty directory opens");
         let spec = CurrencySpec {

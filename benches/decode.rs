@@ -15,7 +15,11 @@ fn json_event(index: usize) -> String {
 }
 
 fn number_event(index: usize) -> String {
-    format!(r#"{{"id":"evt_{index:08}","customer":"cus_{:06}","meter":"tokens.used","quantity":{}}}"#, index % 977, index + 1800)
+    format!(
+        r#"{{"id":"evt_{index:08}","customer":"cus_{:06}","meter":"tokens.used","quantity":{}}}"#,
+        index % 977,
+        index + 1800
+    )
 }
 
 fn cloud_event(index: usize) -> String {
@@ -83,7 +87,8 @@ fn bench(criterion: &mut Criterion) {
             let arena = Bump::new();
             let mut batch = Batch::default();
             bencher.iter(|| {
-                decode(*media, &BinaryHeaders::default(), black_box(body), &arena, 10_000, &mut batch).expect("decodes");
+                decode(*media, &BinaryHeaders::default(), black_box(body), &arena, 10_000, &mut batch)
+                    .expect("decodes");
                 assert_eq!(black_box(&batch).events.len(), EVENTS);
             });
         });

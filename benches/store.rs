@@ -3,7 +3,7 @@
 //! `cargo bench --bench store`; with `-- --test` each runs once, on small tables. Times are per element of a batch of [`BATCH`] unless
 //! the name says otherwise.
 
-#![expect(missing_docs, reason = "macros make public functions")]
+#![expect(clippy::cast_precision_loss, reason = "for people to read")]
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use dashmap::DashMap;
@@ -163,7 +163,9 @@ fn admit_events(criterion: &mut Criterion) {
             let fingerprints: [u64; BATCH] = std::array::from_fn(|n| mix(lsn + n as u64));
             let guard = pin();
             if ahead {
-                fingerprints.iter().for_each(|&fingerprint| table.prefetch(fingerprint, &guard));
+                for fingerprint in fingerprints {
+                    table.prefetch(fingerprint, &guard);
+                }
             }
             for fingerprint in fingerprints {
                 match table.claim(fingerprint, &[], &guard) {
@@ -187,14 +189,15 @@ fn admit_events(criterion: &mut Criterion) {
         group.bench_function("claim and finish, prefetched, maintenance included", |bencher| {
             bencher.iter(|| admit(true, true));
         });
-        drop(admit);
         while table.maintain(1000, &pin()) {}
         let mut next = random(count / 2);
         let mut again = |ahead: bool| {
             let fingerprints: [u64; BATCH] = std::array::from_fn(|_| mix(lsn - 1 - next()));
             let guard = pin();
             if ahead {
-                fingerprints.iter().for_each(|&fingerprint| table.prefetch(fingerprint, &guard));
+                for fingerprint in fingerprints {
+                    table.prefetch(fingerprint, &guard);
+                }
             }
             for fingerprint in fingerprints {
                 assert!(matches!(table.claim(fingerprint, &[], &guard), Claim::Existing { .. }));

@@ -285,7 +285,11 @@ mod tests {
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("drawdown.toml");
-        std::fs::write(&path, "data = '/from/file'\nidle_time = '5s'\nbody_bytes = 1024\nbatch_events = 7\ndev = true\n").expect("written");
+        std::fs::write(
+            &path,
+            "data = '/from/file'\nidle_time = '5s'\nbody_bytes = 1024\nbatch_events = 7\ndev = true\n",
+        )
+        .expect("written");
         let config = path.to_str().expect("UTF-8");
         let settings = parse(&["--config", config, "--idle-time", "250ms"]).resolve().expect("resolves");
         assert_eq!(settings.data, Path::new("/from/file"));
@@ -293,7 +297,8 @@ mod tests {
         assert_eq!((settings.limits.body_bytes, settings.limits.batch_events), (1024, 7));
         assert_eq!(settings.limits.header_time, Limits::default().header_time);
         assert!(settings.dev);
-        let settings = parse(&["--config", config, "--dev=false", "--listen", "0.0.0.0:1"]).resolve().expect("resolves");
+        let settings =
+            parse(&["--config", config, "--dev=false", "--listen", "0.0.0.0:1"]).resolve().expect("resolves");
         assert!(!settings.dev);
         std::fs::write(&path, "no_such_setting = 1").expect("written");
         assert!(matches!(parse(&["--config", config]).resolve(), Err(SettingsError::Parse { .. })));

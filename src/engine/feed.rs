@@ -62,6 +62,9 @@ fn read_error(error: &ReadError) -> CommandError {
     }
 }
 
+/// The generation that a wallet's first operation opens.
+const FIRST_OPERATION: u32 = 2;
+
 /// A page being filled.
 struct Page<'a> {
     inner: &'a Inner,
@@ -91,20 +94,21 @@ impl<'a> Page<'a> {
 
     fn take(&mut self, frame: &FrameRef<'_>) -> Result<(), CommandError> {
         let records = journal::records(frame.payload, frame.payload_lsn).map_err(unreadable)?;
+        let time = records.prelude().time;
         for record in records {
             if self.is_full() {
                 return Ok(());
             }
             let (lsn, record) = record.map_err(unreadable)?;
             if lsn > self.after {
-                self.tell(lsn, &record);
+                self.tell(lsn, time, &record);
                 self.told.next = lsn;
             }
         }
         Ok(())
     }
 
-    fn tell(&mut self, lsn: Lsn, record: &Record<'_>) {
+    fn tell(&mut self, lsn: Lsn, time: Timestamp, record: &Record<'_>) {
         match record {
             Record::Debit(_) if self.inner.repairs.is_dropped(lsn.get()) => {}
             Record::Debit(debit) => self.telling(lsn, lsn.to_string(), debit.time, debit.slot).debit(debit),
@@ -115,11 +119,9 @@ impl<'a> Page<'a> {
                 }
             }
             Record::Admin(AdminRecord::Wallet(wallet)) => {
-                let time = Timestamp::EPOCH;
                 self.telling(lsn, lsn.to_string(), time, wallet.slot).push("wallet.created", Vec::new());
             }
             Record::Admin(AdminRecord::Metadata(metadata)) => {
-                let time = Timestamp::EPOCH;
                 self.telling(lsn, lsn.to_string(), time, metadata.slot).push("wallet.updated", Vec::new());
             }
             Record::Admin(_) => {}
@@ -237,7 +239,10 @@ impl Telling<'_, '_> {
     /// Lines crossed and recovered.
     fn lines(&mut self, record: &OperationRecord<'_>) {
         let balance = record.opening;
-        for (names, up) in [(&record.body.crossed, false), (&record.body.recovered, true)] {
+        // A new wallet's first credit lifts it off zero: that is no recovery, for it had never been depleted.
+        let mut recovered = record.body.recovered.clone();
+        recovered.depleted &= record.generation != FIRST_OPERATION;
+        for (names, up) in [(&record.body.crossed, false), (&recovered, true)] {
             for name in line_names(names) {
                 let kind = match (&*name, up) {
                     (_, true) => "balance.recovered",

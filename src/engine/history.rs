@@ -33,7 +33,7 @@ impl Engine {
         let newest = inner.slab.get(slot).last_lsn();
         // A record is linked before it is written. All that the chain leads to has been reserved by now, so once the log is durable up to
         // here it can be read; and nothing is shown that a crash could still take back.
-        self.barrier().wait()?;
+        self.durable_barrier().wait()?;
         let (number, opened_at) = (reading.generation.number(), reading.generation.opened_at());
         let openings = Openings::from(&inner.log, slot, number, opened_at);
         let walk = Walk { inner, slot, openings, next: newest };

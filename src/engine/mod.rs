@@ -79,6 +79,16 @@ use wallet::WalletSlot;
 /// The longest id, source and customer, in bytes.
 pub const MAX_ID_BYTES: usize = 128;
 
+/// When an answer may leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// When what it says is on disk.
+    #[default]
+    Durable,
+    /// When what it says is in memory and on its way: a crash can take back what was answered. For those who want it so.
+    Buffered,
+}
+
 /// How an engine is set up.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
@@ -94,6 +104,8 @@ pub struct EngineConfig {
     pub expected_events: usize,
     /// Wallets that the index takes before it first grows.
     pub expected_wallets: usize,
+    /// When answers to writes may leave.
+    pub acknowledge: Acknowledge,
     /// Threads that replay the log at opening.
     pub replay_workers: u32,
     /// Whether a background thread keeps house; without it, see [`Engine::tidy`].
@@ -109,6 +121,7 @@ impl Default for EngineConfig {
             admission_wait_ms: 5_000,
             expected_events: 1 << 16,
             expected_wallets: 1 << 12,
+            acknowledge: Acknowledge::Durable,
             replay_workers: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32).min(8),
             background: true,
         }
@@ -307,8 +320,16 @@ impl Engine {
     }
 
     /// A ticket for everything that has been applied so far, by anyone. What a reader has been shown could be taken back by a crash until
-    /// this has resolved.
+    /// this has resolved. It resolves at once where answers do not wait for the disk.
     pub fn barrier(&self) -> Ticket {
+        match self.inner.config.acknowledge {
+            Acknowledge::Durable => self.durable_barrier(),
+            Acknowledge::Buffered => Ticket::new(&self.inner.log, Lsn::ZERO),
+        }
+    }
+
+    /// As [`Engine::barrier`], and waits for the disk in any case.
+    fn durable_barrier(&self) -> Ticket {
         Ticket::new(&self.inner.log, self.inner.log.tail())
     }
 

@@ -1,13 +1,10 @@
 //! What the engine answers to readers and to commands other than usage: plain values, copied from one consistent reading.
 
 use super::catalog::CreditCurrency;
+pub use crate::catalog::{CostBasis, Metadata};
 use crate::ledger::{Amount, Category, GrantId, Rejection, Source, Status, Timestamp, Trigger};
 use drawdown_wal::Lsn;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Free key-value text that travels with an object; at most 50 pairs, keys to 40 bytes, values to 500 bytes.
-pub type Metadata = BTreeMap<String, String>;
 
 /// A wallet at one instant.
 #[derive(Clone, Debug)]
@@ -120,15 +117,6 @@ pub enum GrantState {
     Expired,
     /// Its remainder was voided, or written off when the wallet was closed.
     Voided,
-}
-
-/// What was paid for a grant.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct CostBasis {
-    /// In the money's minor unit.
-    pub amount: i64,
-    /// ISO 4217 code.
-    pub currency: String,
 }
 
 /// A grant to be made.

@@ -147,7 +147,8 @@ impl App {
     {
         let path = parts.uri.path();
         let hot = path == ROUTES[route::EVENTS].path && parts.method == Method::POST;
-        let found = if hot { Found::Route(route::EVENTS, <_>::default()) } else { route::find(parts.method.as_str(), path) };
+        let found =
+            if hot { Found::Route(route::EVENTS, <_>::default()) } else { route::find(parts.method.as_str(), path) };
         let (index, parameters) = match found {
             Found::Route(index, parameters) => (index, parameters),
             other => {
@@ -212,7 +213,8 @@ where
         Action::OpenApi => Ok(api::operations::openapi()),
         Action::Stats => Ok(api::operations::stats(call)),
         Action::Later(feature) => {
-            let problem = Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));
+            let problem =
+                Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));
             Err(call.refuse(body, problem.with("feature", feature)).await)
         }
     }

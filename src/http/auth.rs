@@ -109,7 +109,8 @@ impl NewKey {
         let mode = if live { "live" } else { "test" };
         let token = format!("dd_{mode}_{id}_{}", hex(&secret));
         let (hash, created_ms) = (hash(&token), now.millis());
-        let record = ApiKeyRecord { id, name: name.to_owned(), live, scopes: scopes.bits(), hash, created_ms, revoked: false };
+        let record =
+            ApiKeyRecord { id, name: name.to_owned(), live, scopes: scopes.bits(), hash, created_ms, revoked: false };
         Ok(NewKey { record, token })
     }
 }
@@ -143,7 +144,9 @@ pub enum Gate {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GateError {
     /// Nobody could ever pass.
-    #[error("there is no API key: make one with `drawdown keys create`, or set DRAWDOWN_ADMIN_KEY, or start with --dev")]
+    #[error(
+        "there is no API key: make one with `drawdown keys create`, or set DRAWDOWN_ADMIN_KEY, or start with --dev"
+    )]
     NoKeys,
     /// The bootstrap key could be guessed.
     #[error("DRAWDOWN_ADMIN_KEY must have at least {BOOTSTRAP_KEY_BYTES_MIN} bytes")]

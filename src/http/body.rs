@@ -125,7 +125,8 @@ async fn next<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Result<Option<Byte
 }
 
 fn too_large(limit: usize) -> Problem {
-    Problem::new(Reason::BodyTooLarge, format!("a body has at most {limit} bytes; nothing was applied")).with("limit", limit)
+    Problem::new(Reason::BodyTooLarge, format!("a body has at most {limit} bytes; nothing was applied"))
+        .with("limit", limit)
 }
 
 /// Reads away what is left of a body that nobody wants, within bounds. A client that is still sending when the connection closes

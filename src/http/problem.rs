@@ -304,7 +304,9 @@ impl From<Unavailable> for Problem {
         let detail = match &unavailable {
             // What the disk said is for the server's log; the client learns what it means.
             Unavailable::NoSpace(_) => "the disk has no room for the log",
-            Unavailable::Poisoned(_) => "a sync of the log failed; whether the request was applied is open until the restart",
+            Unavailable::Poisoned(_) => {
+                "a sync of the log failed; whether the request was applied is open until the restart"
+            }
             Unavailable::Overloaded => "more is waiting for the disk than the bound allows; nothing was applied",
             Unavailable::Closed => "the server is shutting down; nothing was applied",
         };

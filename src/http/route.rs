@@ -133,7 +133,12 @@ pub(crate) const ROUTES: &[Route] = &[
     later("DELETE", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, "automatic top-ups"),
     later("POST", "/v1/charges", TOP_UPS, "charges"),
     later("GET", "/v1/invoices/{invoice}", READ, "invoices"),
-    Route { method: "POST", path: "/v1/providers/{provider}/webhook", scopes: None, action: Action::Later("payment providers") },
+    Route {
+        method: "POST",
+        path: "/v1/providers/{provider}/webhook",
+        scopes: None,
+        action: Action::Later("payment providers"),
+    },
     later("POST", "/v1/webhook-endpoints", ADMIN, "webhooks"),
     later("GET", "/v1/webhook-endpoints/{endpoint}/deliveries", READ, "webhooks"),
     later("POST", "/v1/deliveries/{delivery}/redeliver", ADMIN, "webhooks"),
@@ -236,7 +241,11 @@ mod tests {
     fn rows_are_unique_and_the_hot_one_is_where_it_is_said_to_be() {
         assert_eq!(ROUTES[EVENTS].action, Action::Events);
         for (index, route) in ROUTES.iter().enumerate() {
-            assert!(matches!(find(route.method, route.path), Found::Route(found, _) if found == index), "{}", route.path);
+            assert!(
+                matches!(find(route.method, route.path), Found::Route(found, _) if found == index),
+                "{}",
+                route.path
+            );
         }
     }
 }

@@ -126,7 +126,11 @@ async fn farewell(mut stream: TcpStream, status: &str, problem: &Problem, id: &R
 }
 
 /// Serves one connection to its end.
-async fn serve(app: &Arc<App>, stream: TcpStream, _place: OwnedSemaphorePermit) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn serve(
+    app: &Arc<App>,
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
     let Ok(is_h2) = tokio::time::timeout(app.limits.idle_time.min(app.limits.header_time), is_h2(&stream)).await else {
         return Ok(());

@@ -8,8 +8,7 @@ use super::Corrupt;
 use super::bytes::Fields;
 use super::frame::{PREFIX, prefix_word, tag};
 use super::operation::{policy_number, policy_of};
-use crate::engine::catalog::{CreditCurrency, CurrencyKind, CurrencyNumber, Meter};
-use crate::engine::view::{CostBasis, Metadata};
+use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
 use crate::ledger::{Amount, Category, Decimal, Rounding, Scale, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +45,7 @@ pub struct Genesis {
 }
 
 /// A wallet was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletRecord {
     /// Its slot.
     pub slot: u32,
@@ -127,7 +126,9 @@ impl AdminRecord {
         let mut out = vec![0; FIXED];
         let tag = match self {
             AdminRecord::Genesis(genesis) => encode(&mut out, GENESIS, genesis),
-            AdminRecord::Wallet(wallet) => encode(&mut out, WALLET, wallet),
+            AdminRecord::Wallet(wallet) => {
+                encode(&mut out, WALLET, &(wallet.slot, &wallet.customer, wallet.currency.0))
+            }
             AdminRecord::Grant(grant) => encode(&mut out, GRANT, &WireGrant::from(grant)),
             AdminRecord::Currency(currency) => encode(&mut out, CURRENCY, &WireCurrency::from(currency)),
             AdminRecord::Meter(meter) => encode(&mut out, METER, &WireMeter::from(meter)),
@@ -161,7 +162,10 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
     let body = fields.0;
     Ok(match tag {
         GENESIS => AdminRecord::Genesis(decode(body)?),
-        WALLET => AdminRecord::Wallet(decode(body)?),
+        WALLET => {
+            let (slot, customer, currency) = decode(body)?;
+            AdminRecord::Wallet(WalletRecord { slot, customer, currency: CurrencyNumber(currency) })
+        }
         GRANT => AdminRecord::Grant(decode::<WireGrant>(body)?.into_record(time)?),
         CURRENCY => AdminRecord::Currency(decode::<WireCurrency>(body)?.try_into()?),
         METER => AdminRecord::Meter(decode::<WireMeter>(body)?.try_into()?),
@@ -185,7 +189,8 @@ struct WireGrant {
     effective_at: u64,
     effective_at_given: bool,
     expires_at: Option<u64>,
-    cost_basis: Option<CostBasis>,
+    /// Amount and currency.
+    cost_basis: Option<(i64, String)>,
     key: Option<String>,
     metadata: Metadata,
 }
@@ -201,7 +206,7 @@ impl From<&GrantRecord> for WireGrant {
             effective_at: grant.effective_at.millis(),
             effective_at_given: grant.effective_at_given,
             expires_at: grant.expires_at.map(Timestamp::millis),
-            cost_basis: grant.cost_basis.clone(),
+            cost_basis: grant.cost_basis.as_ref().map(|cost| (cost.amount, cost.currency.clone())),
             key: grant.key.clone(),
             metadata: grant.metadata.clone(),
         }
@@ -219,7 +224,7 @@ impl WireGrant {
             effective_at: Timestamp::from_millis(self.effective_at),
             effective_at_given: self.effective_at_given,
             expires_at: self.expires_at.map(Timestamp::from_millis),
-            cost_basis: self.cost_basis,
+            cost_basis: self.cost_basis.map(|(amount, currency)| CostBasis { amount, currency }),
             key: self.key,
             metadata: self.metadata,
             created_at: time,
@@ -228,13 +233,19 @@ impl WireGrant {
 }
 
 #[derive(Serialize, Deserialize)]
+enum WireKind {
+    Unit,
+    Fiat(String),
+}
+
+#[derive(Serialize, Deserialize)]
 struct WireCurrency {
     id: String,
-    number: CurrencyNumber,
+    number: u16,
     name: String,
     symbol: String,
     scale: u8,
-    kind: CurrencyKind,
+    kind: WireKind,
     max_balance: Option<i64>,
     archived: bool,
 }
@@ -243,11 +254,14 @@ impl From<&CreditCurrency> for WireCurrency {
     fn from(currency: &CreditCurrency) -> Self {
         WireCurrency {
             id: currency.id.clone(),
-            number: currency.number,
+            number: currency.number.0,
             name: currency.name.clone(),
             symbol: currency.symbol.clone(),
             scale: currency.scale.places(),
-            kind: currency.kind.clone(),
+            kind: match &currency.kind {
+                CurrencyKind::Unit => WireKind::Unit,
+                CurrencyKind::Fiat(code) => WireKind::Fiat(code.clone()),
+            },
             max_balance: currency.max_balance.map(Amount::units),
             archived: currency.archived,
         }
@@ -260,11 +274,14 @@ impl TryFrom<WireCurrency> for CreditCurrency {
     fn try_from(wire: WireCurrency) -> Result<Self, Corrupt> {
         Ok(CreditCurrency {
             id: wire.id,
-            number: wire.number,
+            number: CurrencyNumber(wire.number),
             name: wire.name,
             symbol: wire.symbol,
             scale: Scale::new(wire.scale).ok_or(Corrupt::Malformed("scale"))?,
-            kind: wire.kind,
+            kind: match wire.kind {
+                WireKind::Unit => CurrencyKind::Unit,
+                WireKind::Fiat(code) => CurrencyKind::Fiat(code),
+            },
             max_balance: wire.max_balance.map(Amount::new),
             archived: wire.archived,
         })
@@ -275,7 +292,7 @@ impl TryFrom<WireCurrency> for CreditCurrency {
 struct WireMeter {
     event_type: String,
     number: u16,
-    currency: CurrencyNumber,
+    currency: u16,
     rate: (i64, u8),
     round_up: bool,
     policy: u8,
@@ -287,7 +304,7 @@ impl From<&Meter> for WireMeter {
         WireMeter {
             event_type: meter.event_type.clone(),
             number: meter.number,
-            currency: meter.currency,
+            currency: meter.currency.0,
             rate: (meter.rate.mantissa(), meter.rate.scale()),
             round_up: meter.rounding == Rounding::Up,
             policy: policy_number(meter.policy),
@@ -304,7 +321,7 @@ impl TryFrom<WireMeter> for Meter {
         Ok(Meter {
             event_type: wire.event_type,
             number: wire.number,
-            currency: wire.currency,
+            currency: CurrencyNumber(wire.currency),
             rate: Decimal::from_parts(mantissa, scale).ok_or(Corrupt::Malformed("rate"))?,
             rounding: if wire.round_up { Rounding::Up } else { Rounding::Exact },
             policy: policy_of(wire.policy)?,

@@ -1,9 +1,9 @@
 //! Keyed hashes of customer ids, event ids and idempotency keys.
 //!
-//! Tables compare 64 or 128 bits of hash where they would otherwise compare strings, and ids are chosen by clients. So the hash is
-//! a pseudo-random function, SipHash-1-3, under keys that never leave the data directory: nobody who does not know them can
-//! make two ids meet, or fill one shard. Each use has a key of its own. Fields of varying length are preceded by their length, so
-//! that ("ab", "c") and ("a", "bc") differ.
+//! Tables compare 64 or 128 bits of hash where they would otherwise compare strings, and ids are chosen by clients. So the hash
+//! is a pseudo-random function, SipHash-1-3, under keys that never leave the data directory: nobody who does not know them can
+//! make two ids meet, or fill one shard. Each use has a key of its own. Fields of varying length are preceded by their length,
+//! so that ("ab", "c") and ("a", "bc") differ.
 
 use siphasher::sip::SipHasher13 as Sip64;
 use siphasher::sip128::{Hasher128, SipHasher13 as Sip128};
@@ -128,7 +128,8 @@ fn gather(prefix: &[u8], parts: &[&[u8]]) -> Option<Gathered> {
     Some(gathered)
 }
 
-#[cfg(all(test, not(drawdown_loom)))]
+#[cfg(test)]
+#[cfg(not(drawdown_loom))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

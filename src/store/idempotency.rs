@@ -1,16 +1,18 @@
 //! The idempotency table: from an event's fingerprint to the LSN of the original.
 //!
-//! An event is admitted once. Whoever processes it first *claims* its fingerprint, which stands in the table as in flight until the claim
-//! is *finished* with the LSN of the event's record, or *given up* because the event was rejected and left no trace. Whoever comes
-//! second is told of the first. Sixteen bytes an entry, one cache miss a claim, no locks. The fingerprint is 64 bits of a keyed hash
-//! ([`super::hash`]); the log holds the whole id, and the caller compares it. Where two ids share a fingerprint, the caller claims
-//! again and names the LSNs that turned out to be other events.
+//! An event is admitted once. Whoever processes it first *claims* its fingerprint, which stands in the table as in flight until
+//! the claim is *finished* with the LSN of the event's record, or *given up* because the event was rejected and left no trace.
+//! Whoever comes second is told of the first. Sixteen bytes an entry, one cache miss a claim, no locks. The fingerprint is 64
+//! bits of a keyed hash ([`super::hash`]); the log holds the whole id, and the caller compares it. Where two ids share a
+//! fingerprint, the caller claims again and names the LSNs that turned out to be other events.
 //!
-//! An entry's age is its LSN: below the *horizon* ([`Idempotency::set_horizon`]) it counts as absent, and the next rebuild leaves it out.
+//! An entry's age is its LSN: below the *horizon* ([`Idempotency::set_horizon`]) it counts as absent, and the next rebuild
+//! leaves it out.
 //!
 //! # How it works
 //! The table is cut into shards. A shard's table is an array of entries with open addressing: an entry's *path* begins at the
-//! cache line that its fingerprint points to and goes on entry by entry. It only fills: an entry once taken keeps its fingerprint.
+//! cache line that its fingerprint points to and goes on entry by entry. It only fills: an entry once taken keeps its
+//! fingerprint.
 //!
 //! | fingerprint | LSN | the entry is | next |
 //! |---|---|---|---|
@@ -21,36 +23,41 @@
 //! | f | 1 = `DEAD` | given up | claimed again by CAS on the LSN; or gone |
 //! | f | 2 = `GONE` | given up for good in this table | final |
 //!
-//! When a table has filled past its limit, a new one, large enough for what is still alive, is published in front of it ([`super::chain`]). From
-//! then on each thread that knows of the new table, before it goes on to that, *closes* its fingerprint in the old one: it walks the path to its
-//! end, turning dead entries of this fingerprint into gone ones, and seals the free entry at the end. A maintainer walks the whole old table
-//! in steps, closes everything and copies finished entries; entries in flight it comes back for. When nothing is left open, the old table is unlinked.
+//! When a table has filled past its limit, a new one, large enough for what is still alive, is published in front of it
+//! ([`super::chain`]). From then on each thread that knows of the new table, before it goes on to that, *closes* its
+//! fingerprint in the old one: it walks the path to its end, turning dead entries of this fingerprint into gone ones, and seals
+//! the free entry at the end. A maintainer walks the whole old table in steps, closes everything and copies finished entries;
+//! entries in flight it comes back for. When nothing is left open, the old table is unlinked.
 //!
 //! # Invariants
-//! 1. *Paths end at the first free or sealed entry.* An entry is taken only where it is the first free one of its path, and none becomes free
-//!    again. So two threads that add the same fingerprint to one table try the same entry, and the one whose CAS loses sees the other's claim.
-//! 2. *At most one claim.* A fingerprint is added, or a dead entry of it revived, only after a walk to the end of the path in the newest
-//!    table found it neither in flight nor finished (other than what the caller named, or expired). Reviving is preferred to adding, and the first dead
-//!    entry is taken: so of two threads that find it dead, both CAS the same LSN. One that adds has found no dead entry, which contradicts that
-//!    another found one: entries die only in the hands of their claimer, and to be seen in flight is to be waited for.
-//! 3. *Closed is closed.* After a thread has walked a path in an older table to its end, that fingerprint can be neither added there (the end
-//!    is sealed, or the table has no free entry) nor revived (its dead entries are gone). A thread that does not know of the newer table
-//!    and meets a seal or a gone entry of its fingerprint starts again with a fresh view: sealing and burying are Release, meeting them is
-//!    Acquire, so the fresh view contains the newer table.
-//! 4. *Oldest first.* A claim walks the tables of a consistent view from the oldest to the newest and stops at the first answer. It adds to the
-//!    newest only after it has closed its fingerprint in all the older ones.
-//! 5. *Nothing alive is lost.* The maintainer leaves an entry of the old table behind only in a final state: sealed, gone, or finished and (unless expired)
-//!    copied to the newest table. Copies precede the unlinking (Release), and a view without the old table (Acquire) contains them. A `finish` that races
-//!    with the maintainer is either seen, and copied, or the entry is seen in flight, and looked at again.
-//! 6. *An entry in flight is never in an unlinked table*: follows from 5. The claimer's reference stays good, and its `finish` or `give_up`
-//!    acts on the very entry that it claimed, whichever table that is in.
+//! 1. *Paths end at the first free or sealed entry.* An entry is taken only where it is the first free one of its path, and
+//!    none becomes free again. So two threads that add the same fingerprint to one table try the same entry, and the one whose
+//!    CAS loses sees the other's claim.
+//! 2. *At most one claim.* A fingerprint is added, or a dead entry of it revived, only after a walk to the end of the path in
+//!    the newest table found it neither in flight nor finished (other than what the caller named, or expired). Reviving is
+//!    preferred to adding, and the first dead entry is taken: so of two threads that find it dead, both CAS the same LSN. One
+//!    that adds has found no dead entry, which contradicts that another found one: entries die only in the hands of their
+//!    claimer, and to be seen in flight is to be waited for.
+//! 3. *Closed is closed.* After a thread has walked a path in an older table to its end, that fingerprint can be neither added
+//!    there (the end is sealed, or the table has no free entry) nor revived (its dead entries are gone). A thread that does not
+//!    know of the newer table and meets a seal or a gone entry of its fingerprint starts again with a fresh view: sealing and
+//!    burying are Release, meeting them is Acquire, so the fresh view contains the newer table.
+//! 4. *Oldest first.* A claim walks the tables of a consistent view from the oldest to the newest and stops at the first
+//!    answer. It adds to the newest only after it has closed its fingerprint in all the older ones.
+//! 5. *Nothing alive is lost.* The maintainer leaves an entry of the old table behind only in a final state: sealed, gone, or
+//!    finished and (unless expired) copied to the newest table. Copies precede the unlinking (Release), and a view without the
+//!    old table (Acquire) contains them. A `finish` that races with the maintainer is either seen, and copied, or the entry is
+//!    seen in flight, and looked at again.
+//! 6. *An entry in flight is never in an unlinked table*: follows from 5. The claimer's reference stays good, and its `finish`
+//!    or `give_up` acts on the very entry that it claimed, whichever table that is in.
 //!
-//! Because a copy and its original may both be in view, and because the order of entries of one fingerprint may differ between tables, the
-//! caller passes over other events by their LSNs, which name them for good, rather than by counting.
+//! Because a copy and its original may both be in view, and because the order of entries of one fingerprint may differ between
+//! tables, the caller passes over other events by their LSNs, which name them for good, rather than by counting.
 //!
 //! # What it costs
-//! A claim is a walk of 1.2 cache lines on average. Growing is the background thread's work ([`Idempotency::maintain`]), which has new tables' pages present
-//! before it publishes them. Should it fall behind, claims take over bounded pieces of it; they never wait for it.
+//! A claim walks one cache line, seldom more. Growing is the background thread's work ([`Idempotency::maintain`]), which has
+//! new tables' pages present before it publishes them. Should it fall behind, claims take over bounded pieces of it; they never
+//! wait for it.
 
 mod shard;
 mod table;
@@ -190,8 +197,8 @@ impl Idempotency {
         }
     }
 
-    /// Claims a fingerprint, unless an event has it that is not expired and not among `others`: LSNs of events that share the fingerprint and were found to be
-    /// different ones. Never blocks.
+    /// Claims a fingerprint, unless an event has it that is not expired and not among `others`: LSNs of events that share the
+    /// fingerprint and were found to be different ones. Never blocks.
     #[inline]
     pub fn claim<'g>(&'g self, fingerprint: u64, others: &[u64], guard: &'g Guard) -> Claim<'g> {
         assert!(!reserved(fingerprint));
@@ -239,7 +246,8 @@ impl Idempotency {
         self.horizon.load(Ordering::Relaxed)
     }
 
-    /// Does at most `steps` bounded pieces of growing and clearing. Answers whether it found any to do. For one background thread.
+    /// Does at most `steps` bounded pieces of growing and clearing. Answers whether it found any to do. For one background
+    /// thread.
     pub fn maintain(&self, steps: usize, guard: &Guard) -> bool {
         (0..steps).take_while(|_| self.maintain_step(guard)).count() > 0
     }
@@ -289,8 +297,10 @@ impl Idempotency {
     }
 }
 
-#[cfg(all(test, not(drawdown_loom)))]
+#[cfg(test)]
+#[cfg(not(drawdown_loom))]
 mod tests;
 
-#[cfg(all(test, drawdown_loom))]
+#[cfg(test)]
+#[cfg(drawdown_loom)]
 mod loom_tests;

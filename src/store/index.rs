@@ -1,26 +1,28 @@
 //! The index: from a wallet's hash to the handle of its slot.
 //!
-//! A table of buckets of one cache line, cut into shards by the hash's top bits. A lookup takes no lock and, as a rule, one cache miss. Inserts
-//! are rare, one per wallet ever made; they lock their shard. Entries are never removed nor changed. The index compares 64 bits of the hash; the
-//! caller's `is_it` compares the rest in the slot itself, whose line it needs anyway. The engine looks wallets up, a batch at a time, with
-//! [`Index::prefetch`] ahead; the background thread calls [`Index::grow_step`].
+//! A table of buckets of one cache line, cut into shards by the hash's top bits. A lookup takes no lock and, as a rule, one
+//! cache miss. Inserts are rare, one per wallet ever made; they lock their shard. Entries are never removed nor changed. The
+//! index compares 64 bits of the hash; the caller's `is_it` compares the rest in the slot itself, whose line it needs anyway.
+//! The engine looks wallets up, a batch at a time, with [`Index::prefetch`] ahead; the background thread calls
+//! [`Index::grow_step`].
 //!
 //! A shard grows by itself when its fill passes a limit: a larger table is published in front ([`super::chain`]), the old
 //! one's buckets are copied in steps, by each insert and by the background thread, then the old table is dropped. Nobody waits
-//! for more than one step. The background thread begins early, at a fill different for each shard, and has the new table's pages present
-//! before it publishes it.
+//! for more than one step. The background thread begins early, at a fill different for each shard, and has the new table's
+//! pages present before it publishes it.
 //!
 //! # Invariants
-//! 1. An entry's slot is written before its fingerprint (Release), and both only once: whoever sees the fingerprint (Acquire) sees the slot,
-//!    and what was written to the slot before the insert.
+//! 1. An entry's slot is written before its fingerprint (Release), and both only once: whoever sees the fingerprint (Acquire)
+//!    sees the slot, and what was written to the slot before the insert.
 //! 2. Within a table an entry stands in the first free place of its path: from its home bucket on, each bucket from left to
 //!    right. Nothing is removed, so a search ends at the first free place.
-//! 3. A bucket that an entry had to pass over has `passed` set, before that entry became visible. So a search may also end at a full bucket
-//!    without it.
-//! 4. New entries go into the newest table only. The old table does not change during migration. It is unlinked when all its entries are in the
-//!    newest. So one view of the chain, old tables included, contains every entry inserted before the view was taken.
+//! 3. A bucket that an entry had to pass over has `passed` set, before that entry became visible. So a search may also end at a
+//!    full bucket without it.
+//! 4. New entries go into the newest table only. The old table does not change during migration. It is unlinked when all its
+//!    entries are in the newest. So one view of the chain, old tables included, contains every entry inserted before the view
+//!    was taken.
 
-use super::chain::{Chain, View};
+use super::chain::Chain;
 use super::hash::WalletHash;
 use super::prefetch::prefetch;
 use super::sync::{AtomicU32, AtomicU64, AtomicUsize, Guard, Mutex, MutexGuard, Ordering};
@@ -40,13 +42,13 @@ const PLACES: usize = 5;
 /// Old buckets that an insert copies. An old table is empty well before the new one is full.
 const BUCKETS_PER_INSERT: usize = 2;
 
-/// Old buckets that the background thread copies at once; an insert into the same shard waits that long, some 10 us.
+/// Old buckets that the background thread copies at once; an insert into the same shard waits that long: tens of microseconds.
 const BUCKETS_PER_STEP: usize = if cfg!(any(test, miri, drawdown_loom)) { 2 } else { 256 };
 
-/// Fill at which an insert makes a new table itself. The probability that a search goes on to a second bucket is then one in six.
-const FILL_MAX: Fill = Fill(80);
+/// Fill at which an insert makes a new table itself. Few searches go on to a second bucket then.
+const FILL_MAX: Fill = Fill(82);
 /// Fills at which the background thread begins, spread over the shards, so that they do not all hold two tables at once.
-const FILL_EARLY: (Fill, Fill) = (Fill(66), Fill(76));
+const FILL_EARLY: (Fill, Fill) = (Fill(68), Fill(78));
 
 /// Hundredths of a table's places.
 #[derive(Clone, Copy)]
@@ -139,7 +141,7 @@ impl Index {
     /// The slot of the key that hashes to `hash` and of which `is_it` says yes. Never blocks.
     #[inline]
     pub fn lookup(&self, hash: WalletHash, is_it: impl FnMut(u32) -> bool, guard: &Guard) -> Option<u32> {
-        find(&self.shard(hash).chain.view(guard), hash.index, is_it)
+        self.shard(hash).find(hash.index, is_it, guard)
     }
 
     /// Fetches the cache line at which a lookup of `hash` begins.
@@ -149,8 +151,8 @@ impl Index {
         prefetch(&raw const table[home(table, hash.index)]);
     }
 
-    /// The slot of the key, inserted if it is not there yet. `make` is called only then, once, under the shard's lock, before anybody can
-    /// find the key; it must not use the index. Two callers with one key get one slot.
+    /// The slot of the key, inserted if it is not there yet. `make` is called only then, once, under the shard's lock, before
+    /// anybody can find the key; it must not use the index. Two callers with one key get one slot.
     pub fn get_or_insert_with(
         &self,
         hash: WalletHash,
@@ -159,11 +161,11 @@ impl Index {
         guard: &Guard,
     ) -> Placed {
         let shard = self.shard(hash);
-        if let Some(slot) = find(&shard.chain.view(guard), hash.index, &mut is_it) {
+        if let Some(slot) = shard.find(hash.index, &mut is_it, guard) {
             return Placed::Found(slot);
         }
         let mut writer = shard.lock();
-        if let Some(slot) = find(&shard.chain.view(guard), hash.index, &mut is_it) {
+        if let Some(slot) = shard.find(hash.index, &mut is_it, guard) {
             return Placed::Found(slot);
         }
         let slot = make();
@@ -171,7 +173,8 @@ impl Index {
         Placed::Inserted(slot)
     }
 
-    /// Does one bounded piece of growing. Answers whether it found any to do. For one background thread; should it never be called, inserts do it all.
+    /// Does one bounded piece of growing. Answers whether it found any to do. For one background thread; should it never be
+    /// called, inserts do it all.
     pub fn grow_step(&self, guard: &Guard) -> bool {
         let mut preparing = self.preparing.lock().expect("no panic while preparing");
         if let Some((number, mut table)) = preparing.take() {
@@ -235,6 +238,18 @@ impl Shard {
             len: AtomicUsize::new(0),
             writer: Mutex::new(Writer { migrated: 0 }),
         }
+    }
+
+    /// During a migration the entries of the old table count too (invariant 4); which table is searched first decides about
+    /// speed only.
+    #[inline]
+    fn find(&self, fingerprint: u64, mut is_it: impl FnMut(u32) -> bool, guard: &Guard) -> Option<u32> {
+        if let Some(table) = self.chain.sole(guard) {
+            return search(table, fingerprint, &mut is_it);
+        }
+        let view = self.chain.view(guard);
+        search(view.newest(), fingerprint, &mut is_it)
+            .or_else(|| view.older().find_map(|table| search(table, fingerprint, &mut is_it)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Writer> {
@@ -301,21 +316,16 @@ impl Shard {
     }
 }
 
+/// By three eighths: small steps keep the average fill high, and growing is spread over so many inserts that its cost does not
+/// matter.
 fn larger(buckets: usize) -> usize {
-    good_len(buckets + buckets.div_ceil(2), size_of::<Bucket>())
+    good_len(buckets + buckets.div_ceil(8) * 3, size_of::<Bucket>())
 }
 
 /// The bucket at which the path of a fingerprint begins: its bits below the shard's, scaled to the table's length.
 #[inline]
 fn home(table: &Table, fingerprint: u64) -> usize {
     ((u128::from(fingerprint << SHARD_BITS) * table.len() as u128) >> 64) as usize
-}
-
-/// The old tables' entries are all in the view, so the order of the search decides about speed only (invariant 4).
-#[inline]
-fn find(view: &View<'_, Table>, fingerprint: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-    search(view.newest(), fingerprint, &mut is_it)
-        .or_else(|| view.older().find_map(|table| search(table, fingerprint, &mut is_it)))
 }
 
 #[inline]
@@ -356,8 +366,10 @@ fn place(table: &Table, fingerprint: u64, slot: u32) {
     unreachable!("a table is replaced before it is full");
 }
 
-#[cfg(all(test, not(drawdown_loom)))]
+#[cfg(test)]
+#[cfg(not(drawdown_loom))]
 mod tests;
 
-#[cfg(all(test, drawdown_loom))]
+#[cfg(test)]
+#[cfg(drawdown_loom)]
 mod loom_tests;

@@ -1,11 +1,11 @@
 //! A slab: values of one cache line each, found by number, never moved.
 //!
-//! Memory comes in chunks of 32 MiB of address space on huge pages (see [`super::zeroed`]), listed in a directory. So a handle leads
-//! to its value in two loads, the first of which is always cached, and references stay good for the slab's whole life. Values begin as
-//! zeroed memory. Handles are given out in ascending order and never come back.
+//! Memory comes in chunks of 32 MiB of address space on huge pages (see [`super::zeroed`]), listed in a directory. So a handle
+//! leads to its value in two loads, the first of which is always cached, and references stay good for the slab's whole life.
+//! Values begin as zeroed memory. Handles are given out in ascending order and never come back.
 //!
-//! [`Slab::prefault_step`], called by a background thread, keeps the next chunk and its pages ready, so that whoever allocates seldom waits for
-//! the kernel. Without that thread everything works the same, with a pause for each new page.
+//! [`Slab::prefault_step`], called by a background thread, keeps the next chunk and its pages ready, so that whoever allocates
+//! seldom waits for the kernel. Without that thread everything works the same, with a pause for each new page.
 
 use super::prefetch::prefetch;
 use super::sync::{AtomicU64, AtomicUsize, Ordering};
@@ -26,7 +26,8 @@ const LINE: usize = 64;
 /// Values of type `T`, addressed by handle.
 pub struct Slab<T> {
     chunks: Box<[OnceLock<ZeroedArray<T>>]>,
-    /// Handles given out. Relaxed: a handle reaches another thread by way of the index, whose publication orders what was written before.
+    /// Handles given out. Relaxed: a handle reaches another thread by way of the index, whose publication orders what was
+    /// written before.
     len: AtomicU64,
     /// Values whose pages are present, as far as the background thread knows, which alone writes it. Relaxed: only a hint.
     prefaulted: AtomicUsize,
@@ -63,8 +64,8 @@ impl<T: ZeroValid> Slab<T> {
         }
     }
 
-    /// Gives out the next handle; its value is zero. Lock-free, save for the one caller in half a million who has to map a new chunk when
-    /// no background thread has done it.
+    /// Gives out the next handle; its value is zero. Lock-free, save for the one caller in half a million who has to map a new
+    /// chunk when no background thread has done it.
     pub fn allocate(&self) -> u32 {
         let handle = self.len.fetch_add(1, Ordering::Relaxed);
         let (chunk, _) = locate(handle as usize);
@@ -73,7 +74,8 @@ impl<T: ZeroValid> Slab<T> {
         handle as u32
     }
 
-    /// Makes a handle from the log valid: recovery puts each value where it was, in any order. New handles follow the highest one.
+    /// Makes a handle from the log valid: recovery puts each value where it was, in any order. New handles follow the highest
+    /// one.
     pub fn restore(&self, handle: u32) {
         let (last, _) = locate(handle as usize);
         assert!(last < CHUNKS, "a slab holds at most {} values", CHUNKS * CHUNK_LEN);
@@ -134,7 +136,8 @@ fn never_allocated(handle: u32) -> ! {
     panic!("no value was allocated under handle {handle}")
 }
 
-#[cfg(all(test, not(drawdown_loom)))]
+#[cfg(test)]
+#[cfg(not(drawdown_loom))]
 mod tests {
     use super::*;
     use std::collections::HashSet;

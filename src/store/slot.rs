@@ -21,10 +21,13 @@
 //! 2. The closing balance of a generation equals its opening balance less the debits applied to it.
 //! 3. A record of the opening is reserved in the log before any debit can apply to the generation.
 //! 4. The terms pointer is at most one generation behind the word; when it is behind, the missing one hangs off its successor.
+//! 5. Whoever holds a generation, but for the helpers that are just opening it, got it when the pointer was at it or past it. So a
+//!    swing that fails finds the pointer past the old generation, never before it; 4 rests on this.
 //!
 //! The slot holds values and knows no rule: what an operation means is the [`Driver`]'s.
 
-use super::sync::{AtomicBool, AtomicPtr, AtomicU64, Guard, Ordering, spin, yield_now};
+use super::sync::thorough::{AtomicBool, AtomicPtr, AtomicU64};
+use super::sync::{Guard, Ordering, pin, spin, yield_now};
 use super::word::{AtomicView, AtomicWord, Deadline, View, Word};
 use std::ptr;
 
@@ -57,6 +60,8 @@ pub trait Driver<R: Rules> {
 
     /// Appends a copy of the operation's record and answers its LSN (not 0), after linking it with [`Slot::link`]. Copies differ in
     /// nothing but their place in the log.
+    ///
+    /// Of the slot it uses nothing but `link`: the operation is half done.
     ///
     /// `None` when this thread has no room in the log for it. The thread that installed the operation always has; the others then
     /// wait for it, yielding.
@@ -149,6 +154,15 @@ pub struct Slot<R: Rules> {
 #[cfg(not(drawdown_loom))]
 const _: () = assert!(size_of::<Slot<layout::Nothing>>() == 64 && align_of::<Slot<layout::Nothing>>() == 64);
 
+#[cfg(all(test, drawdown_loom))]
+mod loom_tests;
+#[cfg(test)]
+mod model;
+#[cfg(all(test, not(drawdown_loom)))]
+mod stress_tests;
+#[cfg(all(test, not(drawdown_loom)))]
+mod tests;
+
 /// How often a helper looks whether another thread has logged the operation before it appends a copy of its own.
 #[cfg(not(drawdown_loom))]
 const SPINS_BEFORE_COPY: u32 = 256;
@@ -195,19 +209,16 @@ impl<R: Rules> Generation<R> {
 }
 
 impl<R: Rules> Slot<R> {
-    /// A slot in ordinary memory, opened at once. Slots of a slab are zeroed memory and opened in place.
-    #[cfg(any(test, drawdown_loom))]
-    pub(super) fn opened(key: u64, generation: Generation<R>) -> Self {
-        let slot = Slot {
+    /// A slot in ordinary memory. Slots of a slab are zeroed memory, which is the same.
+    pub fn unopened() -> Self {
+        Slot {
             word: AtomicWord::new(Word::UNOPENED),
-            view: AtomicView::new(View::new(0, 0, Deadline::NEVER, true)),
+            view: AtomicView::new(View::new(0, 0, Deadline::EPOCH, false)),
             key: AtomicU64::new(0),
             last_lsn: AtomicU64::new(0),
             terms: AtomicPtr::new(ptr::null_mut()),
             spare: AtomicU64::new(0),
-        };
-        slot.open(key, 0, generation);
-        slot
+        }
     }
 
     /// Gives a zeroed slot its first generation. The caller is alone with the slot: it is not in the index yet (or recovery runs),
@@ -253,10 +264,14 @@ impl<R: Rules> Slot<R> {
     ) -> Option<(Posted, &'g Generation<R>)> {
         let posted = self.debit_if(amount, now, |_| true)?;
         let mut generation = since;
+        if generation.number != posted.generation {
+            // Makes the pointer follow the word, as invariant 5 asks before a later generation is handed out.
+            self.read(guard);
+        }
         while generation.number != posted.generation {
             // The word has been at a later generation, so every one up to it hangs off the one before.
-            generation =
-                generation.next(guard).expect("a generation that takes debits was opened by its predecessor's end");
+            let ended = generation.outcome(guard);
+            generation = ended.expect("a generation that takes debits was opened by its predecessor's end").next(guard);
         }
         Some((posted, generation))
     }
@@ -283,7 +298,7 @@ impl<R: Rules> Slot<R> {
 
     /// The balance and the generation that it belongs to, at one instant. `None` if the slot was never opened.
     ///
-    /// Changes nothing: while an operation is under way the reading is that of just before it.
+    /// Helps no operation along: while one is under way the reading is that of just before it.
     pub fn read<'g>(&self, guard: &'g Guard) -> Option<Reading<'g, R>> {
         loop {
             let generation = self.present(guard)?;
@@ -291,13 +306,11 @@ impl<R: Rules> Slot<R> {
             if word.generation == generation.number {
                 return Some(Reading { balance: generation.balance(word), generation });
             }
-            // Invariant 4: the word is ahead, so the next generation hangs off this one (or the pointer has been swung by now).
-            if word.generation == generation.number + 1
-                && let Some(next) = generation.next(guard)
-            {
-                return Some(Reading { balance: next.balance(word), generation: next });
+            // Invariant 4: the word is ahead. The pointer must follow before the generation is handed out (invariant 5).
+            match generation.outcome(guard) {
+                Some(outcome) if word.generation > generation.number => self.swing(generation, outcome.next, guard),
+                _ => spin(), // the slot is being opened
             }
-            spin();
         }
     }
 
@@ -313,6 +326,7 @@ impl<R: Rules> Slot<R> {
             if word.generation == generation.number && !word.sealed {
                 return Some(Reading { balance: generation.balance(word), generation });
             }
+            spin();
         }
     }
 
@@ -326,11 +340,7 @@ impl<R: Rules> Slot<R> {
         operation: R::Operation,
         guard: &'g Guard,
     ) -> Result<Changed<'g, R>, R::Operation> {
-        let ours = Box::into_raw(Box::new(Succession {
-            operation,
-            logging: AtomicBool::new(false),
-            outcome: OutcomeCell(AtomicPtr::new(ptr::null_mut())),
-        }));
+        let ours = Box::into_raw(Box::new(Succession::new(operation)));
         // Release pairs with the Acquire in Generation::succession: helpers see the operation whole.
         let installed =
             generation.successor.compare_exchange(ptr::null_mut(), ours, Ordering::AcqRel, Ordering::Acquire);
@@ -348,15 +358,18 @@ impl<R: Rules> Slot<R> {
         Ok(Changed { closing: outcome.closing, generation: outcome.next(guard), effects: &outcome.effects })
     }
 
-    /// Replaces the terms while no other thread can reach the slot (creation, recovery).
+    /// Replaces the terms while no other thread can reach the slot (creation, recovery) and no operation is half done.
     pub fn install_alone(&self, generation: Generation<R>) {
         self.view.store(generation.view(), Ordering::Relaxed);
         let word = generation.word();
-        let old = self.terms.swap(Box::into_raw(Box::new(generation)), Ordering::Relaxed);
-        self.word.store(word, Ordering::Release); // with debit, for slots that are already in the index
+        // Release pairs with `present`, for slots that are already in the index.
+        let old = self.terms.swap(Box::into_raw(Box::new(generation)), Ordering::AcqRel);
+        self.word.store(word, Ordering::Release); // with debit, for the same
         if !old.is_null() {
-            // SAFETY: nobody else can reach the slot, so nobody reads the old generation; it came from Box::into_raw.
-            drop(unsafe { Box::from_raw(old) });
+            // Through the epoch, though nobody reads it: that the caller is alone is then a matter of right balances only, not of
+            // memory safety.
+            // SAFETY: `old` is what the slot owned, from Box::into_raw, and only this swap took it out.
+            unsafe { pin().retire(old) };
         }
     }
 
@@ -395,15 +408,17 @@ impl<R: Rules> Slot<R> {
         (word.generation > 0).then(|| self.view.load(Ordering::Acquire).deadline)
     }
 
-    /// Frees the slot's generation.
+    /// Frees the slot's generation, and the next one if an operation was left half done (its threads panicked).
     ///
     /// # Safety
     /// Nobody uses the slot, now or later.
     pub unsafe fn free(&self) {
-        let terms = self.terms.swap(ptr::null_mut(), Ordering::Relaxed);
-        if !terms.is_null() {
+        let mut owned = self.terms.swap(ptr::null_mut(), Ordering::Acquire); // with swing
+        while !owned.is_null() {
             // SAFETY: the caller promises that nobody else uses the slot; the pointer came from Box::into_raw.
-            drop(unsafe { Box::from_raw(terms) });
+            let generation = unsafe { Box::from_raw(owned) };
+            // The pointer was at this generation, so the one that hangs off it was not swung to: nobody else owns it.
+            owned = generation.outcome(&pin()).map_or(ptr::null_mut(), |outcome| outcome.next);
         }
     }
 
@@ -472,7 +487,9 @@ impl<R: Rules> Slot<R> {
         let new = outcome.next(guard);
         let mut looks = 0;
         while new.opened_at() == 0 {
-            let first = !succession.logging.swap(true, Ordering::Relaxed);
+            // The load spares the others' cache line.
+            let first =
+                !succession.logging.load(Ordering::Relaxed) && !succession.logging.swap(true, Ordering::Relaxed);
             if first || looks >= SPINS_BEFORE_COPY {
                 let record = Opening {
                     old,
@@ -497,19 +514,28 @@ impl<R: Rules> Slot<R> {
     }
 
     /// Step 4. The view first: a debit that sees the new word must find its view.
+    ///
+    /// The view names its generation by 23 bits, so a helper would do harm that slept between the look at the word and the swap of
+    /// the view for exactly a multiple of 2^23 operations on this wallet, with its guard held (nothing is freed meanwhile), and woke
+    /// up to the same base and deadline. We live with that.
     fn open_next(&self, old: &Generation<R>, outcome: &Outcome<R>, next: &Generation<R>) {
+        let closed = Word { headroom: outcome.closing - old.terms.base(), generation: old.number, sealed: true };
+        if self.word.load(Ordering::Acquire) != closed {
+            return; // The word was sealed before there was an outcome, so it can only have been opened since.
+        }
         // Release pairs with the loads in `debit` and `read`. Failing means that it was done before.
         let _ = self.view.compare_exchange(old.view(), next.view(), Ordering::AcqRel, Ordering::Acquire);
-        let closed = Word { headroom: outcome.closing - old.terms.base(), generation: old.number, sealed: true };
         let _ = self.word.compare_exchange(closed, next.word(), Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Step 5.
     fn swing(&self, old: &Generation<R>, next: *mut Generation<R>, guard: &Guard) {
-        let old = ptr::from_ref(old).cast_mut();
-        // Release pairs with `present`.
-        if self.terms.compare_exchange(old, next, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            retire(old, guard);
+        let old = ptr::from_ref(old).cast_mut(); // an address to compare; a reference's pointer must not be freed
+        // Release pairs with `present`. Failing means that the pointer has moved on (invariant 5).
+        if let Ok(old) = self.terms.compare_exchange(old, next, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: `old` is what the slot owned, from Box::into_raw, and only this swap took it out. Those who still read it found
+            // it through the pointer, so their guards are older than this call. Its contents are Send and 'static.
+            unsafe { guard.retire(old) };
         }
     }
 }
@@ -521,12 +547,17 @@ impl<R: Rules> Generation<R> {
         unsafe { successor.as_ref() }
     }
 
-    fn next<'g>(&'g self, guard: &'g Guard) -> Option<&'g Generation<R>> {
-        Some(self.succession(guard)?.outcome(guard)?.next(guard))
+    fn outcome<'g>(&'g self, guard: &'g Guard) -> Option<&'g Outcome<R>> {
+        self.succession(guard)?.outcome(guard)
     }
 }
 
 impl<R: Rules> Succession<R> {
+    fn new(operation: R::Operation) -> Self {
+        let outcome = OutcomeCell(AtomicPtr::new(ptr::null_mut()));
+        Succession { operation, logging: AtomicBool::new(false), outcome }
+    }
+
     fn outcome<'g>(&'g self, _guard: &'g Guard) -> Option<&'g Outcome<R>> {
         let outcome = self.outcome.0.load(Ordering::Acquire); // with offer
         // SAFETY: null or owned by this succession, which is owned by a generation that the guard keeps alive.
@@ -571,36 +602,6 @@ impl<R: Rules> Drop for OutcomeCell<R> {
             // SAFETY: owned by this cell and freed only here; the generation in it belongs to the slot by now.
             drop(unsafe { Box::from_raw(outcome) });
         }
-    }
-}
-
-// SAFETY: `next` is a pointer to a generation that is shared by design: everything in it is immutable or atomic, and its own contents
-// are Send and Sync by the bounds on Rules.
-unsafe impl<R: Rules> Send for Outcome<R> {}
-// SAFETY: as above.
-unsafe impl<R: Rules> Sync for Outcome<R> {}
-
-/// Frees `old` when no guard can still see it.
-#[cfg(not(drawdown_loom))]
-fn retire<R: Rules>(old: *mut Generation<R>, guard: &Guard) {
-    let old = Retired(old);
-    // SAFETY: the slot's pointer has left `old` (only the winner of that swap comes here), so no new reader can find it, and readers
-    // that have it hold guards older than this call. Its contents are Send and own nothing borrowed.
-    unsafe { guard.defer_unchecked(move || old.free()) };
-}
-
-/// Under loom retired memory is leaked; see [`super::sync`].
-#[cfg(drawdown_loom)]
-fn retire<R: Rules>(_old: *mut Generation<R>, _guard: &Guard) {}
-
-#[cfg(not(drawdown_loom))]
-struct Retired<R: Rules>(*mut Generation<R>);
-
-#[cfg(not(drawdown_loom))]
-impl<R: Rules> Retired<R> {
-    fn free(self) {
-        // SAFETY: called once, when no guard can see the generation; it came from Box::into_raw.
-        drop(unsafe { Box::from_raw(self.0) });
     }
 }
 

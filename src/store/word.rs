@@ -3,9 +3,9 @@
 //! Both are compared and swapped whole. Under loom, which has no 128-bit atomics, the same fields are packed into 64 bits at widths
 //! that are ample for a model.
 
-#[cfg(drawdown_loom)]
-use super::sync::AtomicU64;
 use super::sync::Ordering;
+#[cfg(drawdown_loom)]
+use super::sync::thorough::AtomicU64;
 
 /// The word that debits compare and swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ const GENERATION_BITS: u32 = 23;
 const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 
 impl Deadline {
+    /// The earliest one.
+    pub const EPOCH: Deadline = Deadline(0);
     /// 2024-01-01T00:00:00Z in ms since the Unix epoch.
     pub const EPOCH_MS: u64 = 1_704_067_200_000;
     /// Later than any instant of the next 34 years. A change due after that is found when this instant is reached: the engine then
@@ -83,7 +85,6 @@ pub(super) struct AtomicView(Cell);
 macro_rules! atomic_pair {
     ($atomic:ident, $value:ident) => {
         impl $atomic {
-            #[cfg_attr(not(any(test, drawdown_loom)), expect(dead_code, reason = "slots are born as zeroed memory"))]
             pub(super) fn new(value: $value) -> Self {
                 Self(Cell::new(value.pack()))
             }

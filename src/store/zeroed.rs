@@ -1,9 +1,10 @@
 //! Arrays of atomics that begin as zero pages: the ground on which slab, index and idempotency table stand.
 //!
-//! An array of half a huge page or more has an anonymous mapping of its own, aligned to 2 MiB and advised to use huge pages, so that a
-//! random access costs one cache miss and not also a walk of the page table. Where the system has no huge pages, or refuses
-//! the advice, everything works the same, more slowly. The kernel hands out a page when it is first touched, and zeroing a huge page
-//! takes long enough to be felt by a client; [`Prefaulting`] has it done ahead of time, in steps, by a background thread.
+//! An array of half a huge page or more has an anonymous mapping of its own, aligned to 2 MiB and advised to use huge pages, so
+//! that a random access costs one cache miss and not also a walk of the page table. Where the system has no huge pages, or
+//! refuses the advice, everything works the same, more slowly. The kernel hands out a page when it is first touched, and
+//! zeroing a huge page takes long enough to be felt by a client; [`Prefaulting`] has it done ahead of time, in steps, by a
+//! background thread.
 //!
 //! Running out of memory panics, as it does everywhere else in Rust.
 
@@ -18,7 +19,8 @@ pub(super) use model::ZeroedArray;
 /// Types for which zeroed memory is a valid value, to be changed from there through `&self` only.
 ///
 /// # Safety
-/// All-zero bytes must be a valid value of the type, and its destructor must not be needed: arrays of it are unmapped, not dropped.
+/// All-zero bytes must be a valid value of the type, and its destructor must not be needed: arrays of it are unmapped, not
+/// dropped.
 pub unsafe trait ZeroValid: Send + Sync + 'static {
     /// The value that zeroed memory stands for. Only loom asks, whose atomics are not plain memory.
     #[cfg(drawdown_loom)]
@@ -117,8 +119,9 @@ mod real {
             ZeroedArray { start, len, memory: Memory::Mapped { map, offset } }
         }
 
-        /// Makes the pages under `count` elements from `first` on present; reaching past the end is allowed. The contents stay as they
-        /// are, and others may use the array meanwhile. A kernel that cannot do this (Linux before 5.14) faults on first use instead.
+        /// Makes the pages under `count` elements from `first` on present; reaching past the end is allowed. The contents stay
+        /// as they are, and others may use the array meanwhile. A kernel that cannot do this (Linux before 5.14) faults on
+        /// first use instead.
         pub(in crate::store) fn populate(&self, first: usize, count: usize) {
             #[cfg(target_os = "linux")]
             if let Memory::Mapped { map, offset } = &self.memory {
@@ -184,7 +187,8 @@ mod model {
     }
 }
 
-#[cfg(all(test, not(drawdown_loom)))]
+#[cfg(test)]
+#[cfg(not(drawdown_loom))]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

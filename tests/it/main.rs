@@ -4,3 +4,4 @@ mod api;
 mod demo;
 mod ledger_props;
 mod model;
+mod tidy;

@@ -168,6 +168,21 @@ fn waiting_for_admission_loses_no_wake_up() {
     });
 }
 
+/// As above, and nothing is ever synced: the admission given back is all there is to wake the waiter.
+#[test]
+fn an_admission_given_back_wakes_whoever_waits() {
+    model(|| {
+        let log = open(64);
+        let core = Arc::clone(log.core());
+        let held = log.core().admit(64).expect("nothing is outstanding");
+        let waiter = thread::spawn(move || {
+            drop(block_on(Admitted::new(&core, 64)).expect("room comes"));
+        });
+        drop(held);
+        waiter.join().expect("no panic");
+    });
+}
+
 /// Two admissions compete for room for one. Forbidden: both get in. (Both refused is allowed: each may see the other.)
 #[test]
 fn admissions_never_exceed_the_bound() {

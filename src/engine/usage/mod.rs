@@ -80,7 +80,7 @@ impl Engine {
             first = false;
         }
         inner.counters.count(outcomes);
-        Ok(Ticket::new(&inner.log, inner.log.tail()))
+        Ok(self.barrier())
     }
 
     /// Whether a debit would be applied now. Reads only; the answer holds for the instant of the reading.

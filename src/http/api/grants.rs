@@ -88,7 +88,8 @@ async fn many(call: Call<'_>, requests: Vec<GrantRequest>) -> Result<Reply, Prob
     let (outcomes, ticket) = call.engine().grant(&requests)?;
     ticket.await?;
     let all_replayed = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.replayed);
-    let reply = Reply::ok(&Results { results: outcomes.into_iter().map(|outcome| result(call.engine(), outcome)).collect() });
+    let reply =
+        Reply::ok(&Results { results: outcomes.into_iter().map(|outcome| result(call.engine(), outcome)).collect() });
     Ok(if all_replayed { replayed(reply) } else { reply })
 }
 
@@ -133,7 +134,8 @@ where
         let node = parse(&body.bytes, &arena)?;
         let fields = Fields::of(&node, None)?;
         if !fields.names("expires_at") {
-            return Err(Problem::new(Reason::InvalidField, "the field is missing: a time, or null for never").at_field("expires_at"));
+            return Err(Problem::new(Reason::InvalidField, "the field is missing: a time, or null for never")
+                .at_field("expires_at"));
         }
         fields.time("expires_at")?
     };

@@ -63,7 +63,8 @@ fn wanted(fields: &Fields<'_, '_>) -> Result<Wanted, Problem> {
         _ => None,
     };
     let scopes = list.iter().map(scope).reduce(|all, scope| Some(all?.and(scope?))).flatten();
-    let scopes = scopes.ok_or_else(|| fields.refused("scopes", "must name some of usage, read, grants, top_ups and admin"))?;
+    let scopes =
+        scopes.ok_or_else(|| fields.refused("scopes", "must name some of usage, read, grants, top_ups and admin"))?;
     Ok(Wanted { name: name.to_owned(), live, scopes })
 }
 

@@ -1,12 +1,12 @@
 //! Operations: is it alive, is it ready, what does it count, what is its contract.
 
+use crate::engine::{EngineStats, Unavailable};
 use crate::http::app::Call;
 use crate::http::metrics::{LATENCY_US, RouteMetrics};
 use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::reply::Reply;
 use crate::http::route::ROUTES;
-use crate::engine::{EngineStats, Unavailable};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -69,7 +69,8 @@ pub(crate) fn metrics(call: Call<'_>) -> Reply {
     let (stats, app) = (call.engine().stats(), call.app);
     text.one("drawdown_wallets", "gauge", "Wallets that exist.", stats.wallets);
     text.head("drawdown_events_total", "counter", "Usage events by outcome.");
-    for (outcome, count) in [("applied", stats.applied), ("duplicate", stats.duplicates), ("rejected", stats.rejected)] {
+    for (outcome, count) in [("applied", stats.applied), ("duplicate", stats.duplicates), ("rejected", stats.rejected)]
+    {
         text.line(format_args!("drawdown_events_total{{outcome=\"{outcome}\"}} {count}"));
     }
     text.one("drawdown_batches_total", "counter", "Batches of usage events.", stats.batches);
@@ -112,14 +113,19 @@ impl Exposition {
     fn routes(&mut self, metrics: &[RouteMetrics]) {
         let label = |index: usize| {
             let route = ROUTES.get(index);
-            route.map_or("method=\"\",route=\"none\"".to_owned(), |r| format!("method=\"{}\",route=\"{}\"", r.method, r.path))
+            route.map_or("method=\"\",route=\"none\"".to_owned(), |r| {
+                format!("method=\"{}\",route=\"{}\"", r.method, r.path)
+            })
         };
         self.head("drawdown_http_requests_total", "counter", "Requests by route and class of status.");
         for (index, route) in metrics.iter().enumerate() {
             for (class, count) in route.answers.iter().map(|count| count.load(Relaxed)).enumerate() {
                 if count > 0 {
                     let class = class + 1;
-                    self.line(format_args!("drawdown_http_requests_total{{{},status=\"{class}xx\"}} {count}", label(index)));
+                    self.line(format_args!(
+                        "drawdown_http_requests_total{{{},status=\"{class}xx\"}} {count}",
+                        label(index)
+                    ));
                 }
             }
         }

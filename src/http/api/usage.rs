@@ -114,7 +114,9 @@ fn check_currencies(engine: &Engine, batch: &Batch<'_>) -> Result<(), Problem> {
 
 fn prefers_minimal(headers: &HeaderMap) -> bool {
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    preferences.flat_map(|value| value.split(',')).any(|preference| preference.trim().eq_ignore_ascii_case("return=minimal"))
+    preferences
+        .flat_map(|value| value.split(','))
+        .any(|preference| preference.trim().eq_ignore_ascii_case("return=minimal"))
 }
 
 /// The problem of a single event that was rejected, with the amounts where they are known.
@@ -142,10 +144,11 @@ const fn wallet_is_known(rejection: &Rejection) -> bool {
 
 /// 204 when everything was applied or a duplicate, else the first rejection's problem with a list of all.
 fn all_or_problem(events: &[UsageEvent<'_>], outcomes: &[EventOutcome]) -> Result<Reply, Problem> {
-    let rejected = outcomes.iter().zip(events).enumerate().filter_map(|(index, (outcome, event))| match outcome.status {
-        EventStatus::Rejected(rejection) => Some((index, outcome, event, rejection)),
-        EventStatus::Applied | EventStatus::Duplicate => None,
-    });
+    let rejected =
+        outcomes.iter().zip(events).enumerate().filter_map(|(index, (outcome, event))| match outcome.status {
+            EventStatus::Rejected(rejection) => Some((index, outcome, event, rejection)),
+            EventStatus::Applied | EventStatus::Duplicate => None,
+        });
     let list: Vec<_> = rejected
         .clone()
         .map(|(index, _, event, rejection)| json!({"index": index, "id": event.id, "reason": rejection.slug()}))

@@ -51,7 +51,12 @@ where
 pub(crate) fn list(call: Call<'_>) -> Result<Reply, Problem> {
     let list = Query::parse(call.parts.uri.query())?.list()?;
     let wallets = call.engine().customer_wallets(call.first());
-    Ok(Reply::ok(&Page::of(wallets, &list, |wallet| &wallet.currency.id, |wallet| WalletBody::of(call.engine(), wallet.clone()))))
+    Ok(Reply::ok(&Page::of(
+        wallets,
+        &list,
+        |wallet| &wallet.currency.id,
+        |wallet| WalletBody::of(call.engine(), wallet.clone()),
+    )))
 }
 
 /// `GET /v1/wallets/{customer}/{currency}/entries`

@@ -90,7 +90,11 @@ pub(super) fn binary<'a>(headers: &BinaryHeaders<'a>, body: &'a str, arena: &'a 
         content_type: None,
     };
     if let Some(text) = headers.get("ce-time", "time", arena)? {
-        let time = time::parse(text).ok_or(Fault::field(0, "time", "must be an RFC 3339 time such as 2026-11-22T09:00:00Z"))?;
+        let time = time::parse(text).ok_or(Fault::field(
+            0,
+            "time",
+            "must be an RFC 3339 time such as 2026-11-22T09:00:00Z",
+        ))?;
         event.draft.time = Some(time);
     }
     let mut reader = Reader::new(body, arena);

@@ -96,7 +96,11 @@ impl<'a> Reader<'a> {
 
     /// Refuses anything but white space up to the end.
     pub(crate) fn finish(&mut self) -> Result<(), Fault> {
-        if self.at_end() { Ok(()) } else { Err(Fault::syntax(self.at, "unexpected bytes after the end of the JSON value")) }
+        if self.at_end() {
+            Ok(())
+        } else {
+            Err(Fault::syntax(self.at, "unexpected bytes after the end of the JSON value"))
+        }
     }
 
     /// Refuses anything but blanks up to the end of the line.
@@ -292,7 +296,8 @@ impl<'a> Reader<'a> {
         let digits = self.text.as_bytes().get(at..at + 4).ok_or(Fault::syntax(at, "an escape is cut short"))?;
         let mut value = 0;
         for &digit in digits {
-            let digit = (digit as char).to_digit(16).ok_or(Fault::syntax(at, "an escape needs four hexadecimal digits"))?;
+            let digit =
+                (digit as char).to_digit(16).ok_or(Fault::syntax(at, "an escape needs four hexadecimal digits"))?;
             value = value << 4 | digit;
         }
         Ok(value)
@@ -365,7 +370,8 @@ impl<'a> Reader<'a> {
             // Invariant: at the top of the loop either nothing was opened yet, or a value was just passed or opened.
             if self.depth > outer {
                 let in_object = objects & 1 == 1;
-                let more = if in_object { self.next_key(&mut first)?.is_some() } else { self.next_element(&mut first)? };
+                let more =
+                    if in_object { self.next_key(&mut first)?.is_some() } else { self.next_element(&mut first)? };
                 if !more {
                     objects >>= 1;
                     first = false;

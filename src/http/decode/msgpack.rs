@@ -61,7 +61,10 @@ fn event<'a>(cursor: &mut Cursor<'a>) -> Result<Event<'a>, Fault> {
 
 fn array_event<'a>(cursor: &mut Cursor<'a>, start: usize, fields: usize) -> Result<Event<'a>, Fault> {
     if !(4..=7).contains(&fields) {
-        return Err(Fault::syntax(start, "an event as an array has 4 to 7 elements: id, customer, currency, amount, time_ms, policy, source"));
+        return Err(Fault::syntax(
+            start,
+            "an event as an array has 4 to 7 elements: id, customer, currency, amount, time_ms, policy, source",
+        ));
     }
     let mut draft = Draft {
         id: cursor.text("id")?,
@@ -170,7 +173,8 @@ impl<'a> Cursor<'a> {
     fn utf8(&mut self, length: usize) -> Result<&'a str, Fault> {
         let at = self.at;
         let bytes = self.take(length)?;
-        std::str::from_utf8(bytes).map_err(|error| Fault::syntax(at + error.valid_up_to(), "a string is not valid UTF-8"))
+        std::str::from_utf8(bytes)
+            .map_err(|error| Fault::syntax(at + error.valid_up_to(), "a string is not valid UTF-8"))
     }
 
     /// Reads an integer that fits 64 bits, if the marker begins one.
@@ -201,7 +205,9 @@ impl<'a> Cursor<'a> {
         }
         match marker {
             Marker::Null => Ok(None),
-            Marker::F32 | Marker::F64 => Err(Fault::field(at, field, "must be an integer or a decimal string: a float is not exact")),
+            Marker::F32 | Marker::F64 => {
+                Err(Fault::field(at, field, "must be an integer or a decimal string: a float is not exact"))
+            }
             Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32 => {
                 self.at = at;
                 Ok(self.text(field)?.map(|text| Decimal::parse(text.as_bytes())))
@@ -274,7 +280,12 @@ impl<'a> Cursor<'a> {
             Marker::Ext8 => self.fixed::<1>()?[0] as usize + 1,
             Marker::Ext16 => u16::from_be_bytes(self.fixed()?) as usize + 1,
             Marker::Ext32 => u32::from_be_bytes(self.fixed()?) as usize + 1,
-            Marker::FixMap(_) | Marker::Map16 | Marker::Map32 | Marker::FixArray(_) | Marker::Array16 | Marker::Array32 => {
+            Marker::FixMap(_)
+            | Marker::Map16
+            | Marker::Map32
+            | Marker::FixArray(_)
+            | Marker::Array16
+            | Marker::Array32 => {
                 self.at = at;
                 return Ok(match self.container()? {
                     Container::Array(count) => count as u64,

@@ -61,7 +61,11 @@ fn json_events_are_read_in_full() {
     accepts(JSON, r#"{"quantity":1800,"meter":"tokens","customer":"c","id":"e"}"#, &["/e c 1800 of tokens"]);
     accepts(JSON, r#"{"id":"e","customer":"c","amount":1,"time":null,"currency":null,"meter":null}"#, &["/e c 1 -"]);
     accepts(JSON, "[]", &[]);
-    accepts(JSON, r#"[{"id":"1","customer":"c","amount":1},{"id":"2","customer":"c","amount":2}]"#, &["/1 c 1 -", "/2 c 2 -"]);
+    accepts(
+        JSON,
+        r#"[{"id":"1","customer":"c","amount":1},{"id":"2","customer":"c","amount":2}]"#,
+        &["/1 c 1 -", "/2 c 2 -"],
+    );
 }
 
 #[test]
@@ -99,7 +103,11 @@ fn numbers_are_exact_and_unusable_ones_travel_on() {
 #[test]
 fn ids_of_any_length_travel_on_and_strings_are_unescaped() {
     accepts(JSON, r#"{"id":"","customer":"c","amount":1}"#, &["/ c 1 -"]);
-    accepts(JSON, r#"{"\u0069d":"a\n\"\\\/\u00e9\ud83d\ude00","customer":"c","amount":"1\u002e5"}"#, &["/a\n\"\\/é😀 c 1.5 -"]);
+    accepts(
+        JSON,
+        r#"{"\u0069d":"a\n\"\\\/\u00e9\ud83d\ude00","customer":"c","amount":"1\u002e5"}"#,
+        &["/a\n\"\\/é😀 c 1.5 -"],
+    );
     let long = "x".repeat(5000);
     accepts(JSON, format!(r#"{{"id":"{long}","customer":"c","amount":1}}"#), &[&format!("/{long} c 1 -")]);
     refuses(JSON, r#"{"id":"\ud800","customer":"c","amount":1}"#, "0 -: an escaped surrogate stands alone @7");
@@ -129,7 +137,11 @@ fn structural_faults_name_index_field_and_byte() {
     refuses(JSON, r#"{"id":"e",}"#, "0 -: expected a key in double quotes @10");
     refuses(JSON, r#"[{"id":"e","customer":"c","amount":1},]"#, "1 -: expected a JSON value @38");
     refuses(JSON, r#"[{"id":"e","customer":"c","amount":1}"#, "1 -: the JSON text ends inside an array @37");
-    refuses(JSON, r#"{"id":"e","customer":"c","amount":1}x"#, "- -: unexpected bytes after the end of the JSON value @36");
+    refuses(
+        JSON,
+        r#"{"id":"e","customer":"c","amount":1}x"#,
+        "- -: unexpected bytes after the end of the JSON value @36",
+    );
     refuses(JSON, r#"{"customer":"c","amount":1}"#, "0 id: the event has no id @0");
     refuses(JSON, r#"{"id":null,"customer":"c","amount":1}"#, "0 id: the event has no id @0");
     refuses(JSON, r#"{"id":7,"customer":"c","amount":1}"#, "0 id: must be a string @6");
@@ -142,8 +154,16 @@ fn structural_faults_name_index_field_and_byte() {
         "0 amount: an event has either an amount or a meter, not both @0",
     );
     refuses(JSON, r#"{"id":"e","customer":"c","meter":"m"}"#, "0 quantity: the meter has no quantity @0");
-    refuses(JSON, r#"{"id":"e","customer":"c","quantity":1}"#, "0 amount: the event has neither an amount nor a meter @0");
-    refuses(JSON, r#"{"id":"e","customer":"c","amount":1,"quantity":1}"#, "0 quantity: a quantity needs a meter and no amount @0");
+    refuses(
+        JSON,
+        r#"{"id":"e","customer":"c","quantity":1}"#,
+        "0 amount: the event has neither an amount nor a meter @0",
+    );
+    refuses(
+        JSON,
+        r#"{"id":"e","customer":"c","amount":1,"quantity":1}"#,
+        "0 quantity: a quantity needs a meter and no amount @0",
+    );
     refuses(JSON, r#"{"id":"e","id":"f","customer":"c","amount":1}"#, "0 id: the field is given twice @15");
     refuses(
         JSON,
@@ -168,7 +188,9 @@ fn unknown_fields_are_checked_and_ignored() {
     refuses(JSON, r#"{"x":[1 2],"id":"e"}"#, "0 -: expected ',' or ']' @8");
     refuses(JSON, r#"{"x":{"a":1,},"id":"e"}"#, "0 -: expected a key in double quotes @12");
     refuses(JSON, r#"{"x":tru}"#, "0 -: expected a JSON value @5");
-    let nested = |depth: usize| format!(r#"{{"x":{}{},"id":"e","customer":"c","amount":1}}"#, "[".repeat(depth), "]".repeat(depth));
+    let nested = |depth: usize| {
+        format!(r#"{{"x":{}{},"id":"e","customer":"c","amount":1}}"#, "[".repeat(depth), "]".repeat(depth))
+    };
     accepts(JSON, nested(63), &["/e c 1 -"]);
     refuses(JSON, nested(64), "0 -: JSON is nested too deeply @69");
     refuses(JSON, "[".repeat(1_000_000), "0 -: expected an event as a JSON object @1");
@@ -187,7 +209,11 @@ fn batches_are_bounded() {
 #[test]
 fn lines_hold_one_event_each() {
     let event = |id: &str| format!(r#"{{"id":"{id}","customer":"c","amount":1}}"#);
-    accepts(LINES, format!("{}\n{}\r\n\n{}", event("1"), event("2"), event("3")), &["/1 c 1 -", "/2 c 1 -", "/3 c 1 -"]);
+    accepts(
+        LINES,
+        format!("{}\n{}\r\n\n{}", event("1"), event("2"), event("3")),
+        &["/1 c 1 -", "/2 c 1 -", "/3 c 1 -"],
+    );
     accepts(LINES, "", &[]);
     accepts(LINES, "\n\n", &[]);
     refuses(LINES, format!("{} {}", event("1"), event("2")), "0 -: expected the end of the line after an event @37");
@@ -225,18 +251,38 @@ fn cloud_events_that_are_not_whole_are_refused() {
     refuses(Media::CloudEvent, without("id"), "0 id: the CloudEvent has no id @0");
     refuses(Media::CloudEvent, without("source"), "0 source: the CloudEvent has no source @0");
     refuses(Media::CloudEvent, without("type"), "0 type: the CloudEvent has no type @0");
-    refuses(Media::CloudEvent, without("subject"), "0 subject: the CloudEvent has no subject, which names the customer @0");
+    refuses(
+        Media::CloudEvent,
+        without("subject"),
+        "0 subject: the CloudEvent has no subject, which names the customer @0",
+    );
     refuses(Media::CloudEvent, without("data"), "0 data: the CloudEvent has no data @0");
     refuses(Media::CloudEvent, without("value"), "0 data.value: the data has neither a value nor an amount @0");
     refuses(Media::CloudEvent, CLOUD.replace("1.0", "0.3"), "0 specversion: must be 1.0 @0");
     refuses(Media::CloudEvent, CLOUD.replace("1800", "{}"), "0 data.value: must be a decimal string or a number @120");
     refuses(Media::CloudEvent, CLOUD.replace("{\"value\":1800}", "[]"), "0 data: must be a JSON object @111");
-    refuses(Media::CloudEvent, CLOUD.replace("1800", "1,\"amount\":1"), "0 data: has either a value or an amount, not both @0");
-    refuses(Media::CloudEvent, CLOUD.replace("\"data\"", "\"data_base64\""), "0 data_base64: the data must be a JSON object in `data` @118");
-    refuses(Media::CloudEvent, CLOUD.replace("\"time\":", "\"datacontenttype\":\"text/xml\",\"time\":"), "0 datacontenttype: must be application/json @0");
+    refuses(
+        Media::CloudEvent,
+        CLOUD.replace("1800", "1,\"amount\":1"),
+        "0 data: has either a value or an amount, not both @0",
+    );
+    refuses(
+        Media::CloudEvent,
+        CLOUD.replace("\"data\"", "\"data_base64\""),
+        "0 data_base64: the data must be a JSON object in `data` @118",
+    );
+    refuses(
+        Media::CloudEvent,
+        CLOUD.replace("\"time\":", "\"datacontenttype\":\"text/xml\",\"time\":"),
+        "0 datacontenttype: must be application/json @0",
+    );
     refuses(Media::CloudEvent, format!("[{CLOUD}]"), "0 -: expected an event as a JSON object @0");
     refuses(Media::CloudEventBatch, CLOUD, "- -: expected an array of events @0");
-    refuses(Media::Json(Dialect::CloudEvents), r#"{"id":"e","customer":"c","amount":1}"#, "0 specversion: the CloudEvent has no specversion @0");
+    refuses(
+        Media::Json(Dialect::CloudEvents),
+        r#"{"id":"e","customer":"c","amount":1}"#,
+        "0 specversion: the CloudEvent has no specversion @0",
+    );
 }
 
 #[track_caller]
@@ -311,8 +357,13 @@ fn msgpack_events_are_maps_or_arrays() {
     accepts(Media::MsgPack, array(&[event.clone()]), &["/e c 5 cr"]);
     let nils = array(&[text("e"), text("c"), vec![NIL], text("0.25"), vec![NIL], vec![NIL], vec![NIL]]);
     accepts(Media::MsgPack, array(&[nils]), &["/e c 0.25 -"]);
-    let full = array(&[text("e"), text("c"), text("cr"), text("2.5"), int(1_763_802_000_000), text("overdraft"), text("gw")]);
-    accepts(Media::MsgPack, array(&[event, full]), &["/e c 5 cr", "gw/e c 2.5 cr at 2025-11-22T09:00:00.000Z overdraft"]);
+    let full =
+        array(&[text("e"), text("c"), text("cr"), text("2.5"), int(1_763_802_000_000), text("overdraft"), text("gw")]);
+    accepts(
+        Media::MsgPack,
+        array(&[event, full]),
+        &["/e c 5 cr", "gw/e c 2.5 cr at 2025-11-22T09:00:00.000Z overdraft"],
+    );
     let members = [
         ("id", text("e")),
         ("customer", text("c")),
@@ -326,7 +377,9 @@ fn msgpack_events_are_maps_or_arrays() {
     accepts(Media::MsgPack, array(&[]), &[]);
     let timed = map(&[("id", text("e")), ("customer", text("c")), ("amount", int(-1)), ("time_ms", int(-5))]);
     accepts(Media::MsgPack, timed, &["/e c -1 - at 1970-01-01T00:00:00.000Z"]);
-    let beyond = [vec![0x94], text("e"), text("c"), vec![NIL], vec![0xcf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]].concat();
+    let beyond =
+        [vec![0x94], text("e"), text("c"), vec![NIL], vec![0xcf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]]
+            .concat();
     accepts(Media::MsgPack, [vec![0x91], beyond].concat(), &["/e c TooManyDigits -"]);
 }
 
@@ -345,15 +398,27 @@ fn msgpack_faults_name_the_byte() {
     );
     refuses(Media::MsgPack, with_amount(vec![0xc3]), "0 amount: must be an integer or a decimal string @9");
     refuses(Media::MsgPack, with_amount(vec![0xcd, 1]), "0 -: the MessagePack body ends inside a value @10");
-    refuses(Media::MsgPack, [with_amount(int(1)), int(1)].concat(), "- -: unexpected bytes after the end of the MessagePack value @10");
-    refuses(Media::MsgPack, array(&[array(&[text("e"), text("c")])]), "0 -: an event as an array has 4 to 7 elements: id, customer, currency, amount, time_ms, policy, source @1");
+    refuses(
+        Media::MsgPack,
+        [with_amount(int(1)), int(1)].concat(),
+        "- -: unexpected bytes after the end of the MessagePack value @10",
+    );
+    refuses(
+        Media::MsgPack,
+        array(&[array(&[text("e"), text("c")])]),
+        "0 -: an event as an array has 4 to 7 elements: id, customer, currency, amount, time_ms, policy, source @1",
+    );
     refuses(Media::MsgPack, array(&[array(&[int(1), text("c"), text("cr"), int(1)])]), "0 id: must be a string @2");
     refuses(Media::MsgPack, map(&[("id", text("e")), ("id", text("e"))]), "0 id: the field is given twice @9");
     refuses(Media::MsgPack, map(&[("id", text("e"))]), "0 customer: the event has no customer @0");
     refuses(Media::MsgPack, [0x81, 0x01, 0x01], "0 -: a field's name must be a string @1");
     refuses(Media::MsgPack, [0x81, 0xa1, 0xff, 0x01], "0 -: a string is not valid UTF-8 @2");
     refuses(Media::MsgPack, [0xdb, 0xff, 0xff, 0xff, 0xff], "- -: expected an event as a map or an array @0");
-    refuses(Media::MsgPack, [&[0x81, 0xa1, b'x'][..], &[0x91; 200_000]].concat(), "0 -: the MessagePack body ends inside a value @200003");
+    refuses(
+        Media::MsgPack,
+        [&[0x81, 0xa1, b'x'][..], &[0x91; 200_000]].concat(),
+        "0 -: the MessagePack body ends inside a value @200003",
+    );
     let policy = array(&[array(&[text("e"), text("c"), text("cr"), int(1), int(1), text("x")])]);
     refuses(Media::MsgPack, policy, "0 on_insufficient: must be reject, partial or overdraft @11");
 }
@@ -405,7 +470,15 @@ mod properties {
     fn sent() -> impl Strategy<Value = Sent> {
         let name = any::<String>();
         (name, name, name, any::<i64>(), 0..=18_u8, 0..253_402_300_800_000_u64, name).prop_map(
-            |(id, customer, currency, mantissa, scale, time_ms, source)| Sent { id, customer, currency, mantissa, scale, time_ms, source },
+            |(id, customer, currency, mantissa, scale, time_ms, source)| Sent {
+                id,
+                customer,
+                currency,
+                mantissa,
+                scale,
+                time_ms,
+                source,
+            },
         )
     }
 
@@ -434,8 +507,17 @@ mod properties {
 
         fn array(&self) -> Vec<u8> {
             let time = pack::int(i64::try_from(self.time_ms).expect("fits"));
-            let (id, customer, currency) = (pack::text(&self.id), pack::text(&self.customer), pack::text(&self.currency));
-            pack::array(&[id, customer, currency, pack::text(&self.amount()), time, vec![pack::NIL], pack::text(&self.source)])
+            let (id, customer, currency) =
+                (pack::text(&self.id), pack::text(&self.customer), pack::text(&self.currency));
+            pack::array(&[
+                id,
+                customer,
+                currency,
+                pack::text(&self.amount()),
+                time,
+                vec![pack::NIL],
+                pack::text(&self.source),
+            ])
         }
 
         fn map(&self) -> Vec<u8> {

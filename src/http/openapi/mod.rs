@@ -157,7 +157,10 @@ mod tests {
     #[test]
     fn every_built_route_is_described_and_no_other() {
         let document = document();
-        let built = ROUTES.iter().filter(|route| !matches!(route.action, Action::Later(_))).map(|r| (r.path.to_owned(), r.method.to_lowercase()));
+        let built = ROUTES
+            .iter()
+            .filter(|route| !matches!(route.action, Action::Later(_)))
+            .map(|r| (r.path.to_owned(), r.method.to_lowercase()));
         let described = document["paths"].as_object().expect("paths").iter().flat_map(|(path, methods)| {
             let methods = methods.as_object().expect("methods").keys();
             methods.map(|method| (path.clone(), method.clone())).collect::<Vec<_>>()
@@ -187,7 +190,8 @@ mod tests {
 
     #[test]
     fn operation_ids_are_unique() {
-        let ids: Vec<_> = ROUTES.iter().filter_map(|route| describe(route.action)).map(|operation| operation.id).collect();
+        let ids: Vec<_> =
+            ROUTES.iter().filter_map(|route| describe(route.action)).map(|operation| operation.id).collect();
         assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
     }
 

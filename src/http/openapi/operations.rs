@@ -111,15 +111,23 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             .takes("CheckRequest")
             .ok("CheckResult")
             .fails(&[422]),
-        Action::GetWallet => Operation::new("Wallets", "getWallet", "A wallet, from one consistent reading").ok("Wallet").fails(&[404]),
-        Action::PatchWallet => Operation::new("Wallets", "changeWallet", "Freeze, thaw or close a wallet, move its floor")
-            .takes("WalletPatch")
-            .ok("Wallet")
-            .fails(&[404, 409, 422]),
-        Action::ListWallets => Operation::new("Wallets", "listWallets", "All wallets of a customer").list().pages("Wallet"),
+        Action::GetWallet => {
+            Operation::new("Wallets", "getWallet", "A wallet, from one consistent reading").ok("Wallet").fails(&[404])
+        }
+        Action::PatchWallet => {
+            Operation::new("Wallets", "changeWallet", "Freeze, thaw or close a wallet, move its floor")
+                .takes("WalletPatch")
+                .ok("Wallet")
+                .fails(&[404, 409, 422])
+        }
+        Action::ListWallets => {
+            Operation::new("Wallets", "listWallets", "All wallets of a customer").list().pages("Wallet")
+        }
         Action::ListEntries => entries(),
         Action::Balances => balances(),
-        Action::GetAlerts => Operation::new("Wallets", "getAlerts", "A wallet's alert levels").ok("Alerts").fails(&[404]),
+        Action::GetAlerts => {
+            Operation::new("Wallets", "getAlerts", "A wallet's alert levels").ok("Alerts").fails(&[404])
+        }
         Action::PutAlerts => Operation::new("Wallets", "setAlerts", "Replace a wallet's alert levels")
             .about("A level that the balance is already below waits until the balance has been above it.")
             .takes("AlertsRequest")
@@ -127,20 +135,27 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             .fails(&[404, 409, 422]),
         Action::PostGrants => grants(),
         Action::GetGrant => Operation::new("Grants", "getGrant", "A grant as it is now").ok("Grant").fails(&[404]),
-        Action::VoidGrant => Operation::new("Grants", "voidGrant", "Void what is left of a grant; repeating it is success")
-            .ok("Grant")
-            .fails(&[404, 409, 422])
-            .writes(),
-        Action::PatchGrant => {
-            Operation::new("Grants", "moveExpiry", "Move a grant's expiry").takes("GrantPatch").ok("Grant").fails(&[404, 409, 422])
+        Action::VoidGrant => {
+            Operation::new("Grants", "voidGrant", "Void what is left of a grant; repeating it is success")
+                .ok("Grant")
+                .fails(&[404, 409, 422])
+                .writes()
         }
+        Action::PatchGrant => Operation::new("Grants", "moveExpiry", "Move a grant's expiry")
+            .takes("GrantPatch")
+            .ok("Grant")
+            .fails(&[404, 409, 422]),
         Action::PutCurrency => Operation::new("Catalogue", "putCurrency", "Make or change a credit currency")
             .about("The scale cannot change once wallets or meters use the currency.")
             .takes("CurrencyRequest")
             .ok("Currency")
             .fails(&[409, 422]),
-        Action::GetCurrency => Operation::new("Catalogue", "getCurrency", "A credit currency").ok("Currency").fails(&[404]),
-        Action::ListCurrencies => Operation::new("Catalogue", "listCurrencies", "All credit currencies").list().pages("Currency"),
+        Action::GetCurrency => {
+            Operation::new("Catalogue", "getCurrency", "A credit currency").ok("Currency").fails(&[404])
+        }
+        Action::ListCurrencies => {
+            Operation::new("Catalogue", "listCurrencies", "All credit currencies").list().pages("Currency")
+        }
         Action::PutMeter => Operation::new("Catalogue", "putMeter", "Make or change a meter")
             .takes("MeterRequest")
             .ok("Meter")
@@ -153,15 +168,28 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             .takes("KeyRequest")
             .answers(201, "Made.", &reference("NewKey"))
             .fails(&[409, 422]),
-        Action::ListKeys => Operation::new("Keys", "listKeys", "All API keys, without their tokens").list().pages("Key"),
-        Action::RevokeKey => {
-            Operation::new("Keys", "revokeKey", "Revoke an API key; repeating it is success").ok("Key").fails(&[404, 409, 422]).writes()
+        Action::ListKeys => {
+            Operation::new("Keys", "listKeys", "All API keys, without their tokens").list().pages("Key")
         }
+        Action::RevokeKey => Operation::new("Keys", "revokeKey", "Revoke an API key; repeating it is success")
+            .ok("Key")
+            .fails(&[404, 409, 422])
+            .writes(),
         Action::Health => Operation::new("Operations", "health", "The process answers").ok("Status"),
-        Action::Ready => Operation::new("Operations", "ready", "Recovered, the log takes writes, not stopping").ok("Status").fails(&[503]),
+        Action::Ready => Operation::new("Operations", "ready", "Recovered, the log takes writes, not stopping")
+            .ok("Status")
+            .fails(&[503]),
         Action::Metrics => metrics(),
-        Action::OpenApi => Operation::new("Operations", "openapi", "This document").answers(200, "The document.", &json!({"type": "object"})),
-        Action::Stats => Operation::new("Operations", "stats", "Counters since the start").answers(200, "Counters.", &json!({"type": "object"})),
+        Action::OpenApi => Operation::new("Operations", "openapi", "This document").answers(
+            200,
+            "The document.",
+            &json!({"type": "object"}),
+        ),
+        Action::Stats => Operation::new("Operations", "stats", "Counters since the start").answers(
+            200,
+            "Counters.",
+            &json!({"type": "object"}),
+        ),
         Action::Later(_) => return None,
     })
 }
@@ -181,13 +209,20 @@ fn events() -> Operation {
         .answers(200, "One result an event, in the order sent.", &reference("EventResults"))
         .fails(&[402, 404, 409, 422])
         .writes();
-    let either = json!({"oneOf": [reference("Event"), {"type": "array", "items": reference("Event"), "maxItems": 10_000}]});
+    let either =
+        json!({"oneOf": [reference("Event"), {"type": "array", "items": reference("Event"), "maxItems": 10_000}]});
     operation.body = Some(body(&[
         ("application/json", either),
-        ("application/x-ndjson", json!({"type": "string", "description": "One event as JSON a line.", "contentMediaType": "application/json"})),
+        (
+            "application/x-ndjson",
+            json!({"type": "string", "description": "One event as JSON a line.", "contentMediaType": "application/json"}),
+        ),
         ("application/msgpack", json!({"type": "string", "description": MSGPACK})),
         ("application/cloudevents+json", reference("CloudEvent")),
-        ("application/cloudevents-batch+json", json!({"type": "array", "items": reference("CloudEvent"), "maxItems": 10_000})),
+        (
+            "application/cloudevents-batch+json",
+            json!({"type": "array", "items": reference("CloudEvent"), "maxItems": 10_000}),
+        ),
     ]));
     operation
 }
@@ -211,7 +246,8 @@ fn cloud_events() -> Operation {
 }
 
 fn body(types: &[(&str, Value)]) -> Value {
-    let content: Map<String, Value> = types.iter().map(|(name, schema)| ((*name).to_owned(), json!({"schema": schema}))).collect();
+    let content: Map<String, Value> =
+        types.iter().map(|(name, schema)| ((*name).to_owned(), json!({"schema": schema}))).collect();
     json!({"required": true, "content": content})
 }
 
@@ -254,7 +290,10 @@ fn grants() -> Operation {
         let content = json!({"application/json": {"schema": reference(schema)}});
         json!({"description": description, "headers": {"Idempotency-Replayed": replayed}, "content": content})
     };
-    operation.answers = vec![(200, answer("Of many: one result a grant.", "GrantResults")), (201, answer("Of one: the grant.", "Grant"))];
+    operation.answers = vec![
+        (200, answer("Of many: one result a grant.", "GrantResults")),
+        (201, answer("Of one: the grant.", "Grant")),
+    ];
     operation
 }
 

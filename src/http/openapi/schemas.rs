@@ -114,7 +114,11 @@ fn problem() -> Value {
         ("available?", amount()),
         ("feature?", json!({"type": "string"})),
     ]);
-    let rejected = object(&[("index", json!({"type": "integer"})), ("id", json!({"type": "string"})), ("reason", json!({"type": "string"}))]);
+    let rejected = object(&[
+        ("index", json!({"type": "integer"})),
+        ("id", json!({"type": "string"})),
+        ("reason", json!({"type": "string"})),
+    ]);
     problem["properties"]["rejected"] = list(rejected);
     problem
 }
@@ -147,17 +151,23 @@ fn usage() -> Group {
         ("Event", json!({"oneOf": [object(&amount_event), object(&metered_event), reference("CloudEvent")]})),
         ("CloudEvent", cloud_event),
         ("EventResults", event_results()),
-        ("CheckRequest", json!({"oneOf": [
-            object(&[("customer", text(1, 128)), ("currency?", text(1, 64)), ("amount", reference("PositiveInput")), ("on_insufficient?", policies())]),
-            object(&[("customer", text(1, 128)), ("meter", text(1, 128)), ("quantity", reference("PositiveInput")), ("on_insufficient?", policies())]),
-        ]})),
-        ("CheckResult", object(&[
-            ("allowed", json!({"type": "boolean"})),
-            ("reason?", json!({"type": "string"})),
-            ("amount", json!({"oneOf": [amount(), {"type": "null"}]})),
-            ("balance", json!({"oneOf": [amount(), {"type": "null"}]})),
-            ("available", amount()),
-        ])),
+        (
+            "CheckRequest",
+            json!({"oneOf": [
+                object(&[("customer", text(1, 128)), ("currency?", text(1, 64)), ("amount", reference("PositiveInput")), ("on_insufficient?", policies())]),
+                object(&[("customer", text(1, 128)), ("meter", text(1, 128)), ("quantity", reference("PositiveInput")), ("on_insufficient?", policies())]),
+            ]}),
+        ),
+        (
+            "CheckResult",
+            object(&[
+                ("allowed", json!({"type": "boolean"})),
+                ("reason?", json!({"type": "string"})),
+                ("amount", json!({"oneOf": [amount(), {"type": "null"}]})),
+                ("balance", json!({"oneOf": [amount(), {"type": "null"}]})),
+                ("available", amount()),
+            ]),
+        ),
     ]
 }
 
@@ -230,7 +240,14 @@ fn wallets() -> Group {
     let name = || json!({"type": "string"});
     vec![
         ("Wallet", wallet),
-        ("WalletPatch", object(&[("status?", statuses()), ("floor?", reference("DecimalInput")), ("metadata?", reference("Metadata"))])),
+        (
+            "WalletPatch",
+            object(&[
+                ("status?", statuses()),
+                ("floor?", reference("DecimalInput")),
+                ("metadata?", reference("Metadata")),
+            ]),
+        ),
         ("AlertLevel", level),
         ("Alerts", object(&[("customer", name()), ("currency", name()), ("levels", list(reference("AlertLevel")))])),
         ("AlertsRequest", object(&[("levels", json!({"type": "array", "items": level_request, "maxItems": 62}))])),
@@ -268,7 +285,8 @@ fn grants() -> Group {
     let sources = || one_of(&Source::ALL.map(Source::as_str));
     let priority = || json!({"type": "integer", "minimum": 0, "maximum": MAX_PRIORITY});
     let cost = || {
-        let amount = json!({"type": "integer", "format": "int64", "minimum": 0, "description": "In the money's minor unit."});
+        let amount =
+            json!({"type": "integer", "format": "int64", "minimum": 0, "description": "In the money's minor unit."});
         object(&[("amount", amount), ("currency", json!({"type": "string", "pattern": "^[A-Za-z]{3}$"}))])
     };
     let request = object(&[
@@ -308,8 +326,11 @@ fn grants() -> Group {
         ("status", json!({"type": "integer"})),
         ("field?", json!({"type": "string"})),
     ]);
-    let result =
-        object(&[("status", one_of(&["created", "replayed", "rejected"])), ("grant?", reference("Grant")), ("error?", error)]);
+    let result = object(&[
+        ("status", one_of(&["created", "replayed", "rejected"])),
+        ("grant?", reference("Grant")),
+        ("error?", error),
+    ]);
     vec![
         ("GrantRequest", request),
         ("Grant", grant),
@@ -325,38 +346,50 @@ fn catalogue() -> Group {
     let roundings = || one_of(&[Rounding::Exact, Rounding::Up].map(Rounding::as_str));
     let shown = |name| (name, json!({"type": "string"}));
     vec![
-        ("CurrencyRequest", object(&[
-            ("name?", text(0, 128)),
-            ("symbol?", text(0, 128)),
-            ("scale?", scale()),
-            ("kind?", kinds()),
-            ("iso_code?", code()),
-            ("max_balance?", reference("PositiveInput")),
-        ])),
-        ("Currency", object(&[
-            shown("id"),
-            shown("name"),
-            shown("symbol"),
-            ("scale", scale()),
-            ("kind", kinds()),
-            ("iso_code?", code()),
-            ("max_balance", json!({"oneOf": [amount(), {"type": "null"}]})),
-            ("status", one_of(&["active", "archived"])),
-        ])),
-        ("MeterRequest", object(&[
-            ("currency", text(1, 64)),
-            ("rate", reference("PositiveInput")),
-            ("rounding?", roundings()),
-            ("on_insufficient?", policies()),
-        ])),
-        ("Meter", object(&[
-            shown("event_type"),
-            shown("currency"),
-            ("rate", amount()),
-            ("rounding", roundings()),
-            ("on_insufficient", policies()),
-            ("status", one_of(&["active", "archived"])),
-        ])),
+        (
+            "CurrencyRequest",
+            object(&[
+                ("name?", text(0, 128)),
+                ("symbol?", text(0, 128)),
+                ("scale?", scale()),
+                ("kind?", kinds()),
+                ("iso_code?", code()),
+                ("max_balance?", reference("PositiveInput")),
+            ]),
+        ),
+        (
+            "Currency",
+            object(&[
+                shown("id"),
+                shown("name"),
+                shown("symbol"),
+                ("scale", scale()),
+                ("kind", kinds()),
+                ("iso_code?", code()),
+                ("max_balance", json!({"oneOf": [amount(), {"type": "null"}]})),
+                ("status", one_of(&["active", "archived"])),
+            ]),
+        ),
+        (
+            "MeterRequest",
+            object(&[
+                ("currency", text(1, 64)),
+                ("rate", reference("PositiveInput")),
+                ("rounding?", roundings()),
+                ("on_insufficient?", policies()),
+            ]),
+        ),
+        (
+            "Meter",
+            object(&[
+                shown("event_type"),
+                shown("currency"),
+                ("rate", amount()),
+                ("rounding", roundings()),
+                ("on_insufficient", policies()),
+                ("status", one_of(&["active", "archived"])),
+            ]),
+        ),
     ]
 }
 
@@ -379,7 +412,8 @@ fn feed() -> Group {
 }
 
 fn keys() -> Group {
-    let scopes = || json!({"type": "array", "items": one_of(&["usage", "read", "grants", "top_ups", "admin"]), "minItems": 1});
+    let scopes =
+        || json!({"type": "array", "items": one_of(&["usage", "read", "grants", "top_ups", "admin"]), "minItems": 1});
     let shown = [
         ("id", json!({"type": "string"})),
         ("name", json!({"type": "string"})),

@@ -174,7 +174,8 @@ mod tests {
             ]})
         );
         let minimal: serde_json::Value = serde_json::from_slice(&write(&events, &outcomes, true)).expect("is JSON");
-        let indexes: Vec<_> = minimal["results"].as_array().expect("a list").iter().map(|result| &result["index"]).collect();
+        let indexes: Vec<_> =
+            minimal["results"].as_array().expect("a list").iter().map(|result| &result["index"]).collect();
         assert_eq!(indexes, [1, 2]);
     }
 }

@@ -85,13 +85,16 @@ pub(crate) struct GrantResult {
 
 /// Reads one grant. `header_key` is the request's `Idempotency-Key`, already made unique for the place in a batch.
 pub(crate) fn request(fields: &Fields<'_, '_>, header_key: Option<String>) -> Result<GrantRequest, Problem> {
-    const SOURCES: &str = "must be plan, drip, rollover, contract, promotional, package, top_up, auto_top_up, adjustment or migration";
+    const SOURCES: &str =
+        "must be plan, drip, rollover, contract, promotional, package, top_up, auto_top_up, adjustment or migration";
     let category = fields.choice("category", Category::parse, "must be paid or promotional")?;
     let source = fields.choice("source", Source::parse, SOURCES)?;
     let priority = fields.integer("priority", 0..=i64::from(MAX_PRIORITY))?;
     let cost_basis = fields.object("cost_basis")?.map(|basis| cost_basis(&basis)).transpose()?;
     let key = match (fields.text("key")?, header_key) {
-        (Some(_), Some(_)) => return Err(fields.refused("key", "give the key either here or as Idempotency-Key, not both")),
+        (Some(_), Some(_)) => {
+            return Err(fields.refused("key", "give the key either here or as Idempotency-Key, not both"));
+        }
         (Some(key), None) => Some(key.to_owned()),
         (None, header_key) => header_key,
     };

@@ -63,9 +63,15 @@ mod tests {
     #[test]
     fn sums_are_shown_like_amounts() {
         let scale = |places| Scale::new(places).expect("nine at most");
-        for (units, places, expected) in
-            [(0, 0, "0"), (0, 2, "0"), (5, 2, "0.05"), (-5, 2, "-0.05"), (1250, 3, "1.25"), (-1200, 2, "-12"), (7, 0, "7")]
-        {
+        for (units, places, expected) in [
+            (0, 0, "0"),
+            (0, 2, "0"),
+            (5, 2, "0.05"),
+            (-5, 2, "-0.05"),
+            (1250, 3, "1.25"),
+            (-1200, 2, "-12"),
+            (7, 0, "7"),
+        ] {
             assert_eq!(sum(units, scale(places)), expected);
             assert_eq!(amount(Amount::new(units as i64), scale(places)), expected);
         }

@@ -1,7 +1,9 @@
-//! All interleavings, within a bound on preemptions, of a few threads on one fingerprint in a table of a few entries while the shard grows.
+//! All interleavings, within a bound on preemptions, of a few threads on one fingerprint in a table of a few entries while the
+//! shard grows.
 //!
-//! Allowed: exactly one claim per event that is not given up; everybody else is told of it, finished or in flight. Forbidden: two claims, a finished event
-//! that is not found, a table unlinked while something in it is open (asserted by the maintainer itself).
+//! Allowed: exactly one claim per event that is not given up; everybody else is told of it, finished or in flight. Forbidden:
+//! two claims, a finished event that is not found, a table unlinked while something in it is open (asserted by the maintainer
+//! itself).
 
 use super::*;
 use crate::store::pin;

@@ -8,8 +8,9 @@ use crate::store::sync::{Guard, Mutex, MutexGuard, spin};
 use crate::store::zeroed::ZeroedArray;
 use std::collections::VecDeque;
 
-/// Fills, in hundredths, at which the background thread prepares the next table, spread over the shards so that they do not all do it at once.
-const FILL_EARLY: (usize, usize) = (60, 70);
+/// Fills, in hundredths, at which the background thread prepares the next table, spread over the shards so that they do not all
+/// do it at once.
+const FILL_EARLY: (usize, usize) = (66, 73);
 /// Fill at which a claim publishes a new table itself.
 const FILL_MAX: usize = 75;
 /// Fill at which a claim publishes a new table although an older one is still being migrated.
@@ -17,7 +18,7 @@ const FILL_URGENT: usize = 90;
 /// Fill at which claims take part in a migration: by then the background thread should have been done.
 const FILL_HELP: usize = 55;
 /// Fill of a new table by what is alive.
-const FILL_NEW: usize = 45;
+const FILL_NEW: usize = 42;
 
 /// Old entries that the background thread migrates at once.
 const STEP: usize = if cfg!(any(test, miri, drawdown_loom)) { 4 } else { 4096 };
@@ -60,11 +61,10 @@ impl Shard {
 
     #[inline]
     pub(super) fn prefetch(&self, fingerprint: u64, guard: &Guard) {
-        let view = self.chain.view(guard);
-        if let Some(oldest) = view.oldest() {
-            oldest.prefetch(fingerprint);
+        if self.chain.sole(guard).is_none() {
+            self.chain.view(guard).older().for_each(|table| table.prefetch(fingerprint));
         }
-        view.newest().prefetch(fingerprint);
+        self.chain.newest(guard).prefetch(fingerprint);
     }
 
     #[inline]
@@ -76,14 +76,17 @@ impl Shard {
         guard: &'g Guard,
     ) -> Claim<'g> {
         loop {
-            let view = self.chain.view(guard);
-            match claim_in(&view, fingerprint, horizon, &is_other) {
+            let walk = match self.chain.sole(guard) {
+                Some(table) => table.walk(fingerprint, horizon, &is_other, Intent::Claim),
+                None => claim_in(&self.chain.view(guard), fingerprint, horizon, &is_other),
+            };
+            match walk {
                 Walk::Finished(lsn) => return Claim::Existing { lsn },
                 Walk::InFlight(cell) => return Claim::InFlight(EntryRef { cell }),
-                Walk::Claimed(cell) => {
+                Walk::Claimed { cell, counted } => {
                     let entry = Entry { cell };
-                    if view.newest().count(fingerprint) {
-                        self.look_after(&view, horizon, guard);
+                    if counted {
+                        self.look_after(horizon, guard);
                     }
                     return Claim::New(entry);
                 }
@@ -106,7 +109,7 @@ impl Shard {
             match table.walk(fingerprint, horizon, &is_other, Intent::Look) {
                 Walk::Finished(lsn) => return Found::Finished { lsn },
                 Walk::InFlight(cell) => return Found::InFlight(EntryRef { cell }),
-                Walk::Claimed(_) | Walk::Absent | Walk::Outdated | Walk::Full => {}
+                Walk::Claimed { .. } | Walk::Absent | Walk::Outdated | Walk::Full => {}
             }
         }
         Found::Absent
@@ -114,9 +117,12 @@ impl Shard {
 
     /// After an entry was counted: grows the shard or helps to, if the background thread does not keep up. Never waits.
     #[inline]
-    fn look_after(&self, view: &View<'_, Table>, horizon: u64, guard: &Guard) {
-        let limit = if view.len() == 1 { FILL_MAX } else { FILL_HELP };
-        if view.newest().is_filled(limit) {
+    fn look_after(&self, horizon: u64, guard: &Guard) {
+        let (table, limit) = match self.chain.sole(guard) {
+            Some(table) => (table, FILL_MAX),
+            None => (self.chain.newest(guard), FILL_HELP),
+        };
+        if table.is_filled(limit) {
             self.step_in(horizon, guard);
         }
     }
@@ -134,7 +140,8 @@ impl Shard {
         }
     }
 
-    /// The newest table has no free entry left on somebody's path. That takes a claim in flight for so long that the shard filled a whole table meanwhile.
+    /// The newest table has no free entry left on somebody's path. That takes a claim in flight for so long that the shard
+    /// filled a whole table meanwhile.
     #[cold]
     fn make_room(&self, horizon: u64, guard: &Guard) {
         let mut migration = self.lock();
@@ -148,6 +155,8 @@ impl Shard {
     }
 
     fn publish_larger(&self, view: &View<'_, Table>, horizon: u64) {
+        // Each table is at least twice the one before it if that is still being migrated to.
+        assert!(view.len() < TABLES_MAX, "a claim was in flight while its shard grew a hundredfold");
         self.chain.publish(Table::new(ZeroedArray::new(next_len(view, horizon))));
     }
 
@@ -190,13 +199,16 @@ impl Shard {
         self.migration.lock().expect("no panic while migrating")
     }
 
-    /// Closes up to `count` entries of the oldest table, copying what is alive to the newest one. Unlinks the table when all are closed.
+    /// Closes up to `count` entries of the oldest table, copying what is alive to the newest one. Unlinks the table when all
+    /// are closed.
     fn migrate(&self, migration: &mut Migration, count: usize, horizon: u64, guard: &Guard) -> Progress {
-        let Some(oldest) = self.chain.view(guard).oldest() else { return Progress::Done };
+        let view = self.chain.view(guard);
+        let Some(oldest) = view.oldest() else { return Progress::Done };
+        let mut newest = view.newest();
         let mut closed = 0;
         let end = (migration.next + count).min(oldest.cells().len());
         for index in migration.next..end {
-            if self.close(&oldest.cells()[index], horizon, guard) {
+            if self.close(&oldest.cells()[index], &mut newest, horizon, guard) {
                 closed += 1;
             } else {
                 migration.pending.push_back(index);
@@ -205,7 +217,7 @@ impl Shard {
         migration.next = end;
         for _ in 0..count.min(migration.pending.len()) {
             let Some(index) = migration.pending.pop_front() else { break };
-            if self.close(&oldest.cells()[index], horizon, guard) {
+            if self.close(&oldest.cells()[index], &mut newest, horizon, guard) {
                 closed += 1;
             } else {
                 migration.pending.push_back(index);
@@ -222,17 +234,16 @@ impl Shard {
         Progress::Done
     }
 
-    /// Closes one entry. False if it is in flight. Under the lock, so that the newest table stays the newest.
-    fn close(&self, cell: &Cell, horizon: u64, guard: &Guard) -> bool {
+    /// Closes one entry. False if it is in flight. Under the lock, so that nobody else replaces the newest table.
+    fn close<'g>(&'g self, cell: &Cell, newest: &mut &'g Table, horizon: u64, guard: &'g Guard) -> bool {
         match cell.close() {
             Left::InFlight => return false,
             Left::Nothing => {}
             Left::Finished { lsn, .. } if lsn < horizon => {}
             Left::Finished { fingerprint, lsn } => {
-                let mut view = self.chain.view(guard);
-                while !view.newest().copy(fingerprint, lsn) {
-                    self.publish_larger(&view, horizon);
-                    view = self.chain.view(guard);
+                while !newest.copy(fingerprint, lsn) {
+                    self.publish_larger(&self.chain.view(guard), horizon);
+                    *newest = self.chain.newest(guard);
                 }
             }
         }
@@ -241,7 +252,7 @@ impl Shard {
 }
 
 /// Runs through `view` from the oldest table to the newest (invariant 4).
-#[inline]
+#[cold]
 fn claim_in<'g>(view: &View<'g, Table>, fingerprint: u64, horizon: u64, is_other: &impl Fn(u64) -> bool) -> Walk<'g> {
     for table in view.older() {
         match table.walk(fingerprint, horizon, is_other, Intent::Close) {
@@ -252,7 +263,8 @@ fn claim_in<'g>(view: &View<'g, Table>, fingerprint: u64, horizon: u64, is_other
     view.newest().walk(fingerprint, horizon, is_other, Intent::Claim)
 }
 
-/// The length of a table that has room for what is alive and as much again. At least half of the present one, for what is alive is an estimate.
+/// The length of a table that has room for what is alive and as much again. At least half of the present one, for what is alive
+/// is an estimate.
 fn next_len(view: &View<'_, Table>, horizon: u64) -> usize {
     let newest = view.newest();
     let alive = if view.len() == 1 {

@@ -39,7 +39,8 @@ pub(super) fn table_len(len: usize) -> usize {
 #[derive(Debug)]
 #[cfg_attr(not(drawdown_loom), repr(C, align(16)))]
 pub(super) struct Cell {
-    /// Changes once. Taking it publishes nothing: the LSN of a free entry is `IN_FLIGHT` already. Hence Relaxed. Sealing it is Release: invariant 3.
+    /// Changes once. Taking it publishes nothing: the LSN of a free entry is `IN_FLIGHT` already. Hence Relaxed. Sealing it is
+    /// Release: invariant 3.
     fingerprint: AtomicU64,
     /// Written by the claimer (Release: the event's record comes before), and by CAS from `DEAD`.
     lsn: AtomicU64,
@@ -147,8 +148,13 @@ pub(super) enum Walk<'g> {
     Finished(u64),
     /// Somebody holds a claim.
     InFlight(&'g Cell),
-    /// Taken now by the caller.
-    Claimed(&'g Cell),
+    /// Claimed now by the caller.
+    Claimed {
+        /// The entry.
+        cell: &'g Cell,
+        /// The table's count has gone up: time to see whether it should grow.
+        counted: bool,
+    },
     /// Nothing in this table, and in an older table: nothing ever will be.
     Absent,
     /// The table is not the newest any more.
@@ -187,9 +193,10 @@ impl Table {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Counts an entry taken. Large tables count one in sixteen, sixteenfold: threads would contend for an exact count. Answers whether it counted.
+    /// Counts an entry taken. Large tables count one in sixteen, sixteenfold: threads would contend for an exact count. Answers
+    /// whether it counted.
     #[inline]
-    pub(super) fn count(&self, fingerprint: u64) -> bool {
+    fn count(&self, fingerprint: u64) -> bool {
         let weight = if self.cells.len() < 1 << 14 { 1 } else { 16 };
         let counts = fingerprint.is_multiple_of(weight);
         if counts {
@@ -204,8 +211,8 @@ impl Table {
         self.taken() * 100 >= self.cells.len() * percent
     }
 
-    /// About how many entries are in flight or finished and not expired, judging by the first `sample` ones: fingerprints are random, so
-    /// one stretch of the table is like another.
+    /// About how many entries are in flight or finished and not expired, judging by the first `sample` ones: fingerprints are
+    /// random, so one stretch of the table is like another.
     pub(super) fn alive(&self, sample: usize, horizon: u64) -> usize {
         let sample = &self.cells[..sample.min(self.cells.len())];
         let is_alive = |cell: &&Cell| match (cell.fingerprint(), cell.lsn()) {
@@ -216,7 +223,8 @@ impl Table {
         (self.cells.len() as u128 * alive as u128).div_ceil(sample.len() as u128) as usize
     }
 
-    /// Enters a finished event from an older table. False if there is no room. By the holder of the lock, in the newest table: so nothing is sealed.
+    /// Enters a finished event from an older table. False if there is no room. By the holder of the lock, in the newest table:
+    /// so nothing is sealed.
     pub(super) fn copy(&self, fingerprint: u64, lsn: u64) -> bool {
         let (before, from_home) = self.cells.split_at(self.home(fingerprint));
         match from_home.iter().chain(before).find(|cell| cell.fingerprint() == FREE && cell.take(fingerprint)) {
@@ -243,7 +251,8 @@ impl Table {
         prefetch(&raw const self.cells[self.home(fingerprint)]);
     }
 
-    /// Walks the path of `fingerprint`. Finished entries below `horizon`, and those of which `is_other` says yes, count as absent.
+    /// Walks the path of `fingerprint`. Finished entries below `horizon`, and those of which `is_other` says yes, count as
+    /// absent.
     #[inline]
     pub(super) fn walk<'g>(
         &'g self,
@@ -263,7 +272,9 @@ impl Table {
                     return self.revive(dead, fingerprint, horizon, is_other, intent);
                 }
                 match intent {
-                    Intent::Claim if cell.take(fingerprint) => return Walk::Claimed(cell),
+                    Intent::Claim if cell.take(fingerprint) => {
+                        return Walk::Claimed { cell, counted: self.count(fingerprint) };
+                    }
                     Intent::Close if cell.seal() => return Walk::Absent,
                     Intent::Look => return Walk::Absent,
                     // Another was faster.
@@ -315,7 +326,11 @@ impl Table {
         is_other: &impl Fn(u64) -> bool,
         intent: Intent,
     ) -> Walk<'g> {
-        if dead.revive() { Walk::Claimed(dead) } else { self.walk(fingerprint, horizon, is_other, intent) }
+        if dead.revive() {
+            Walk::Claimed { cell: dead, counted: false }
+        } else {
+            self.walk(fingerprint, horizon, is_other, intent)
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! A reader beside an insert, a growth and a migration: what was inserted before the lookup is found, with the slot that was made for it.
+//! A reader beside an insert, a growth and a migration: what was inserted before the lookup is found, with the slot that was
+//! made for it.
 
 use super::*;
 use crate::store::pin;
@@ -14,7 +15,11 @@ fn insert(index: &Index, n: u32) -> Placed {
 }
 
 fn lookup(index: &Index, n: u32) -> Option<u32> {
-    index.lookup(hash(u64::from(n)), |slot| slot == n, &pin())
+    let is_it = |slot| {
+        assert_eq!(slot, n, "a fingerprint was visible before its slot");
+        true
+    };
+    index.lookup(hash(u64::from(n)), is_it, &pin())
 }
 
 fn check(test: impl Fn(Arc<Index>) + Send + Sync + 'static) {

@@ -12,7 +12,12 @@ struct Process {
 
 fn serve(directory: &std::path::Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drawdown"));
-    command.arg("serve").arg("--data").arg(directory).args(["--listen", "127.0.0.1:0", "--segment-bytes", "4MiB"]).args(arguments);
+    command
+        .arg("serve")
+        .arg("--data")
+        .arg(directory)
+        .args(["--listen", "127.0.0.1:0", "--segment-bytes", "4MiB"])
+        .args(arguments);
     command.env_remove("DRAWDOWN_ADMIN_KEY").stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -62,7 +67,10 @@ fn sigterm_lets_requests_finish_and_exits_with_0() {
     client.post("/v1/grants", &json!({"customer": "cus", "amount": 10})).expect_status(201);
     // One request is half sent, another waits at the end of the feed, a third connection is idle.
     let event = json!({"id": "e", "customer": "cus", "amount": 3}).to_string();
-    let head = format!("POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", event.len());
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        event.len()
+    );
     client.raw(head.as_bytes());
     let mut waiting = Client::new(process.address);
     let end = waiting.get("/v1/feed").expect_status(200)["next_cursor"].as_str().expect("a position").to_owned();

@@ -1,0 +1,39 @@
+# The door to everything one runs on this repository. `make help` lists it.
+.PHONY: help check lint test doc bench bench-test loom crash sim props demo
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+check: lint doc test ## What a commit must pass: format, lints, documents, tests
+
+lint: ## Format and lints; warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+test: ## All tests
+	cargo test --workspace
+
+doc: ## The documentation; warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+bench: ## All benches, with plots in target/criterion
+	cargo bench --workspace
+
+bench-test: ## Each bench once, to see that it runs
+	cargo bench --workspace --benches -- --test
+
+loom: ## Models of the lock-free parts, every interleaving within bounds
+	RUSTFLAGS="--cfg drawdown_loom" CARGO_TARGET_DIR=target/loom cargo test --release -p drawdown-wal --lib loom
+	RUSTFLAGS="--cfg drawdown_loom" CARGO_TARGET_DIR=target/loom cargo test --release -p drawdown --lib loom
+
+crash: ## Kills the real server under load; DRAWDOWN_CRASH_CYCLES=N for more
+	cargo test --test crash -- --nocapture
+
+sim: ## Power cuts on a simulated disk; DRAWDOWN_SIM_SEED=N replays one
+	cargo test --test it sim:: -- --nocapture
+
+props: ## Random commands against the model; DRAWDOWN_PROPTEST_CASES=N for more
+	cargo test --test it props
+
+demo: ## The demo: a real trace through the real server
+	cargo run --release -- demo

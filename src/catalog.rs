@@ -1,0 +1,70 @@
+//! What a ledger's administrators set up: credit currencies and meters, and what objects carry beside their amounts. Plain values; the
+//! journal records them and the engine looks them up.
+
+use crate::ledger::{Amount, Decimal, Policy, Rounding, Scale};
+use std::collections::BTreeMap;
+
+/// A currency's number within this data directory; dense, in order of creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CurrencyNumber(pub u16);
+
+/// A unit of credit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreditCurrency {
+    /// Its id, 1 to 64 bytes.
+    pub id: String,
+    /// Dense number used in records.
+    pub number: CurrencyNumber,
+    /// Name for people.
+    pub name: String,
+    /// Symbol for people.
+    pub symbol: String,
+    /// Decimal places, 0 to 9. It cannot change once a wallet uses the currency.
+    pub scale: Scale,
+    /// A unit of its own or a fiat denomination.
+    pub kind: CurrencyKind,
+    /// The most that a wallet may hold after a grant.
+    pub max_balance: Option<Amount>,
+    /// Archived currencies take no new grants.
+    pub archived: bool,
+}
+
+/// What one credit of a currency stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CurrencyKind {
+    /// A unit of its own (tokens, minutes, kWh).
+    Unit,
+    /// A fiat denomination: one credit is one minor unit of this ISO 4217 currency.
+    Fiat(String),
+}
+
+/// Turns quantities of usage into amounts of a currency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meter {
+    /// The event type that it measures, 1 to 128 bytes.
+    pub event_type: String,
+    /// Dense number used in records.
+    pub number: u16,
+    /// The currency that it debits.
+    pub currency: CurrencyNumber,
+    /// Credits per unit, exact.
+    pub rate: Decimal,
+    /// What to do with what the currency's scale cannot hold.
+    pub rounding: Rounding,
+    /// Policy for events that name none.
+    pub policy: Policy,
+    /// Archived meters take no events.
+    pub archived: bool,
+}
+
+/// Free key-value text that travels with an object; at most 50 pairs, keys to 40 bytes, values to 500 bytes.
+pub type Metadata = BTreeMap<String, String>;
+
+/// What was paid for a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostBasis {
+    /// In the money's minor unit.
+    pub amount: i64,
+    /// ISO 4217 code.
+    pub currency: String,
+}

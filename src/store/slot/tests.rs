@@ -1,0 +1,87 @@
+//! The slot by one thread: what each step leaves behind.
+
+use super::model::{Actor, Change, FOREVER, Kind, Log, Traced, instant};
+use super::*;
+
+/// A generation was handed out by `read` while the pointer was still at its predecessor (the thread that opened it had not swung
+/// yet). An operation on it then finished two generations ahead of the pointer: readers spun until the late thread woke, and the
+/// generation between was never freed if it did not.
+#[test]
+fn a_generation_that_was_read_can_be_ended_though_its_opener_sleeps() {
+    let log = Log::new();
+    let slot = log.open(100, 50, FOREVER);
+    let sleeper = Actor::new(&slot, &log, 0);
+    let actor = Actor::new(&slot, &log, 1);
+    {
+        let guard = pin();
+        let first = slot.present(&guard).expect("open");
+        let ours = Box::into_raw(Box::new(Succession::new(Traced::new(Change { id: 1, kind: Kind::Grant(7) }))));
+        first.successor.store(ours, Ordering::Release);
+        let succession = first.succession(&guard).expect("installed");
+        let outcome = slot.seal_and_compute(&sleeper, first, succession, &guard);
+        slot.log_opening(&sleeper, first, succession, outcome, &guard);
+        slot.open_next(first, outcome, outcome.next(&guard));
+        // It sleeps before its swing.
+        let reading = slot.read(&guard).expect("open");
+        assert_eq!((reading.balance, reading.generation.number()), (107, 2));
+        assert!(actor.change(&reading, Kind::Grant(1), &guard).is_some());
+        assert_eq!(slot.present(&guard).map(Generation::number), Some(3), "the pointer has left what was ended");
+        let reading = slot.read(&guard).expect("open");
+        assert_eq!((reading.balance, reading.generation.number()), (108, 3));
+        // It wakes, and changes nothing.
+        slot.swing(first, outcome.next, &guard);
+        assert_eq!(slot.present(&guard).map(Generation::number), Some(3));
+    }
+    // SAFETY: the slot is this test's own.
+    unsafe { slot.free() };
+}
+
+#[test]
+fn a_half_done_operation_is_freed_with_its_slot() {
+    let log = Log::new();
+    let slot = log.open(100, 50, FOREVER);
+    let actor = Actor::new(&slot, &log, 0);
+    {
+        let guard = pin();
+        let first = slot.present(&guard).expect("open");
+        let ours = Box::into_raw(Box::new(Succession::new(Traced::new(Change { id: 1, kind: Kind::Grant(7) }))));
+        first.successor.store(ours, Ordering::Release);
+        slot.seal_and_compute(&actor, first, first.succession(&guard).expect("installed"), &guard);
+    }
+    assert_eq!(log.alive(), 2);
+    // SAFETY: the slot is this test's own.
+    unsafe { slot.free() };
+    assert_eq!(log.alive(), 0);
+}
+
+#[test]
+fn readings_and_debits_during_an_operation() {
+    let log = Log::new();
+    let slot = log.open(149, 50, FOREVER);
+    let actor = Actor::new(&slot, &log, 0);
+    {
+        let guard = pin();
+        assert!(slot.debit(10, instant(0)).is_some());
+        let first = slot.present(&guard).expect("open");
+        let ours = Box::into_raw(Box::new(Succession::new(Traced::new(Change { id: 1, kind: Kind::Grant(7) }))));
+        first.successor.store(ours, Ordering::Release);
+        assert!(slot.debit(9, instant(0)).is_some(), "not sealed yet");
+        slot.seal_and_compute(&actor, first, first.succession(&guard).expect("installed"), &guard);
+        assert!(slot.debit(1, instant(0)).is_none(), "sealed");
+        let reading = slot.read(&guard).expect("open");
+        assert_eq!((reading.balance, reading.generation.number()), (130, 1));
+        let settled = slot.read_settled(&actor, &guard).expect("open");
+        assert_eq!((settled.balance, settled.generation.number()), (137, 2));
+        assert_eq!(slot.position_alone(), (2, 137));
+    }
+    // SAFETY: the slot is this test's own.
+    unsafe { slot.free() };
+}
+
+#[test]
+fn a_slot_that_was_never_opened_has_nothing_to_read_or_debit() {
+    let slot = Slot::<super::model::Model>::unopened();
+    assert!(slot.read(&pin()).is_none());
+    assert!(slot.debit(1, instant(0)).is_none());
+    assert!(slot.deadline().is_none());
+}
