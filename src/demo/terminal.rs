@@ -31,6 +31,7 @@ impl Screen {
     }
 
     /// Shows the lines, in one piece: a terminal that knows synchronised updates does not flicker.
+    #[expect(clippy::unused_self, reason = "whoever shows lines has entered the screen")]
     pub(super) fn show(&mut self, lines: &[Line]) -> io::Result<()> {
         let mut frame = String::from("\x1b[?2026h\x1b[H");
         for (place, line) in lines.iter().enumerate() {

@@ -24,7 +24,7 @@ pub(super) fn rows(limit: Option<usize>, until: Option<Duration>) -> Vec<Row> {
     let mut first = None;
     let rows = CSV.lines().skip(1).map(|line| {
         let (instant, mut row) = row(line).expect("the embedded trace is well-formed: a test reads all of it");
-        row.at = instant - *first.get_or_insert(instant);
+        row.at = instant.saturating_sub(*first.get_or_insert(instant));
         row
     });
     rows.take_while(|row| until.is_none_or(|until| row.at < until)).take(limit.unwrap_or(usize::MAX)).collect()
@@ -58,15 +58,15 @@ mod tests {
         assert_eq!(all[0], Row { at: Duration::ZERO, context: 4808, generated: 10 });
         assert_eq!(all[1].at, Duration::from_millis(52));
         assert!(all.is_sorted_by_key(|row| row.at));
-        assert_eq!(all[8818], Row { at: Duration::from_nanos(3_435_948_056_000), context: 549, generated: 173 });
+        assert_eq!(all[8818], Row { at: Duration::from_micros(3_435_948_056), context: 549, generated: 173 });
     }
 
     #[test]
     fn a_part_is_its_beginning() {
         let all = rows(None, None);
         assert_eq!(rows(Some(7), None), all[..7]);
-        let minute = rows(None, Some(Duration::from_secs(60)));
+        let minute = rows(None, Some(Duration::from_mins(1)));
         assert_eq!(minute, all[..minute.len()]);
-        assert!(all[minute.len()].at >= Duration::from_secs(60));
+        assert!(all[minute.len()].at >= Duration::from_mins(1));
     }
 }

@@ -56,7 +56,7 @@ pub(super) async fn run(
 struct Rates {
     /// Instants and events answered, over the last frames.
     counts: VecDeque<(Instant, u64)>,
-    rates: VecDeque<u64>,
+    history: VecDeque<u64>,
     frames: usize,
 }
 
@@ -68,10 +68,10 @@ impl Rates {
         }
         self.frames += 1;
         if self.frames.is_multiple_of(RATE_FRAMES / 2) {
-            self.rates.push_back(self.now());
+            self.history.push_back(self.now());
         }
-        if self.rates.len() > RATES {
-            self.rates.pop_front();
+        if self.history.len() > RATES {
+            self.history.pop_front();
         }
     }
 
@@ -124,10 +124,10 @@ impl View<'_> {
 
     fn rate(&self) -> Line {
         let room = self.size.0.saturating_sub(24);
-        let skip = self.rates.rates.len().saturating_sub(room);
+        let skip = self.rates.history.len().saturating_sub(room);
         let line =
             self.line().add(Style::Plain, " events/s  ").add(Style::Bold, &format!("{:>8}", grouped(self.rates.now())));
-        line.add(Style::Plain, "   ").add(Style::Green, &sparkline(self.rates.rates.iter().skip(skip).copied()))
+        line.add(Style::Plain, "   ").add(Style::Green, &sparkline(self.rates.history.iter().skip(skip).copied()))
     }
 
     fn latency(&self) -> Line {
