@@ -6,36 +6,36 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// After this a server that does not answer counts as hung, and the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One connection.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
 /// A whole answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// `Idempotency-Replayed: true`.
-    pub replayed: bool,
+    pub(crate) replayed: bool,
     /// The server will close the connection.
-    pub closes: bool,
-    pub body: Value,
+    pub(crate) closes: bool,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// The body of a success.
     #[track_caller]
-    pub fn success(self) -> Value {
+    pub(crate) fn success(self) -> Value {
         assert!((200..300).contains(&self.status), "{}: {}", self.status, self.body);
         self.body
     }
 }
 
 impl Client {
-    pub fn connect(address: SocketAddr) -> Client {
+    pub(crate) fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).expect("the server takes connections");
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
@@ -43,7 +43,7 @@ impl Client {
     }
 
     /// Sends a request and reads the whole answer; an error means that there was none.
-    pub fn ask(&mut self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Answer> {
+    pub(crate) fn ask(&mut self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Answer> {
         let body = body.map_or_else(String::new, Value::to_string);
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: crash\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -58,13 +58,13 @@ impl Client {
 
     /// Asks a server that is not about to be killed.
     #[track_caller]
-    pub fn get(&mut self, path: &str) -> Value {
+    pub(crate) fn get(&mut self, path: &str) -> Value {
         self.ask("GET", path, None).expect("an answer").success()
     }
 
     /// Asks a server that is not about to be killed.
     #[track_caller]
-    pub fn send(&mut self, method: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) fn send(&mut self, method: &str, path: &str, body: &Value) -> Answer {
         self.ask(method, path, Some(body)).expect("an answer")
     }
 

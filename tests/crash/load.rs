@@ -14,11 +14,11 @@ use std::thread;
 const CONNECTIONS: usize = 6;
 
 /// Events in a batch at most.
-const BATCH_MAX: u64 = 40;
+const BATCH_MAX: u64 = 24;
 
 /// How a cycle ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// SIGKILL.
     Kill,
     /// SIGTERM.
@@ -26,7 +26,7 @@ pub enum End {
 }
 
 /// Sets up the currency, and wallets with a first grant and alert levels.
-pub fn set_up(client: &mut Client, books: &mut Books) {
+pub(crate) fn set_up(client: &mut Client, books: &mut Books) {
     client.send("PUT", &format!("/v1/credit-currencies/{CURRENCY}"), &json!({"scale": 2})).success();
     for wallet in 0..WALLETS {
         let key = format!("first-{wallet}");
@@ -41,7 +41,7 @@ pub fn set_up(client: &mut Client, books: &mut Books) {
 }
 
 /// Loads the server until so many requests were answered, ends it as told, and enters what the connections have noted.
-pub fn run(process: &mut Process, books: &mut Books, random: &mut Random, answers: u64, end: End) {
+pub(crate) fn run(process: &mut Process, books: &mut Books, random: &mut Random, answers: u64, end: End) {
     let (answered, waiting) = mpsc::channel();
     let address = process.address();
     let lanes: Vec<_> = (0..CONNECTIONS)
@@ -107,7 +107,7 @@ impl Lane {
     fn event(&mut self) -> String {
         let id = format!("evt-{:016x}", self.random.next());
         let wallet = self.random.index(WALLETS);
-        let amount = 1 + self.random.below(900) as i64;
+        let amount = 1 + self.random.below(900).cast_signed();
         self.notes.events.insert(id.clone(), Event { wallet, amount, known: Known::Unanswered });
         id
     }
@@ -115,7 +115,7 @@ impl Lane {
     fn grant(&mut self) -> String {
         let key = format!("key-{:016x}", self.random.next());
         let wallet = self.random.index(WALLETS);
-        let amount = 1 + self.random.below(30_000) as i64;
+        let amount = 1 + self.random.below(12_000).cast_signed();
         self.notes.grants.insert(key.clone(), Grant { wallet, amount, known: Known::Unanswered });
         key
     }

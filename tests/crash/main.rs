@@ -28,7 +28,7 @@ use std::path::Path;
 const CYCLES: u64 = 20;
 
 /// Answers that a cycle waits for before the kill, at most.
-const ANSWERS_MAX: u64 = 120;
+const ANSWERS_MAX: u64 = 60;
 
 /// Says where a failure happened.
 struct Story {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 
 /// A running server.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     guard: Guard,
     address: SocketAddr,
 }
@@ -41,24 +41,24 @@ fn command(directory: &Path) -> Command {
 
 impl Process {
     /// Starts a server on a free port and waits until it listens.
-    pub fn start(directory: &Path) -> Process {
+    pub(crate) fn start(directory: &Path) -> Process {
         let mut guard = Guard(command(directory).spawn().expect("the server starts"));
         let address = address(guard.0.stdout.take().expect("it is piped")).expect("the server says where it listens");
         Process { guard, address }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// SIGKILL, now.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         assert_eq!(self.guard.0.try_wait().expect("a child"), None, "the server ended by itself");
         kill(&mut self.guard.0);
     }
 
     /// SIGTERM; gives back the exit code.
-    pub fn terminate(&mut self) -> Option<i32> {
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
         let sent = Command::new("kill").args(["-TERM", &self.guard.0.id().to_string()]).status().expect("kill runs");
         assert!(sent.success());
         self.guard.0.wait().expect("a child").code()
@@ -66,12 +66,12 @@ impl Process {
 }
 
 /// Starts a server and kills it before it listens, as soon as it has mapped so many more parts of the log.
-pub fn kill_in_recovery(directory: &Path, mappings: u64) {
+pub(crate) fn kill_in_recovery(directory: &Path, mappings: u64) {
     let mut guard = Guard(command(directory).spawn().expect("the server starts"));
     let output = guard.0.stdout.take().expect("it is piped");
     let (listens, listening): (_, Receiver<()>) = mpsc::channel();
     let reader = std::thread::spawn(move || {
-        drop(address(output));
+        let _ = address(output);
         drop(listens);
     });
     let needle = directory.to_string_lossy().into_owned();
