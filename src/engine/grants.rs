@@ -7,7 +7,7 @@
 use super::budget::Budget;
 use super::catalog::CreditCurrency;
 use super::history::unreadable;
-use super::ticket::Ticket;
+use super::ticket::{Ticket, poisoned_error};
 use super::view::{CommandError, CostBasis, GrantOutcome, GrantRequest, GrantState, GrantView, Metadata, Unavailable};
 use super::wallet::WalletOperation;
 use super::{Engine, Inner, MAX_ID_BYTES};
@@ -16,6 +16,7 @@ use crate::journal::admin::{AdminRecord, GrantRecord};
 use crate::ledger::{Amount, GrantId, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
 use crate::store::idempotency::{Claim, Entry};
 use crate::store::{Guard, pin};
+use drawdown_wal::Lsn;
 use std::sync::Arc;
 
 /// Separates the fingerprints of grants' keys from those of events.
@@ -237,6 +238,18 @@ impl Inner {
     fn find_grant(&self, text: &str) -> Result<(GrantId, GrantRecord), CommandError> {
         let missing = CommandError::NotFound { what: "grant" };
         let Some(id) = self.parse_grant(text) else { return Err(missing) };
+        let lsn = Lsn::new(id.get());
+        if lsn >= self.log.tail() {
+            return Err(missing);
+        }
+        if lsn >= self.log.durable() {
+            // Clients have the text of a durable grant only, so this wait is seldom one.
+            self.log.wait_durable(self.log.tail()).map_err(|poisoned| poisoned_error(&poisoned))?;
+        }
+        // The text may be of a grant that a crash took back, and something else may stand at its place by now.
+        if !self.is_record(id.get()) {
+            return Err(missing);
+        }
         let mut view = None;
         match self.read_record(id.get(), &mut view).map_err(unreadable)? {
             Record::Admin(AdminRecord::Grant(record)) => Ok((id, record)),
@@ -305,32 +318,26 @@ impl Inner {
     ) -> Result<GrantState, CommandError> {
         let reading = self.slab.get(slot).read(guard).ok_or(CommandError::NotFound { what: "wallet" })?;
         let present = reading.generation.terms();
-        if present.lots.iter().any(|lot| lot.id == grant) {
-            // In the generation's opening and not held now: spent since, or due without an operation having said so yet.
-            let unspent = present.lots_at(Amount::new(reading.balance)).lots.iter().any(|lot| lot.id == grant);
-            return Ok(if unspent { GrantState::Expired } else { GrantState::Depleted });
+        // What has fallen due without an operation having said so yet.
+        let due = transition(present, Amount::new(reading.balance), &Operation::Due, now);
+        if let Some(state) = end_of(grant, &due.effects.movements) {
+            return Ok(state);
         }
-        if let Some(lot) = present.scheduled.iter().find(|lot| lot.id == grant) {
-            // Both its dates have come by `now`, or it went into debt whole.
-            return Ok(if lot.expires_at.is_due(now) { GrantState::Expired } else { GrantState::Depleted });
+        if present.lots.iter().chain(&present.scheduled).any(|lot| lot.id == grant) {
+            return Ok(GrantState::Depleted);
         }
         let mut next = reading.generation.opened_at();
         while next >= grant.get() {
             let mut view = None;
             let record = self.read_record(next, &mut view).map_err(unreadable)?;
             let Record::Operation(operation) = record else { break };
-            for movement in operation.body.movements.iter().rev().filter(|movement| movement.grant() == Some(grant)) {
-                match movement {
-                    Movement::Expired { .. } => return Ok(GrantState::Expired),
-                    Movement::Voided { .. } | Movement::ScheduledVoided { .. } | Movement::WrittenOff { .. } => {
-                        return Ok(GrantState::Voided);
-                    }
-                    _ => {}
-                }
+            if let Some(state) = end_of(grant, &operation.body.movements) {
+                return Ok(state);
             }
             next = operation.previous_opening;
         }
-        Ok(GrantState::Depleted)
+        // Every grant that took effect ends in a movement: this one was declared, and a crash or the rules kept it from taking effect.
+        Err(CommandError::NotFound { what: "grant" })
     }
 
     /// Ends the wallet's present generation with `operation`, unless the rules refuse it.
@@ -365,6 +372,26 @@ impl Inner {
             }
         }
     }
+}
+
+/// The end of a grant, if these movements brought it.
+fn end_of(grant: GrantId, movements: &[Movement]) -> Option<GrantState> {
+    let of_grant = movements.iter().rev().filter(|movement| movement.grant() == Some(grant));
+    of_grant.into_iter().find_map(|movement| match movement {
+        Movement::Expired { .. } => Some(GrantState::Expired),
+        Movement::Voided { .. } | Movement::ScheduledVoided { .. } | Movement::WrittenOff { .. } => {
+            Some(GrantState::Voided)
+        }
+        Movement::Depleted { .. } => Some(GrantState::Depleted),
+        Movement::Granted { .. }
+        | Movement::Scheduled { .. }
+        | Movement::Activated { .. }
+        | Movement::DebtPaid { .. }
+        | Movement::Spent { .. }
+        | Movement::Overdrawn { .. }
+        | Movement::ExpiryMoved { .. }
+        | Movement::DebtWrittenOff { .. } => None,
+    })
 }
 
 fn settle(made: Result<GrantView, CommandError>, entry: Entry<'_>) -> Result<GrantView, CommandError> {

@@ -5,8 +5,10 @@
 use super::catalog::CurrencyNumber;
 use std::sync::OnceLock;
 
+/// Slots of a chunk, chunks of a block, blocks of the table: together all slots there can be.
 const CHUNK: usize = 1 << 12;
-const CHUNKS: usize = 1 << 20;
+const BLOCK: usize = 1 << 10;
+const BLOCKS: usize = 1 << 10;
 
 /// A wallet's owner and currency.
 #[derive(Debug)]
@@ -18,29 +20,45 @@ pub(super) struct Name {
 }
 
 type Chunk = Box<[OnceLock<Name>]>;
+type Block = Box<[OnceLock<Chunk>]>;
 
 /// Names by slot.
 #[derive(Debug)]
 pub(super) struct Names {
-    chunks: Box<[OnceLock<Chunk>]>,
+    // Three levels, made as slots are named: an engine with few wallets costs little memory and opens at once.
+    blocks: Box<[OnceLock<Block>]>,
+}
+
+fn empty<T>(length: usize) -> Box<[OnceLock<T>]> {
+    (0..length).map(|_| OnceLock::new()).collect()
+}
+
+/// Block, chunk and place of a slot.
+fn place(slot: u32) -> (usize, usize, usize) {
+    let slot = slot as usize;
+    (slot / (CHUNK * BLOCK), slot / CHUNK % BLOCK, slot % CHUNK)
 }
 
 impl Names {
     /// No names.
     pub(super) fn new() -> Self {
-        // OnceLock is all zeroes when empty: untouched parts of this table cost no memory.
-        Names { chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect() }
+        Names { blocks: empty(BLOCKS) }
     }
 
     /// Names a slot. A slot is named once.
     pub(super) fn set(&self, slot: u32, name: Name) {
-        let chunk = self.chunks[slot as usize / CHUNK].get_or_init(|| (0..CHUNK).map(|_| OnceLock::new()).collect());
-        let fresh = chunk[slot as usize % CHUNK].set(name).is_ok();
+        let (block, chunk, place) = place(slot);
+        let block = self.blocks[block].get_or_init(|| empty(BLOCK));
+        let chunk = block[chunk].get_or_init(|| empty(CHUNK));
+        let fresh = chunk[place].set(name).is_ok();
         assert!(fresh, "a slot belongs to one wallet for ever");
     }
 
     /// The name of a slot.
     pub(super) fn get(&self, slot: u32) -> Option<&Name> {
-        self.chunks.get(slot as usize / CHUNK)?.get()?.get(slot as usize % CHUNK)?.get()
+        let (block, chunk, place) = place(slot);
+        self.blocks[block].get()?[chunk].get()?[place].get()
     }
 }
+
+const _: () = assert!((CHUNK * BLOCK * BLOCKS) as u64 == 1 << 32, "every slot has a place");

@@ -43,7 +43,7 @@ pub(super) struct Openings<'a> {
     log: &'a Log,
     slot: u32,
     known: HashMap<u32, GenerationOpening>,
-    /// The next one to read: its number and place. `None` when the first has been read.
+    /// The next one to read: the highest number that it can have, and its place. `None` when the first has been read.
     next: Option<(u32, u64)>,
 }
 
@@ -62,16 +62,19 @@ impl<'a> Openings<'a> {
     }
 
     fn step(&mut self) -> Result<(), Corrupt> {
-        let (number, at) = self.next.ok_or(Corrupt::Malformed("generation"))?;
+        let (newest, at) = self.next.ok_or(Corrupt::Malformed("generation"))?;
         let mut view = None;
-        let opening = match journal::read_at(self.log, Lsn::new(at), &mut view)? {
-            Record::Operation(record) if record.slot == self.slot && record.generation == number => {
-                self.next = Some((number.wrapping_sub(1), record.previous_opening));
-                GenerationOpening { at, balance: record.opening, lots: record.body.lots }
+        let (number, opening) = match journal::read_at(self.log, Lsn::new(at), &mut view)? {
+            // A reopening after a crash passes over the numbers of generations whose openings were lost.
+            Record::Operation(record)
+                if record.slot == self.slot && newest.wrapping_sub(record.generation).cast_signed() >= 0 =>
+            {
+                self.next = Some((record.generation.wrapping_sub(1), record.previous_opening));
+                (record.generation, GenerationOpening { at, balance: record.opening, lots: record.body.lots })
             }
             Record::Admin(AdminRecord::Wallet(wallet)) if wallet.slot == self.slot => {
                 self.next = None;
-                GenerationOpening { at, balance: Amount::ZERO, lots: Vec::new() }
+                (1, GenerationOpening { at, balance: Amount::ZERO, lots: Vec::new() })
             }
             _ => return Err(Corrupt::Malformed("link to the opening before")),
         };

@@ -210,7 +210,7 @@ where
         Action::Health => Ok(api::operations::health()),
         Action::Ready => api::operations::ready(call),
         Action::Metrics => Ok(api::operations::metrics(call)),
-        Action::OpenApi => Ok(api::operations::openapi()),
+        Action::OpenApi => Ok(api::operations::openapi(call)),
         Action::Stats => Ok(api::operations::stats(call)),
         Action::Later(feature) => {
             let problem =

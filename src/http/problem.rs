@@ -91,8 +91,10 @@ impl Reason {
     /// Seconds after which it makes sense to try again, where it does at all.
     const fn retry_after(&self) -> Option<&'static str> {
         match self {
-            Reason::TooManyWaiting | Reason::Overloaded | Reason::Timeout => Some("1"),
-            Reason::Unavailable(Unavailable::Overloaded) => Some("1"),
+            Reason::TooManyWaiting
+            | Reason::Overloaded
+            | Reason::Timeout
+            | Reason::Unavailable(Unavailable::Overloaded) => Some("1"),
             Reason::Unavailable(Unavailable::Closed) => Some("5"),
             Reason::Unavailable(Unavailable::NoSpace(_) | Unavailable::Poisoned(_)) => Some("30"),
             _ => None,
@@ -310,7 +312,11 @@ impl From<Unavailable> for Problem {
             Unavailable::Overloaded => "more is waiting for the disk than the bound allows; nothing was applied",
             Unavailable::Closed => "the server is shutting down; nothing was applied",
         };
-        tracing::warn!(%unavailable, "refused a request");
+        match &unavailable {
+            Unavailable::NoSpace(_) | Unavailable::Poisoned(_) => tracing::warn!(%unavailable, "refused a request"),
+            // These come by the thousand when they come at all; the counters tell how many.
+            Unavailable::Overloaded | Unavailable::Closed => tracing::debug!(%unavailable, "refused a request"),
+        }
         Problem::new(Reason::Unavailable(unavailable), detail)
     }
 }
@@ -354,7 +360,10 @@ impl From<Rejection> for Problem {
 pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str> {
     match rejection {
         Rejection::InvalidId { field } => Some(field),
-        Rejection::InvalidAmount | Rejection::InsufficientCredit { .. } => Some("amount"),
+        Rejection::InvalidAmount
+        | Rejection::InsufficientCredit { .. }
+        | Rejection::MaxBalanceExceeded { .. }
+        | Rejection::BalanceOverflow => Some("amount"),
         Rejection::UnknownWallet => Some("customer"),
         Rejection::UnknownMeter => Some("meter"),
         Rejection::UnknownCurrency => Some("currency"),
@@ -364,7 +373,6 @@ pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str
         Rejection::InvalidPriority => Some("priority"),
         Rejection::InvalidCost => Some("cost_basis"),
         Rejection::ExpiryInPast | Rejection::ExpiryBeforeEffective => Some("expires_at"),
-        Rejection::MaxBalanceExceeded { .. } | Rejection::BalanceOverflow => Some("amount"),
         Rejection::WalletFrozen
         | Rejection::WalletClosed
         | Rejection::WalletHeld { .. }

@@ -292,6 +292,7 @@ impl<R: Rules> Slot<R> {
         let mut word = self.word.load(Ordering::Acquire); // with open_next: the view of this generation is visible
         loop {
             let view = self.view.load(Ordering::Acquire);
+            // A view of another generation would fail the swap as well, for its word was sealed first; looking saves the swap.
             if !word.is_live_with(view) || word.headroom < amount || now >= view.deadline || !condition(view) {
                 return None;
             }

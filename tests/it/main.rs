@@ -1,7 +1,10 @@
 //! Tests of the whole, against models that know nothing of how it is built.
 
 mod api;
+mod books;
 mod demo;
+mod engine_props;
 mod ledger_props;
 mod model;
+mod sim;
 mod tidy;

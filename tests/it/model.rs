@@ -178,6 +178,22 @@ impl Model {
         self.grants.get(&grant).map_or(0, |held| held.account.remaining)
     }
 
+    /// Whether a grant has taken effect.
+    pub(crate) fn is_active(&self, grant: u64) -> bool {
+        self.grants.get(&grant).is_some_and(|held| held.active)
+    }
+
+    /// When a grant that there is ends.
+    pub(crate) fn expires_at(&self, grant: u64) -> Option<u64> {
+        self.grants.get(&grant).and_then(|held| held.grant.expires_at)
+    }
+
+    /// The instants at which something of a grant's that is left begins or ends.
+    pub(crate) fn dates(&self) -> impl Iterator<Item = u64> {
+        let left = self.grants.values().filter(|held| held.account.remaining > 0);
+        left.flat_map(|held| [Some(held.grant.effective_at), held.grant.expires_at]).flatten()
+    }
+
     /// Where the credits of every grant are.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = (u64, &Account)> {
         self.grants.iter().map(|(id, held)| (*id, &held.account))

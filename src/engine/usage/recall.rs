@@ -40,9 +40,15 @@ impl Inner {
         let record = self
             .read_record(lsn, &mut view)
             .unwrap_or_else(|error| panic!("the record of a remembered event is unreadable at LSN {lsn}: {error}"));
-        let Some(original) = original(&record, Lsn::new(lsn), plan) else { return Recall::Stranger };
+        let Some(mut original) = original(&record, Lsn::new(lsn), plan) else { return Recall::Stranger };
         if original.id != event.id || original.source != event.source {
             return Recall::Stranger;
+        }
+        if let Some(balance) = self.repairs.balance_after(lsn) {
+            // A crash lost a debit that the record counts on; nobody has been told the balance that it says.
+            let adjustment = original.outcome.available.units().saturating_sub(original.outcome.balance.units());
+            original.outcome.balance = balance;
+            original.outcome.available = Amount::new(balance.units().saturating_add(adjustment));
         }
         let same_measure = match (original.metered, plan.metered) {
             (Some(then), Some(now)) => then == now,

@@ -25,6 +25,8 @@ fn named(error: CommandError) -> Problem {
 /// A whole JSON body as a tree.
 fn parse<'a>(body: &'a [u8], arena: &'a Bump) -> Result<Node<'a>, Problem> {
     let text = decode::text(body)?;
-    decode::parse_value(text, arena)
-        .map_err(|fault| Problem::new(Reason::MalformedBody, fault.what).with("offset", fault.at))
+    decode::parse_value(text, arena).map_err(|fault| {
+        let fault = fault.parts();
+        Problem::new(Reason::MalformedBody, fault.what).with("offset", fault.at)
+    })
 }

@@ -29,7 +29,7 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Bytes that a kept vector may hold on to.
+/// Elements for which a kept vector may hold on to room.
 const SCRATCH_EVENTS_MAX: usize = 16_384;
 
 /// `POST /v1/events`

@@ -1,0 +1,218 @@
+//! The engine under random commands, against the plain model: the same answers, balances, attributions, histories and feeds, before and
+//! after reopening.
+
+use std::sync::Arc;
+
+use drawdown::engine::Engine;
+use drawdown_wal::Heap;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::books::{Ask, Books, GrantSpec, Step, Usage, WalletNumber, When, clock, config, set_up};
+use crate::model::{Level, Policy, Status};
+
+/// How many stories are told; `DRAWDOWN_PROPTEST_CASES` asks for more.
+fn cases() -> u32 {
+    std::env::var("DRAWDOWN_PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96)
+}
+
+/// Few wallets, and most of what happens happens to the first ones.
+fn any_wallet() -> impl Strategy<Value = WalletNumber> {
+    prop_oneof![6 => 0..2_usize, 2 => 0..WalletNumber::COUNT].prop_map(WalletNumber)
+}
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    prop_oneof![4 => Just(Policy::Reject), 2 => Just(Policy::Partial), 2 => Just(Policy::Overdraft)]
+}
+
+fn any_units() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        24 => 1..60_i64,
+        6 => 1..1_000_i64,
+        1 => -2..1_i64,
+        1 => (0..40_i64).prop_map(|less| i64::MAX - less),
+    ]
+}
+
+fn any_ask() -> impl Strategy<Value = Ask> {
+    let bad = [
+        Ask::UnknownMeter,
+        Ask::UnknownCurrency,
+        Ask::TooFine,
+        Ask::NotANumber,
+        Ask::LongId,
+        Ask::EmptyId,
+        Ask::LongSource,
+        Ask::EmptyCustomer,
+    ];
+    prop_oneof![
+        16 => any_units().prop_map(Ask::Units),
+        5 => prop_oneof![8 => 1..400_i64, 1 => Just(0), 1 => Just(-3), 1 => Just(i64::MAX)].prop_map(Ask::Metered),
+        1 => proptest::sample::select(bad.to_vec()),
+    ]
+}
+
+fn any_time() -> impl Strategy<Value = When> {
+    prop_oneof![
+        16 => Just(When::Unsaid),
+        2 => (0..5_000_u64).prop_map(When::Before),
+        1 => (0..5_000_u64).prop_map(When::After),
+        1 => proptest::sample::select(vec![When::OldestAllowed, When::TooOld, When::NewestAllowed, When::TooNew]),
+    ]
+}
+
+fn any_usage() -> impl Strategy<Value = Usage> {
+    let identity = (prop_oneof![8 => 100..100_000_u32, 2 => 0..10_u32], 0..3_usize);
+    (identity, any_wallet(), any_ask(), any_time(), option::weighted(0.6, any_policy()))
+        .prop_map(|((id, source), wallet, ask, time, policy)| Usage { id, source, wallet, ask, time, policy })
+}
+
+fn any_batch() -> impl Strategy<Value = Vec<Usage>> {
+    let repeats = option::weighted(0.3, (any::<proptest::sample::Index>(), any::<bool>()));
+    (prop_oneof![5 => vec(any_usage(), 1..2), 4 => vec(any_usage(), 2..9)], repeats).prop_map(|(mut batch, repeat)| {
+        // The same event twice in one batch, the second one alike or not.
+        if let Some((index, alike)) = repeat {
+            let mut again = batch[index.index(batch.len())].clone();
+            if let (Ask::Units(units), false) = (&mut again.ask, alike) {
+                *units ^= 4;
+            }
+            batch.push(again);
+        }
+        batch
+    })
+}
+
+fn any_grant() -> impl Strategy<Value = GrantSpec> {
+    let dates = (
+        option::weighted(0.4, -5..40_i64),
+        option::weighted(0.6, prop_oneof![8 => 0..60_u64, 1 => 1_u64 << 41..1 << 42]),
+    );
+    let kind = (0..5_usize, any::<bool>(), option::weighted(0.5, prop_oneof![12 => 0..4_u8, 1 => 98..103_u8]));
+    let extras = (option::of(0..50_i64), option::weighted(0.4, 0..6_u8), any::<bool>());
+    (any_wallet(), any_units(), kind, dates, extras).prop_map(|(wallet, units, kind, dates, extras)| GrantSpec {
+        wallet,
+        units,
+        source: kind.0,
+        promotional: kind.1,
+        priority: kind.2,
+        effective: dates.0,
+        lasts: dates.1,
+        cost: extras.0,
+        key: extras.1,
+        note: extras.2,
+    })
+}
+
+fn any_level(number: usize) -> impl Strategy<Value = Level> {
+    let usual = (10 * (number as i128 + 1), false, 5);
+    let other = (-20..60_i128, any::<bool>(), prop_oneof![Just(0), 0..10_i128]);
+    prop_oneof![Just(usual), other].prop_map(move |(amount, at_or_below, margin)| Level {
+        name: format!("level-{number}"),
+        amount,
+        at_or_below,
+        margin,
+    })
+}
+
+fn any_levels() -> impl Strategy<Value = Vec<Level>> {
+    (0..5_usize).prop_flat_map(|count| (0..count).map(any_level).collect::<Vec<_>>())
+}
+
+pub(crate) fn any_step() -> impl Strategy<Value = Step> {
+    let status = prop_oneof![10 => Just(Status::Active), 4 => Just(Status::Frozen), 1 => Just(Status::Closed)];
+    prop_oneof![
+        40 => any_batch().prop_map(Step::Batch),
+        16 => any_grant().prop_map(Step::Grant),
+        3 => (0..10_usize).prop_map(Step::GrantAgain),
+        4 => (0..8_usize).prop_map(Step::Void),
+        5 => (0..8_usize, option::of(0..60_u64)).prop_map(|(grant, lasts)| Step::MoveExpiry(grant, lasts)),
+        5 => (any_wallet(), option::of(status), option::of(prop_oneof![8 => 0..80_i64, 1 => any_units()]))
+            .prop_map(|(wallet, status, allowance)| Step::Patch { wallet, status, allowance }),
+        7 => (any_wallet(), any_levels()).prop_map(|(wallet, levels)| Step::Alerts(wallet, levels)),
+        8 => prop_oneof![6 => 1..6_u64, 1 => 5..90_u64, 1 => 1..100_000_u64].prop_map(Step::Pause),
+        8 => any::<bool>().prop_map(|before| Step::UpToADate { before }),
+        2 => Just(Step::Tidy),
+    ]
+}
+
+/// A story begins with credit for the wallets that most of it is about.
+fn any_story() -> impl Strategy<Value = Vec<Step>> {
+    (any_grant(), any_grant(), vec(any_step(), 1..70)).prop_map(|(first, second, mut steps)| {
+        let opening = [(first, 0), (second, 1)].map(|(grant, wallet)| {
+            let wallet = WalletNumber(wallet);
+            Step::Grant(GrantSpec { wallet, units: 90, priority: None, lasts: None, effective: None, ..grant })
+        });
+        steps.splice(0..0, opening);
+        steps
+    })
+}
+
+fn tell(story: &[Step]) {
+    let (clock, medium) = (clock(), Arc::new(Heap::new()));
+    let mut books = Books::new();
+    let (engine, _) = Engine::open_on(medium.clone(), config(256 << 10), clock.clone()).expect("an empty medium opens");
+    set_up(&engine).expect("currencies and meters");
+    for step in story {
+        let ticket = books.make(step, &engine, &clock).expect("a healthy engine");
+        for wallet in WalletNumber::all() {
+            books.compare_wallet(wallet, &engine);
+        }
+        if books.step % 16 == 0 {
+            books.audit(&engine);
+        }
+        if let Some(ticket) = ticket {
+            ticket.wait().expect("a healthy log");
+        }
+    }
+    books.audit(&engine);
+    drop(engine);
+    let (engine, report) =
+        Engine::open_on(medium, config(256 << 10), clock.clone()).expect("what was written can be read");
+    assert_eq!((report.reopened, report.torn_bytes), (0, 0));
+    books.audit(&engine);
+    books.resend(&engine);
+    books.audit(&engine);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engine_agrees_with_the_model(story in any_story()) {
+        tell(&story);
+    }
+}
+
+fn grant_of(wallet: usize, units: i64) -> GrantSpec {
+    GrantSpec {
+        wallet: WalletNumber(wallet),
+        units,
+        source: 0,
+        promotional: false,
+        priority: None,
+        effective: None,
+        lasts: None,
+        cost: None,
+        key: None,
+        note: false,
+    }
+}
+
+fn usage_of(id: u32, wallet: usize, units: i64, policy: Policy) -> Usage {
+    let (wallet, ask) = (WalletNumber(wallet), Ask::Units(units));
+    Usage { id, source: 0, wallet, ask, time: When::Unsaid, policy: Some(policy) }
+}
+
+/// A grant that takes effect and ends while nobody touches the wallet, and that went into debt whole in between, was shown as expired until
+/// the next operation and as depleted from then on. Nothing of it has expired.
+#[test]
+fn a_grant_that_debt_took_is_depleted_however_long_nobody_looked() {
+    tell(&[
+        Step::Grant(grant_of(0, 90)),
+        Step::Batch(vec![usage_of(1, 0, 122, Policy::Overdraft)]),
+        Step::Grant(GrantSpec { effective: Some(1), lasts: Some(2), ..grant_of(0, 1) }),
+        Step::Pause(1),
+        Step::Pause(1),
+    ]);
+}

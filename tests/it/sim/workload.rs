@@ -1,0 +1,110 @@
+//! Steps made of a seed: mostly debits, and of everything else enough to change the terms often.
+
+use drawdown_wal::sim::Random;
+
+use crate::books::{Ask, GrantSpec, Step, Usage, WalletNumber, When};
+use crate::model::{Level, Policy, Status};
+
+/// The steps of a seed. The first ones give credit.
+pub(super) fn steps(seed: u64, count: usize) -> Vec<Step> {
+    let mut maker = Maker { random: Random::new(seed), events: 0 };
+    let opening =
+        (0..3).map(|wallet| GrantSpec { wallet: WalletNumber(wallet), units: 120, lasts: None, ..maker.grant() });
+    let mut steps: Vec<_> = opening.collect::<Vec<_>>().into_iter().map(Step::Grant).collect();
+    steps.extend((0..count).map(|_| maker.step()));
+    steps
+}
+
+/// An event that no workload has.
+pub(super) fn usage(id: u32) -> Usage {
+    Usage { id, source: 0, wallet: WalletNumber(0), ask: Ask::Units(1), time: When::Unsaid, policy: None }
+}
+
+struct Maker {
+    random: Random,
+    events: u32,
+}
+
+impl Maker {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.random.below(bound)
+    }
+
+    fn maybe<T>(&mut self, value: T) -> Option<T> {
+        (self.below(2) == 0).then_some(value)
+    }
+
+    fn small(&mut self, bound: u64) -> i64 {
+        i64::try_from(self.below(bound)).expect("a small number")
+    }
+
+    fn wallet(&mut self) -> WalletNumber {
+        let among = if self.below(4) == 0 { WalletNumber::COUNT as u64 } else { 3 };
+        WalletNumber(self.below(among) as usize)
+    }
+
+    fn step(&mut self) -> Step {
+        match self.below(100) {
+            0..48 => Step::Batch((0..=self.below(5)).map(|_| self.usage()).collect()),
+            48..62 => Step::Grant(self.grant()),
+            62..65 => Step::GrantAgain(self.below(6) as usize),
+            65..69 => Step::Void(self.below(4) as usize),
+            69..74 => {
+                let lasts = self.below(30) + 1;
+                Step::MoveExpiry(self.below(4) as usize, self.maybe(lasts))
+            }
+            74..77 => {
+                let status = [Status::Active, Status::Active, Status::Frozen][self.below(3) as usize];
+                Step::Patch { wallet: self.wallet(), status: Some(status), allowance: None }
+            }
+            77..80 => Step::Patch { wallet: self.wallet(), status: None, allowance: Some(self.small(60)) },
+            80..88 => Step::Alerts(self.wallet(), (0..self.below(4)).map(|number| self.level(number)).collect()),
+            88..93 => Step::Pause(self.below(12)),
+            93..98 => Step::UpToADate { before: self.below(3) == 0 },
+            _ => Step::Tidy,
+        }
+    }
+
+    fn usage(&mut self) -> Usage {
+        self.events += 1;
+        let earlier = self.below(8) == 0;
+        let id = if earlier { self.below(self.events.into()) as u32 } else { self.events };
+        let policy = [Policy::Reject, Policy::Partial, Policy::Overdraft][self.below(3) as usize];
+        let (units, tenths) = (1 + self.small(25), 10 * (1 + self.small(20)));
+        let ask = if self.below(6) == 0 { Ask::Metered(tenths) } else { Ask::Units(units) };
+        Usage {
+            id,
+            source: id as usize % 3,
+            wallet: self.wallet(),
+            ask,
+            time: When::Unsaid,
+            policy: self.maybe(policy),
+        }
+    }
+
+    fn grant(&mut self) -> GrantSpec {
+        let (priority, effective, lasts) = (self.below(3) as u8, self.small(20), 1 + self.below(50));
+        let (cost, key) = (self.small(40), self.below(5) as u8);
+        GrantSpec {
+            wallet: self.wallet(),
+            units: 1 + self.small(90),
+            source: self.below(5) as usize,
+            promotional: self.below(2) == 0,
+            priority: self.maybe(priority),
+            effective: self.maybe(effective),
+            lasts: self.maybe(lasts),
+            cost: self.maybe(cost),
+            key: self.maybe(key),
+            note: self.below(2) == 0,
+        }
+    }
+
+    fn level(&mut self, number: u64) -> Level {
+        Level {
+            name: format!("level-{number}"),
+            amount: i128::from(self.below(80)) - 10,
+            at_or_below: self.below(2) == 0,
+            margin: i128::from(self.below(6)),
+        }
+    }
+}
