@@ -109,7 +109,7 @@ impl Scribe {
     /// Writes a copy of the wallet's newest operation, as a thread that helps does; where it stands.
     fn write_copy(&self, previous: u64) -> u64 {
         let mut reader = self.log.reader(Lsn::ZERO);
-        let mut bytes = None;
+        let mut newest = None;
         while let Some(frame) = reader.next().expect("a readable log") {
             for record in records(frame.payload, frame.payload_lsn).expect("a frame of ours") {
                 if let (_, Record::Operation(operation)) = record.expect("a record") {
