@@ -20,7 +20,7 @@ bench: ## All benches, with plots in target/criterion
 	cargo bench --workspace
 
 bench-test: ## Each bench once, to see that it runs
-	cargo bench --workspace --benches -- --test
+	cargo bench --workspace --exclude loadtest -- --test
 
 loom: ## Models of the lock-free parts, every interleaving within bounds
 	RUSTFLAGS="--cfg drawdown_loom" CARGO_TARGET_DIR=target/loom cargo test --release -p drawdown-wal --lib loom

@@ -69,6 +69,9 @@ pub(crate) struct ServeArgs {
     /// Time that requests have to finish when the server stops [default: 30s]
     #[arg(long, env = "DRAWDOWN_DRAIN_TIME", value_name = "TIME", help_heading = "Limits")]
     drain_time: Option<Span>,
+    /// Answer when what the answer says is on disk (durable), or before (buffered: a crash can take it back) [default: durable]
+    #[arg(long, env = "DRAWDOWN_ACKNOWLEDGE", value_name = "WHEN", help_heading = "Ledger")]
+    acknowledge: Option<Acknowledge>,
     /// How long an event's id is remembered; older events are refused [default: 24h]
     #[arg(long, env = "DRAWDOWN_IDEMPOTENCY_WINDOW", value_name = "TIME", help_heading = "Ledger")]
     idempotency_window: Option<Span>,
@@ -91,6 +94,17 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// When writes are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Acknowledge {
+    /// When what the answer says is on disk.
+    #[default]
+    Durable,
+    /// When it is on its way there.
+    Buffered,
+}
+
 /// Settings of a server, with nothing left open.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -101,6 +115,7 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     pub(crate) threads: Option<usize>,
     pub(crate) limits: Limits,
+    pub(crate) acknowledge: Acknowledge,
     pub(crate) idempotency_window: Option<Duration>,
     pub(crate) segment_bytes: Option<u64>,
     pub(crate) unsynced_bytes: Option<u64>,
@@ -150,7 +165,7 @@ impl ServeArgs {
         let given = self;
         let all = merge!(
             given, file: config, data, listen, dev, log, log_format, threads, body_bytes, batch_events, header_time, body_time,
-            idle_time, connections, in_flight_bytes, feed_waiters, drain_time, idempotency_window, segment_bytes, unsynced_bytes,
+            idle_time, connections, in_flight_bytes, feed_waiters, drain_time, acknowledge, idempotency_window, segment_bytes, unsynced_bytes,
         );
         let listen = all.listen.unwrap_or(LISTEN);
         let dev = all.dev.unwrap_or(false);
@@ -166,6 +181,7 @@ impl ServeArgs {
             log_format: all.log_format.unwrap_or_default(),
             threads: all.threads,
             limits,
+            acknowledge: all.acknowledge.unwrap_or_default(),
             idempotency_window: all.idempotency_window.map(|span| span.0),
             segment_bytes: all.segment_bytes.map(|size| size.0),
             unsynced_bytes: all.unsynced_bytes.map(|size| size.0),
@@ -318,8 +334,8 @@ mod tests {
     fn sizes_and_times_have_units() {
         assert_eq!("8MiB".parse(), Ok(Size(8 << 20)));
         assert_eq!("12".parse(), Ok(Size(12)));
-        assert_eq!("5 m".parse(), Ok(Span(Duration::from_secs(300))));
-        assert_eq!("1d".parse(), Ok(Span(Duration::from_secs(86_400))));
+        assert_eq!("5 m".parse(), Ok(Span(Duration::from_mins(5))));
+        assert_eq!("1d".parse(), Ok(Span(Duration::from_hours(24))));
         for bad in ["", "s", "5", "5 parsecs", "-5s", "1.5s", "99999999999999999999s", "9999999999999999999d"] {
             assert!(bad.parse::<Span>().is_err(), "{bad}");
         }

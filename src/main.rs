@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod demo;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,10 @@
 //! The command line.
 
+mod demo;
 mod serve;
 
 use clap::{Parser, Subcommand};
+use std::error::Error;
 use std::process::ExitCode;
 
 /// A prepaid-credit ledger server: usage events debit wallets, and are answered when they are on disk
@@ -17,12 +19,15 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(Box<crate::config::ServeArgs>),
+    /// Replay a real trace of usage against a server of its own, watch, and audit the outcome
+    Demo(demo::DemoArgs),
 }
 
 /// Runs the command that the arguments name.
 pub(crate) fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Serve(args) => serve::run(*args),
+    let outcome: Result<(), Box<dyn Error>> = match Cli::parse().command {
+        Command::Serve(args) => serve::run(*args).map_err(Into::into),
+        Command::Demo(args) => demo::run(args).map_err(Into::into),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! `drawdown serve`: opens the ledger, lets the server run until it is told to stop, and closes both in order.
 
-use crate::config::{LogFormat, ServeArgs, Settings, SettingsError};
-use drawdown::engine::{Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
+use crate::config::{Acknowledge, LogFormat, ServeArgs, Settings, SettingsError};
+use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
 use drawdown::http::{App, Server};
 use std::io;
@@ -88,6 +88,10 @@ fn start_logging(settings: &Settings) -> Result<(), ServeError> {
 
 fn open(settings: &Settings) -> Result<Engine, ServeError> {
     let mut config = EngineConfig::default();
+    config.acknowledge = match settings.acknowledge {
+        Acknowledge::Durable => engine::Acknowledge::Durable,
+        Acknowledge::Buffered => engine::Acknowledge::Buffered,
+    };
     if let Some(window) = settings.idempotency_window {
         config.idempotency_window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     }

@@ -203,10 +203,22 @@ impl Worker<'_> {
                 what: "a closing balance that its generation's debits do not lead to",
             });
         }
-        self.remember(lsn, &record, fold);
+        let counts = self.counting(lsn, &record);
+        self.remember(counts, &record, fold);
         let number = present + u64::from(ahead(record.generation, present).unsigned_abs());
-        Self::open_next(slot, lsn, number, record)?;
+        Self::open_next(slot, counts, number, record)?;
         self.apply_unopened(slot, handle, number, fold, lsn)
+    }
+
+    /// The place of the copy that counts of the record at `lsn`: answers have named it. A crash may have taken it, before anybody got an
+    /// answer, and left this one; then this one counts.
+    fn counting(&self, lsn: u64, record: &OperationRecord<'_>) -> u64 {
+        let is_copy = |other: &OperationRecord<'_>| other.slot == record.slot && other.generation == record.generation;
+        let counts = record.counts;
+        let is_there = counts == lsn
+            || self.inner.is_record(counts)
+                && matches!(journal::read_at(&self.inner.log, Lsn::new(counts), &mut None), Ok(Record::Operation(other)) if is_copy(&other));
+        if is_there { counts } else { lsn }
     }
 
     /// Enters the identities that an operation settles.

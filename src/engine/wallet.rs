@@ -141,6 +141,7 @@ impl Driver<WalletRules> for WalletDriver<'_> {
             opening: new.opening,
             previous: 0,
             previous_opening: opening.old.opened_at(),
+            counts: 0,
             time: operation.at,
             adjustment: adjustment(new),
             body: record::body(
@@ -158,7 +159,9 @@ impl Driver<WalletRules> for WalletDriver<'_> {
         let mut frame = self.budget.reserve(kind::OPERATION, length)?;
         let distance = Prelude::length("");
         let lsn = frame.payload_lsn().get() + distance as u64;
-        record::place(&mut bytes, distance as u32, slot.link(lsn));
+        // In this order: no debit of the new generation may be linked before its opening is.
+        let previous = slot.link(lsn);
+        record::place(&mut bytes, distance as u32, previous, opening.new.claim(lsn));
         let payload = frame.payload_mut();
         prelude.write(payload);
         payload[distance..length].copy_from_slice(&bytes);

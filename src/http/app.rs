@@ -70,7 +70,15 @@ impl<'a> Call<'a> {
         if !decode::is_json(&self.parts.headers) {
             return Err(self.refuse(body, unsupported("application/json")).await);
         }
-        body::receive(self.app, body).await
+        self.receive(body).await
+    }
+
+    /// Receives a body of any type.
+    pub(crate) async fn receive<B>(&self, body: B) -> Result<body::Received<'a>, Problem>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        body::receive(self.app, &self.parts.headers, body).await
     }
 
     /// Reads a refused body away where that is sensible, so that its sender gets to read why.
@@ -202,7 +210,7 @@ where
         Action::Health => Ok(api::operations::health()),
         Action::Ready => api::operations::ready(call),
         Action::Metrics => Ok(api::operations::metrics(call)),
-        Action::OpenApi => Ok(api::operations::openapi()),
+        Action::OpenApi => Ok(api::operations::openapi(call)),
         Action::Stats => Ok(api::operations::stats(call)),
         Action::Later(feature) => {
             let problem =

@@ -68,21 +68,24 @@ impl Drop for Share<'_> {
 }
 
 /// Receives the whole body.
-pub(crate) async fn receive<'a, B>(app: &'a App, body: B) -> Result<Received<'a>, Problem>
+pub(crate) async fn receive<'a, B>(app: &'a App, headers: &HeaderMap, mut body: B) -> Result<Received<'a>, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    match tokio::time::timeout(app.limits.body_time, collect(app, body)).await {
+    match tokio::time::timeout(app.limits.body_time, collect(app, &mut body)).await {
         Ok(outcome) => {
             let received = outcome.as_ref().map_or(0, |body| body.bytes.len());
             app.metrics.body_bytes.fetch_add(received as u64, Ordering::Relaxed);
+            if outcome.is_err() && worth_discarding(headers, &body) {
+                discard(body).await;
+            }
             outcome
         }
         Err(_) => Err(Problem::new(Reason::Timeout, "the body did not arrive in time; nothing was applied")),
     }
 }
 
-async fn collect<B>(app: &App, mut body: B) -> Result<Received<'_>, Problem>
+async fn collect<'a, B>(app: &'a App, body: &mut B) -> Result<Received<'a>, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -94,7 +97,7 @@ where
     }
     let announced = announced.exact().map_or(0, |bytes| bytes as usize);
     share.grow_to(announced)?;
-    let Some(first) = next(&mut body).await? else { return Ok(Received { bytes: Bytes::new(), _share: share }) };
+    let Some(first) = next(body).await? else { return Ok(Received { bytes: Bytes::new(), _share: share }) };
     if first.len() == announced {
         return Ok(Received { bytes: first, _share: share });
     }
@@ -102,12 +105,11 @@ where
     let mut piece = Some(first);
     while let Some(bytes) = piece {
         if all.len() + bytes.len() > limit {
-            discard(body).await;
             return Err(too_large(limit));
         }
         share.grow_to(all.len() + bytes.len())?;
         all.extend_from_slice(&bytes);
-        piece = next(&mut body).await?;
+        piece = next(body).await?;
     }
     Ok(Received { bytes: all.freeze(), _share: share })
 }

@@ -32,7 +32,7 @@ impl Default for Limits {
             batch_events: 10_000,
             header_time: Duration::from_secs(10),
             body_time: Duration::from_secs(30),
-            idle_time: Duration::from_secs(120),
+            idle_time: Duration::from_mins(2),
             connections: 10_000,
             in_flight_bytes: 256 << 20,
             feed_waiters: 1_000,

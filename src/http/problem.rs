@@ -19,6 +19,8 @@ pub enum Reason {
     MalformedBody,
     /// A field of the body cannot be used.
     InvalidField,
+    /// A field of the body is well written, but what it says is not allowed.
+    InvalidValue,
     /// A query parameter, header or path cannot be used.
     InvalidParameter,
     /// No API key came with the request.
@@ -61,6 +63,7 @@ impl Reason {
         match self {
             Reason::MalformedBody => (StatusCode::BAD_REQUEST, "malformed_body", "The body cannot be read"),
             Reason::InvalidField => (StatusCode::BAD_REQUEST, "invalid_field", "A field cannot be used"),
+            Reason::InvalidValue => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", "A value is not allowed"),
             Reason::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid_parameter", "A parameter cannot be used"),
             Reason::MissingKey => (StatusCode::UNAUTHORIZED, "missing_api_key", "An API key is needed"),
             Reason::InvalidKey => (StatusCode::UNAUTHORIZED, "invalid_api_key", "The API key is not valid"),
@@ -88,8 +91,10 @@ impl Reason {
     /// Seconds after which it makes sense to try again, where it does at all.
     const fn retry_after(&self) -> Option<&'static str> {
         match self {
-            Reason::TooManyWaiting | Reason::Overloaded | Reason::Timeout => Some("1"),
-            Reason::Unavailable(Unavailable::Overloaded) => Some("1"),
+            Reason::TooManyWaiting
+            | Reason::Overloaded
+            | Reason::Timeout
+            | Reason::Unavailable(Unavailable::Overloaded) => Some("1"),
             Reason::Unavailable(Unavailable::Closed) => Some("5"),
             Reason::Unavailable(Unavailable::NoSpace(_) | Unavailable::Poisoned(_)) => Some("30"),
             _ => None,
@@ -183,6 +188,13 @@ impl Problem {
     #[cold]
     pub(crate) fn parameter(name: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Reason::InvalidParameter, detail).at_field(name)
+    }
+
+    /// Says it in other words.
+    #[must_use]
+    pub(crate) fn saying(mut self, detail: String) -> Self {
+        self.0.detail = detail.into();
+        self
     }
 
     /// Names the offending field.
@@ -300,7 +312,11 @@ impl From<Unavailable> for Problem {
             Unavailable::Overloaded => "more is waiting for the disk than the bound allows; nothing was applied",
             Unavailable::Closed => "the server is shutting down; nothing was applied",
         };
-        tracing::warn!(%unavailable, "refused a request");
+        match &unavailable {
+            Unavailable::NoSpace(_) | Unavailable::Poisoned(_) => tracing::warn!(%unavailable, "refused a request"),
+            // These come by the thousand when they come at all; the counters tell how many.
+            Unavailable::Overloaded | Unavailable::Closed => tracing::debug!(%unavailable, "refused a request"),
+        }
         Problem::new(Reason::Unavailable(unavailable), detail)
     }
 }
@@ -309,13 +325,22 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Rejected(rejection) => Problem::from(rejection),
-            CommandError::Invalid { field, detail } => Problem::field(field, detail),
+            CommandError::Invalid { field, detail } => Problem::new(refused_value(field), detail).at_field(field),
             CommandError::NotFound { what } => {
                 Problem::new(Reason::Unknown(what), format!("there is no such {}", what.replace('_', " ")))
             }
             CommandError::Conflict { slug, detail } => Problem::new(Reason::Conflict(slug), detail),
             CommandError::Unavailable(unavailable) => Problem::from(unavailable),
         }
+    }
+}
+
+/// What the engine says of a value that is well written and yet no use: the same words as for events, where there are such.
+fn refused_value(field: &'static str) -> Reason {
+    match field {
+        "amount" | "max_balance" | "rate" | "floor" | "margin" => Reason::Rejected(Rejection::InvalidAmount),
+        "id" | "customer" | "currency" | "event_type" | "key" => Reason::Rejected(Rejection::InvalidId { field }),
+        _ => Reason::InvalidValue,
     }
 }
 
@@ -335,7 +360,10 @@ impl From<Rejection> for Problem {
 pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str> {
     match rejection {
         Rejection::InvalidId { field } => Some(field),
-        Rejection::InvalidAmount | Rejection::InsufficientCredit { .. } => Some("amount"),
+        Rejection::InvalidAmount
+        | Rejection::InsufficientCredit { .. }
+        | Rejection::MaxBalanceExceeded { .. }
+        | Rejection::BalanceOverflow => Some("amount"),
         Rejection::UnknownWallet => Some("customer"),
         Rejection::UnknownMeter => Some("meter"),
         Rejection::UnknownCurrency => Some("currency"),
@@ -345,7 +373,6 @@ pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str
         Rejection::InvalidPriority => Some("priority"),
         Rejection::InvalidCost => Some("cost_basis"),
         Rejection::ExpiryInPast | Rejection::ExpiryBeforeEffective => Some("expires_at"),
-        Rejection::MaxBalanceExceeded { .. } | Rejection::BalanceOverflow => Some("amount"),
         Rejection::WalletFrozen
         | Rejection::WalletClosed
         | Rejection::WalletHeld { .. }

@@ -87,25 +87,22 @@ impl Server {
 /// Starts a connection's task, if there is a place for it.
 fn admit(app: &Arc<App>, places: &Arc<Semaphore>, stream: TcpStream) {
     let app = Arc::clone(app);
-    match Arc::clone(places).try_acquire_owned() {
-        Ok(place) => {
-            // A counter for people; nothing hangs on it.
-            app.metrics.connections.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(async move {
-                if let Err(error) = serve(&app, stream, place).await {
-                    tracing::debug!(%error, "connection");
-                }
-                app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-            });
+    // Counters for people; nothing hangs on them.
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+        app.metrics.connections_refused.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(async move {
+            let problem = Problem::new(Reason::Overloaded, "the server has as many connections as it takes");
+            farewell(stream, "503 Service Unavailable", &problem, &app.next_id()).await;
+        });
+        return;
+    };
+    app.metrics.connections.fetch_add(1, Ordering::Relaxed);
+    tokio::spawn(async move {
+        if let Err(error) = serve(&app, stream, place).await {
+            tracing::debug!(%error, "connection");
         }
-        Err(_) => {
-            app.metrics.connections_refused.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(async move {
-                let problem = Problem::new(Reason::Overloaded, "the server has as many connections as it takes");
-                farewell(stream, "503 Service Unavailable", &problem, &app.next_id()).await;
-            });
-        }
-    }
+        app.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    });
 }
 
 /// Says why a connection ends where there is no request to answer, and closes it.
@@ -132,13 +129,19 @@ async fn serve(
     _place: OwnedSemaphorePermit,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
-    let Ok(is_h2) = tokio::time::timeout(app.limits.idle_time.min(app.limits.header_time), is_h2(&stream)).await else {
-        return Ok(());
+    let mut draining = app.draining.subscribe();
+    let patience = app.limits.idle_time.min(app.limits.header_time);
+    let is_h2 = tokio::select! {
+        biased; // what was asked before the drain began is answered
+        is_h2 = is_h2(&stream) => is_h2?,
+        // Nothing was asked, so nothing needs an answer.
+        () = tokio::time::sleep(patience) => return Ok(()),
+        _ = draining.wait_for(|draining| *draining) => return Ok(()),
     };
     let activity = Arc::new(Activity::new());
     let service = Handler { app: Arc::clone(app), activity: Arc::clone(&activity) };
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
-    if is_h2? { serve_h2(app, &activity, io, service).await } else { serve_h1(app, &activity, io, service).await }
+    if is_h2 { serve_h2(app, &activity, io, service).await } else { serve_h1(app, &activity, io, service).await }
 }
 
 /// Looks at the first bytes without taking them.

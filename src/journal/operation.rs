@@ -4,8 +4,12 @@
 //!  0 tag u8, length u24        16 closing balance i64     40 previous opening u64
 //!  4 distance to frame u32     24 opening balance i64     48 server's time u64 (ms)
 //!  8 slot u32                  32 previous u64            56 version u8
-//! 12 generation u32 (low)                                 57 adjustment i64, 65 body, MessagePack
+//! 12 generation u32 (low)                                 57 adjustment i64, 65 copy that counts u64
+//!                                                         73 body, MessagePack
 //! ```
+//! Several threads may help an operation along, and each may log a copy of its record. Answers name one of them, and must name the same
+//! one after a restart; so each copy says which it is.
+//!
 //! The record says what was asked, what happened on the way (movements, lines crossed), and what the wallet holds afterwards (its lots
 //! with their remainders), so that history, feed and allocations are read from it alone, without folding the log up to it. Replay
 //! computes all of that again from the operation and refuses a log in which the two differ.
@@ -21,8 +25,8 @@ use crate::ledger::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-const FIXED: usize = 65;
-const VERSION: u8 = 1;
+const FIXED: usize = 73;
+const VERSION: u8 = 2;
 
 /// The record of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub struct OperationRecord<'a> {
     pub time: Timestamp,
     /// Available credit less balance in the new generation: the overdraft allowance less open holds.
     pub adjustment: i64,
+    /// LSN of the copy of this record that counts: this one's own where there are no others.
+    pub counts: u64,
     /// The rest.
     pub body: Body<'a>,
 }
@@ -128,7 +134,7 @@ pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, re
 }
 
 impl<'a> OperationRecord<'a> {
-    /// The record's bytes but for the two fields that are known only when its place in the log is: see [`place`].
+    /// The record's bytes but for the three fields that are known only when its place in the log is: see [`place`].
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![0; FIXED];
         rmp_serde::encode::write(&mut out, &WireBody::from(&self.body)).expect("a vector takes what is written to it");
@@ -145,6 +151,7 @@ impl<'a> OperationRecord<'a> {
         writer.put(&self.time.millis().to_le_bytes());
         writer.put(&[VERSION]);
         writer.put(&self.adjustment.to_le_bytes());
+        writer.put(&self.counts.to_le_bytes());
         out
     }
 
@@ -163,17 +170,30 @@ impl<'a> OperationRecord<'a> {
             return Err(Corrupt::UnknownVersion { tag: tag::OPERATION, version });
         }
         let adjustment = fields.i64()?;
+        let counts = fields.u64()?;
         let body: WireBody<'a> = rmp_serde::from_slice(fields.0).map_err(|_| Corrupt::Malformed("body"))?;
         let body = Body::try_from(body)?;
-        Ok(OperationRecord { slot, generation, closing, opening, previous, previous_opening, time, adjustment, body })
+        Ok(OperationRecord {
+            slot,
+            generation,
+            closing,
+            opening,
+            previous,
+            previous_opening,
+            time,
+            adjustment,
+            counts,
+            body,
+        })
     }
 }
 
-/// Fills in what is known only when an encoded record's place is: its distance from the start of its frame's payload, and the wallet's
-/// record before it.
-pub fn place(record: &mut [u8], distance: u32, previous: u64) {
+/// Fills in what is known only when an encoded record's place is: its distance from the start of its frame's payload, the wallet's
+/// record before it, and the copy that counts.
+pub fn place(record: &mut [u8], distance: u32, previous: u64, counts: u64) {
     record[4..8].copy_from_slice(&distance.to_le_bytes());
     record[32..40].copy_from_slice(&previous.to_le_bytes());
+    record[65..73].copy_from_slice(&counts.to_le_bytes());
 }
 
 #[derive(Serialize, Deserialize)]

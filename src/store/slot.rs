@@ -59,7 +59,8 @@ pub trait Driver<R: Rules> {
     fn close(&self, terms: &R::Terms, closing: i64, operation: &R::Operation) -> (R::Terms, R::Effects);
 
     /// Appends a copy of the operation's record and answers its LSN (not 0), after linking it with [`Slot::link`]. Copies differ in
-    /// nothing but their place in the log.
+    /// nothing but their place in the log. A driver whose copies must tell which of them counts asks [`Generation::claim`] once the
+    /// place is reserved and linked; others leave that to the slot.
     ///
     /// Of the slot it uses nothing but `link`: the operation is half done.
     ///
@@ -190,6 +191,15 @@ impl<R: Rules> Generation<R> {
         self.opened_at.load(Ordering::Acquire) // with log_opening
     }
 
+    /// Names `lsn` as the place of its record, unless another was named before; answers the place that counts.
+    pub fn claim(&self, lsn: u64) -> u64 {
+        // Release pairs with opened_at.
+        match self.opened_at.compare_exchange(0, lsn, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => lsn,
+            Err(counts) => counts,
+        }
+    }
+
     /// Says where its record stands, for a generation that is not in a slot yet.
     pub fn set_opened_at(&self, lsn: u64) {
         self.opened_at.store(lsn, Ordering::Release);
@@ -282,6 +292,7 @@ impl<R: Rules> Slot<R> {
         let mut word = self.word.load(Ordering::Acquire); // with open_next: the view of this generation is visible
         loop {
             let view = self.view.load(Ordering::Acquire);
+            // A view of another generation would fail the swap as well, for its word was sealed first; looking saves the swap.
             if !word.is_live_with(view) || word.headroom < amount || now >= view.deadline || !condition(view) {
                 return None;
             }
@@ -499,8 +510,8 @@ impl<R: Rules> Slot<R> {
                     effects: &outcome.effects,
                 };
                 if let Some(lsn) = driver.log(self, &record) {
-                    // Release pairs with Generation::opened_at. Losing the swap is harmless: another copy is known already.
-                    let _ = new.opened_at.compare_exchange(0, lsn, Ordering::AcqRel, Ordering::Relaxed);
+                    // Losing is harmless: another copy is known already.
+                    new.claim(lsn);
                     return;
                 }
                 if first {

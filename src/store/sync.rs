@@ -94,6 +94,7 @@ impl Guard {
     ///
     /// # Safety
     /// None is needed; the real one has a contract.
+    #[expect(clippy::unused_self, reason = "called as the real one is")]
     pub(crate) unsafe fn retire<T: 'static>(&self, _garbage: *mut T) {}
 }
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod books;
+mod demo;
 mod engine_props;
 mod ledger_props;
 mod model;

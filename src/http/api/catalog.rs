@@ -1,6 +1,6 @@
 //! Credit currencies and meters.
 
-use super::parse;
+use super::{named, parse};
 use crate::engine::Engine;
 use crate::engine::catalog::Meter;
 use crate::http::app::Call;
@@ -54,7 +54,7 @@ where
         let arena = Bump::new();
         meter_spec(call.first(), &Fields::of(&parse(&body.bytes, &arena)?, None)?)?
     };
-    let (meter, ticket) = call.engine().put_meter(spec)?;
+    let (meter, ticket) = call.engine().put_meter(spec).map_err(named)?;
     ticket.await?;
     Ok(Reply::ok(&show(call.engine(), &meter)))
 }

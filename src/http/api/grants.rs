@@ -1,6 +1,6 @@
 //! Grants: making them, one or many in a call, reading, voiding, and moving their expiry.
 
-use super::parse;
+use super::{named, parse};
 use crate::engine::Engine;
 use crate::engine::view::{GrantOutcome, GrantRequest};
 use crate::http::app::Call;
@@ -78,7 +78,7 @@ async fn one(call: Call<'_>, request: GrantRequest) -> Result<Reply, Problem> {
     let (mut outcomes, ticket) = call.engine().grant(&[request])?;
     ticket.await?;
     let outcome = outcomes.pop().expect("one outcome a request");
-    let grant = GrantBody::of(call.engine(), outcome.result?);
+    let grant = GrantBody::of(call.engine(), outcome.result.map_err(named)?);
     let location = format!("/v1/grants/{}", grant.id());
     let reply = Reply::json(StatusCode::CREATED, &grant).header("location", location);
     Ok(if outcome.replayed { replayed(reply) } else { reply })
@@ -103,7 +103,7 @@ fn result(engine: &Engine, outcome: GrantOutcome) -> GrantResult {
             let status = if outcome.replayed { "replayed" } else { "created" };
             GrantResult { status, grant: Some(GrantBody::of(engine, grant)), error: None }
         }
-        Err(error) => GrantResult { status: "rejected", grant: None, error: Some(Problem::from(error).brief()) },
+        Err(error) => GrantResult { status: "rejected", grant: None, error: Some(named(error).brief()) },
     }
 }
 

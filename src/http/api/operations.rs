@@ -2,6 +2,7 @@
 
 use crate::engine::{EngineStats, Unavailable};
 use crate::http::app::Call;
+use crate::http::auth::Gate;
 use crate::http::metrics::{LATENCY_US, RouteMetrics};
 use crate::http::openapi;
 use crate::http::problem::Problem;
@@ -27,8 +28,12 @@ pub(crate) fn ready(call: Call<'_>) -> Result<Reply, Problem> {
 }
 
 /// `GET /openapi.json`
-pub(crate) fn openapi() -> Reply {
-    Reply::new(StatusCode::OK, "application/json", openapi::TEXT.as_bytes())
+pub(crate) fn openapi(call: Call<'_>) -> Reply {
+    let text = match call.app.gate {
+        Gate::Open => &*openapi::TEXT_WITHOUT_KEYS,
+        Gate::Keys { .. } => &*openapi::TEXT,
+    };
+    Reply::new(StatusCode::OK, "application/json", text.as_bytes())
 }
 
 /// `GET /v1/stats`
@@ -143,10 +148,15 @@ impl Exposition {
         let mut below = 0;
         for (bound_us, count) in LATENCY_US.iter().zip(counts) {
             below += count;
-            self.line(format_args!("{name}_bucket{{{label},le=\"{}\"}} {below}", *bound_us as f64 / 1e6));
+            self.line(format_args!("{name}_bucket{{{label},le=\"{}\"}} {below}", seconds(*bound_us)));
         }
         let all: u64 = counts.iter().sum();
         self.line(format_args!("{name}_bucket{{{label},le=\"+Inf\"}} {all}"));
-        self.line(format_args!("{name}_sum{{{label}}} {}\n{name}_count{{{label}}} {all}", sum_us as f64 / 1e6));
+        self.line(format_args!("{name}_sum{{{label}}} {}\n{name}_count{{{label}}} {all}", seconds(sum_us)));
     }
+}
+
+/// Microseconds as seconds, exactly.
+fn seconds(us: u64) -> String {
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
 }

@@ -3,7 +3,6 @@
 use super::parse;
 use crate::engine::{Charge, Engine, EventOutcome, EventStatus, UsageEvent};
 use crate::http::app::{Call, unsupported};
-use crate::http::body::receive;
 use crate::http::decode::{Batch, BinaryHeaders, Dialect, Media, decode};
 use crate::http::problem::Problem;
 use crate::http::reply::Reply;
@@ -30,7 +29,7 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Bytes that a kept vector may hold on to.
+/// Elements for which a kept vector may hold on to room.
 const SCRATCH_EVENTS_MAX: usize = 16_384;
 
 /// `POST /v1/events`
@@ -77,7 +76,7 @@ async fn apply<B, T>(
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let body = receive(call.app, body).await?;
+    let body = call.receive(body).await?;
     SCRATCH.with_borrow_mut(|scratch| {
         let arena = Bump::new();
         let mut batch = Batch { events: std::mem::take(&mut scratch.events), ..Batch::default() };
@@ -126,6 +125,12 @@ fn rejected_event(outcome: &EventOutcome) -> Problem {
     let problem = Problem::from(rejection);
     if wallet_is_known(&rejection) {
         let show = |amount| wire::amount(amount, outcome.scale);
+        let problem = match rejection {
+            Rejection::InsufficientCredit { available, required } => {
+                problem.saying(format!("the event needs {} and {} is available", show(required), show(available)))
+            }
+            _ => problem,
+        };
         let problem = problem.with("balance", show(outcome.balance)).with("available", show(outcome.available));
         return problem.with("amount", show(outcome.amount));
     }

@@ -3,10 +3,10 @@
 //! `data` is an object with either `value` (the meter's quantity, as OpenMeter's collectors send it) or `amount` and `currency`.
 //! Extension attributes are ignored, whatever their type.
 
-use super::draft::{self, Draft, Event};
+use super::draft::{self, Draft};
 use super::json::{Fault, Kind, Reader};
 use super::json_events::{instant, number, text};
-use super::{media, time};
+use super::{Collector, media, time};
 use bumpalo::Bump;
 use hyper::header::HeaderMap;
 use std::borrow::Cow;
@@ -22,13 +22,12 @@ impl<'a> BinaryHeaders<'a> {
     }
 
     /// One attribute, percent-decoded as the HTTP binding asks.
-    fn get(&self, name: &'static str, field: &'static str, arena: &'a Bump) -> Result<Option<&'a str>, Fault> {
+    fn get(self, name: &'static str, field: &'static str, arena: &'a Bump) -> Result<Option<&'a str>, Fault> {
         let Some(value) = self.0.and_then(|headers| headers.get(name)) else { return Ok(None) };
-        let unreadable = Fault::field(0, field, "the header is not percent-encoded UTF-8");
         match crate::http::percent::decode(value.as_bytes()) {
             Some(Cow::Borrowed(text)) => Ok(Some(text)),
             Some(Cow::Owned(text)) => Ok(Some(arena.alloc_str(&text))),
-            None => Err(unreadable),
+            None => Err(Fault::field(0, field, "the header is not percent-encoded UTF-8")),
         }
     }
 }
@@ -42,13 +41,14 @@ struct Attributes<'a> {
     has_data: bool,
 }
 
-/// Reads a structured CloudEvent whose object begins at `start`, where the reader stands.
-pub(super) fn structured<'a>(reader: &mut Reader<'a>, start: usize) -> Result<Event<'a>, Fault> {
+/// Reads a structured CloudEvent, whose object begins where the reader stands.
+pub(super) fn structured<'a>(reader: &mut Reader<'a>, out: &mut Collector<'_, 'a>) -> Result<(), Fault> {
+    let start = reader.at();
     let mut event = Attributes::default();
     let mut first = true;
     reader.open()?;
     while let Some(key) = reader.next_key(&mut first)? {
-        reader.skip_space();
+        reader.token();
         let at = reader.at();
         let draft = &mut event.draft;
         match key {
@@ -72,11 +72,17 @@ pub(super) fn structured<'a>(reader: &mut Reader<'a>, start: usize) -> Result<Ev
             _ => reader.skip_value()?,
         }
     }
-    event.finish(start)
+    event.finish(start)?;
+    out.push(&event.draft, start)
 }
 
 /// Reads a CloudEvent whose attributes are headers and whose data is the body.
-pub(super) fn binary<'a>(headers: &BinaryHeaders<'a>, body: &'a str, arena: &'a Bump) -> Result<Event<'a>, Fault> {
+pub(super) fn binary<'a>(
+    headers: BinaryHeaders<'a>,
+    body: &'a str,
+    arena: &'a Bump,
+    out: &mut Collector<'_, 'a>,
+) -> Result<(), Fault> {
     let mut event = Attributes {
         version: headers.get("ce-specversion", "specversion", arena)?,
         draft: Draft {
@@ -90,17 +96,16 @@ pub(super) fn binary<'a>(headers: &BinaryHeaders<'a>, body: &'a str, arena: &'a 
         content_type: None,
     };
     if let Some(text) = headers.get("ce-time", "time", arena)? {
-        let time = time::parse(text).ok_or(Fault::field(
-            0,
-            "time",
-            "must be an RFC 3339 time such as 2026-11-22T09:00:00Z",
-        ))?;
+        let Some(time) = time::parse(text) else {
+            return Err(Fault::field(0, "time", "must be an RFC 3339 time such as 2026-11-22T09:00:00Z"));
+        };
         event.draft.time = Some(time);
     }
     let mut reader = Reader::new(body, arena);
     data(&mut reader, &mut event.draft)?;
     reader.finish()?;
-    event.finish(0)
+    event.finish(0)?;
+    out.push(&event.draft, 0)
 }
 
 /// Reads the data object.
@@ -111,7 +116,7 @@ fn data<'a>(reader: &mut Reader<'a>, draft: &mut Draft<'a>) -> Result<(), Fault>
     let mut first = true;
     reader.open()?;
     while let Some(key) = reader.next_key(&mut first)? {
-        reader.skip_space();
+        reader.token();
         let at = reader.at();
         match key {
             "value" => draft::set(&mut draft.quantity, number(reader, "data.value")?, at, "data.value")?,
@@ -123,9 +128,9 @@ fn data<'a>(reader: &mut Reader<'a>, draft: &mut Draft<'a>) -> Result<(), Fault>
     Ok(())
 }
 
-impl<'a> Attributes<'a> {
-    /// The event, if its attributes allow it; `at` is where it began.
-    fn finish(mut self, at: usize) -> Result<Event<'a>, Fault> {
+impl Attributes<'_> {
+    /// Makes the draft whole, if the attributes allow it; `at` is where the event began.
+    fn finish(&mut self, at: usize) -> Result<(), Fault> {
         let missing = |field, what| Fault::field(at, field, what);
         match self.version {
             Some("1.0") => {}
@@ -155,11 +160,16 @@ impl<'a> Attributes<'a> {
             (Some(_), Some(_)) => return Err(missing("data", "has either a value or an amount, not both")),
             (None, None) => return Err(missing("data.value", "the data has neither a value nor an amount")),
         }
-        self.draft.finish(at)
+        Ok(())
     }
 }
 
 fn is_json(full: &str) -> bool {
+    full == "application/json" || is_some_json(full)
+}
+
+#[cold]
+fn is_some_json(full: &str) -> bool {
     media::json_name(full).is_some_and(|name| {
         let suffix = name.get(name.len().saturating_sub(5)..).is_some_and(|end| end.eq_ignore_ascii_case("+json"));
         name.eq_ignore_ascii_case("application/json") || name.eq_ignore_ascii_case("text/json") || suffix

@@ -7,13 +7,6 @@ use crate::ledger::{Decimal, DecimalError, Policy, Timestamp};
 /// A number of credits or units as its sender wrote it, or why it cannot be one.
 pub(super) type Number = Result<Decimal, DecimalError>;
 
-/// A finished event, and the currency that a metered event stated beside its meter.
-#[derive(Debug)]
-pub(super) struct Event<'a> {
-    pub(super) event: UsageEvent<'a>,
-    pub(super) stated_currency: Option<&'a str>,
-}
-
 /// The fields of one event, as far as they have been read.
 #[derive(Default)]
 pub(super) struct Draft<'a> {
@@ -53,22 +46,23 @@ pub(super) fn policy(name: &str, at: usize) -> Result<Policy, Fault> {
 impl<'a> Draft<'a> {
     /// The event, if it is whole; `at` is where it began.
     #[inline]
-    pub(super) fn finish(self, at: usize) -> Result<Event<'a>, Fault> {
-        let id = self.id.ok_or(Fault::field(at, "id", "the event has no id"))?;
-        let customer = self.customer.ok_or(Fault::field(at, "customer", "the event has no customer"))?;
-        let (charge, stated_currency) = match (self.amount, self.meter, self.quantity) {
-            (Some(amount), None, None) => (Charge::Amount { currency: self.currency, amount }, None),
-            (None, Some(meter), Some(quantity)) => (Charge::Metered { meter, quantity }, self.currency),
+    pub(super) fn finish(&self, at: usize) -> Result<UsageEvent<'a>, Fault> {
+        let Some(id) = self.id else { return Err(Fault::field(at, "id", "the event has no id")) };
+        let Some(customer) = self.customer else {
+            return Err(Fault::field(at, "customer", "the event has no customer"));
+        };
+        let charge = match (self.amount, self.meter, self.quantity) {
+            (Some(amount), None, None) => Charge::Amount { currency: self.currency, amount },
+            (None, Some(meter), Some(quantity)) => Charge::Metered { meter, quantity },
             (amount, meter, _) => return Err(wrong_charge(at, amount.is_some(), meter.is_some())),
         };
         let source = self.source.unwrap_or_default();
-        let event = UsageEvent { id, source, customer, charge, time: self.time, policy: self.policy };
-        Ok(Event { event, stated_currency })
+        Ok(UsageEvent { id, source, customer, charge, time: self.time, policy: self.policy })
     }
 }
 
 #[cold]
-const fn wrong_charge(at: usize, amount: bool, meter: bool) -> Fault {
+fn wrong_charge(at: usize, amount: bool, meter: bool) -> Fault {
     match (amount, meter) {
         (true, true) => Fault::field(at, "amount", "an event has either an amount or a meter, not both"),
         (true, false) => Fault::field(at, "quantity", "a quantity needs a meter and no amount"),

@@ -1,7 +1,7 @@
 //! Events written as JSON: one object, an array of them, or one a line.
 
 use super::cloudevents;
-use super::draft::{self, Draft, Event, Number};
+use super::draft::{self, Draft, Number};
 use super::json::{Fault, Kind, Reader};
 use super::media::Dialect;
 use super::{Collector, DecodeError, time};
@@ -30,8 +30,8 @@ pub(super) fn object<'a>(
 ) -> Result<(), DecodeError> {
     out.batch.single = true;
     let mut reader = Reader::new(text, arena);
-    out.push(event(&mut reader, dialect))?;
-    reader.finish().map_err(|fault| DecodeError::new(fault, None))
+    out.event(|out| event(&mut reader, dialect, out))?;
+    reader.finish().map_err(|fault| DecodeError::new(&fault, None))
 }
 
 /// A body that is an array of objects.
@@ -42,14 +42,14 @@ pub(super) fn array<'a>(
     out: &mut Collector<'_, 'a>,
 ) -> Result<(), DecodeError> {
     let mut reader = Reader::new(text, arena);
-    let outside = |fault| DecodeError::new(fault, None);
+    let outside = |fault: Fault| DecodeError::new(&fault, None);
     if reader.peek().map_err(outside)? != Kind::Array {
         return Err(outside(Fault::syntax(reader.at(), "expected an array of events")));
     }
     reader.open().map_err(outside)?;
     let mut first = true;
-    while reader.next_element(&mut first).map_err(|fault| DecodeError::new(fault, Some(out.batch.events.len())))? {
-        out.push(event(&mut reader, dialect))?;
+    while reader.next_element(&mut first).map_err(|fault| DecodeError::new(&fault, Some(out.batch.events.len())))? {
+        out.event(|out| event(&mut reader, dialect, out))?;
     }
     reader.finish().map_err(outside)
 }
@@ -63,33 +63,33 @@ pub(super) fn lines<'a>(
 ) -> Result<(), DecodeError> {
     let mut reader = Reader::new(text, arena);
     while !reader.at_end() {
-        out.push(event(&mut reader, dialect))?;
-        reader.end_line().map_err(|fault| DecodeError::new(fault, Some(out.batch.events.len() - 1)))?;
+        out.event(|out| event(&mut reader, dialect, out))?;
+        reader.end_line().map_err(|fault| DecodeError::new(&fault, Some(out.batch.events.len() - 1)))?;
     }
     Ok(())
 }
 
 /// Reads one event.
 #[inline]
-fn event<'a>(reader: &mut Reader<'a>, dialect: Dialect) -> Result<Event<'a>, Fault> {
+fn event<'a>(reader: &mut Reader<'a>, dialect: Dialect, out: &mut Collector<'_, 'a>) -> Result<(), Fault> {
     if reader.peek()? != Kind::Object {
         return Err(Fault::syntax(reader.at(), "expected an event as a JSON object"));
     }
-    let start = reader.at();
     match dialect {
-        Dialect::Flat => flat(reader, start),
-        Dialect::CloudEvents => cloudevents::structured(reader, start),
+        Dialect::Flat => flat(reader, out),
+        Dialect::CloudEvents => cloudevents::structured(reader, out),
     }
 }
 
 /// Reads a flat event; when it turns out to be a CloudEvent, reads it again as one.
 #[inline]
-fn flat<'a>(reader: &mut Reader<'a>, start: usize) -> Result<Event<'a>, Fault> {
+fn flat<'a>(reader: &mut Reader<'a>, out: &mut Collector<'_, 'a>) -> Result<(), Fault> {
+    let start = reader.at();
     let mut draft = Draft::default();
     let mut first = true;
     reader.open()?;
     while let Some(key) = reader.next_key(&mut first)? {
-        reader.skip_space();
+        reader.token();
         let at = reader.at();
         match key {
             "id" => draft::set(&mut draft.id, text(reader, "id")?, at, "id")?,
@@ -106,32 +106,39 @@ fn flat<'a>(reader: &mut Reader<'a>, start: usize) -> Result<Event<'a>, Fault> {
             }
             "specversion" => {
                 reader.rewind(start);
-                return cloudevents::structured(reader, start);
+                return cloudevents::structured(reader, out);
             }
             _ => reader.skip_value()?,
         }
     }
-    draft.finish(start)
+    out.push(&draft, start)
 }
 
 /// Reads a string, or null as `None`.
 #[inline]
 pub(super) fn text<'a>(reader: &mut Reader<'a>, field: &'static str) -> Result<Option<&'a str>, Fault> {
-    match reader.peek()? {
-        Kind::Text => reader.text().map(Some),
-        Kind::Null => reader.literal().map(|_| None),
-        _ => Err(Fault::field(reader.at(), field, "must be a string")),
+    match reader.token() {
+        b'"' => reader.text().map(Some),
+        _ => null(reader, field, "must be a string").map(|()| None),
     }
 }
 
 /// Reads an exact number, given as a string or as a JSON number, or null as `None`.
 #[inline]
 pub(super) fn number(reader: &mut Reader<'_>, field: &'static str) -> Result<Option<Number>, Fault> {
+    match reader.token() {
+        b'"' => Ok(Some(Decimal::parse(reader.text()?.as_bytes()))),
+        b'-' | b'0'..=b'9' => Ok(Some(Decimal::parse(reader.number()?.as_bytes()))),
+        _ => null(reader, field, "must be a decimal string or a number").map(|()| None),
+    }
+}
+
+/// Reads null; another value is a fault of the field, and no value at all one of the text.
+#[cold]
+fn null(reader: &mut Reader<'_>, field: &'static str, what: &'static str) -> Result<(), Fault> {
     match reader.peek()? {
-        Kind::Text => Ok(Some(Decimal::parse(reader.text()?.as_bytes()))),
-        Kind::Number => Ok(Some(Decimal::parse(reader.number()?.as_bytes()))),
-        Kind::Null => reader.literal().map(|_| None),
-        _ => Err(Fault::field(reader.at(), field, "must be a decimal string or a number")),
+        Kind::Null => reader.literal().map(drop),
+        _ => Err(Fault::field(reader.at(), field, what)),
     }
 }
 
@@ -140,5 +147,8 @@ pub(super) fn number(reader: &mut Reader<'_>, field: &'static str) -> Result<Opt
 pub(super) fn instant(reader: &mut Reader<'_>) -> Result<Option<Timestamp>, Fault> {
     let at = reader.at();
     let Some(text) = text(reader, "time")? else { return Ok(None) };
-    time::parse(text).map(Some).ok_or(Fault::field(at, "time", "must be an RFC 3339 time such as 2026-11-22T09:00:00Z"))
+    match time::parse(text) {
+        Some(time) => Ok(Some(time)),
+        None => Err(Fault::field(at, "time", "must be an RFC 3339 time such as 2026-11-22T09:00:00Z")),
+    }
 }

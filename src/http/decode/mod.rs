@@ -23,13 +23,15 @@ pub(crate) mod time;
 mod value;
 
 pub use cloudevents::BinaryHeaders;
-pub use json::Fault;
+pub(crate) use json::Fault;
 pub(crate) use media::is_json;
 pub use media::{Dialect, Media};
 pub(crate) use value::{Node, Value, parse as parse_value};
 
-use crate::engine::UsageEvent;
+use crate::engine::{Charge, UsageEvent};
 use bumpalo::Bump;
+use draft::Draft;
+use json::FaultParts;
 
 /// Decoded events, and what is left to check about them.
 #[derive(Debug, Default)]
@@ -77,8 +79,8 @@ pub enum DecodeError {
 
 impl DecodeError {
     #[cold]
-    fn new(fault: Fault, index: Option<usize>) -> Self {
-        let Fault { at, field, what } = fault;
+    fn new(fault: &Fault, index: Option<usize>) -> Self {
+        let FaultParts { at, field, what } = fault.parts();
         match field {
             Some(field) => Self::Field { index: index.unwrap_or(0), field, at, what },
             None => Self::Malformed { index, at, what },
@@ -86,23 +88,31 @@ impl DecodeError {
     }
 }
 
-/// Collects events one by one, counting them against the limit and putting the index into faults.
+/// Collects events one by one, counting them against the limit.
 struct Collector<'b, 'a> {
     batch: &'b mut Batch<'a>,
     limit: usize,
 }
 
 impl<'a> Collector<'_, 'a> {
-    fn push(&mut self, event: Result<draft::Event<'a>, Fault>) -> Result<(), DecodeError> {
+    /// Reads the next event by `read`; a fault gets the event's index.
+    #[inline]
+    fn event(&mut self, read: impl FnOnce(&mut Self) -> Result<(), Fault>) -> Result<(), DecodeError> {
         let index = self.batch.events.len();
-        let event = event.map_err(|fault| DecodeError::new(fault, Some(index)))?;
-        if index == self.limit {
+        if index >= self.limit {
             return Err(DecodeError::TooMany { limit: self.limit });
         }
-        if let Some(currency) = event.stated_currency {
-            self.batch.stated_currencies.push((index, currency));
+        read(self).map_err(|fault| DecodeError::new(&fault, Some(index)))
+    }
+
+    /// Takes an event whose fields are all there; `at` is where it began.
+    #[inline]
+    fn push(&mut self, draft: &Draft<'a>, at: usize) -> Result<(), Fault> {
+        let event = draft.finish(at)?;
+        if let (Charge::Metered { .. }, Some(currency)) = (&event.charge, draft.currency) {
+            self.batch.stated_currencies.push((self.batch.events.len(), currency));
         }
-        self.batch.events.push(event.event);
+        self.batch.events.push(event);
         Ok(())
     }
 }
@@ -130,8 +140,8 @@ pub fn decode<'a>(
         Media::CloudEventBatch => json_events::array(text(body)?, Dialect::CloudEvents, arena, &mut collector),
         Media::CloudEventBinary => {
             collector.batch.single = true;
-            let event = cloudevents::binary(headers, text(body)?, arena);
-            collector.push(event)
+            let text = text(body)?;
+            collector.event(|out| cloudevents::binary(*headers, text, arena, out))
         }
     }
 }

@@ -26,10 +26,10 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let (fraction_ms, rest) = fraction(rest)?;
     let offset_minutes = offset(rest)?;
     let (second, fraction_ms) = if second == 60 { (59, 999) } else { (second, fraction_ms) };
-    let day_number = days_from_civil(year as i64, month as i64, day as i64);
+    let day_number = days_from_civil(year, month, day);
     let minutes = (hour * 60 + minute) as i64 - offset_minutes;
     let ms = day_number * DAY_MS + minutes * 60_000 + second as i64 * 1000 + fraction_ms;
-    Some(Timestamp::from_millis(ms.max(0) as u64))
+    Some(Timestamp::from_millis(ms.max(0).cast_unsigned()))
 }
 
 /// Two digits at `at`.
@@ -73,20 +73,19 @@ fn offset(rest: &[u8]) -> Option<i64> {
 const fn days_in(year: u32, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
         2 => 28,
         _ => 31,
     }
 }
 
-/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar. Years begin in March, so that the leap day comes last.
-const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar, the year at least 0. Years begin in March, so that the leap day
+/// comes last, and are counted from 400 years earlier, so that none is negative.
+const fn days_from_civil(year: u32, month: u32, day: u32) -> i64 {
+    let year = if month <= 2 { year + 399 } else { year + 400 };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
+    days as i64 - (719_468 + 146_097)
 }
 
 /// The date of a day counted from 1970-01-01: the inverse of [`days_from_civil`].
@@ -105,7 +104,7 @@ const fn civil_from_days(days: i64) -> (i64, i64, i64) {
 
 /// The time as RFC 3339 in UTC with milliseconds.
 pub(crate) fn format(time: Timestamp) -> String {
-    let ms = time.millis().min(LAST_MS) as i64;
+    let ms = time.millis().min(LAST_MS).cast_signed();
     let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
     let in_day = ms.rem_euclid(DAY_MS);
     let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
@@ -171,8 +170,9 @@ mod tests {
     fn every_day_of_eight_centuries_survives_the_round_trip() {
         for day in -146_097..146_097 {
             let (year, month, date) = civil_from_days(day);
+            let [year, month, date] = [year, month, date].map(|part| u32::try_from(part).expect("not negative"));
             assert_eq!(days_from_civil(year, month, date), day);
-            assert!((1..=days_in(year as u32, month as u32)).contains(&(date as u32)));
+            assert!((1..=days_in(year, month)).contains(&date));
         }
     }
 }

@@ -12,9 +12,28 @@ use operations::{Operation, describe};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
-/// The document as it is served.
-pub(crate) static TEXT: LazyLock<String> =
-    LazyLock::new(|| serde_json::to_string_pretty(&document()).expect("a tree of values always serialises"));
+/// The document as it is served where keys are needed.
+pub(crate) static TEXT: LazyLock<String> = LazyLock::new(|| print(&document()));
+
+/// The document as it is served by `--dev`, which needs no keys.
+pub(crate) static TEXT_WITHOUT_KEYS: LazyLock<String> = LazyLock::new(|| print(&without_keys(document())));
+
+fn print(document: &Value) -> String {
+    serde_json::to_string_pretty(document).expect("a tree of values always serialises")
+}
+
+/// Takes keys, and the answers that only they bring about, out of a document.
+fn without_keys(mut document: Value) -> Value {
+    document["security"] = json!([]);
+    document["components"]["securitySchemes"] = json!({});
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        if let Some(responses) = operation["responses"].as_object_mut() {
+            responses.retain(|status, _| status != "401" && status != "403");
+        }
+    }
+    document
+}
 
 /// The document.
 pub(crate) fn document() -> Value {

@@ -84,10 +84,12 @@ fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "calls read better without a borrow in front of each schema")]
 fn query(name: &str, description: &str, schema: Value) -> Value {
     json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "calls read better without a borrow in front of each schema")]
 fn header(name: &str, description: &str, schema: Value) -> Value {
     json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema})
 }

@@ -42,7 +42,7 @@ impl CurrencyBody {
 
 /// Reads what a currency should be. Only the scale has to be said; name and symbol default to the id.
 pub(crate) fn currency_spec(id: &str, fields: &Fields<'_, '_>) -> Result<CurrencySpec, Problem> {
-    let scale = fields.integer("scale", 0..=9)?.unwrap_or(0) as u8;
+    let scale = fields.integer("scale", 0..=9)?.unwrap_or(0).cast_unsigned() as u8;
     let iso_code = fields.text("iso_code")?;
     let kind = match (fields.text("kind")?.unwrap_or("unit"), iso_code) {
         ("unit", None) => CurrencyKind::Unit,

@@ -44,7 +44,7 @@ impl FeedItem {
             FeedValue::Time(time) => Value::from(instant(time)),
         };
         FeedItem {
-            id: format!("fev_{}_{}", event.lsn.get(), event.index),
+            id: event.id,
             lsn: event.lsn.get(),
             kind: event.kind,
             time: instant(event.time),

@@ -112,13 +112,12 @@ impl<'n, 'a> Fields<'n, 'a> {
             Value::Number(text) | Value::Text(text) => Decimal::parse(text.as_bytes()).ok(),
             _ => None,
         };
-        match number.filter(|number| number.scale() == 0 && range.contains(&number.mantissa())) {
-            Some(number) => Ok(Some(number.mantissa())),
-            None => {
-                let (low, high) = range.into_inner();
-                Err(self.problem(name, node.at, format!("must be a whole number from {low} to {high}")))
-            }
+        let whole = number.filter(|number| number.scale() == 0).map(Decimal::mantissa);
+        if let Some(number) = whole.filter(|number| range.contains(number)) {
+            return Ok(Some(number));
         }
+        let (low, high) = range.into_inner();
+        Err(self.problem(name, node.at, format!("must be a whole number from {low} to {high}")))
     }
 
     /// One of a set of names.

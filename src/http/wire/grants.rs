@@ -104,7 +104,7 @@ pub(crate) fn request(fields: &Fields<'_, '_>, header_key: Option<String>) -> Re
         amount: fields.required_decimal("amount")?,
         source: source.unwrap_or(Source::Adjustment),
         category: category.unwrap_or(Category::Promotional),
-        priority: priority.map(|priority| priority as u8),
+        priority: priority.map(|priority| priority.cast_unsigned() as u8),
         effective_at: fields.time("effective_at")?,
         expires_at: fields.time("expires_at")?,
         cost_basis,

@@ -47,13 +47,11 @@ impl Query {
     pub(crate) fn number(&self, name: &'static str, range: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        match number.filter(|number| range.contains(number)) {
-            Some(number) => Ok(Some(number)),
-            None => {
-                let (low, high) = range.into_inner();
-                Err(Problem::parameter(name, format!("must be a whole number from {low} to {high}")))
-            }
+        if let Some(number) = number.filter(|number| range.contains(number)) {
+            return Ok(Some(number));
         }
+        let (low, high) = range.into_inner();
+        Err(Problem::parameter(name, format!("must be a whole number from {low} to {high}")))
     }
 
     /// `limit`, in the bounds of every list.

@@ -9,6 +9,7 @@ use crate::engine::view::{
 use crate::http::decode::Node;
 use crate::http::problem::Problem;
 use crate::ledger::{Decimal, GrantId, Scale, Status, Trigger};
+use drawdown_wal::Lsn;
 use serde::Serialize;
 
 /// A wallet as it is shown.
@@ -44,7 +45,7 @@ impl WalletBody {
             floor: amount(wallet.floor, scale),
             grants: wallet.grants.iter().map(|lot| LotBody::of(engine, lot, scale)).collect(),
             alerts: wallet.alerts.iter().map(|alert| AlertBody::of(alert, scale)).collect(),
-            last_entry: wallet.last_entry.map(|entry| entry.get()),
+            last_entry: wallet.last_entry.map(Lsn::get),
             customer: wallet.customer,
             metadata: wallet.metadata,
         }

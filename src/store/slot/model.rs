@@ -6,7 +6,7 @@
 use super::super::sync::thorough::AtomicU64;
 use super::super::sync::{Guard, Ordering, pin, yield_now};
 use super::super::word::Deadline;
-use super::{Driver, Generation, Opening, Reading, Rules, Slot, Terms};
+use super::{Driver, Generation, Opening, Posted, Reading, Rules, Slot, Terms};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicI64 as PlainI64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -249,6 +249,8 @@ fn audit_sums(records: &BTreeMap<u64, (Record, u64)>, openings: &Openings, slot:
     let last = slot.read(&guard).expect("the slot is open");
     let ends = openings.last_key_value().map(|(&generation, _)| generation);
     assert_eq!(Some(last.generation.number()), ends, "the slot is at the last generation");
+    assert_eq!(slot.view.load(Ordering::Acquire), last.generation.view(), "the view is that of the last generation");
+    assert!(slot.word.load(Ordering::Acquire).is_live_with(last.generation.view()), "debits can go on");
     // Generation to (balance to amount, LSN of the last one).
     let mut debits: BTreeMap<u64, (BTreeMap<i64, i64>, u64)> = BTreeMap::new();
     for (&lsn, &(record, _)) in records {
@@ -346,14 +348,16 @@ impl<'a> Actor<'a> {
         let lsn = self.log.reserve();
         loop {
             if let Some(posted) = self.slot.debit(amount, instant(now)) {
-                let previous = self.slot.link(lsn);
-                let record = Record::Debit { generation: posted.generation, amount, balance: posted.balance };
-                self.log.publish(lsn, record, previous);
-                self.answered.borrow_mut().debits.push((lsn, self.log.tail(), posted.generation));
+                self.post(lsn, amount, posted);
                 return true;
             }
             let guard = pin();
             let reading = self.slot.read_settled(self, &guard).expect("the slot is open");
+            if let Some((posted, generation)) = self.slot.debit_from(reading.generation, amount, instant(now), &guard) {
+                assert_eq!(generation.number(), posted.generation, "the generation that took the debit");
+                self.post(lsn, amount, posted);
+                return true;
+            }
             let terms = reading.generation.terms();
             if now >= terms.deadline {
                 let _ = self.change(&reading, Kind::Due, &guard);
@@ -365,6 +369,13 @@ impl<'a> Actor<'a> {
                 return effect == Effect::Applied;
             }
         }
+    }
+
+    fn post(&self, lsn: u64, amount: i64, posted: Posted) {
+        let previous = self.slot.link(lsn);
+        let record = Record::Debit { generation: posted.generation, amount, balance: posted.balance };
+        self.log.publish(lsn, record, previous);
+        self.answered.borrow_mut().debits.push((lsn, self.log.tail(), posted.generation));
     }
 
     /// Adds credit.

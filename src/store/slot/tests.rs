@@ -57,7 +57,7 @@ fn a_half_done_operation_is_freed_with_its_slot() {
 #[test]
 fn readings_and_debits_during_an_operation() {
     let log = Log::new();
-    let slot = log.open(149, 50, FOREVER);
+    let slot = log.open(148, 50, FOREVER);
     let actor = Actor::new(&slot, &log, 0);
     {
         let guard = pin();
@@ -69,10 +69,10 @@ fn readings_and_debits_during_an_operation() {
         slot.seal_and_compute(&actor, first, first.succession(&guard).expect("installed"), &guard);
         assert!(slot.debit(1, instant(0)).is_none(), "sealed");
         let reading = slot.read(&guard).expect("open");
-        assert_eq!((reading.balance, reading.generation.number()), (130, 1));
+        assert_eq!((reading.balance, reading.generation.number()), (129, 1));
         let settled = slot.read_settled(&actor, &guard).expect("open");
-        assert_eq!((settled.balance, settled.generation.number()), (137, 2));
-        assert_eq!(slot.position_alone(), (2, 137));
+        assert_eq!((settled.balance, settled.generation.number()), (136, 2));
+        assert_eq!(slot.position_alone(), (2, 136));
     }
     // SAFETY: the slot is this test's own.
     unsafe { slot.free() };

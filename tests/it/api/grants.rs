@@ -21,7 +21,10 @@ fn a_grant_is_made_shown_moved_and_voided() {
     let made = answer.expect_status(201);
     let id = made["id"].as_str().expect("an id");
     assert_eq!(answer.header("location"), Some(format!("/v1/grants/{id}").as_str()));
-    assert_eq!((&made["amount"], &made["remaining"], &made["status"]), (&json!("25.5"), &json!("25.5"), &json!("active")));
+    assert_eq!(
+        (&made["amount"], &made["remaining"], &made["status"]),
+        (&json!("25.5"), &json!("25.5"), &json!("active"))
+    );
     assert_eq!((&made["category"], &made["source"], &made["priority"]), (&json!("paid"), &json!("package"), &json!(7)));
     assert_eq!(made["expires_at"], "2998-12-31T23:00:00.000Z");
     assert_eq!(made["cost_basis"], json!({"amount": 499, "currency": "EUR"}));
@@ -60,7 +63,9 @@ fn the_same_key_answers_the_same_and_other_content_conflicts() {
     assert_eq!(first.header("idempotency-replayed"), None);
     let again = keyed(&mut client, &many);
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
-    let statuses = |value: &Value| value["results"].as_array().expect("results").iter().map(|result| result["status"].clone()).collect::<Vec<_>>();
+    let statuses = |value: &Value| {
+        value["results"].as_array().expect("results").iter().map(|result| result["status"].clone()).collect::<Vec<_>>()
+    };
     assert_eq!(statuses(&first.expect_status(200)), ["created", "created"]);
     assert_eq!(statuses(&again.expect_status(200)), ["replayed", "replayed"]);
     assert_eq!(client.balance("cus"), "108");
@@ -68,7 +73,9 @@ fn the_same_key_answers_the_same_and_other_content_conflicts() {
     own_key["key"] = json!("mine");
     keyed(&mut client, &own_key).expect_problem(400, "invalid_field");
     let headers = [("content-type", "application/json"), ("idempotency-key", "")];
-    client.send("POST", "/v1/grants", &headers, grant("5").to_string().as_bytes()).expect_problem(400, "invalid_parameter");
+    client
+        .send("POST", "/v1/grants", &headers, grant("5").to_string().as_bytes())
+        .expect_problem(400, "invalid_parameter");
 }
 
 #[test]
@@ -77,7 +84,8 @@ fn of_many_grants_each_stands_on_its_own() {
     let mut client = server.client();
     let mut nothing = grant("5");
     nothing["currency"] = json!("gold");
-    let answer = client.post("/v1/grants", &json!([grant("5"), nothing, grant("0.001"), grant("6")])).expect_status(200);
+    let answer =
+        client.post("/v1/grants", &json!([grant("5"), nothing, grant("0.001"), grant("6")])).expect_status(200);
     let results = answer["results"].as_array().expect("results");
     let said: Vec<_> = results.iter().map(|result| result["error"]["reason"].as_str().unwrap_or("created")).collect();
     assert_eq!(said, ["created", "unknown_currency", "invalid_amount", "created"], "{answer}");

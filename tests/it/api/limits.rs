@@ -68,11 +68,14 @@ fn a_body_over_the_limit_is_refused_and_a_small_one_then_passes() {
     let server = TestServer::with_limits(|limits| limits.body_bytes = 100_000);
     server.fund();
     let mut client = server.client();
-    let problem = client.post_as("application/json", "/v1/events", " ".repeat(100_001)).expect_problem(413, "body_too_large");
+    let problem =
+        client.post_as("application/json", "/v1/events", " ".repeat(100_001)).expect_problem(413, "body_too_large");
     assert_eq!(problem["limit"], 100_000);
     // Without an announced length the limit is found while the body arrives.
     let mut client = server.client();
-    client.raw(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+    client.raw(
+        b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+    );
     for _ in 0..30 {
         client.raw(format!("1000\r\n{}\r\n", " ".repeat(4096)).as_bytes());
     }
@@ -80,7 +83,9 @@ fn a_body_over_the_limit_is_refused_and_a_small_one_then_passes() {
     client.answer().expect_problem(413, "body_too_large");
     let mut client = server.client();
     let event = json!({"id": "e", "customer": "cus", "amount": 1});
-    client.raw(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n");
+    client.raw(
+        b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+    );
     for piece in event.to_string().as_bytes().chunks(7) {
         client.raw(format!("{:x}\r\n{}\r\n", piece.len(), String::from_utf8_lossy(piece)).as_bytes());
     }
@@ -143,7 +148,8 @@ fn a_header_that_trickles_is_cut_off() {
 fn a_body_that_trickles_is_cut_off() {
     let server = TestServer::with_limits(|limits| limits.body_time = Duration::from_millis(200));
     let mut client = server.client();
-    client.raw(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n[");
+    client
+        .raw(b"POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n[");
     let answer = client.answer();
     answer.expect_problem(408, "request_timeout");
     assert_eq!(answer.header("retry-after"), Some("1"));

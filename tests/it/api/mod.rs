@@ -59,7 +59,8 @@ impl TestServer {
         let (stop, stopped) = oneshot::channel();
         let (tell_address, address) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let server = Server::bind(app, "127.0.0.1:0").await.expect("listens");
                 tell_address.send(server.local_addr().expect("an address")).expect("the test waits");
@@ -81,7 +82,9 @@ impl TestServer {
         let mut client = self.client();
         client.put("/v1/credit-currencies/credits", &json!({"scale": 2})).expect_status(200);
         client.put("/v1/meters/tokens", &json!({"currency": "credits", "rate": "0.01"})).expect_status(200);
-        client.post("/v1/grants", &json!({"customer": "cus", "currency": "credits", "amount": "100"})).expect_status(201);
+        client
+            .post("/v1/grants", &json!({"customer": "cus", "currency": "credits", "amount": "100"}))
+            .expect_status(201);
     }
 
     fn client(&self) -> Client {
@@ -142,7 +145,7 @@ impl Client {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", body.len());
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in own.chain(headers.iter().copied()) {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         head.push_str("\r\n");
         self.raw(&[head.as_bytes(), body].concat());

@@ -12,7 +12,12 @@ struct Process {
 
 fn serve(directory: &std::path::Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drawdown"));
-    command.arg("serve").arg("--data").arg(directory).args(["--listen", "127.0.0.1:0", "--segment-bytes", "4MiB"]).args(arguments);
+    command
+        .arg("serve")
+        .arg("--data")
+        .arg(directory)
+        .args(["--listen", "127.0.0.1:0", "--segment-bytes", "4MiB"])
+        .args(arguments);
     command.env_remove("DRAWDOWN_ADMIN_KEY").stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -60,9 +65,13 @@ fn sigterm_lets_requests_finish_and_exits_with_0() {
     let mut client = Client::new(process.address);
     client.put("/v1/credit-currencies/credits", &json!({"scale": 2})).expect_status(200);
     client.post("/v1/grants", &json!({"customer": "cus", "amount": 10})).expect_status(201);
-    // One request is half sent, another waits at the end of the feed, a third connection is idle.
+    // One request is half sent, another waits at the end of the feed; a third connection is idle, a fourth never spoke.
+    let mut silent = Client::new(process.address);
     let event = json!({"id": "e", "customer": "cus", "amount": 3}).to_string();
-    let head = format!("POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", event.len());
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        event.len()
+    );
     client.raw(head.as_bytes());
     let mut waiting = Client::new(process.address);
     let end = waiting.get("/v1/feed").expect_status(200)["next_cursor"].as_str().expect("a position").to_owned();
@@ -70,7 +79,7 @@ fn sigterm_lets_requests_finish_and_exits_with_0() {
     let mut idle = Client::new(process.address);
     idle.get("/healthz").expect_status(200);
     process.signal("-TERM");
-    assert!(idle.is_closed());
+    assert!(idle.is_closed() && silent.is_closed());
     waiting.answer().expect_status(200);
     client.raw(event.as_bytes());
     assert_eq!(client.answer().expect_status(200)["applied"], 1);

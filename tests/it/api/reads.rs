@@ -73,18 +73,24 @@ fn settings_are_put_shown_and_listed_in_pages() {
     let server = TestServer::start();
     let mut client = server.client();
     for id in ["c", "a", "b"] {
-        let currency = client.put(&format!("/v1/credit-currencies/{id}"), &json!({"scale": 2, "name": "C"})).expect_status(200);
+        let currency =
+            client.put(&format!("/v1/credit-currencies/{id}"), &json!({"scale": 2, "name": "C"})).expect_status(200);
         assert_eq!((&currency["id"], &currency["scale"], &currency["kind"]), (&json!(id), &json!(2), &json!("unit")));
         let meter = json!({"currency": id, "rate": "0.5", "rounding": "up", "on_insufficient": "overdraft"});
         let meter = client.put(&format!("/v1/meters/m.{id}"), &meter).expect_status(200);
         assert_eq!((&meter["rate"], &meter["currency"], &meter["rounding"]), (&json!("0.5"), &json!(id), &json!("up")));
         assert_eq!(client.get(&format!("/v1/meters/m.{id}")).expect_status(200), meter);
     }
-    let euro = client.put("/v1/credit-currencies/euro", &json!({"kind": "fiat", "iso_code": "EUR", "max_balance": 500})).expect_status(200);
+    let euro = client
+        .put("/v1/credit-currencies/euro", &json!({"kind": "fiat", "iso_code": "EUR", "max_balance": 500}))
+        .expect_status(200);
     assert_eq!((&euro["iso_code"], &euro["max_balance"]), (&json!("EUR"), &json!("500")));
     assert_eq!(client.get("/v1/credit-currencies/euro").expect_status(200), euro);
     let page = client.get("/v1/credit-currencies?limit=2").expect_status(200);
-    assert_eq!((&page["data"][0]["id"], &page["data"][1]["id"], &page["next_cursor"]), (&json!("a"), &json!("b"), &json!("b")));
+    assert_eq!(
+        (&page["data"][0]["id"], &page["data"][1]["id"], &page["next_cursor"]),
+        (&json!("a"), &json!("b"), &json!("b"))
+    );
     let page = client.get("/v1/credit-currencies?limit=2&cursor=b").expect_status(200);
     assert_eq!((&page["data"][1]["id"], &page["next_cursor"]), (&json!("euro"), &Value::Null));
     assert_eq!(client.get("/v1/meters").expect_status(200)["data"].as_array().map(Vec::len), Some(3));
@@ -98,9 +104,14 @@ fn balances_are_summed_over_wallets() {
     let server = TestServer::funded();
     let mut client = server.client();
     client.post("/v1/grants", &json!({"customer": "two", "amount": "11"})).expect_status(201);
-    let totals = |client: &mut Client, query: &str| client.get(&format!("/v1/balances{query}")).expect_status(200)["data"].clone();
+    let totals = |client: &mut Client, query: &str| {
+        client.get(&format!("/v1/balances{query}")).expect_status(200)["data"].clone()
+    };
     let all = totals(&mut client, "");
-    assert_eq!((&all[0]["balance"], &all[0]["wallets"], &all[0]["currency"]), (&json!("111"), &json!(2), &json!("credits")));
+    assert_eq!(
+        (&all[0]["balance"], &all[0]["wallets"], &all[0]["currency"]),
+        (&json!("111"), &json!(2), &json!("credits"))
+    );
     assert_eq!(totals(&mut client, "?customer=two")[0]["balance"], "11");
     assert_eq!(totals(&mut client, "?currency=credits&customer=cus")[0]["balance"], "100");
     assert_eq!(totals(&mut client, "?currency=gold"), json!([]));

@@ -28,9 +28,7 @@ fn an_event_debits_once_and_its_repetition_answers_the_same() {
 fn every_content_type_debits() {
     let server = TestServer::funded();
     let mut client = server.client();
-    let cloud = |id: &str| {
-        json!({"specversion": "1.0", "id": id, "source": "gw", "type": "tokens", "subject": "cus", "data": {"value": 100}})
-    };
+    let cloud = |id: &str| json!({"specversion": "1.0", "id": id, "source": "gw", "type": "tokens", "subject": "cus", "data": {"value": 100}});
     let post = |client: &mut Client, content_type: &str, body: Vec<u8>| {
         let answer = client.post_as(content_type, "/v1/events", body).expect_status(200);
         assert_eq!(answer["applied"], 1, "{content_type}: {answer}");
@@ -113,7 +111,10 @@ fn a_single_rejected_event_answers_its_status() {
     let server = TestServer::funded();
     let mut client = server.client();
     let problem = client.post("/v1/events", &event("e", "1000")).expect_problem(402, "insufficient_credit");
-    assert_eq!((&problem["balance"], &problem["available"], &problem["reason"]), (&json!("100"), &json!("100"), &json!("insufficient_credit")));
+    assert_eq!(
+        (&problem["balance"], &problem["available"], &problem["reason"]),
+        (&json!("100"), &json!("100"), &json!("insufficient_credit"))
+    );
     let nobody = json!({"id": "e", "customer": "nobody", "currency": "credits", "amount": "1"});
     client.post("/v1/events", &nobody).expect_problem(404, "unknown_wallet");
     let problem = client.post("/v1/events", &event("e", "0.001")).expect_problem(422, "invalid_amount");
@@ -129,11 +130,16 @@ fn a_single_rejected_event_answers_its_status() {
 fn policies_and_crossings_show_in_the_result() {
     let server = TestServer::funded();
     let mut client = server.client();
-    client.put("/v1/wallets/cus/credits/alerts", &json!({"levels": [{"name": "low", "amount": "50"}]})).expect_status(200);
+    client
+        .put("/v1/wallets/cus/credits/alerts", &json!({"levels": [{"name": "low", "amount": "50"}]}))
+        .expect_status(200);
     let mut partial = event("p", "130");
     partial["on_insufficient"] = json!("partial");
     let result = &client.post("/v1/events", &partial).expect_status(200)["results"][0];
-    assert_eq!((&result["amount"], &result["shortfall"], &result["balance"]), (&json!("100"), &json!("30"), &json!("0")));
+    assert_eq!(
+        (&result["amount"], &result["shortfall"], &result["balance"]),
+        (&json!("100"), &json!("30"), &json!("0"))
+    );
     let crossed = result["crossed"].as_array().expect("crossed");
     assert!(crossed.contains(&json!("low")) && crossed.contains(&json!("depleted")), "{result}");
     let mut overdraft = event("o", "5");
@@ -150,7 +156,8 @@ fn a_minimal_answer_leaves_the_applied_events_out() {
     let answer = client.send("POST", "/v1/events", &headers, batch.as_bytes());
     assert_eq!(answer.header("preference-applied"), Some("return=minimal"));
     let answer = answer.expect_status(200);
-    let indexes: Vec<_> = answer["results"].as_array().expect("results").iter().map(|result| &result["index"]).collect();
+    let indexes: Vec<_> =
+        answer["results"].as_array().expect("results").iter().map(|result| &result["index"]).collect();
     assert_eq!(indexes, [1, 3]);
     assert_eq!(answer["applied"], 2);
 }
@@ -171,14 +178,15 @@ fn a_currency_beside_a_meter_must_be_the_meters() {
 fn openmeter_clients_get_204_or_a_problem_that_lists_what_was_rejected() {
     let server = TestServer::funded();
     let mut client = server.client();
-    let cloud = |id: &str, value: u32| {
-        json!({"specversion": "1.0", "id": id, "source": "gw", "type": "tokens", "subject": "cus", "data": {"value": value}})
-    };
+    let cloud = |id: &str, value: u32| json!({"specversion": "1.0", "id": id, "source": "gw", "type": "tokens", "subject": "cus", "data": {"value": value}});
     let path = "/api/v1/events";
     assert_eq!(client.post(path, &cloud("1", 100)).status, 204);
     assert_eq!(client.post(path, &json!([cloud("1", 100), cloud("2", 100)])).status, 204);
     assert_eq!(client.post_as("application/cloudevents+json", path, cloud("3", 100).to_string()).status, 204);
-    assert_eq!(client.post_as("application/cloudevents-batch+json", path, json!([cloud("4", 100)]).to_string()).status, 204);
+    assert_eq!(
+        client.post_as("application/cloudevents-batch+json", path, json!([cloud("4", 100)]).to_string()).status,
+        204
+    );
     let mixed = json!([cloud("5", 100), cloud("6", 1_000_000), cloud("7", 0)]);
     let problem = client.post(path, &mixed).expect_problem(402, "insufficient_credit");
     assert_eq!(
@@ -202,7 +210,9 @@ fn a_check_reads_only() {
     let unknown = check(&mut client, json!({"customer": "nobody", "amount": 1}));
     assert_eq!((&unknown["allowed"], &unknown["reason"]), (&json!(false), &json!("unknown_wallet")));
     client.post("/v1/check", &json!({"customer": "cus"})).expect_problem(400, "invalid_field");
-    client.post("/v1/check", &json!({"customer": "cus", "amount": 1, "meter": "tokens"})).expect_problem(400, "invalid_field");
+    client
+        .post("/v1/check", &json!({"customer": "cus", "amount": 1, "meter": "tokens"}))
+        .expect_problem(400, "invalid_field");
     client.post("/v1/check", &json!({"amount": 1})).expect_problem(400, "invalid_field");
     client.post("/v1/check", &json!({"customer": "cus", "amount": "x"})).expect_problem(422, "invalid_amount");
     assert_eq!(client.balance("cus"), "100");
@@ -212,7 +222,9 @@ fn a_check_reads_only() {
 fn ten_thousand_events_are_one_batch() {
     let server = TestServer::funded();
     let mut client = server.client();
-    client.post("/v1/grants", &json!({"customer": "cus", "currency": "credits", "amount": "1000000"})).expect_status(201);
+    client
+        .post("/v1/grants", &json!({"customer": "cus", "currency": "credits", "amount": "1000000"}))
+        .expect_status(201);
     let batch: Vec<_> = (0..10_000).map(|number| event(&format!("evt_{number:06}"), "0.01")).collect();
     let answer = client.post("/v1/events", &json!(batch)).expect_status(200);
     assert_eq!(answer["applied"], 10_000);

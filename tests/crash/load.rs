@@ -1,0 +1,198 @@
+//! The load: connections that send until the server is gone, each with notes of its own.
+
+use crate::books::{Books, CURRENCY, Event, Grant, Known, LEVELS, WALLETS, customer, decimal};
+use crate::client::{Answer, Client};
+use crate::process::Process;
+use crate::random::Random;
+use serde_json::{Value, json};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+/// Connections at once.
+const CONNECTIONS: usize = 6;
+
+/// Events in a batch at most.
+const BATCH_MAX: u64 = 24;
+
+/// How a cycle ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// SIGKILL.
+    Kill,
+    /// SIGTERM.
+    Terminate,
+}
+
+/// Sets up the currency, and wallets with a first grant and alert levels.
+pub(crate) fn set_up(client: &mut Client, books: &mut Books) {
+    client.send("PUT", &format!("/v1/credit-currencies/{CURRENCY}"), &json!({"scale": 2})).success();
+    for wallet in 0..WALLETS {
+        let key = format!("first-{wallet}");
+        let mut grant = Grant { wallet, amount: 100_000, known: Known::Unanswered };
+        grant.enter(&client.send("POST", "/v1/grants", &grant.body(&key)).success(), false);
+        books.grants.insert(key, grant);
+        let levels: Vec<Value> =
+            LEVELS.iter().map(|(name, amount)| json!({"name": name, "amount": decimal(*amount)})).collect();
+        let path = format!("/v1/wallets/{}/{CURRENCY}/alerts", customer(wallet));
+        client.send("PUT", &path, &json!({"levels": levels})).success();
+    }
+}
+
+/// Loads the server until so many requests were answered, ends it as told, and enters what the connections have noted.
+pub(crate) fn run(process: &mut Process, books: &mut Books, random: &mut Random, answers: u64, end: End) {
+    let (answered, waiting) = mpsc::channel();
+    let address = process.address();
+    let lanes: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let (random, answered) = (Random::new(random.next()), answered.clone());
+            thread::spawn(move || Lane::new(random, answered, end).run(address))
+        })
+        .collect();
+    drop(answered);
+    for _ in 0..answers {
+        waiting.recv().expect("the connections go on until the server ends");
+    }
+    match end {
+        End::Kill => process.kill(),
+        End::Terminate => assert_eq!(process.terminate(), Some(0), "the server did not end well"),
+    }
+    for lane in lanes {
+        books.take(lane.join().expect("the connection's answers were right"));
+    }
+    books.count_unanswered();
+}
+
+/// One connection.
+struct Lane {
+    random: Random,
+    notes: Books,
+    /// Ids of events that were applied, for sending them again.
+    applied: Vec<String>,
+    granted: Vec<String>,
+    answered: Sender<()>,
+    end: End,
+}
+
+impl Lane {
+    fn new(random: Random, answered: Sender<()>, end: End) -> Lane {
+        Lane { random, notes: Books::new(), applied: Vec::new(), granted: Vec::new(), answered, end }
+    }
+
+    /// Sends until there is no answer any more.
+    fn run(mut self, address: SocketAddr) -> Books {
+        let mut client = Client::connect(address);
+        loop {
+            let outcome = match self.random.below(10) {
+                0 => self.one_event(&mut client),
+                1 => self.one_grant(&mut client),
+                2 => self.several_grants(&mut client),
+                _ => self.batch(&mut client),
+            };
+            match outcome {
+                Ok(closes) => {
+                    // The test may have seen enough already.
+                    let _ = self.answered.send(());
+                    if closes {
+                        return self.notes;
+                    }
+                }
+                Err(_) => return self.notes,
+            }
+        }
+    }
+
+    /// A new event, noted before it is sent.
+    fn event(&mut self) -> String {
+        let id = format!("evt-{:016x}", self.random.next());
+        let wallet = self.random.index(WALLETS);
+        let amount = 1 + self.random.below(900).cast_signed();
+        self.notes.events.insert(id.clone(), Event { wallet, amount, known: Known::Unanswered });
+        id
+    }
+
+    fn grant(&mut self) -> String {
+        let key = format!("key-{:016x}", self.random.next());
+        let wallet = self.random.index(WALLETS);
+        let amount = 1 + self.random.below(12_000).cast_signed();
+        self.notes.grants.insert(key.clone(), Grant { wallet, amount, known: Known::Unanswered });
+        key
+    }
+
+    fn one_event(&mut self, client: &mut Client) -> io::Result<bool> {
+        let id = self.event();
+        let event = self.notes.events.get_mut(&id).expect("just noted");
+        let answer = client.ask("POST", "/v1/events", Some(&event.body(&id)))?;
+        let closes = answer.closes;
+        if answer.status == 402 {
+            event.known = Known::Refused;
+        } else {
+            event.enter(&id, &body(answer, self.end)?["results"][0]);
+            self.applied.push(id);
+        }
+        Ok(closes)
+    }
+
+    /// New events, some that were applied before, and some twice in the same batch.
+    fn batch(&mut self, client: &mut Client) -> io::Result<bool> {
+        let mut ids: Vec<String> = Vec::new();
+        for _ in 0..=self.random.below(BATCH_MAX) {
+            let id = match self.random.below(8) {
+                0 if !self.applied.is_empty() => self.applied[self.random.index(self.applied.len())].clone(),
+                1 if !ids.is_empty() => ids[self.random.index(ids.len())].clone(),
+                _ => self.event(),
+            };
+            ids.push(id);
+        }
+        let events: Vec<Value> = ids.iter().map(|id| self.notes.events[id].body(id)).collect();
+        let answer = client.ask("POST", "/v1/events", Some(&Value::Array(events)))?;
+        let closes = answer.closes;
+        let body = body(answer, self.end)?;
+        let results = body["results"].as_array().expect("results");
+        assert_eq!(results.len(), ids.len());
+        for (id, result) in ids.iter().zip(results) {
+            let event = self.notes.events.get_mut(id).expect("noted");
+            if event.enter(id, result) {
+                self.applied.push(id.clone());
+            }
+        }
+        Ok(closes)
+    }
+
+    /// A new grant, or one that was made before.
+    fn one_grant(&mut self, client: &mut Client) -> io::Result<bool> {
+        let key = match self.random.below(3) {
+            0 if !self.granted.is_empty() => self.granted[self.random.index(self.granted.len())].clone(),
+            _ => self.grant(),
+        };
+        let grant = self.notes.grants.get_mut(&key).expect("noted");
+        let answer = client.ask("POST", "/v1/grants", Some(&grant.body(&key)))?;
+        let (closes, replayed) = (answer.closes, answer.replayed);
+        grant.enter(&body(answer, self.end)?, replayed);
+        self.granted.push(key);
+        Ok(closes)
+    }
+
+    fn several_grants(&mut self, client: &mut Client) -> io::Result<bool> {
+        let keys: Vec<String> = (0..=self.random.below(4)).map(|_| self.grant()).collect();
+        let grants: Vec<Value> = keys.iter().map(|key| self.notes.grants[key].body(key)).collect();
+        let answer = client.ask("POST", "/v1/grants", Some(&Value::Array(grants)))?;
+        let closes = answer.closes;
+        let body = body(answer, self.end)?;
+        for (key, result) in keys.into_iter().zip(body["results"].as_array().expect("results")) {
+            let grant = self.notes.grants.get_mut(&key).expect("noted");
+            grant.enter(&result["grant"], result["status"] == "replayed");
+            self.granted.push(key);
+        }
+        Ok(closes)
+    }
+}
+
+/// The body of a success. A server that is told to end may refuse, which is as good as no answer.
+fn body(answer: Answer, end: End) -> io::Result<Value> {
+    if answer.status == 503 && end == End::Terminate {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(answer.success())
+}
