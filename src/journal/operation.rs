@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 const FIXED: usize = 73;
-const VERSION: u8 = 2;
+const VERSION: u8 = 1;
 
 /// The record of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]

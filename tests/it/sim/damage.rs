@@ -113,12 +113,12 @@ impl Scribe {
         while let Some(frame) = reader.next().expect("a readable log") {
             for record in records(frame.payload, frame.payload_lsn).expect("a frame of ours") {
                 if let (_, Record::Operation(operation)) = record.expect("a record") {
-                    bytes = Some(OperationRecord::encode(&operation));
+                    bytes = Some((operation.encode(), operation.counts));
                 }
             }
         }
-        let (mut bytes, distance) = (bytes.expect("the grant's operation"), Prelude::length(""));
-        operation::place(&mut bytes, distance as u32, previous);
+        let ((mut bytes, counts), distance) = (bytes.expect("the grant's operation"), Prelude::length(""));
+        operation::place(&mut bytes, distance as u32, previous, counts);
         let length = distance + bytes.len();
         let mut frame = self.log.admit(frame_bytes(length as u64)).expect("room").reserve(kind::OPERATION, length);
         let lsn = frame.payload_lsn().get() + distance as u64;
