@@ -424,7 +424,7 @@ fn summary(engine: &Engine) -> String {
         summary.push(format!("{:?} {:?} {:?} {:?}", view.status, view.balance, view.grants, view.alerts));
         let mut lines: Vec<_> = entries(engine, wallet)
             .into_iter()
-            .map(|entry| (entry.kind, entry.amount, entry.balance_after, entry.allocations, entry.event))
+            .map(|entry| (entry.entry, entry.kind, entry.amount, entry.balance_after, entry.allocations, entry.event))
             .map(|line| format!("{line:?}"))
             .collect();
         lines.sort();
@@ -493,6 +493,7 @@ fn resend(engine: &Engine, answers: &Answers) {
         engine.submit(&[sent.event()], &mut outcomes).expect("a log with room").wait().expect("a healthy log");
         assert_eq!(outcomes[0].status, EventStatus::Duplicate, "{sent:?}");
         assert_eq!(essence(&outcomes[0]), essence(first), "{sent:?}");
+        assert_eq!(outcomes[0].entry, first.entry, "{sent:?}");
     }
 }
 

@@ -173,7 +173,7 @@ impl Run {
 fn a_power_cut_at_any_sync_leaves_everything_acknowledged_and_a_beginning_of_the_rest() {
     for seed in seeds(2) {
         let mut replay = Replay::new(seed);
-        let steps = workload::steps(seed, 40);
+        let steps = workload::steps(seed, 28);
         replay.doing = "nothing fails".to_owned();
         let (mut run, disk) = (Run::new(), fresh_disk());
         let engine = open(&disk, &run.clock);
