@@ -124,7 +124,7 @@ impl Ledger {
 fn level(number: usize) -> AlertSpec {
     AlertSpec {
         name: format!("level_{number}"),
-        amount: Decimal::from_integer(number as i64 + 1),
+        amount: Decimal::from_integer(i64::try_from(number).expect("a few levels") + 1),
         trigger: Trigger::Below,
         margin: Decimal::ZERO,
     }

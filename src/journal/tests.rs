@@ -55,7 +55,7 @@ fn only_record(payload: &[u8]) -> Result<Record<'_>, Corrupt> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 // Debits.
@@ -485,13 +485,13 @@ proptest! {
     /// The bound that commands are admitted with holds for what the rules make of them.
     #[test]
     fn an_operation_takes_no_more_than_its_bound(
-        grants in vec((1..i64::MAX >> 12, 0..40_u64, 1..60_u64), 0..40), levels in 0..20_usize, debt in 0..1_000_i64,
+        grants in vec((1..i64::MAX >> 12, 0..40_u64, 1..60_u64), 0..40), levels in 0..20_i64, debt in 0..1_000_i64,
         now in 0..200_u64, what in 0..6_usize, repairs in 0..20_u64,
     ) {
         let start = NOW.millis();
         let at = |offset: u64| Timestamp::from_millis(start + offset);
         let mut terms = Terms::new();
-        let named: Vec<_> = (0..levels as i64)
+        let named: Vec<_> = (0..levels)
             .map(|number| level(&format!("{number:0>64}"), i64::MAX / 4 + number))
             .collect();
         let set = Operation::SetLevels((levels > 0).then(|| Arc::new(Levels::new(named).expect("levels"))));

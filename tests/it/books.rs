@@ -30,7 +30,8 @@ pub(crate) const CUSTOMERS: [&str; 3] = ["ada", "bob", "cyd"];
 /// Currency, scale, highest balance.
 pub(crate) const CURRENCIES: [(&str, u8, Option<i64>); 2] = [("credits", 2, None), ("tokens", 0, Some(400))];
 /// Meter, currency, rate as mantissa and scale, rounding, policy.
-const METERS: [(&str, usize, (i64, u8), Rounding, Policy); 2] = [
+type MeterRow = (&'static str, usize, (i64, u8), Rounding, Policy);
+const METERS: [MeterRow; 2] = [
     ("gpu.second", 0, (33, 4), Rounding::Up, Policy::Overdraft),
     ("model.call", 1, (15, 1), Rounding::Exact, Policy::Partial),
 ];
@@ -244,7 +245,7 @@ pub(crate) struct Answer {
 pub(crate) struct Books {
     pub(crate) now: u64,
     pub(crate) step: usize,
-    books: BTreeMap<WalletNumber, Book>,
+    wallets: BTreeMap<WalletNumber, Book>,
     pub(crate) made: Vec<Made>,
     requests: Vec<(GrantRequest, WalletNumber)>,
     keys: HashMap<String, usize>,
@@ -560,15 +561,15 @@ impl Books {
     }
 
     fn book(&mut self, wallet: WalletNumber) -> &mut Book {
-        self.books.entry(wallet).or_default()
+        self.wallets.entry(wallet).or_default()
     }
 
     pub(crate) fn exists(&self, wallet: WalletNumber) -> bool {
-        self.books.get(&wallet).is_some_and(|book| book.exists)
+        self.wallets.get(&wallet).is_some_and(|book| book.exists)
     }
 
     pub(crate) fn groups(&self, wallet: WalletNumber) -> &[Group] {
-        self.books.get(&wallet).map_or(&[], |book| &book.groups)
+        self.wallets.get(&wallet).map_or(&[], |book| &book.groups)
     }
 
     /// Makes a step on the engine, enters it, and compares the answers. The ticket of what was done, if anything was.
@@ -586,7 +587,7 @@ impl Books {
                 Ok(None)
             }
             Step::UpToADate { before } => {
-                let dates = self.books.values().filter_map(|book| book.model.as_ref()).flat_map(Model::dates);
+                let dates = self.wallets.values().filter_map(|book| book.model.as_ref()).flat_map(Model::dates);
                 if let Some(next) = dates.filter(|date| *date > self.now).min() {
                     self.now = if *before { next - 1 } else { next };
                     clock.set(at(self.now));
@@ -615,7 +616,7 @@ impl Books {
             Step::Tidy => {
                 engine.tidy();
                 let (now, step) = (self.now, self.step);
-                for book in self.books.values_mut().filter(|book| book.exists) {
+                for book in self.wallets.values_mut().filter(|book| book.exists) {
                     book.enter(&Command::Wait, now, step, None);
                 }
                 Ok(Some(engine.barrier()))
@@ -740,7 +741,7 @@ impl Books {
             return;
         }
         let check = check.expect("a wallet that there is");
-        let mut model = self.books[&usage.wallet].model();
+        let mut model = self.wallets[&usage.wallet].model();
         model.apply(&Command::Wait, self.now);
         assert_eq!((units(check.balance), units(check.available)), (model.balance(), model.available()));
         let outcome = model.apply(&Command::Debit { amount, policy }, self.now);
@@ -926,7 +927,7 @@ impl Books {
 
     /// The wallet as it must look now.
     fn present(&self, wallet: WalletNumber) -> Model {
-        let mut model = self.books[&wallet].model();
+        let mut model = self.wallets[&wallet].model();
         model.apply(&Command::Wait, self.now);
         model
     }
@@ -1039,7 +1040,7 @@ impl Books {
         );
         assert!(last_there <= first_missing, "step {last_there} is there and step {first_missing} before it is not");
         left.made.retain(|made| {
-            left.books[&made.wallet].model.as_ref().is_some_and(|model| model.accounts().any(|(id, _)| id == made.id))
+            left.wallets[&made.wallet].model.as_ref().is_some_and(|model| model.accounts().any(|(id, _)| id == made.id))
         });
         for made in self.made.iter().filter(|made| left.made.iter().all(|there| there.id != made.id)) {
             let view = engine.grant_view(&made.text).map(|_| ());

@@ -158,7 +158,7 @@ fn tell(story: &[Step]) {
         for wallet in WalletNumber::all() {
             books.compare_wallet(wallet, &engine);
         }
-        if books.step % 16 == 0 {
+        if books.step.is_multiple_of(16) {
             books.audit(&engine);
         }
         if let Some(ticket) = ticket {

@@ -418,26 +418,23 @@ fn check_levels(events: &[FeedEvent], wallet: usize, applied: &BTreeMap<&Sent, &
 
 /// Everything about the ledger that must stay, as text.
 fn summary(engine: &Engine) -> String {
-    let mut summary = String::new();
-    for wallet in 0..WALLETS.len() {
-        let view = engine.wallet(WALLETS[wallet], CURRENCY).expect("the wallet");
-        summary += &format!("{:?} {:?} {:?} {:?}\n", view.status, view.balance, view.grants, view.alerts);
+    let mut summary = Vec::new();
+    for (wallet, customer) in WALLETS.iter().enumerate() {
+        let view = engine.wallet(customer, CURRENCY).expect("the wallet");
+        summary.push(format!("{:?} {:?} {:?} {:?}", view.status, view.balance, view.grants, view.alerts));
         let mut lines: Vec<_> = entries(engine, wallet)
-            .iter()
-            .map(|entry| {
-                format!(
-                    "{:?} {:?} {:?} {:?} {:?}",
-                    entry.kind, entry.amount, entry.balance_after, entry.allocations, entry.event
-                )
-            })
+            .into_iter()
+            .map(|entry| (entry.entry, entry.kind, entry.amount, entry.balance_after, entry.allocations, entry.event))
+            .map(|line| format!("{line:?}"))
             .collect();
         lines.sort();
-        summary += &lines.join("\n");
+        summary.extend(lines);
     }
     let mut told: Vec<_> =
         feed(engine).iter().map(|event| format!("{} {} {:?}", event.id, event.kind, event.customer)).collect();
     told.sort();
-    summary + &told.join("\n")
+    summary.extend(told);
+    summary.join("\n")
 }
 
 /// Checks all that the threads left behind.
@@ -496,6 +493,7 @@ fn resend(engine: &Engine, answers: &Answers) {
         engine.submit(&[sent.event()], &mut outcomes).expect("a log with room").wait().expect("a healthy log");
         assert_eq!(outcomes[0].status, EventStatus::Duplicate, "{sent:?}");
         assert_eq!(essence(&outcomes[0]), essence(first), "{sent:?}");
+        assert_eq!(outcomes[0].entry, first.entry, "{sent:?}");
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use drawdown::engine::{Engine, EventStatus, ManualClock, OpenReport};
 use drawdown::journal::debit::DebitRecord;
 use drawdown::journal::frame::{Prelude, kind};
-use drawdown::journal::operation::{self, OperationRecord};
+use drawdown::journal::operation::{self, Body, Names, OperationRecord, Repair};
 use drawdown::journal::{Record, records};
-use drawdown::ledger::Amount;
+use drawdown::ledger::{Amount, Operation, Taken};
 use drawdown_wal::sim::Disk;
 use drawdown_wal::{Log, Lsn, frame_bytes};
 
@@ -108,17 +108,25 @@ impl Scribe {
 
     /// Writes a copy of the wallet's newest operation, as a thread that helps does; where it stands.
     fn write_copy(&self, previous: u64) -> u64 {
+        self.write_operation(previous, |_| {})
+    }
+
+    /// Writes the wallet's newest operation again, with a change; where it stands.
+    fn write_operation(&self, previous: u64, change: impl FnOnce(&mut OperationRecord<'_>)) -> u64 {
         let mut reader = self.log.reader(Lsn::ZERO);
-        let mut newest = None;
+        let mut payload = Vec::new();
+        let mut start = Lsn::ZERO;
         while let Some(frame) = reader.next().expect("a readable log") {
-            for record in records(frame.payload, frame.payload_lsn).expect("a frame of ours") {
-                if let (_, Record::Operation(operation)) = record.expect("a record") {
-                    bytes = Some((operation.encode(), operation.counts));
-                }
+            if frame.kind == kind::OPERATION {
+                payload = frame.payload.to_vec();
+                start = frame.payload_lsn;
             }
         }
-        let ((mut bytes, counts), distance) = (bytes.expect("the grant's operation"), Prelude::length(""));
-        operation::place(&mut bytes, distance as u32, previous, counts);
+        let record = records(&payload, start).expect("a frame of ours").next();
+        let Some(Ok((_, Record::Operation(mut operation)))) = record else { panic!("{record:?}") };
+        change(&mut operation);
+        let (mut bytes, distance) = (OperationRecord::encode(&operation), Prelude::length(""));
+        operation::place(&mut bytes, distance as u32, previous, operation.counts);
         let length = distance + bytes.len();
         let mut frame = self.log.admit(frame_bytes(length as u64)).expect("room").reserve(kind::OPERATION, length);
         let lsn = frame.payload_lsn().get() + distance as u64;
@@ -353,4 +361,36 @@ fn copies_of_an_operation_count_once() {
     let again = scribe.write_copy(first[0]);
     scribe.write(&[debit(2, 7, 988, again)]);
     scribe.crash().check(false, &[(1, 5, 995), (2, 7, 988)], &[3]);
+}
+
+/// The copy that was to count was lost, before anybody was answered with it. Another one is there: it counts.
+#[test]
+fn a_copy_counts_when_the_one_that_counted_is_lost() {
+    let scribe = Scribe::new();
+    let first = scribe.write(&[debit(1, 5, 995, scribe.newest)]);
+    let (lost, newest) = (scribe.lost(), scribe.newest);
+    let copy = scribe.write_operation(first[0], |record| {
+        // A look at the wallet that found nothing due: the next generation, and nothing else.
+        let mut lots = record.body.lots.clone();
+        lots[0].1 = Amount::new(995);
+        record.body = Body { lots, ..nothing_due() };
+        (record.generation, record.closing, record.opening) = (GENERATION + 1, Amount::new(995), Amount::new(995));
+        (record.previous_opening, record.counts) = (newest, lost);
+    });
+    scribe.write(&[Debit { generation: GENERATION + 1, ..debit(2, 7, 988, copy) }]);
+    scribe.crash().check(false, &[(1, 5, 995), (2, 7, 988)], &[3]);
+}
+
+fn nothing_due() -> Body<'static> {
+    Body {
+        operation: Operation::Due,
+        event: None,
+        taken: Taken::default(),
+        rejected: false,
+        movements: Vec::new(),
+        crossed: Names::default(),
+        recovered: Names::default(),
+        lots: Vec::new(),
+        repair: Repair::default(),
+    }
 }
