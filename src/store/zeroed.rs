@@ -22,9 +22,15 @@ pub(super) use model::ZeroedArray;
 /// All-zero bytes must be a valid value of the type, and its destructor must not be needed: arrays of it are unmapped, not
 /// dropped.
 pub unsafe trait ZeroValid: Send + Sync + 'static {
-    /// The value that zeroed memory stands for. Only loom asks, whose atomics are not plain memory.
+    /// The value that zeroed memory stands for. Only loom asks, whose atomics are not plain memory; a type that no model puts into
+    /// an array need not answer.
     #[cfg(drawdown_loom)]
-    fn zero() -> Self;
+    fn zero() -> Self
+    where
+        Self: Sized,
+    {
+        panic!("no model builds this type")
+    }
 }
 
 /// A huge page, and the amount of memory that one step of prefaulting touches.
