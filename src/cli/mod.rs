@@ -1,6 +1,7 @@
 //! The command line.
 
 mod demo;
+mod keys;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(Box<crate::config::ServeArgs>),
+    /// Make, list and revoke API keys
+    Keys(keys::KeysArgs),
     /// Replay a real trace of usage against a server of its own, watch, and audit the outcome
     Demo(demo::DemoArgs),
 }
@@ -27,6 +30,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let outcome: Result<(), Box<dyn Error>> = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args).map_err(Into::into),
+        Command::Keys(args) => keys::run(args).map_err(Into::into),
         Command::Demo(args) => demo::run(args).map_err(Into::into),
     };
     match outcome {

@@ -58,11 +58,13 @@ impl Counters {
         let (mut applied, mut duplicates, mut crossings) = (0, 0, 0);
         for outcome in outcomes {
             match outcome.status {
-                EventStatus::Applied => applied += 1,
+                EventStatus::Applied => {
+                    applied += 1;
+                    crossings += u64::from(!outcome.crossed.is_empty());
+                }
                 EventStatus::Duplicate => duplicates += 1,
-                EventStatus::Rejected(_) => continue,
+                EventStatus::Rejected(_) => {}
             }
-            crossings += u64::from(!outcome.crossed.is_empty());
         }
         let fields = &*self.0;
         fields.batches.fetch_add(1, Ordering::Relaxed);

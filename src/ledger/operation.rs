@@ -42,7 +42,8 @@ pub enum Operation {
     SetAllowance(Amount),
     /// Replaces the alert levels.
     SetLevels(Option<Arc<Levels>>),
-    /// Opens a new generation at the closing balance of the old one: for a wallet whose last generation a crash cut short.
+    /// Opens a new generation at the closing balance of the old one and changes nothing, not even what has fallen due: for a wallet whose
+    /// last generation a crash cut short.
     Reopen,
 }
 

@@ -31,7 +31,10 @@ use super::time::{Expiry, Timestamp};
 pub fn transition(old: &Terms, closing: Amount, operation: &Operation, now: Timestamp) -> Change {
     debug_assert!(old.admits(closing), "{closing:?} is no end of {old:?}");
     let mut draft = Draft::settle(old, closing, now);
-    draft.apply_due();
+    // Recovery puts back what was there; what has fallen due since is for whoever touches the wallet next.
+    if *operation != Operation::Reopen {
+        draft.apply_due();
+    }
     let result = draft.apply(operation);
     draft.finish(result)
 }

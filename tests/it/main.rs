@@ -4,6 +4,7 @@ mod api;
 mod books;
 mod demo;
 mod engine_props;
+mod keys;
 mod ledger_props;
 mod model;
 mod sim;

@@ -47,8 +47,9 @@ fn built_in(name: &LazyLock<Arc<str>>) -> Arc<str> {
 impl Engine {
     /// Applies a batch of events; `outcomes` becomes one outcome an event, in order. Each event stands on its own.
     ///
-    /// The outcomes may be told to anyone only when the ticket has resolved. On an error nothing was applied, save that a log poisoned
-    /// meanwhile leaves open what became of the batch: it is to be sent again after the restart.
+    /// The outcomes may be told to anyone only when the ticket has resolved. A batch that the log has no room for is refused before anything
+    /// is applied. Only if the log fails, or stays without room for seconds, between two rounds of one batch can an error come after some
+    /// events were applied; the batch is then to be sent again, and each event still counts once.
     pub fn submit(&self, events: &[UsageEvent<'_>], outcomes: &mut Vec<EventOutcome>) -> Result<Ticket, Unavailable> {
         let inner = &*self.inner;
         inner.check_open()?;

@@ -585,3 +585,28 @@ fn reopening_changes_nothing_but_the_lots() {
     wallet.check_balance(18, &[(2, 18)]);
     wallet.check_movements(&[Movement::Depleted { grant: id(1) }]);
 }
+
+/// Recovery reopened a wallet whose grant had ended meanwhile, and expired it on the way: what a crash had left was then no longer a
+/// beginning of what had been done.
+#[test]
+fn reopening_leaves_what_is_due_to_whoever_comes_next() {
+    let old = Terms {
+        opening: units(10),
+        lots: Box::new([Lot {
+            id: id(1),
+            remaining: units(10),
+            granted: units(10),
+            effective_at: Timestamp::EPOCH,
+            expires_at: Expiry::at(Timestamp::from_millis(5)),
+            cost: 0,
+            priority: 0,
+            category: Category::Paid,
+        }]),
+        ..Terms::new()
+    };
+    let now = Timestamp::from_millis(9);
+    let reopened = transition(&old, units(8), &Operation::Reopen, now);
+    assert_eq!((reopened.terms.opening, reopened.effects.movements.len()), (units(8), 0));
+    let due = transition(&reopened.terms, units(8), &Operation::Due, now);
+    assert_eq!(due.effects.movements, [Movement::Expired { grant: id(1), amount: units(8) }]);
+}
