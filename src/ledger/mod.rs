@@ -1,7 +1,7 @@
 //! The rules of the ledger: pure functions over plain values.
 //!
 //! A wallet's life is a row of *generations*. Within one its [`Terms`] are immutable and debits lower a single number, the
-//! balance; everything else is an [`Operation`], which closes the generation at some balance and, through [`transition`],
+//! balance; everything else is an [`Operation`], which closes the generation at some balance and, through [`transition()`],
 //! gives the terms of the next one together with everything that happened on the way ([`Change`]).
 //!
 //! What this module guarantees:

@@ -4,7 +4,7 @@
 //! [`Terms::base`] is the balance at which headroom is zero. All else (what is left of each grant, who paid a debit, how
 //! much debt there is) follows from the terms and a balance.
 //!
-//! Invariants ([`Terms::validate`] checks them, [`super::transition`] keeps them):
+//! Invariants ([`Terms::validate`] checks them, [`super::transition()`] keeps them):
 //! 1. `lots` are in spend order, `scheduled` in activation order, ids are unique, and there are [`MAX_LOTS`] at most.
 //! 2. Every lot has `0 < remaining <= granted`, a cost of zero or more, a priority of 100 at most, and ends after it begins.
 //! 3. If there are lots, `opening` is the sum of their remainders; if there are none, it is zero or, negated, the debt.
@@ -151,7 +151,7 @@ impl Terms {
     }
 
     /// Whether debits on the fast path could have led to `balance`. For closing balances that were read from somewhere:
-    /// [`super::transition`] takes no others.
+    /// [`super::transition()`] takes no others.
     pub fn admits(&self, balance: Amount) -> bool {
         balance == self.opening || (self.base() <= balance && balance < self.opening)
     }

@@ -24,7 +24,7 @@
 //! | f | 2 = `GONE` | given up for good in this table | final |
 //!
 //! When a table has filled past its limit, a new one, large enough for what is still alive, is published in front of it
-//! ([`super::chain`]). From then on each thread that knows of the new table, before it goes on to that, *closes* its
+//! (`chain`). From then on each thread that knows of the new table, before it goes on to that, *closes* its
 //! fingerprint in the old one: it walks the path to its end, turning dead entries of this fingerprint into gone ones, and seals
 //! the free entry at the end. A maintainer walks the whole old table in steps, closes everything and copies finished entries;
 //! entries in flight it comes back for. When nothing is left open, the old table is unlinked.

@@ -6,7 +6,7 @@
 //! The engine looks wallets up, a batch at a time, with [`Index::prefetch`] ahead; the background thread calls
 //! [`Index::grow_step`].
 //!
-//! A shard grows by itself when its fill passes a limit: a larger table is published in front ([`super::chain`]), the old
+//! A shard grows by itself when its fill passes a limit: a larger table is published in front (`chain`), the old
 //! one's buckets are copied in steps, by each insert and by the background thread, then the old table is dropped. Nobody waits
 //! for more than one step. The background thread begins early, at a fill different for each shard, and has the new table's
 //! pages present before it publishes it.

@@ -1,6 +1,6 @@
 //! A slab: values of one cache line each, found by number, never moved.
 //!
-//! Memory comes in chunks of 32 MiB of address space on huge pages (see [`super::zeroed`]), listed in a directory. So a handle
+//! Memory comes in chunks of 32 MiB of address space on huge pages (see `zeroed`), listed in a directory. So a handle
 //! leads to its value in two loads, the first of which is always cached, and references stay good for the slab's whole life.
 //! Values begin as zeroed memory. Handles are given out in ascending order and never come back.
 //!
