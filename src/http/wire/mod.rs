@@ -14,6 +14,7 @@ pub(crate) mod wallets;
 
 use super::decode::time;
 use crate::ledger::{Amount, Scale, Timestamp};
+use rust_decimal::Decimal;
 use serde::Serialize;
 
 /// An amount as text in credits.
@@ -21,14 +22,11 @@ pub(crate) fn amount(amount: Amount, scale: Scale) -> String {
     amount.display(scale).to_string()
 }
 
-/// A sum of amounts as text in credits; it may exceed what one amount can hold.
+/// A sum of amounts as text in credits; it may exceed what one amount can hold. Exact: at most 2^32 wallets of 63 bits each fit in the
+/// 96 bits of a decimal.
 pub(crate) fn sum(units: i128, scale: Scale) -> String {
-    let places = usize::from(scale.places());
-    let digits = format!("{:0>width$}", units.unsigned_abs(), width = places + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - places);
-    let fraction = fraction.trim_end_matches('0');
-    let sign = if units < 0 { "-" } else { "" };
-    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    let sum = Decimal::try_from_i128_with_scale(units, scale.places().into());
+    sum.expect("the sum of all wallets has at most 95 bits").normalize().to_string()
 }
 
 /// An instant as text.
