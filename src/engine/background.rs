@@ -9,7 +9,7 @@ use crate::ledger::{Operation, Timestamp};
 use crate::store::pin;
 use crate::store::word::Deadline;
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long the thread rests when there is nothing to do.
@@ -40,28 +40,44 @@ impl Bell {
 }
 
 /// Where in the log which time is, so that the idempotency window can be told as a position.
+///
+/// A mark `(end, lsn)` says: what is recorded before `lsn` was recorded before `end`, which is the end of a minute. A replay makes its marks
+/// from the records' own times, and so forgets an identity no later than the run before it did: an identity that was forgotten, and used
+/// again for another event, does not come back.
 #[derive(Debug, Default)]
 pub(super) struct Horizon {
     marks: Mutex<VecDeque<(Timestamp, u64)>>,
 }
 
+/// The end of the minute that `time` is in: the first instant that is not.
+pub(super) fn minute_end(time: Timestamp) -> Timestamp {
+    Timestamp::from_millis((time.millis() / MINUTE_MS + 1) * MINUTE_MS)
+}
+
 impl Horizon {
     /// Takes over what a replay noted.
-    pub(super) fn restore(&self, marks: &[(Timestamp, u64)]) {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner).extend(marks);
+    pub(super) fn restore(&self, marks: impl IntoIterator<Item = (Timestamp, u64)>) {
+        self.marks().extend(marks);
     }
 
-    /// Notes that everything before `tail` is older than `now`, and answers the position below which all is older than the window.
-    fn advance(&self, now: Timestamp, tail: u64, window_ms: u64) -> Option<u64> {
-        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        if marks.back().is_none_or(|(last, _)| last.saturating_add(MINUTE_MS) <= now) {
-            marks.push_back((now, tail));
+    /// Notes that everything before `tail` was recorded at `now` or before, and answers the position below which all is older than the
+    /// window.
+    pub(super) fn advance(&self, now: Timestamp, tail: u64, window_ms: u64) -> Option<u64> {
+        let mut marks = self.marks();
+        let end = minute_end(now);
+        match marks.back_mut() {
+            Some((last, lsn)) if *last >= end => *lsn = tail,
+            _ => marks.push_back((end, tail)),
         }
         let mut horizon = None;
-        while let Some((_, lsn)) = marks.pop_front_if(|(time, _)| time.saturating_add(window_ms) < now) {
+        while let Some((_, lsn)) = marks.pop_front_if(|(end, _)| end.saturating_add(window_ms) < now) {
             horizon = Some(lsn);
         }
         horizon
+    }
+
+    fn marks(&self) -> MutexGuard<'_, VecDeque<(Timestamp, u64)>> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,7 +113,8 @@ impl Inner {
         index || idempotency || slab
     }
 
-    fn move_horizon(&self) {
+    /// Forgets the identities that are older than the window.
+    pub(super) fn move_horizon(&self) {
         let horizon = self.horizon.advance(self.now(), self.log.tail().get(), self.config.idempotency_window_ms);
         if let Some(lsn) = horizon {
             self.idempotency.set_horizon(lsn);

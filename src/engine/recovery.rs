@@ -16,6 +16,7 @@
 //! None of those records was ever acknowledged: an acknowledgement waits for everything that was reserved before the batch's last
 //! compare-and-swap, which covers the lost record each time.
 
+use super::background::minute_end;
 use super::budget::Budget;
 use super::names::Name;
 use super::repairs::Repairs;
@@ -43,7 +44,7 @@ struct Fold {
     unattached: HashMap<(u32, u64), u64>,
     /// Fingerprints of grants' keys, by the grant's number, until the grant takes effect.
     keys: HashMap<u64, u64>,
-    /// Which position of the log belongs to which time, now and then.
+    /// The ends of minutes, as positions of the log; see [`super::background::Horizon`].
     marks: Vec<(Timestamp, u64)>,
 }
 
@@ -71,10 +72,13 @@ pub(super) fn replay(inner: &mut Inner, workers: u32) -> Result<OpenReport, Open
     for (worker, fold) in (0..workers).zip(folds) {
         report.add(&fold.report);
         inner.latest.fetch_max(fold.latest.millis(), std::sync::atomic::Ordering::Relaxed);
-        inner.horizon.restore(&fold.marks);
+        inner.horizon.restore(fold.marks.iter().copied());
         mending.extend(fold.mending(inner, worker, workers)?);
         repairs.merge(fold.repairs);
     }
+    // Before anyone asks: of two events that used one identity, a window apart, only the later one is remembered.
+    inner.horizon.restore([(minute_end(Timestamp::from_millis(*inner.latest.get_mut())), inner.log.tail().get())]);
+    inner.move_horizon();
     report.reopened = mending.len() as u64;
     for (slot, (generation, repair)) in mending {
         repairs.learn(&repair);
@@ -110,10 +114,10 @@ impl Worker<'_> {
         let records = journal::records(frame.payload, frame.payload_lsn)
             .map_err(|source| OpenError::Record { lsn: frame.lsn, source })?;
         let time = records.prelude().time;
-        fold.latest = fold.latest.max(time);
         if self.number == 0 {
             fold.mark(time, frame.lsn.get());
         }
+        fold.latest = fold.latest.max(time);
         for record in records.only(|slot| self.owns(slot)) {
             let (lsn, record) = record.map_err(|source| OpenError::Record { lsn: frame.lsn, source })?;
             self.fold_record(lsn.get(), record, fold)?;
@@ -339,11 +343,11 @@ impl Worker<'_> {
 }
 
 impl Fold {
-    /// Notes where in the log `time` is, at most once a minute.
+    /// Notes that a minute ended before the frame at `lsn`, which was written at `time`, if one did.
     fn mark(&mut self, time: Timestamp, lsn: u64) {
-        const MINUTE_MS: u64 = 60_000;
-        if self.marks.last().is_none_or(|(last, _)| last.saturating_add(MINUTE_MS) <= time) {
-            self.marks.push((time, lsn));
+        let end = minute_end(self.latest);
+        if end <= time {
+            self.marks.push((end, lsn));
         }
     }
 

@@ -38,6 +38,11 @@ const METERS: [MeterRow; 2] = [
 const SOURCES: [&str; 3] = ["", "api", "edge"];
 const GRANT_SOURCES: [Source; 5] = [Source::Drip, Source::Plan, Source::Promotional, Source::TopUp, Source::Rollover];
 
+/// The end of the minute that an instant is in.
+fn minute_end(millis: u64) -> u64 {
+    (millis / 60_000 + 1) * 60_000
+}
+
 pub(crate) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
@@ -227,7 +232,11 @@ struct Applied {
     ask: Ask,
     answer: Answer,
     entry: Option<Lsn>,
+    at: Moment,
 }
+
+/// When something happened: the time, ms, and the step.
+type Moment = (u64, usize);
 
 /// An event's outcome in plain words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -248,8 +257,11 @@ pub(crate) struct Books {
     wallets: BTreeMap<WalletNumber, Book>,
     pub(crate) made: Vec<Made>,
     requests: Vec<(GrantRequest, WalletNumber)>,
-    keys: HashMap<String, usize>,
+    /// The grant that each key made, as its place in `made`.
+    keys: HashMap<String, (usize, Moment)>,
     events: HashMap<(usize, u32), Applied>,
+    /// What happened up to the step happened before the instant: how the engine tells the idempotency window.
+    marks: Vec<Moment>,
     /// Every event ever sent, with the step that sent it first.
     pub(crate) sent: Vec<Usage>,
 }
@@ -615,6 +627,8 @@ impl Books {
             Step::Alerts(wallet, levels) => self.alerts(*wallet, levels, engine),
             Step::Tidy => {
                 engine.tidy();
+                self.mark((minute_end(self.now), self.step));
+                self.forget();
                 let (now, step) = (self.now, self.step);
                 for book in self.wallets.values_mut().filter(|book| book.exists) {
                     book.enter(&Command::Wait, now, step, None);
@@ -717,7 +731,8 @@ impl Books {
             crossed: crossed(&outcome),
         };
         if outcome.refused.is_none() {
-            let applied = Applied { wallet: usage.wallet, ask: usage.ask.clone(), answer: answer.clone(), entry: None };
+            let ask = usage.ask.clone();
+            let applied = Applied { wallet: usage.wallet, ask, answer: answer.clone(), entry: None, at: (now, step) };
             self.events.insert((usage.source, usage.id), applied);
         }
         answer
@@ -776,7 +791,7 @@ impl Books {
             assert!(matches!(outcome.result, Err(CommandError::Invalid { field: "amount", .. })), "{outcome:?}");
             return Ok(ticket);
         }
-        if let Some(earlier) = request.key.as_ref().and_then(|key| self.keys.get(key)) {
+        if let Some((earlier, _)) = request.key.as_ref().and_then(|key| self.keys.get(key)) {
             let made = self.made[*earlier].clone();
             if same_request(&made.request, &request) {
                 let view = outcome.result.expect("the first answer again");
@@ -812,7 +827,7 @@ impl Books {
         if let Ok(view) = &outcome.result {
             self.book(wallet).exists = true;
             if let Some(key) = &request.key {
-                self.keys.insert(key.clone(), self.made.len());
+                self.keys.insert(key.clone(), (self.made.len(), (now, step)));
             }
             let text = engine.grant_text(view.id);
             self.made.push(Made { id, text, wallet, request, created_at: now });
@@ -1046,9 +1061,44 @@ impl Books {
             let view = engine.grant_view(&made.text).map(|_| ());
             assert_eq!(view, Err(CommandError::NotFound { what: "grant" }), "a grant that took no effect is none");
         }
-        left.keys =
-            left.made.iter().enumerate().filter_map(|(at, made)| Some((made.request.key.clone()?, at))).collect();
+        let there = |(at, _): (usize, Moment)| {
+            let id = self.made[at].id;
+            left.made.iter().position(|made| made.id == id)
+        };
+        left.keys = self
+            .keys
+            .iter()
+            .filter_map(|(key, (at, moment))| Some((key.clone(), (there((*at, *moment))?, *moment))))
+            .collect();
         left
+    }
+
+    /// Enters that the engine was opened again. It then knows the minute of everything that it remembers, and forgets what is older than
+    /// the window at once.
+    pub(crate) fn reopened(&mut self) {
+        let moments = self.events.values().map(|applied| applied.at).chain(self.keys.values().map(|(_, at)| *at));
+        let mut moments: Vec<_> = moments.collect();
+        moments.sort_unstable();
+        self.marks.clear();
+        for (time, step) in moments {
+            self.mark((minute_end(time), step));
+        }
+        self.forget();
+    }
+
+    fn mark(&mut self, mark: Moment) {
+        match self.marks.last_mut() {
+            Some(last) if last.0 >= mark.0 => last.1 = mark.1,
+            _ => self.marks.push(mark),
+        }
+    }
+
+    /// Identities older than the window are free again.
+    fn forget(&mut self) {
+        let past = self.marks.iter().rev().find(|(end, _)| end.saturating_add(WINDOW_MS) < self.now);
+        let Some(&(_, horizon)) = past else { return };
+        self.events.retain(|_, applied| applied.at.1 > horizon);
+        self.keys.retain(|_, (_, at)| at.1 > horizon);
     }
 
     /// Sends every event again, each by itself: what there is of them is a duplicate, the others apply.

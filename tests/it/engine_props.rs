@@ -170,6 +170,7 @@ fn tell(story: &[Step]) {
     let (engine, report) =
         Engine::open_on(medium, config(256 << 10), clock.clone()).expect("what was written can be read");
     assert_eq!((report.reopened, report.torn_bytes), (0, 0));
+    books.reopened();
     books.audit(&engine);
     books.resend(&engine);
     books.audit(&engine);
@@ -214,5 +215,27 @@ fn a_grant_that_debt_took_is_depleted_however_long_nobody_looked() {
         Step::Grant(GrantSpec { effective: Some(1), lasts: Some(2), ..grant_of(0, 1) }),
         Step::Pause(1),
         Step::Pause(1),
+    ]);
+}
+
+/// A key and an event that are used again after the idempotency window, for something else, are new; and a restart does not bring the old
+/// ones back. The model had known of no window, and a story of some seventy years told it otherwise.
+#[test]
+fn identities_are_free_again_after_the_window() {
+    let key = |wallet, units| Step::Grant(GrantSpec { key: Some(0), ..grant_of(wallet, units) });
+    let day = u64::from(24 * 3_600_000_u32);
+    tell(&[
+        key(0, 90),
+        Step::Batch(vec![usage_of(1, 0, 3, Policy::Reject)]),
+        Step::Tidy,
+        Step::Pause(day - 1),
+        Step::Tidy,
+        // Within the window: the first answer, and a conflict.
+        key(0, 90),
+        Step::Batch(vec![usage_of(1, 0, 4, Policy::Reject)]),
+        Step::Pause(60_002),
+        Step::Tidy,
+        key(0, 80),
+        Step::Batch(vec![usage_of(1, 0, 4, Policy::Reject)]),
     ]);
 }
