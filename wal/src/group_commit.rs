@@ -3,12 +3,15 @@
 //! One thread at a time (the flusher, or whoever drives the log by hand) walks over published frames, syncs what it passed, and moves
 //! the durable LSN. It never waits for a publisher: a hole ends the walk, what lies before it is synced.
 //!
+//! The flusher syncs as soon as somebody waits for what is published ([`GroupCommit::want`]), and what nobody waits for within
+//! [`REST`]. So an appender wakes it only when it had nothing at all to do, and that a batch is published costs no system call.
+//!
 //! A failed sync is final. The kernel may have dropped the dirty pages and reported it once; a second sync that succeeds proves
 //! nothing.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 
@@ -16,7 +19,7 @@ use crate::error::{Poisoned, Stage};
 use crate::lsn::Lsn;
 use crate::segment::{Geometry, Segment, Table};
 use crate::stats::SyncStats;
-use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Thread, fence, lock, park};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, Thread, fence, lock, park, rest};
 use crate::wakers::Wakers;
 
 /// What one step of the flusher did.
@@ -30,12 +33,25 @@ pub(crate) enum Flushed {
     Poisoned,
 }
 
+/// How long published frames may lie unsynced that nobody waits for.
+const REST: Duration = Duration::from_millis(2);
+
+/// What the flusher does: it runs, and looks for work before it stops to.
+const AWAKE: u32 = 0;
+/// It looks again by itself, soon; only who waits for a sync wakes it.
+const RESTING: u32 = 1;
+/// It has nothing to do, and is woken by the next publication.
+const ASLEEP: u32 = 2;
+
 pub(crate) struct GroupCommit {
     geometry: Geometry,
     /// Everything below survives power loss. Written by the flusher (Release), read by everyone (Acquire).
     durable: CachePadded<AtomicU64>,
-    /// Set by the flusher when it is about to park, cleared by the publisher that takes it upon itself to wake it.
-    parked: CachePadded<AtomicBool>,
+    /// The highest LSN that somebody waits for. Only raised. Relaxed: the fences of `want` and `stop_for` order it.
+    wanted: CachePadded<AtomicU64>,
+    /// `AWAKE`, `RESTING` or `ASLEEP`. Set by the flusher when it is about to stop, set back by whoever takes it upon itself to wake it.
+    /// Relaxed, as `wanted`.
+    state: CachePadded<AtomicU32>,
     flusher: OnceLock<Thread>,
     /// Held for one step: there is one flusher at a time.
     flushing: Mutex<()>,
@@ -49,7 +65,8 @@ impl GroupCommit {
         Self {
             geometry,
             durable: CachePadded::new(AtomicU64::new(durable.get())),
-            parked: CachePadded::new(AtomicBool::new(false)),
+            wanted: CachePadded::new(AtomicU64::new(0)),
+            state: CachePadded::new(AtomicU32::new(AWAKE)),
             flusher: OnceLock::new(),
             flushing: Mutex::new(()),
             poison: OnceLock::new(),
@@ -142,13 +159,35 @@ impl GroupCommit {
     }
 
     /// Tells the flusher that something was published. Called after the length word was stored.
-    pub(crate) fn wake_flusher(&self) {
-        // Pairs with the fence in `run`: either this load sees the flag, or the flusher sees the frame.
+    pub(crate) fn published(&self) {
+        // Pairs with the fence in `stop_for`: either this load sees the flusher asleep, or the flusher sees the frame.
         fence(Ordering::SeqCst);
-        // One publisher does it, however many see the flag.
-        if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::Relaxed) {
+        if self.state.load(Ordering::Relaxed) == ASLEEP {
+            self.rouse();
+        }
+    }
+
+    /// Has everything that is published below `lsn` synced as soon as may be.
+    pub(crate) fn want(&self, lsn: Lsn) {
+        self.wanted.fetch_max(lsn.get(), Ordering::Relaxed);
+        // Pairs with the fence in `stop_for`: either this load sees that the flusher stops, or the flusher sees what is wanted.
+        fence(Ordering::SeqCst);
+        if self.state.load(Ordering::Relaxed) != AWAKE {
+            self.rouse();
+        }
+    }
+
+    /// Wakes the flusher if it stops. One of those who see that does it.
+    #[cold]
+    fn rouse(&self) {
+        if self.state.swap(AWAKE, Ordering::Relaxed) != AWAKE {
             self.unpark();
         }
+    }
+
+    /// Whether somebody waits for more than is durable.
+    fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) > self.durable().get()
     }
 
     /// Wakes the flusher whatever it does.
@@ -163,30 +202,45 @@ impl GroupCommit {
         let _ = self.flusher.set(flusher);
     }
 
-    /// The flusher: syncs whenever something is published, until `done` says that nothing more will be.
+    /// The flusher: syncs what is wanted at once and the rest before long, until `done` says that nothing more will come.
     pub(crate) fn run(&self, table: &Table, after_sync: impl Fn(), done: impl Fn() -> bool) {
+        let mut rested = false;
         loop {
-            match self.flush(table) {
-                Flushed::Synced => {
-                    after_sync();
-                    continue;
+            if rested || self.is_wanted() {
+                rested = false;
+                match self.flush(table) {
+                    Flushed::Synced => {
+                        after_sync();
+                        continue;
+                    }
+                    Flushed::Poisoned => {
+                        after_sync();
+                        return;
+                    }
+                    Flushed::Nothing => {}
                 }
-                Flushed::Poisoned => {
-                    after_sync();
-                    return;
-                }
-                Flushed::Nothing => {}
             }
             if done() {
                 return;
             }
-            self.parked.store(true, Ordering::Relaxed);
-            // Pairs with the fence in `wake_flusher`.
-            fence(Ordering::SeqCst);
-            if !self.has_work(table) && !done() {
-                park();
+            // What is wanted may lie behind a frame that is not published yet; then the next publication is what to wait for.
+            if self.has_work(table) && !self.is_wanted() {
+                self.stop_for(RESTING, || self.is_wanted(), || rest(REST));
+                rested = true;
+            } else {
+                self.stop_for(ASLEEP, || self.has_work(table) || done(), park);
             }
-            self.parked.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// Stops, by `stop`, unless there is `work` that came too early to wake this thread.
+    fn stop_for(&self, state: u32, work: impl Fn() -> bool, stop: impl Fn()) {
+        self.state.store(state, Ordering::Relaxed);
+        // Pairs with the fences in `published` and `want`.
+        fence(Ordering::SeqCst);
+        if !work() {
+            stop();
+        }
+        self.state.store(AWAKE, Ordering::Relaxed);
     }
 }

@@ -277,12 +277,12 @@ impl Log {
         self.core.table.get(number).map(SegmentView::new)
     }
 
-    /// Asks for a sync now. The flusher syncs whatever is published as soon as it can anyway; this is for logs driven by hand.
+    /// Asks for a sync now. The flusher syncs what is waited for as soon as it can, and the rest within milliseconds, anyway.
     pub fn flush(&self) {
         if self.threads.manual {
             self.core.flush();
         } else {
-            self.core.commit.unpark();
+            self.core.commit.want(self.tail());
         }
     }
 

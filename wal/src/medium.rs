@@ -58,8 +58,9 @@ pub struct Mapped {
 }
 
 /// Segments are filled in writes of this size. It decides the size of the page-cache folios, and a folio is written as a whole when
-/// one byte of it is dirty: files filled in large writes make small group commits three times as slow.
-const FILL_BYTES: usize = 4096;
+/// one byte of it is dirty: files filled in writes of a MiB make small group commits three times as slow. Up to 16 KiB it makes no difference
+/// to them, and larger groups, and the filling itself, take half the time that they take with 4 KiB.
+const FILL_BYTES: usize = 16 << 10;
 
 impl Mapped {
     /// Opens (or makes) the directory and locks it.
@@ -90,9 +91,12 @@ impl Mapped {
         rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
         let mut page = [0u8; FILL_BYTES];
         page[..header.len()].copy_from_slice(header);
-        for _ in 0..bytes / FILL_BYTES as u64 {
-            file.write_all(&page)?;
+        let mut left = bytes;
+        while left > 0 {
+            let length = left.min(FILL_BYTES as u64);
+            file.write_all(&page[..length as usize])?;
             page[..header.len()].fill(0);
+            left -= length;
         }
         file.sync_all()
     }

@@ -6,6 +6,11 @@ mod imp {
     pub(crate) use std::sync::{Mutex, MutexGuard};
     pub(crate) use std::thread::{JoinHandle, Thread, current, park, park_timeout};
 
+    /// Waits to be unparked, for `limit` at most.
+    pub(crate) fn rest(limit: std::time::Duration) {
+        park_timeout(limit);
+    }
+
     pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name(name.to_owned()).spawn(body)
     }
@@ -20,6 +25,11 @@ mod imp {
     /// Loom has no time; a timed wait is modelled as one that is always woken.
     pub(crate) fn park_timeout(_limit: std::time::Duration) {
         park();
+    }
+
+    /// Of a rest, the models look at those that end by themselves: any moment may be the one.
+    pub(crate) fn rest(_limit: std::time::Duration) {
+        loom::thread::yield_now();
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "same signature as the std half")]

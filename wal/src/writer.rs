@@ -103,6 +103,8 @@ impl Core {
         if let Some(poisoned) = self.commit.poisoned() {
             return AppendError::Poisoned(poisoned.clone());
         }
+        // Room comes from a sync.
+        self.commit.want(self.tail.position());
         // Relaxed: a hint for the message.
         let outstanding = self.outstanding.load(Ordering::Relaxed) & BYTES;
         let tail = self.tail.position().get();
@@ -175,7 +177,8 @@ impl Core {
     pub(crate) fn shut(&self) {
         self.outstanding.fetch_or(CLOSED, Ordering::AcqRel);
         self.wake_room();
-        self.commit.unpark();
+        // Everything from now on.
+        self.commit.want(Lsn::new(u64::MAX));
     }
 
     /// Whether the log is closed, and everything that was ever admitted is released and durable.
@@ -248,7 +251,7 @@ impl Core {
         let mut span = self.span(rest);
         self.publish_pad(&mut span, 0);
         drop(span);
-        self.commit.wake_flusher();
+        self.commit.published();
     }
 
     /// Appends one of the log's own frames.
@@ -395,7 +398,7 @@ impl FrameMut<'_> {
             self.core.publish_pad(&mut span, occupied);
         }
         span.publish(header.length);
-        self.core.commit.wake_flusher();
+        self.core.commit.published();
         end
     }
 }
@@ -408,7 +411,7 @@ impl Drop for FrameMut<'_> {
             }
             self.core.publish_pad(&mut span, 0);
             drop(span);
-            self.core.commit.wake_flusher();
+            self.core.commit.published();
         }
     }
 }
@@ -481,6 +484,7 @@ impl Future for WhenDurable {
         let this = &mut *self;
         if this.outcome().is_none() {
             this.core.commit.waiters().register(this.lsn.get(), &mut this.ticket, context.waker());
+            this.core.commit.want(this.lsn);
         }
         match this.outcome() {
             Some(outcome) => {
