@@ -9,6 +9,8 @@ use super::decimal::{Decimal, Digits};
 pub struct Scale(u8);
 
 impl Scale {
+    /// No decimal places.
+    pub const WHOLE: Scale = Scale(0);
     /// The finest scale.
     pub const MAX: Scale = Scale(9);
 
@@ -40,6 +42,9 @@ pub enum AmountError {
     /// The amount does not fit.
     Overflow,
 }
+
+const POWERS_OF_TEN: [i64; Scale::MAX.0 as usize + 1] =
+    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
 
 impl Amount {
     /// Nothing.
@@ -89,8 +94,8 @@ impl Amount {
         let Some(missing_places) = scale.0.checked_sub(decimal.scale()) else {
             return Err(AmountError::TooManyDecimals { allowed: scale.0, given: decimal.scale() });
         };
-        let units =
-            10_i64.checked_pow(u32::from(missing_places)).and_then(|power| decimal.mantissa().checked_mul(power));
+        // At most nine places: the scale's bound.
+        let units = decimal.mantissa().checked_mul(POWERS_OF_TEN[usize::from(missing_places)]);
         units.map(Amount).ok_or(AmountError::Overflow)
     }
 

@@ -144,6 +144,13 @@ impl Index {
         self.shard(hash).find(hash.index, is_it, guard)
     }
 
+    /// The slot that is probably the key's: the first one with its 64 bits of hash. Touches no slot, so that the caller can fetch the
+    /// slot's line meanwhile; whether it is the one is to be seen there. Where it is not, or there is none, [`Index::lookup`] decides.
+    #[inline]
+    pub fn candidate(&self, hash: WalletHash, guard: &Guard) -> Option<u32> {
+        search(self.shard(hash).chain.newest(guard), hash.index, &mut |_| true)
+    }
+
     /// Fetches the cache line at which a lookup of `hash` begins.
     #[inline]
     pub fn prefetch(&self, hash: WalletHash, guard: &Guard) {
@@ -234,7 +241,7 @@ fn early(shard: usize) -> Fill {
 impl Shard {
     fn new(buckets: usize) -> Self {
         Shard {
-            chain: Chain::new(Table::new(good_len(buckets, size_of::<Bucket>()))),
+            chain: Chain::new(Prefaulting::whole(good_len(buckets, size_of::<Bucket>()))),
             len: AtomicUsize::new(0),
             writer: Mutex::new(Writer { migrated: 0 }),
         }

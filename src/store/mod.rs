@@ -4,6 +4,7 @@ mod chain;
 pub mod hash;
 pub mod idempotency;
 pub mod index;
+mod mac;
 mod prefetch;
 pub mod slab;
 pub mod slot;

@@ -55,6 +55,13 @@ impl<T: ZeroValid> Slab<T> {
         }
     }
 
+    /// The value of a handle that was read from somewhere, if there is one.
+    #[inline]
+    pub fn find(&self, handle: u32) -> Option<&T> {
+        let (chunk, place) = locate(handle as usize);
+        self.chunks.get(chunk).and_then(OnceLock::get).map(|values| &values[place])
+    }
+
     /// Fetches the value's cache line.
     #[inline]
     pub fn prefetch(&self, handle: u32) {

@@ -245,6 +245,12 @@ impl<R: Rules> Slot<R> {
         self.key.load(Ordering::Relaxed) == key // published by the index entry that led here
     }
 
+    /// Whether available credit equals the balance, as it stands now.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.view.load(Ordering::Relaxed).plain // a hint: the next change may turn it
+    }
+
     /// LSN of the wallet's newest record, 0 if it has none.
     pub fn last_lsn(&self) -> u64 {
         self.last_lsn.load(Ordering::Acquire) // with link
@@ -396,6 +402,11 @@ impl<R: Rules> Slot<R> {
     pub fn position_alone(&self) -> (u64, i64) {
         let word = self.word.load(Ordering::Relaxed);
         (word.generation, word.headroom + self.view.load(Ordering::Relaxed).base)
+    }
+
+    /// Whether the slot was ever opened, while no other thread can reach it.
+    pub fn is_open_alone(&self) -> bool {
+        self.word.load(Ordering::Relaxed).generation > 0
     }
 
     /// A number for whoever is alone with the slot; it means nothing otherwise.

@@ -64,6 +64,13 @@ impl<T: ZeroValid> Prefaulting<T> {
     pub(super) fn finish(self) -> ZeroedArray<T> {
         self.array
     }
+
+    /// An array of which every page is present: for a table that somebody asked for in this size.
+    pub(super) fn whole(len: usize) -> ZeroedArray<T> {
+        let array = ZeroedArray::new(len);
+        array.populate(0, len);
+        array
+    }
 }
 
 #[cfg(not(drawdown_loom))]

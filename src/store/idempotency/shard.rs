@@ -5,7 +5,7 @@ use super::table::{Intent, Left, Table, Walk, table_len};
 use super::{Claim, Entry, EntryRef, Found, SHARDS};
 use crate::store::chain::{Chain, TABLES_MAX, View};
 use crate::store::sync::{Guard, Mutex, MutexGuard, spin};
-use crate::store::zeroed::ZeroedArray;
+use crate::store::zeroed::{Prefaulting, ZeroedArray};
 use std::collections::VecDeque;
 
 /// Fills, in hundredths, at which the background thread prepares the next table, spread over the shards so that they do not all
@@ -56,7 +56,7 @@ pub(super) enum Progress {
 impl Shard {
     pub(super) fn with_capacity(entries: usize) -> Self {
         let len = table_len(entries * 100 / FILL_EARLY.0);
-        Shard { chain: Chain::new(Table::new(ZeroedArray::new(len))), migration: Mutex::new(Migration::default()) }
+        Shard { chain: Chain::new(Table::new(Prefaulting::whole(len))), migration: Mutex::new(Migration::default()) }
     }
 
     #[inline]

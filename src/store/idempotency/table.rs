@@ -266,6 +266,10 @@ impl Table {
         let (before, from_home) = self.cells.split_at(home);
         for cell in from_home.iter().chain(before) {
             let mut found = cell.fingerprint();
+            // Another event's entry, as most are that are not the path's end.
+            if found != FREE && found != fingerprint && found != SEAL {
+                continue;
+            }
             if found == FREE {
                 // A dead entry is revived in preference to taking another (invariant 2).
                 if let Some(dead) = dead {
@@ -285,7 +289,7 @@ impl Table {
                 return if intent == Intent::Claim { Walk::Outdated } else { Walk::Absent };
             }
             if found != fingerprint {
-                continue;
+                continue; // another was faster with another event
             }
             match Self::judge(cell, horizon, is_other, intent) {
                 Verdict::Answer(walk) => return walk,
