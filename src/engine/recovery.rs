@@ -1,7 +1,8 @@
 //! Recovery: memory as a fold of the log.
 //!
 //! Every worker walks the whole log and folds the wallets whose slots are its own; frames are checked and skipped far faster than debits
-//! are folded, and no thread waits for another. Within a wallet records are taken in the order of the log, save one: a debit may stand
+//! are folded, and no thread waits for another. Debits are read some dozens ahead of being folded, so that the wallets' and the identities'
+//! cache lines are there when they are needed. Within a wallet records are taken in the order of the log, save one: a debit may stand
 //! before the record that opened its generation (it had reserved its place before the operation did, and was applied after it); it waits
 //! until that record comes.
 //!
@@ -27,8 +28,9 @@ use crate::journal::debit::DebitRecord;
 use crate::journal::operation::{OperationRecord, Repair};
 use crate::journal::{self, Record};
 use crate::ledger::{Amount, Operation, Terms, Timestamp};
-use crate::store::pin;
+use crate::store::hash::EventsOf;
 use crate::store::slot::{Driver, Opening};
+use crate::store::{Guard, pin};
 use drawdown_wal::{FrameRef, Lsn};
 use std::collections::{BTreeMap, HashMap};
 
@@ -39,21 +41,31 @@ struct Fold {
     repairs: Repairs,
     latest: Timestamp,
     /// Debits of generations that have not been opened yet, by slot.
-    unopened: HashMap<u32, Vec<Unopened>>,
+    unopened: HashMap<u32, Vec<Debit>>,
     /// Records whose predecessor has not been the chain's head yet: (slot, predecessor) -> record.
     unattached: HashMap<(u32, u64), u64>,
     /// Fingerprints of grants' keys, by the grant's number, until the grant takes effect.
     keys: HashMap<u64, u64>,
+    /// Debits that were read and whose cache lines were requested, to be folded before anything else is.
+    ahead: Vec<Debit>,
+    /// The source of the last debit, and the beginning of its fingerprint.
+    source: Option<(Box<str>, EventsOf)>,
     /// The ends of minutes, as positions of the log; see [`super::background::Horizon`].
     marks: Vec<(Timestamp, u64)>,
 }
 
+/// How many debits are read ahead.
+const AHEAD: usize = 48;
+
+/// What folding a debit takes.
 #[derive(Clone, Copy, Debug)]
-struct Unopened {
+struct Debit {
     lsn: u64,
+    slot: u32,
     generation: u32,
     amount: Amount,
     balance_after: Amount,
+    previous: u64,
     fingerprint: u64,
 }
 
@@ -101,8 +113,9 @@ impl Worker<'_> {
         let mut fold = Fold::default();
         let mut reader = self.inner.log.reader(self.inner.log.first());
         while let Some(frame) = reader.next()? {
-            self.fold_frame(&frame, &mut fold)?;
+            self.fold_frame(&frame, &mut fold, &pin())?;
         }
+        self.fold_ahead(&mut fold, &pin())?;
         Ok(fold)
     }
 
@@ -110,7 +123,7 @@ impl Worker<'_> {
         slot % self.workers == self.number
     }
 
-    fn fold_frame(&self, frame: &FrameRef<'_>, fold: &mut Fold) -> Result<(), OpenError> {
+    fn fold_frame(&self, frame: &FrameRef<'_>, fold: &mut Fold, guard: &Guard) -> Result<(), OpenError> {
         let records = journal::records(frame.payload, frame.payload_lsn)
             .map_err(|source| OpenError::Record { lsn: frame.lsn, source })?;
         let time = records.prelude().time;
@@ -120,48 +133,72 @@ impl Worker<'_> {
         fold.latest = fold.latest.max(time);
         for record in records.only(|slot| self.owns(slot)) {
             let (lsn, record) = record.map_err(|source| OpenError::Record { lsn: frame.lsn, source })?;
-            self.fold_record(lsn.get(), record, fold)?;
+            self.fold_record(lsn.get(), record, fold, guard)?;
         }
         Ok(())
     }
 
-    fn fold_record(&self, lsn: u64, record: Record<'_>, fold: &mut Fold) -> Result<(), OpenError> {
+    fn fold_record(&self, lsn: u64, record: Record<'_>, fold: &mut Fold, guard: &Guard) -> Result<(), OpenError> {
         match record {
-            Record::Debit(debit) => {
-                fold.report.debits += 1;
-                self.fold_debit(lsn, &debit, fold)
-            }
+            Record::Debit(debit) => self.read_ahead(lsn, &debit, fold, guard),
             Record::Operation(operation) => {
+                self.fold_ahead(fold, guard)?;
                 fold.report.operations += 1;
                 self.fold_operation(lsn, *operation, fold)
             }
-            Record::Admin(admin) => self.fold_admin(lsn, admin, fold),
+            Record::Admin(admin) => {
+                self.fold_ahead(fold, guard)?;
+                self.fold_admin(lsn, admin, fold)
+            }
         }
     }
 
     fn slot(&self, lsn: u64, slot: u32) -> Result<&WalletSlot, OpenError> {
-        match self.inner.names.get(slot) {
-            Some(_) => Ok(self.inner.slab.get(slot)),
-            None => {
-                Err(OpenError::Inconsistent { lsn: Lsn::new(lsn), what: "a record of a wallet that was never made" })
-            }
-        }
+        let what = "a record of a wallet that was never made";
+        let slot = self.inner.slab.find(slot).filter(|slot| slot.is_open_alone());
+        slot.ok_or(OpenError::Inconsistent { lsn: Lsn::new(lsn), what })
     }
 
-    fn fold_debit(&self, lsn: u64, debit: &DebitRecord<'_>, fold: &mut Fold) -> Result<(), OpenError> {
+    fn read_ahead(&self, lsn: u64, record: &DebitRecord<'_>, fold: &mut Fold, guard: &Guard) -> Result<(), OpenError> {
+        let inner = self.inner;
+        let begun = match &fold.source {
+            Some((source, begun)) if **source == *record.source => *begun,
+            _ => fold.source.insert((record.source.into(), inner.seed.events_of(record.source.as_bytes()))).1,
+        };
+        let fingerprint = inner.seed.event_of(begun, record.id.as_bytes());
+        inner.slab.prefetch(record.slot);
+        inner.idempotency.prefetch(fingerprint, guard);
+        fold.ahead.push(Debit {
+            lsn,
+            slot: record.slot,
+            generation: record.generation,
+            amount: record.amount,
+            balance_after: record.balance_after,
+            previous: record.previous,
+            fingerprint,
+        });
+        if fold.ahead.len() == AHEAD { self.fold_ahead(fold, guard) } else { Ok(()) }
+    }
+
+    /// Folds the debits that were read ahead.
+    fn fold_ahead(&self, fold: &mut Fold, guard: &Guard) -> Result<(), OpenError> {
+        let mut debits = std::mem::take(&mut fold.ahead);
+        fold.report.debits += debits.len() as u64;
+        for debit in debits.drain(..) {
+            self.fold_debit(&debit, fold, guard)?;
+        }
+        fold.ahead = debits;
+        Ok(())
+    }
+
+    fn fold_debit(&self, debit: &Debit, fold: &mut Fold, guard: &Guard) -> Result<(), OpenError> {
+        let lsn = debit.lsn;
         let slot = self.slot(lsn, debit.slot)?;
         fold.attach(slot, debit.slot, lsn, debit.previous);
-        let debit_of = Unopened {
-            lsn,
-            generation: debit.generation,
-            amount: debit.amount,
-            balance_after: debit.balance_after,
-            fingerprint: self.inner.seed.event_fingerprint(debit.source.as_bytes(), debit.id.as_bytes()),
-        };
         let (present, _) = slot.position_alone();
         match ahead(debit.generation, present) {
-            0 => self.apply(slot, &debit_of),
-            1.. => fold.unopened.entry(debit.slot).or_default().push(debit_of),
+            0 => self.apply(slot, debit, guard),
+            1.. => fold.unopened.entry(debit.slot).or_default().push(*debit),
             // Its generation had closed before this record was read: the closing balance was checked without it.
             _ => {
                 return Err(OpenError::Inconsistent {
@@ -173,11 +210,11 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn apply(&self, slot: &WalletSlot, debit: &Unopened) {
+    fn apply(&self, slot: &WalletSlot, debit: &Debit, guard: &Guard) {
         slot.debit_alone(debit.amount.units());
         let lowest = slot.scratch_alone().cast_signed().min(debit.balance_after.units());
         slot.set_scratch_alone(lowest.cast_unsigned());
-        self.inner.idempotency.insert_replayed(debit.fingerprint, debit.lsn, &pin());
+        self.inner.idempotency.insert_replayed(debit.fingerprint, debit.lsn, guard);
     }
 
     fn fold_operation(&self, lsn: u64, record: OperationRecord<'_>, fold: &mut Fold) -> Result<(), OpenError> {
@@ -283,7 +320,7 @@ impl Worker<'_> {
             waiting.into_iter().partition(|debit| ahead(debit.generation, number) <= 0);
         for debit in due {
             if ahead(debit.generation, number) == 0 {
-                self.apply(slot, &debit);
+                self.apply(slot, &debit, &pin());
             } else if !fold.repairs.is_dropped(debit.lsn) {
                 return Err(OpenError::Inconsistent {
                     lsn: Lsn::new(lsn),
@@ -363,7 +400,8 @@ impl Fold {
     /// Makes a record the chain's head, and what waited for it.
     fn advance(&mut self, slot: &WalletSlot, handle: u32, lsn: u64) {
         let mut head = lsn;
-        while let Some(next) = self.unattached.remove(&(handle, head)) {
+        while !self.unattached.is_empty() {
+            let Some(next) = self.unattached.remove(&(handle, head)) else { break };
             head = next;
         }
         slot.set_last_lsn_alone(head);

@@ -1,6 +1,5 @@
 //! Counters of the engine.
 
-use super::event::{EventOutcome, EventStatus};
 use super::{Engine, Inner};
 use crate::store::pin;
 use crossbeam::utils::CachePadded;
@@ -38,6 +37,15 @@ pub struct EngineStats {
     pub log: LogStats,
 }
 
+/// What became of a batch's events.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) applied: u64,
+    pub(super) duplicates: u64,
+    /// Applied events that crossed a line.
+    pub(super) crossings: u64,
+}
+
 /// Counters, raised once a batch. All Relaxed: nothing is inferred from one about another.
 #[derive(Debug, Default)]
 pub(super) struct Counters(CachePadded<Fields>);
@@ -53,25 +61,19 @@ struct Fields {
 }
 
 impl Counters {
-    /// Counts a batch.
-    pub(super) fn count(&self, outcomes: &[EventOutcome]) {
-        let (mut applied, mut duplicates, mut crossings) = (0, 0, 0);
-        for outcome in outcomes {
-            match outcome.status {
-                EventStatus::Applied => {
-                    applied += 1;
-                    crossings += u64::from(!outcome.crossed.is_empty());
-                }
-                EventStatus::Duplicate => duplicates += 1,
-                EventStatus::Rejected(_) => {}
+    /// Counts a batch of so many events.
+    pub(super) fn count(&self, tally: &Tally, events: usize) {
+        let add = |counter: &AtomicU64, count: u64| {
+            if count > 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
             }
-        }
+        };
         let fields = &*self.0;
-        fields.batches.fetch_add(1, Ordering::Relaxed);
-        fields.applied.fetch_add(applied, Ordering::Relaxed);
-        fields.duplicates.fetch_add(duplicates, Ordering::Relaxed);
-        fields.rejected.fetch_add(outcomes.len() as u64 - applied - duplicates, Ordering::Relaxed);
-        fields.crossings.fetch_add(crossings, Ordering::Relaxed);
+        add(&fields.batches, 1);
+        add(&fields.applied, tally.applied);
+        add(&fields.duplicates, tally.duplicates);
+        add(&fields.rejected, events as u64 - tally.applied - tally.duplicates);
+        add(&fields.crossings, tally.crossings);
     }
 
     /// Counts an operation that was asked for.

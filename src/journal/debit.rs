@@ -56,42 +56,48 @@ pub struct Metered {
     pub quantity: Decimal,
 }
 
-/// Bytes that a debit's record takes at the most, whatever source its frame names.
+/// Bytes that the adjustment of a wallet that is not plain adds to a record at the most.
+pub const ADJUSTMENT_BYTES_MAX: usize = 10;
+
+/// Bytes that a debit's record takes, save for the adjustment, which is known only when the debit is applied. `own_source` is the event's
+/// source where its frame names another.
 #[inline]
-pub fn length_bound(id: &str, source: &str, metered: bool) -> usize {
-    FIXED + id.len() + 1 + source.len() + 10 + if metered { 2 + 1 + 10 } else { 0 }
+pub fn length(id: &str, own_source: Option<&str>, metered: Option<&Metered>) -> usize {
+    let source = own_source.map_or(0, |source| 1 + source.len());
+    let measure = metered.map_or(0, |metered| 3 + varint_length(zigzag(metered.quantity.mantissa())));
+    FIXED + id.len() + source + measure
+}
+
+/// Bytes that an adjustment adds to a record.
+#[inline]
+pub fn adjustment_length(adjustment: i64) -> usize {
+    if adjustment == 0 { 0 } else { varint_length(zigzag(adjustment)) }
 }
 
 impl<'a> DebitRecord<'a> {
-    /// Writes the record at the start of `out`, `distance` bytes behind the start of its frame's payload, whose prelude names
-    /// `frame_source`. Answers its length.
+    /// Writes the record at the start of `out`, `distance` bytes behind the start of its frame's payload, with its source if the frame's
+    /// prelude names another. Answers its length.
     #[inline]
-    pub fn write(&self, out: &mut [u8], distance: u32, frame_source: &str) -> usize {
-        let own_source = self.source != frame_source;
-        let flags = (u8::from(own_source) * OWN_SOURCE)
+    pub fn write(&self, out: &mut [u8], distance: u32, with_source: bool) -> usize {
+        let own_source = with_source.then_some(self.source);
+        let flags = (u8::from(own_source.is_some()) * OWN_SOURCE)
             | (u8::from(self.metered.is_some()) * METERED)
             | (u8::from(self.adjustment != 0) * NOT_PLAIN);
-        let mut length = FIXED + self.id.len();
-        if own_source {
-            length += 1 + self.source.len();
-        }
-        if let Some(metered) = &self.metered {
-            length += 3 + varint_length(zigzag(metered.quantity.mantissa()));
-        }
-        if self.adjustment != 0 {
-            length += varint_length(zigzag(self.adjustment));
-        }
+        let length = length(self.id, own_source, self.metered.as_ref()) + adjustment_length(self.adjustment);
         let head = out.first_chunk_mut::<FIXED>().expect("the frame was reserved for the records' bounds");
-        head[..4].copy_from_slice(&prefix_word(tag::DEBIT, length));
-        head[4..8].copy_from_slice(&distance.to_le_bytes());
-        head[8..12].copy_from_slice(&self.slot.to_le_bytes());
-        head[12..16].copy_from_slice(&self.generation.to_le_bytes());
-        head[16..24].copy_from_slice(&self.amount.units().to_le_bytes());
-        head[24..32].copy_from_slice(&self.balance_after.units().to_le_bytes());
-        head[32..40].copy_from_slice(&self.previous.to_le_bytes());
-        head[40..46].copy_from_slice(&self.event_time.millis().to_le_bytes()[..6]);
-        head[46] = flags;
-        head[47] = self.id.len() as u8;
+        let two = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let time = self.event_time.millis() & ((1 << 48) - 1);
+        let words = [
+            two(u32::from_le_bytes(prefix_word(tag::DEBIT, length)), distance),
+            two(self.slot, self.generation),
+            self.amount.units().cast_unsigned(),
+            self.balance_after.units().cast_unsigned(),
+            self.previous,
+            time | u64::from(flags) << 48 | (self.id.len() as u64 & 0xff) << 56,
+        ];
+        for (out, word) in head.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *out = word.to_le_bytes();
+        }
         let mut writer = Writer::new(&mut out[FIXED..]);
         if let Some(metered) = &self.metered {
             writer.put(&metered.meter.to_le_bytes());
@@ -101,11 +107,11 @@ impl<'a> DebitRecord<'a> {
         if self.adjustment != 0 {
             writer.varint(zigzag(self.adjustment));
         }
-        if own_source {
-            writer.put(&[self.source.len() as u8]);
-            writer.put(self.source.as_bytes());
+        if let Some(source) = own_source {
+            writer.put(&[source.len() as u8]);
+            writer.put(source.as_bytes());
         }
-        writer.put(self.id.as_bytes());
+        writer.put_short(self.id.as_bytes());
         debug_assert_eq!(FIXED + writer.written(), length);
         length
     }

@@ -24,14 +24,17 @@ fn decimal(mantissa: i64, scale: u8) -> Decimal {
 
 /// A frame's payload of debits.
 fn frame_of_debits(source: &str, debits: &[DebitRecord<'_>]) -> Vec<u8> {
-    let bounds: usize =
-        debits.iter().map(|debit| debit::length_bound(debit.id, debit.source, debit.metered.is_some())).sum();
-    let mut payload = vec![0; Prelude::length(source) + bounds];
+    let length = |debit: &DebitRecord<'_>| {
+        let own_source = (debit.source != source).then_some(debit.source);
+        debit::length(debit.id, own_source, debit.metered.as_ref()) + debit::adjustment_length(debit.adjustment)
+    };
+    let mut payload = vec![0; Prelude::length(source) + debits.iter().map(length).sum::<usize>()];
     let mut used = Prelude { time: NOW, source }.write(&mut payload);
     for debit in debits {
-        let length = debit.write(&mut payload[used..], used as u32, source);
-        assert!(length <= debit::length_bound(debit.id, debit.source, debit.metered.is_some()));
-        used += length;
+        let written = debit.write(&mut payload[used..], used as u32, debit.source != source);
+        assert_eq!(written, length(debit));
+        assert!(debit::adjustment_length(debit.adjustment) <= debit::ADJUSTMENT_BYTES_MAX);
+        used += written;
     }
     payload.truncate(used);
     payload

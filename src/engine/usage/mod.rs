@@ -9,36 +9,48 @@
 //! batch), and those that turn out to need more log space than the batch was admitted to. They are deferred to another round, which
 //! starts when this one holds nothing any more, neither a reservation nor a claim; so rounds may wait, and no two batches wait for each
 //! other.
+//!
+//! Each step is a pass over the whole batch, so that the cache lines that one pass will miss are requested by the pass before it: three
+//! lines an event (index, identity, wallet), all of them random. What the passes share lies in an arena that the thread keeps.
 
+mod page;
 mod plan;
 mod recall;
+mod round;
+mod slow;
 
-use super::budget::Budget;
-use super::event::{EventOutcome, EventStatus, UsageEvent};
+use super::event::{EventOutcome, UsageEvent};
+use super::stats::Tally;
 use super::ticket::Ticket;
 use super::view::{CheckOutcome, Unavailable};
-use super::wallet::{OwnedEvent, WalletDriver, WalletOperation, WalletSlot, adjustment};
 use super::{Engine, Inner};
 use crate::engine::event::Charge;
-use crate::journal::debit::{self, DebitRecord};
-use crate::journal::frame::{Prelude, kind};
-use crate::journal::operation::Repair;
-use crate::ledger::{Amount, Levels, Lines, Operation, Policy, Rejection, Taken, Timestamp, decide_debit};
-use crate::store::idempotency::{Claim, Entry};
-use crate::store::slot::Posted;
+use crate::journal::debit;
+use crate::ledger::{Amount, Policy, Rejection, Timestamp, decide_debit};
 use crate::store::word::Deadline;
 use crate::store::{Guard, pin};
-use drawdown_wal::FrameMut;
-use plan::{Plan, Planner};
-use recall::{Recall, rejected};
+use bumpalo::Bump;
+use bumpalo::collections::Vec as ArenaVec;
+use plan::{Plan, Planner, same_text};
+use recall::rejected;
+use std::cell::Cell;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-/// Log space that a round is admitted to for operations, beside its debits: a fixed part and one for each event.
-const SLOW_BYTES: u64 = 32 << 10;
+/// Events that are planned before the first of them is looked up: more than it takes to fetch a line from memory, and few enough to stay in
+/// the nearest cache.
+const GROUP: usize = 32;
+
+/// Log space that an event is admitted to for an operation, beside its debit's record.
 const SLOW_BYTES_PER_EVENT: u64 = 64;
 
 static CROSSED_DEPLETED: LazyLock<Arc<str>> = LazyLock::new(|| "depleted".into());
 static CROSSED_NEGATIVE: LazyLock<Arc<str>> = LazyLock::new(|| "negative".into());
+
+thread_local! {
+    /// What the last batch of this thread left to be used again.
+    static ARENA: Cell<Option<Bump>> = const { Cell::new(None) };
+}
 
 fn built_in(name: &LazyLock<Arc<str>>) -> Arc<str> {
     Arc::clone(name)
@@ -54,33 +66,23 @@ impl Engine {
         let inner = &*self.inner;
         inner.check_open()?;
         let now = inner.now();
-        let catalog = inner.catalog.snapshot();
-        let mut planner = Planner::new(inner, &catalog, now);
-        let guard = pin();
+        let mut arena = ARENA.take().unwrap_or_default();
+        let mut tally = Tally::default();
         outcomes.clear();
-        outcomes.reserve(events.len());
-        let mut pending = Vec::with_capacity(events.len());
-        for (index, event) in events.iter().enumerate() {
-            let refusal = match planner.plan(event) {
-                Ok(plan) => {
-                    inner.index.prefetch(plan.wallet, &guard);
-                    inner.idempotency.prefetch(plan.fingerprint, &guard);
-                    pending.push(Pending { index, plan, slot: None, slow_bytes: SLOW_BYTES_PER_EVENT });
-                    // Stands until the event's round decides; every pending event gets decided.
-                    Rejection::UnknownWallet
-                }
-                Err(rejection) => rejection,
-            };
-            outcomes.push(rejected(refusal, None, Amount::ZERO, Amount::ZERO));
+        let decided = Batch {
+            inner,
+            events,
+            now,
+            deadline: Deadline::from_unix_ms(now.millis()),
+            outcomes,
+            tally: &mut tally,
+            arena: &arena,
         }
-        drop(guard);
-        let mut first = true;
-        while !pending.is_empty() {
-            pending = Round { inner, events, now, deadline: Deadline::from_unix_ms(now.millis()), first, outcomes }
-                .run(pending)?;
-            first = false;
-        }
-        inner.counters.count(outcomes);
+        .run();
+        arena.reset();
+        ARENA.set(Some(arena));
+        decided?;
+        inner.counters.count(&tally, events.len());
         Ok(self.barrier())
     }
 
@@ -94,368 +96,138 @@ impl Engine {
         let inner = &*self.inner;
         let now = inner.now();
         let catalog = inner.catalog.snapshot();
-        let (currency, amount, _, default_policy) = Planner::new(inner, &catalog, now).price(charge)?;
-        if amount <= Amount::ZERO {
+        let price = Planner::new(inner, &catalog, now).price(charge)?;
+        if price.amount <= Amount::ZERO {
             return Err(Rejection::InvalidAmount);
         }
         let guard = pin();
-        let wallet = inner.seed.wallet_hash(customer.as_bytes(), currency.number.0);
+        let wallet = inner.seed.wallet_hash(customer.as_bytes(), price.currency.number.0);
         let slot = inner.find(wallet, &guard).ok_or(Rejection::UnknownWallet)?;
         let (terms, balance) = inner.read_at(slot, now, &guard).ok_or(Rejection::UnknownWallet)?;
-        let decision = decide_debit(&terms, balance, amount, policy.unwrap_or(default_policy));
+        let decision = decide_debit(&terms, balance, price.amount, policy.unwrap_or(price.policy));
         Ok(CheckOutcome {
             allowed: decision.is_ok(),
-            amount,
+            amount: price.amount,
             balance,
             available: terms.available(balance),
-            scale: currency.scale,
+            scale: price.currency.scale,
             reason: decision.err(),
         })
     }
 }
 
 /// An event on its way.
+#[derive(Clone, Copy)]
 struct Pending {
-    index: usize,
     plan: Plan,
+    index: u32,
+    /// The wallet, if there is one.
     slot: Option<u32>,
+    /// Payload bytes that its record takes, or may take.
+    record_bytes: u32,
+    /// Its source is not the one that the batch's frames name.
+    has_own_source: bool,
     /// Log bytes that it may need on the slow path.
     slow_bytes: u64,
 }
 
-/// An event whose identity this round has in flight.
-struct Claimed<'g> {
-    pending: Pending,
-    slot: u32,
-    entry: Entry<'g>,
-}
-
-/// One round over the pending events of a batch.
-struct Round<'a> {
+/// A batch being decided.
+struct Batch<'a> {
     inner: &'a Inner,
     events: &'a [UsageEvent<'a>],
     now: Timestamp,
     deadline: Deadline,
-    first: bool,
-    outcomes: &'a mut [EventOutcome],
+    outcomes: &'a mut Vec<EventOutcome>,
+    tally: &'a mut Tally,
+    arena: &'a Bump,
 }
 
-/// What the slow path made of an event.
-enum Slow {
-    /// Applied without an operation after all; with available credit less balance.
-    Posted(Posted, i64),
-    /// Decided.
-    Decided(EventOutcome),
-    /// It needs this many log bytes, more than are left.
-    Deferred(u64),
-}
-
-impl<'a> Round<'a> {
-    /// Decides the pending events, and answers those that need another round.
-    fn run(mut self, mut pending: Vec<Pending>) -> Result<Vec<Pending>, Unavailable> {
-        let mut deferred = Vec::new();
-        if !self.first {
-            self.wait_for_others(&pending);
-            deferred = self.leave_for_later(&mut pending);
-        }
-        let bytes = self.log_bound(&pending);
-        let admission = if self.first { self.inner.admit(bytes)? } else { self.inner.admit_wait(bytes)? };
-        let budget = Budget(admission);
+impl<'a> Batch<'a> {
+    fn run(mut self) -> Result<(), Unavailable> {
         let guard = pin();
-        self.locate(&mut pending, &guard);
-        let claimed = self.claim(pending, &mut deferred, &guard);
-        if !claimed.is_empty() {
-            self.apply(claimed, &mut deferred, &budget, &guard);
+        let pending = self.plan(&guard);
+        let mut pending = if pending.is_empty() { pending } else { self.first_round(pending, &guard)? };
+        drop(guard);
+        while !pending.is_empty() {
+            pending = self.further_round(pending)?;
         }
-        Ok(deferred)
+        Ok(())
     }
 
-    /// Waits until the identities that others have in flight are decided. This batch holds none of its own meanwhile.
-    fn wait_for_others(&self, pending: &[Pending]) {
-        for pending in pending {
-            self.inner.wait_settled(pending.plan.fingerprint);
-        }
+    /// The source that the batch's frames name: records of other sources carry theirs.
+    fn frame_source(&self) -> &'a str {
+        self.events[0].source
     }
 
-    /// Takes out what one admission cannot cover, at least one event staying.
-    fn leave_for_later(&self, pending: &mut Vec<Pending>) -> Vec<Pending> {
-        let most = self.inner.log.max_admission_bytes() / 2;
-        let mut fits = pending.len();
-        while fits > 1 && self.log_bound(&pending[..fits]) > most {
-            fits = fits.div_ceil(2);
-        }
-        pending.split_off(fits)
-    }
-
-    /// Log bytes that the events may take.
-    fn log_bound(&self, pending: &[Pending]) -> u64 {
-        let slow: u64 = pending.iter().map(|pending| pending.slow_bytes).sum();
-        Budget::frame_bytes(self.frame_bound(pending.iter())) + SLOW_BYTES + slow
-    }
-
-    /// Payload bytes that the events' records take at the most.
-    fn frame_bound<'p>(&self, pending: impl Iterator<Item = &'p Pending>) -> usize {
-        let records = pending.map(|pending| {
-            let event = &self.events[pending.index];
-            debit::length_bound(event.id, event.source, pending.plan.metered.is_some())
-        });
-        Prelude::length("") + super::MAX_ID_BYTES + records.sum::<usize>()
-    }
-
-    /// Finds the wallets, and fetches the lines that the debits will touch.
-    fn locate(&self, pending: &mut [Pending], guard: &Guard) {
-        for pending in pending {
-            pending.slot = self.inner.find(pending.plan.wallet, guard);
-            if let Some(slot) = pending.slot {
-                self.inner.slab.prefetch(slot);
+    /// Decides what needs no wallet, and finds the wallets of all other events.
+    fn plan(&mut self, guard: &Guard) -> ArenaVec<'a, Pending> {
+        let catalog = self.inner.catalog.snapshot();
+        let mut planner = Planner::new(self.inner, &catalog, self.now);
+        let mut pending = ArenaVec::with_capacity_in(self.events.len(), self.arena);
+        self.outcomes.reserve(self.events.len());
+        // Group by group: plan the events and request their places in the index; look those up and request the wallets' lines; look at those
+        // one group later.
+        let (mut found, mut sought) = (0, 0);
+        for first in (0..self.events.len()).step_by(GROUP) {
+            let last = self.events.len().min(first + GROUP);
+            for index in first..last {
+                self.plan_event(index, &mut planner, &mut pending, guard);
             }
+            for pending in &mut pending[sought..] {
+                pending.slot = self.inner.index.candidate(pending.plan.wallet, guard);
+                if let Some(slot) = pending.slot {
+                    self.inner.slab.prefetch(slot);
+                }
+            }
+            self.find(&mut pending, found..sought, guard);
+            (found, sought) = (sought, pending.len());
         }
+        self.find(&mut pending, found..sought, guard);
+        pending
     }
 
-    /// The idempotency probe. Decides duplicates, conflicts and unknown wallets; defers what others have in flight.
-    fn claim<'g>(&mut self, pending: Vec<Pending>, deferred: &mut Vec<Pending>, guard: &'g Guard) -> Vec<Claimed<'g>>
-    where
-        'a: 'g,
+    #[inline]
+    fn plan_event<'p>(
+        &mut self,
+        index: usize,
+        planner: &mut Planner<'p>,
+        pending: &mut ArenaVec<'a, Pending>,
+        guard: &Guard,
+    ) where
+        'a: 'p,
     {
-        let mut claimed = Vec::with_capacity(pending.len());
-        for pending in pending {
-            let index = pending.index;
-            let Some(slot) = pending.slot else {
-                self.outcomes[index] =
-                    rejected(Rejection::UnknownWallet, Some(&pending.plan), Amount::ZERO, Amount::ZERO);
-                continue;
+        let event = &self.events[index];
+        let outcome = match planner.plan(event) {
+            Ok(plan) => {
+                self.inner.index.prefetch(plan.wallet, guard);
+                self.inner.idempotency.prefetch(plan.fingerprint, guard);
+                let has_own_source = !same_text(event.source, self.frame_source());
+                let own_source = has_own_source.then_some(event.source);
+                let record_bytes = debit::length(event.id, own_source, plan.metered.as_ref()) as u32;
+                let (index, slow_bytes) = (index as u32, SLOW_BYTES_PER_EVENT);
+                pending.push(Pending { plan, index, slot: None, record_bytes, has_own_source, slow_bytes });
+                UNDECIDED
+            }
+            Err(rejection) => rejected(rejection, None, Amount::ZERO, Amount::ZERO),
+        };
+        self.outcomes.push(outcome);
+    }
+
+    /// Makes sure of the wallets of some events, and learns how much their records may take.
+    #[inline]
+    fn find(&self, pending: &mut [Pending], range: Range<usize>, guard: &Guard) {
+        for pending in &mut pending[range] {
+            let wallet = pending.plan.wallet;
+            pending.slot = match pending.slot {
+                Some(slot) if self.inner.slab.get(slot).has_key(wallet.key) => Some(slot),
+                _ => self.inner.find(wallet, guard),
             };
-            // Other events that happen to have the same fingerprint.
-            let mut strangers = Vec::new();
-            loop {
-                match self.inner.idempotency.claim(pending.plan.fingerprint, &strangers, guard) {
-                    Claim::New(entry) => {
-                        claimed.push(Claimed { pending, slot, entry });
-                        break;
-                    }
-                    Claim::Existing { lsn } => {
-                        match self.inner.recall(lsn, &self.events[index], &pending.plan, pending.slot) {
-                            Recall::Same(outcome) => self.outcomes[index] = outcome,
-                            Recall::Conflict => {
-                                self.outcomes[index] =
-                                    rejected(Rejection::IdConflict, Some(&pending.plan), Amount::ZERO, Amount::ZERO);
-                            }
-                            Recall::Stranger => {
-                                strangers.push(lsn);
-                                continue;
-                            }
-                        }
-                        break;
-                    }
-                    Claim::InFlight(_) => {
-                        deferred.push(pending);
-                        break;
-                    }
-                }
+            if pending.slot.is_some_and(|slot| !self.inner.slab.get(slot).is_plain()) {
+                pending.record_bytes += debit::ADJUSTMENT_BYTES_MAX as u32;
             }
-        }
-        claimed
-    }
-
-    /// Reserves, applies, publishes, and settles the claims.
-    fn apply(&mut self, claimed: Vec<Claimed<'_>>, deferred: &mut Vec<Pending>, budget: &Budget<'_>, guard: &Guard) {
-        let source = self.events[claimed[0].pending.index].source;
-        let bound = self.frame_bound(claimed.iter().map(|claimed| &claimed.pending));
-        let frame = budget.reserve(kind::USAGE, bound).expect("the round was admitted with its frame");
-        let mut page = Page::new(frame, self.now, source);
-        let mut settled = Vec::with_capacity(claimed.len());
-        for claimed in claimed {
-            let slot = self.inner.slab.get(claimed.slot);
-            let slow = match slot.debit(claimed.pending.plan.amount.units(), self.deadline) {
-                Some(posted) => Slow::Posted(posted, 0),
-                None => self.debit_slow(slot, &claimed, budget, guard),
-            };
-            match slow {
-                Slow::Posted(posted, adjustment) => {
-                    let outcome = self.record(&mut page, slot, &claimed, posted, adjustment);
-                    settled.push((claimed.entry, outcome.entry));
-                    self.outcomes[claimed.pending.index] = outcome;
-                }
-                Slow::Decided(outcome) => {
-                    settled.push((claimed.entry, outcome.entry));
-                    self.outcomes[claimed.pending.index] = outcome;
-                }
-                Slow::Deferred(bytes) => {
-                    settled.push((claimed.entry, None));
-                    deferred.push(Pending { slow_bytes: bytes, ..claimed.pending });
-                }
-            }
-        }
-        page.publish();
-        // Only now: whoever finds a finished entry reads the record behind it.
-        for (entry, lsn) in settled {
-            match lsn {
-                Some(lsn) => entry.finish(lsn.get()),
-                None => entry.give_up(),
-            }
-        }
-    }
-
-    /// Writes the record of a debit that the fast path has applied.
-    fn record(
-        &self,
-        page: &mut Page<'_>,
-        slot: &WalletSlot,
-        claimed: &Claimed<'_>,
-        posted: Posted,
-        adjustment: i64,
-    ) -> EventOutcome {
-        let event = &self.events[claimed.pending.index];
-        let plan = &claimed.pending.plan;
-        let lsn = page.lsn();
-        page.write(&DebitRecord {
-            slot: claimed.slot,
-            generation: posted.generation as u32,
-            amount: plan.amount,
-            balance_after: Amount::new(posted.balance),
-            adjustment,
-            previous: slot.link(lsn.get()),
-            event_time: plan.time,
-            time: self.now,
-            source: event.source,
-            id: event.id,
-            metered: plan.metered,
-        });
-        EventOutcome {
-            status: EventStatus::Applied,
-            amount: plan.amount,
-            shortfall: Amount::ZERO,
-            balance: Amount::new(posted.balance),
-            available: Amount::new(posted.balance.saturating_add(adjustment)),
-            scale: plan.scale,
-            entry: Some(lsn),
-            crossed: Vec::new(),
-        }
-    }
-
-    /// The slow path: too little headroom, terms that are due to change, or an operation under way.
-    #[cold]
-    fn debit_slow(&self, slot: &WalletSlot, claimed: &Claimed<'_>, budget: &Budget<'_>, guard: &Guard) -> Slow {
-        let driver = WalletDriver { handle: claimed.slot, budget };
-        let plan = &claimed.pending.plan;
-        loop {
-            // Whatever is under way is finished by now, so the fast path may do after all.
-            let Some(reading) = slot.read_settled(&driver, guard) else {
-                return Slow::Decided(rejected(Rejection::UnknownWallet, Some(plan), Amount::ZERO, Amount::ZERO));
-            };
-            if let Some((posted, generation)) =
-                slot.debit_from(reading.generation, plan.amount.units(), self.deadline, guard)
-            {
-                return Slow::Posted(posted, adjustment(generation.terms()));
-            }
-            let terms = reading.generation.terms();
-            let balance = Amount::new(reading.balance);
-            let operation = if terms.deadline().is_some_and(|deadline| self.now >= deadline) {
-                WalletOperation::new(Operation::Due, self.now)
-            } else {
-                if let Err(rejection) = decide_debit(terms, balance, plan.amount, plan.policy) {
-                    return Slow::Decided(rejected(rejection, Some(plan), balance, terms.available(balance)));
-                }
-                self.debit_operation(claimed)
-            };
-            let needed = operation.log_bytes(terms);
-            if !budget.covers(needed) {
-                return Slow::Deferred(needed + needed / 2 + SLOW_BYTES_PER_EVENT);
-            }
-            let is_debit = operation.event.is_some();
-            let Ok(changed) = slot.change(&driver, reading.generation, operation, guard) else { continue };
-            if is_debit {
-                let new = changed.generation.terms();
-                return Slow::Decided(match changed.effects.result {
-                    Ok(taken) => {
-                        let lsn = drawdown_wal::Lsn::new(changed.generation.opened_at());
-                        operation_outcome(plan, taken, new, &changed.effects.effects.crossed, lsn)
-                    }
-                    // Another debit was quicker between the reading and the seal.
-                    Err(rejection) => rejected(rejection, Some(plan), new.opening, new.available(new.opening)),
-                });
-            }
-        }
-    }
-
-    fn debit_operation(&self, claimed: &Claimed<'_>) -> WalletOperation {
-        let plan = &claimed.pending.plan;
-        let event = &self.events[claimed.pending.index];
-        WalletOperation {
-            operation: Operation::Debit { amount: plan.amount, policy: plan.policy },
-            at: self.now,
-            event: Some(OwnedEvent {
-                id: event.id.into(),
-                source: event.source.into(),
-                time: plan.time,
-                metered: plan.metered,
-            }),
-            repair: Repair::default(),
         }
     }
 }
 
-fn operation_outcome(
-    plan: &Plan,
-    taken: Taken,
-    new: &crate::ledger::Terms,
-    crossed: &Lines,
-    entry: drawdown_wal::Lsn,
-) -> EventOutcome {
-    EventOutcome {
-        status: EventStatus::Applied,
-        amount: taken.amount,
-        shortfall: taken.shortfall,
-        balance: new.opening,
-        available: new.available(new.opening),
-        scale: plan.scale,
-        entry: Some(entry),
-        crossed: crossed_lines(new.levels.as_deref(), crossed),
-    }
-}
-
-/// Names of crossed lines, highest first.
-pub(super) fn crossed_lines(levels: Option<&Levels>, crossed: &Lines) -> Vec<Arc<str>> {
-    let mut names: Vec<Arc<str>> = levels
-        .into_iter()
-        .flat_map(|levels| levels.of_mask(crossed.levels))
-        .map(|level| Arc::from(&*level.name))
-        .collect();
-    names.reverse();
-    names.extend(crossed.depleted.then(|| built_in(&CROSSED_DEPLETED)));
-    names.extend(crossed.negative.then(|| built_in(&CROSSED_NEGATIVE)));
-    names
-}
-
-/// The frame of a round, filled from the front.
-struct Page<'a> {
-    frame: FrameMut<'a>,
-    source: &'a str,
-    used: usize,
-    count: u32,
-}
-
-impl<'a> Page<'a> {
-    fn new(mut frame: FrameMut<'a>, time: Timestamp, source: &'a str) -> Self {
-        let used = Prelude { time, source }.write(frame.payload_mut());
-        Page { frame, source, used, count: 0 }
-    }
-
-    /// Where the next record will stand.
-    fn lsn(&self) -> drawdown_wal::Lsn {
-        drawdown_wal::Lsn::new(self.frame.payload_lsn().get() + self.used as u64)
-    }
-
-    fn write(&mut self, record: &DebitRecord<'_>) {
-        let out = &mut self.frame.payload_mut()[self.used..];
-        self.used += record.write(out, self.used as u32, self.source);
-        self.count += 1;
-    }
-
-    /// Publishes the records; without any, the whole place becomes padding.
-    fn publish(self) {
-        if self.count > 0 {
-            self.frame.publish(self.used, self.count);
-        }
-    }
-}
+/// Stands for the outcome of an event until its round decides; every pending event gets decided.
+const UNDECIDED: EventOutcome = rejected(Rejection::UnknownWallet, None, Amount::ZERO, Amount::ZERO);

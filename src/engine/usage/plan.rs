@@ -5,7 +5,7 @@ use crate::engine::event::{Charge, UsageEvent};
 use crate::engine::{Inner, MAX_ID_BYTES};
 use crate::journal::debit::Metered;
 use crate::ledger::{Amount, Policy, Rejection, Scale, Timestamp, price};
-use crate::store::hash::WalletHash;
+use crate::store::hash::{EventsOf, WalletHash, WalletsOf};
 use std::sync::Arc;
 
 /// An event that may be applied.
@@ -22,39 +22,54 @@ pub(super) struct Plan {
     pub(super) fingerprint: u64,
 }
 
-/// Plans the events of one batch. Remembers the last currency and meter, since most batches name one.
+/// Plans the events of one batch. Remembers the last currency, meter and source, since most batches name one of each.
 pub(super) struct Planner<'a> {
     inner: &'a Inner,
     catalog: &'a Catalog,
     now: Timestamp,
     currency: Option<&'a Arc<CreditCurrency>>,
     meter: Option<&'a Arc<Meter>>,
+    /// The last currency's number, and the beginning of its wallets' hashes.
+    wallets: Option<(u16, WalletsOf)>,
+    /// The last source, and the beginning of its events' fingerprints.
+    events: Option<(&'a str, EventsOf)>,
+}
+
+/// What a charge comes to.
+pub(super) struct Price<'a> {
+    pub(super) currency: &'a CreditCurrency,
+    pub(super) amount: Amount,
+    pub(super) metered: Option<Metered>,
+    /// For events that name none.
+    pub(super) policy: Policy,
 }
 
 impl<'a> Planner<'a> {
     pub(super) fn new(inner: &'a Inner, catalog: &'a Catalog, now: Timestamp) -> Self {
-        Planner { inner, catalog, now, currency: None, meter: None }
+        Planner { inner, catalog, now, currency: None, meter: None, wallets: None, events: None }
     }
 
     /// What the event asks for, or why it cannot be looked at further.
-    pub(super) fn plan(&mut self, event: &UsageEvent<'_>) -> Result<Plan, Rejection> {
+    #[inline]
+    pub(super) fn plan(&mut self, event: &UsageEvent<'a>) -> Result<Plan, Rejection> {
         check_names(event)?;
         let time = self.check_time(event.time)?;
-        let (currency, amount, metered, default_policy) = self.price(&event.charge)?;
-        if amount <= Amount::ZERO {
+        let price = self.price(&event.charge)?;
+        if price.amount <= Amount::ZERO {
             return Err(Rejection::InvalidAmount);
         }
         Ok(Plan {
-            wallet: self.inner.seed.wallet_hash(event.customer.as_bytes(), currency.number.0),
-            scale: currency.scale,
-            amount,
-            policy: event.policy.unwrap_or(default_policy),
+            wallet: self.wallet_of(price.currency.number.0, event.customer),
+            scale: price.currency.scale,
+            amount: price.amount,
+            policy: event.policy.unwrap_or(price.policy),
             time,
-            metered,
-            fingerprint: self.inner.seed.event_fingerprint(event.source.as_bytes(), event.id.as_bytes()),
+            metered: price.metered,
+            fingerprint: self.fingerprint_of(event.source, event.id),
         })
     }
 
+    #[inline]
     fn check_time(&self, time: Option<Timestamp>) -> Result<Timestamp, Rejection> {
         let Some(time) = time else { return Ok(self.now) };
         let config = &self.inner.config;
@@ -68,16 +83,14 @@ impl<'a> Planner<'a> {
     }
 
     /// Currency, amount, measurement and default policy of a charge.
-    pub(super) fn price(
-        &mut self,
-        charge: &Charge<'_>,
-    ) -> Result<(&'a CreditCurrency, Amount, Option<Metered>, Policy), Rejection> {
+    #[inline]
+    pub(super) fn price(&mut self, charge: &Charge<'_>) -> Result<Price<'a>, Rejection> {
         match *charge {
             Charge::Amount { currency, amount } => {
                 let currency = self.currency(currency).ok_or(Rejection::UnknownCurrency)?;
                 let decimal = amount.map_err(|_| Rejection::InvalidAmount)?;
                 let amount = Amount::from_decimal(decimal, currency.scale).map_err(|_| Rejection::InvalidAmount)?;
-                Ok((currency, amount, None, Policy::Reject))
+                Ok(Price { currency, amount, metered: None, policy: Policy::Reject })
             }
             Charge::Metered { meter, quantity } => {
                 let meter = self.meter(meter).ok_or(Rejection::UnknownMeter)?;
@@ -85,27 +98,67 @@ impl<'a> Planner<'a> {
                 let quantity = quantity.map_err(|_| Rejection::InvalidAmount)?;
                 let amount = price(quantity, meter.rate, currency.scale, meter.rounding)
                     .map_err(|_| Rejection::InvalidAmount)?;
-                Ok((currency, amount, Some(Metered { meter: meter.number, quantity }), meter.policy))
+                let metered = Some(Metered { meter: meter.number, quantity });
+                Ok(Price { currency, amount, metered, policy: meter.policy })
             }
         }
     }
 
+    #[inline]
     fn currency(&mut self, id: Option<&str>) -> Option<&'a Arc<CreditCurrency>> {
         let Some(id) = id else { return self.catalog.default_currency() };
-        if self.currency.is_none_or(|currency| currency.id != id) {
+        if self.currency.is_none_or(|currency| !same_text(&currency.id, id)) {
             self.currency = Some(self.catalog.currency(id)?);
         }
         self.currency
     }
 
+    #[inline]
     fn meter(&mut self, event_type: &str) -> Option<&'a Arc<Meter>> {
-        if self.meter.is_none_or(|meter| meter.event_type != event_type) {
+        if self.meter.is_none_or(|meter| !same_text(&meter.event_type, event_type)) {
             self.meter = self.catalog.meter(event_type).filter(|meter| !meter.archived);
         }
-        self.meter.filter(|meter| meter.event_type == event_type)
+        self.meter.filter(|meter| same_text(&meter.event_type, event_type))
+    }
+
+    #[inline]
+    fn wallet_of(&mut self, currency: u16, customer: &str) -> WalletHash {
+        let seed = &self.inner.seed;
+        let begun = match self.wallets {
+            Some((number, begun)) if number == currency => begun,
+            _ => self.wallets.insert((currency, seed.wallets_of(currency))).1,
+        };
+        seed.wallet_of(begun, customer.as_bytes())
+    }
+
+    #[inline]
+    fn fingerprint_of(&mut self, source: &'a str, id: &str) -> u64 {
+        let seed = &self.inner.seed;
+        let begun = match self.events {
+            Some((name, begun)) if same_text(name, source) => begun,
+            _ => self.events.insert((source, seed.events_of(source.as_bytes()))).1,
+        };
+        seed.event_of(begun, id.as_bytes())
     }
 }
 
+/// Whether two short texts are equal, without a call: batches repeat names of 4 to 16 bytes again and again.
+#[inline]
+pub(super) fn same_text(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    // Two words that may overlap cover all bytes.
+    match a.len() {
+        0 => true,
+        4..8 => a.first_chunk::<4>() == b.first_chunk::<4>() && a.last_chunk::<4>() == b.last_chunk::<4>(),
+        8..=16 => a.first_chunk::<8>() == b.first_chunk::<8>() && a.last_chunk::<8>() == b.last_chunk::<8>(),
+        _ => a == b,
+    }
+}
+
+#[inline]
 fn check_names(event: &UsageEvent<'_>) -> Result<(), Rejection> {
     if event.id.is_empty() || event.id.len() > MAX_ID_BYTES {
         return Err(Rejection::InvalidId { field: "id" });

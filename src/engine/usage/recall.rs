@@ -7,7 +7,7 @@ use crate::engine::event::{EventOutcome, EventStatus, UsageEvent};
 use crate::journal::Record;
 use crate::journal::debit::Metered;
 use crate::journal::operation::Names;
-use crate::ledger::{Amount, Operation, Rejection};
+use crate::ledger::{Amount, Operation, Rejection, Scale};
 use drawdown_wal::Lsn;
 use std::sync::Arc;
 
@@ -106,14 +106,23 @@ fn crossed_names(names: &Names<'_>) -> Vec<Arc<str>> {
 }
 
 /// The outcome of an event that the rules refused.
-pub(super) fn rejected(rejection: Rejection, plan: Option<&Plan>, balance: Amount, available: Amount) -> EventOutcome {
+pub(super) const fn rejected(
+    rejection: Rejection,
+    plan: Option<&Plan>,
+    balance: Amount,
+    available: Amount,
+) -> EventOutcome {
+    let (amount, scale) = match plan {
+        Some(plan) => (plan.amount, plan.scale),
+        None => (Amount::ZERO, Scale::WHOLE),
+    };
     EventOutcome {
         status: EventStatus::Rejected(rejection),
-        amount: plan.map_or(Amount::ZERO, |plan| plan.amount),
+        amount,
         shortfall: Amount::ZERO,
         balance,
         available,
-        scale: plan.map_or_else(Default::default, |plan| plan.scale),
+        scale,
         entry: None,
         crossed: Vec::new(),
     }

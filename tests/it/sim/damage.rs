@@ -100,7 +100,7 @@ impl Scribe {
                 metered: None,
             };
             places.push(base + used as u64);
-            used += record.write(&mut frame.payload_mut()[used..], used as u32, "");
+            used += record.write(&mut frame.payload_mut()[used..], used as u32, !record.source.is_empty());
         }
         self.log.wait_durable(frame.publish(used, debits.len() as u32)).expect("a healthy log");
         places
