@@ -1,0 +1,70 @@
+//! How many bytes of memory does a wallet with one grant take, all in? The bar is 200 at 10 M wallets.
+//!
+//! Counted is the process's own memory (anonymous pages) from before the ledger is opened to when all wallets are there and the tables have
+//! come to rest: slots, index, names, grants, the table of identities at its smallest, and what the allocator keeps. The mapped log is
+//! no part of it: its pages are the system's to drop. Each size has a process of its own, so that none finds memory which another has left.
+//!
+//! `DRAWDOWN_BENCH_LARGE=1` adds 10 M wallets.
+
+#![expect(clippy::cast_precision_loss, reason = "for people to read")]
+
+mod common;
+
+use common::figures::{Figure, tell};
+use common::{Ledger, config, is_large, is_measuring, memory_dir, short};
+use drawdown::engine::EngineConfig;
+use std::process::Command;
+use std::time::Duration;
+
+/// Says to a process of this bench that it is to measure one size, and which.
+const SIZE: &str = "DRAWDOWN_BENCH_MEMORY_WALLETS";
+
+/// Anonymous memory of this process in bytes, or zero where the system does not tell.
+fn anonymous_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Bytes per wallet.
+fn measure(wallets: u64) -> f64 {
+    let before = anonymous_bytes();
+    // As a server is set up that was not told what to expect.
+    let tables = EngineConfig::default();
+    let config = EngineConfig {
+        expected_wallets: tables.expected_wallets,
+        expected_events: tables.expected_events,
+        ..config(wallets)
+    };
+    let ledger = Ledger::open(memory_dir(), config, wallets);
+    ledger.fund(0..wallets, 100, None);
+    if is_measuring() {
+        // The background thread frees tables that were outgrown.
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let after = anonymous_bytes();
+    ledger.verify();
+    after.saturating_sub(before) as f64 / wallets as f64
+}
+
+fn main() {
+    if let Some(wallets) = std::env::var(SIZE).ok().and_then(|text| text.parse().ok()) {
+        println!("{}", measure(wallets));
+        return;
+    }
+    let sizes: &[u64] = match (is_measuring(), is_large()) {
+        (true, true) => &[1_000_000, 10_000_000],
+        (true, false) => &[1_000_000],
+        (false, _) => &[1_000],
+    };
+    let figure = |&wallets: &u64| {
+        let this = std::env::current_exe().expect("this program has a name");
+        let run = Command::new(this).args(std::env::args().skip(1)).env(SIZE, wallets.to_string()).output();
+        let output = run.expect("this program runs once more");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let value = String::from_utf8_lossy(&output.stdout).trim().parse().expect("one figure");
+        Figure { name: format!("{} wallets", short(wallets)), value }
+    };
+    let figures: Vec<Figure> = sizes.iter().map(figure).collect();
+    tell("memory", "how much memory does a wallet with one grant take", "bytes", &figures);
+}
