@@ -26,8 +26,11 @@ fn anonymous_bytes() -> u64 {
     line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// Bytes per wallet.
-fn measure(wallets: u64) -> f64 {
+/// What is measured: all, and of that what the engine's own counters account for.
+const PARTS: [&str; 4] = ["", ": slots", ": index", ": table of identities"];
+
+/// Bytes per wallet, by part.
+fn measure(wallets: u64) -> [f64; PARTS.len()] {
     let before = anonymous_bytes();
     // As a server is set up that was not told what to expect.
     let tables = EngineConfig::default();
@@ -44,12 +47,14 @@ fn measure(wallets: u64) -> f64 {
     }
     let after = anonymous_bytes();
     ledger.verify();
-    after.saturating_sub(before) as f64 / wallets as f64
+    let stats = ledger.engine.stats();
+    [after.saturating_sub(before), stats.slab_bytes, stats.index_bytes, stats.idempotency_bytes]
+        .map(|bytes| bytes as f64 / wallets as f64)
 }
 
 fn main() {
     if let Some(wallets) = std::env::var(SIZE).ok().and_then(|text| text.parse().ok()) {
-        println!("{}", measure(wallets));
+        measure(wallets).iter().for_each(|bytes| println!("{bytes}"));
         return;
     }
     let sizes: &[u64] = match (is_measuring(), is_large()) {
@@ -57,14 +62,18 @@ fn main() {
         (true, false) => &[1_000_000],
         (false, _) => &[1_000],
     };
-    let figure = |&wallets: &u64| {
+    let figures = |&wallets: &u64| {
         let this = std::env::current_exe().expect("this program has a name");
         let run = Command::new(this).args(std::env::args().skip(1)).env(SIZE, wallets.to_string()).output();
         let output = run.expect("this program runs once more");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let value = String::from_utf8_lossy(&output.stdout).trim().parse().expect("one figure");
-        Figure { name: format!("{} wallets", short(wallets)), value }
+        let text = String::from_utf8(output.stdout).expect("figures");
+        let named = move |(part, line): (&str, &str)| Figure {
+            name: format!("{} wallets{part}", short(wallets)),
+            value: line.parse().expect("a figure"),
+        };
+        PARTS.into_iter().zip(text.lines()).map(named).collect::<Vec<_>>()
     };
-    let figures: Vec<Figure> = sizes.iter().map(figure).collect();
+    let figures: Vec<Figure> = sizes.iter().flat_map(figures).collect();
     tell("memory", "how much memory does a wallet with one grant take", "bytes", &figures);
 }
