@@ -54,7 +54,7 @@ fn measure(wallets: u64) -> [f64; PARTS.len()] {
 
 fn main() {
     if let Some(wallets) = std::env::var(SIZE).ok().and_then(|text| text.parse().ok()) {
-        measure(wallets).iter().for_each(|bytes| println!("{bytes}"));
+        println!("{}", measure(wallets).map(|bytes| bytes.to_string()).join("\n"));
         return;
     }
     let sizes: &[u64] = match (is_measuring(), is_large()) {
