@@ -21,9 +21,9 @@ const GRANTS_PER_BATCH: usize = BATCH / 100;
 /// Sizes to measure; a small one for seeing that the bench runs.
 fn sizes(measured: &[u64], large: u64) -> Vec<u64> {
     match (is_measuring(), is_large()) {
-        (true, true) => [measured, &[large]].concat(),
+        (_, true) => [measured, &[large]].concat(),
         (true, false) => measured.to_vec(),
-        (false, _) => vec![100],
+        (false, false) => vec![100],
     }
 }
 

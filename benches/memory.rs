@@ -58,9 +58,9 @@ fn main() {
         return;
     }
     let sizes: &[u64] = match (is_measuring(), is_large()) {
-        (true, true) => &[1_000_000, 10_000_000],
+        (_, true) => &[1_000_000, 10_000_000],
         (true, false) => &[1_000_000],
-        (false, _) => &[1_000],
+        (false, false) => &[1_000],
     };
     let figures = |&wallets: &u64| {
         let this = std::env::current_exe().expect("this program has a name");

@@ -38,7 +38,7 @@ pub(crate) fn is_measuring() -> bool {
 
 /// Whether the sizes that take minutes and gigabytes are wanted: `DRAWDOWN_BENCH_LARGE=1`.
 pub(crate) fn is_large() -> bool {
-    std::env::var_os("DRAWDOWN_BENCH_LARGE").is_some_and(|value| value != "0")
+    is_measuring() && std::env::var_os("DRAWDOWN_BENCH_LARGE").is_some_and(|value| value != "0")
 }
 
 /// A size for measuring, and a small one for seeing that a bench runs.

@@ -133,9 +133,9 @@ fn draw(svg: &mut String, answer: &Answer, unit: &Unit, scale: &Scale, top: f64)
     _ = writeln!(svg, "<text class=\"end\" x=\"{}\" y=\"{:.1}\">{value}</text></g>", WIDTH - 4.0, middle + 4.5);
 }
 
-/// How far an answer reaches: its confidence, not its farthest sample, which one interruption may have moved anywhere.
+/// How far an answer reaches: its confidence within reason, for one interruption may have moved samples and bounds anywhere.
 fn extent(answer: &Answer) -> f64 {
-    answer.confidence.map_or(answer.value, |(_, upper)| upper.max(answer.value))
+    answer.confidence.map_or(answer.value, |(_, upper)| upper.clamp(answer.value, 2.0 * answer.value))
 }
 
 /// From values to places, beginning at zero.

@@ -231,9 +231,9 @@ fn tokens(mut text: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The factor that `k` or `M` behind a number stands for, and what follows it.
+/// The factor that a word like `k` or `MiB` behind a number stands for, and what follows it.
 fn scale_word(text: &str) -> (u64, &str) {
-    for (word, factor) in [("k", 1_000), ("M", 1_000_000)] {
+    for (word, factor) in [("k", 1_000), ("M", 1_000_000), ("KiB", 1 << 10), ("MiB", 1 << 20)] {
         let rest = text.strip_prefix(' ').unwrap_or(text).strip_prefix(word);
         if let Some(rest) = rest.filter(|rest| !rest.starts_with(|next: char| next.is_ascii_alphabetic())) {
             return (factor, rest);
@@ -259,6 +259,7 @@ mod tests {
         check_order(&["levels: 0", "levels: 1", "levels: 8", "levels: 64"]);
         check_order(&["alone: 1000 wallets", "alone: 10 k wallets", "alone: 1 M wallets", "alone: 10 M wallets"]);
         check_order(&["find one of 1M wallets", "find one of 10M wallets"]);
+        check_order(&["4 KiB, mapped", "64 KiB, mapped", "1 MiB, mapped"]);
         check_order(&["2 kinds", "10 kinds"]);
     }
 
