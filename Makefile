@@ -20,7 +20,7 @@ bench: ## All benches, then a page of plots; BENCH_ARGS for criterion, DRAWDOWN_
 	cargo bench --workspace --exclude loadtest -- $(BENCH_ARGS)
 	@$(MAKE) --no-print-directory bench-page
 
-bench-quick: ## The same in a few minutes, roughly: short samples
+bench-quick: ## The same with short samples, in a quarter of an hour
 	@$(MAKE) --no-print-directory bench BENCH_ARGS="--warm-up-time 1 --measurement-time 2 --noplot"
 
 bench-page: ## The page alone, from what was measured last

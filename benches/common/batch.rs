@@ -194,7 +194,7 @@ impl Tally {
 }
 
 /// Empties a vector and lets its allocation live on under another lifetime.
-fn recycle<'b>(mut events: Vec<UsageEvent<'_>>) -> Vec<UsageEvent<'b>> {
+pub(crate) fn recycle<'b>(mut events: Vec<UsageEvent<'_>>) -> Vec<UsageEvent<'b>> {
     events.clear();
     // Collecting in place reuses the allocation; there is no element left to convert.
     events.into_iter().map(|_| unreachable!("the vector was cleared")).collect()
