@@ -1,5 +1,5 @@
 # The door to everything one runs on this repository. `make help` lists it.
-.PHONY: help check lint test doc bench bench-test loom crash sim props demo
+.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash sim props demo
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -16,8 +16,15 @@ test: ## All tests
 doc: ## The documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
-bench: ## All benches, with plots in target/criterion
-	cargo bench --workspace
+bench: ## All benches, then a page of plots; BENCH_ARGS for criterion, DRAWDOWN_BENCH_LARGE=1 for 10 M wallets
+	cargo bench --workspace --exclude loadtest -- $(BENCH_ARGS)
+	@$(MAKE) --no-print-directory bench-page
+
+bench-quick: ## The same with short samples, in a quarter of an hour
+	@$(MAKE) --no-print-directory bench BENCH_ARGS="--warm-up-time 1 --measurement-time 2 --noplot"
+
+bench-page: ## The page alone, from what was measured last
+	@cargo run --quiet --release --example bench-report
 
 bench-test: ## Each bench once, to see that it runs
 	cargo bench --workspace --exclude loadtest -- --test

@@ -69,8 +69,8 @@ fn msgpack(maps: bool) -> Vec<u8> {
     out
 }
 
-fn bench(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("decode a batch of 1000 events");
+fn what_does_an_event_cost_to_decode(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("what does an event cost to decode, in batches of 1000");
     group.throughput(Throughput::Elements(EVENTS as u64));
     let cases = [
         ("json, flat", Media::Json(Dialect::Flat), array_of(json_event)),
@@ -96,5 +96,5 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bench);
+criterion_group!(benches, what_does_an_event_cost_to_decode);
 criterion_main!(benches);

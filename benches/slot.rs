@@ -67,12 +67,13 @@ fn now() -> Deadline {
     black_box(Deadline::EPOCH)
 }
 
-fn debits(criterion: &mut Criterion) {
+fn what_does_a_debit_cost_in_its_slot(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("what does a debit cost in its slot");
     let slot = open(Slot::unopened());
-    criterion.bench_function("one debit alone on a cached slot", |bench| {
+    group.bench_function("one debit alone on a cached slot", |bench| {
         bench.iter(|| slot.debit(black_box(1), now()).expect("rich"));
     });
-    criterion.bench_function("one debit alone, linked to its record", |bench| {
+    group.bench_function("one debit alone, linked to its record", |bench| {
         bench.iter(|| (slot.debit(black_box(1), now()).expect("rich"), slot.link(black_box(2))));
     });
     let done = AtomicBool::new(false);
@@ -82,29 +83,32 @@ fn debits(criterion: &mut Criterion) {
                 black_box(slot.debit(1, now()));
             }
         });
-        criterion.bench_function("one debit on a slot that another thread debits", |bench| {
+        group.bench_function("one debit on a slot that another thread debits", |bench| {
             bench.iter(|| slot.debit(black_box(1), now()).expect("rich"));
         });
         done.store(true, Ordering::Relaxed);
     });
+    group.finish();
     close(&slot);
 }
 
-fn operations(criterion: &mut Criterion) {
+fn what_does_an_operation_cost_in_its_slot(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("what does an operation cost in its slot");
     let slot = open(Slot::unopened());
     let log = Tail(AtomicU64::new(64));
-    criterion.bench_function("one crossing", |bench| {
+    group.bench_function("one crossing", |bench| {
         bench.iter(|| {
             let guard = pin();
             let reading = slot.read_settled(&log, &guard).expect("open");
             slot.change(&log, reading.generation, black_box(1), &guard).is_ok()
         });
     });
-    criterion.bench_function("one reading", |bench| {
+    group.bench_function("one reading", |bench| {
         bench.iter(|| slot.read(&pin()).map(|reading| reading.balance));
     });
+    group.finish();
     close(&slot);
 }
 
-criterion_group!(benches, debits, operations);
+criterion_group!(benches, what_does_a_debit_cost_in_its_slot, what_does_an_operation_cost_in_its_slot);
 criterion_main!(benches);

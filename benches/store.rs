@@ -59,9 +59,9 @@ fn random(count: u64) -> impl FnMut() -> u64 {
     }
 }
 
-fn find_wallets(criterion: &mut Criterion) {
+fn what_does_finding_a_wallet_cost(criterion: &mut Criterion) {
     for (name, count) in sizes() {
-        let mut group = criterion.benchmark_group(format!("find one of {name} wallets"));
+        let mut group = criterion.benchmark_group(format!("what does it cost to find one of {name} wallets"));
         group.throughput(Throughput::Elements(BATCH as u64));
         in_index(&mut group, count);
         in_dashmap(&mut group, count);
@@ -153,9 +153,9 @@ fn in_dashmap(group: &mut BenchmarkGroup<'_, WallTime>, count: u64) {
 }
 
 /// The table is kept at its size by a moving horizon, as in service.
-fn admit_events(criterion: &mut Criterion) {
+fn what_does_the_idempotency_probe_cost(criterion: &mut Criterion) {
     for (name, count) in sizes() {
-        let mut group = criterion.benchmark_group(format!("admit an event beside {name} others"));
+        let mut group = criterion.benchmark_group(format!("what does the idempotency probe cost beside {name} events"));
         group.throughput(Throughput::Elements(BATCH as u64));
         let table = Idempotency::with_capacity(0);
         let mut lsn = 64;
@@ -183,10 +183,10 @@ fn admit_events(criterion: &mut Criterion) {
             admit(false, true);
         }
         println!("idempotency: {:.1} bytes per event", table.bytes(&pin()) as f64 / count as f64);
-        group.bench_function("claim and finish, maintenance included", |bencher| {
+        group.bench_function("new, maintenance included", |bencher| {
             bencher.iter(|| admit(false, true));
         });
-        group.bench_function("claim and finish, prefetched, maintenance included", |bencher| {
+        group.bench_function("new, prefetched, maintenance included", |bencher| {
             bencher.iter(|| admit(true, true));
         });
         while table.maintain(1000, &pin()) {}
@@ -203,12 +203,12 @@ fn admit_events(criterion: &mut Criterion) {
                 assert!(matches!(table.claim(fingerprint, &[], &guard), Claim::Existing { .. }));
             }
         };
-        group.bench_function("meet a duplicate", |bencher| bencher.iter(|| again(false)));
-        group.bench_function("meet a duplicate, prefetched", |bencher| bencher.iter(|| again(true)));
+        group.bench_function("duplicate", |bencher| bencher.iter(|| again(false)));
+        group.bench_function("duplicate, prefetched", |bencher| bencher.iter(|| again(true)));
         group.finish();
     }
-    let mut group = criterion.benchmark_group("an event whose line is cached");
-    group.bench_function("claim and give up", |bencher| {
+    let mut group = criterion.benchmark_group("what does the idempotency probe cost when its line is cached");
+    group.bench_function("new, given up", |bencher| {
         let table = Idempotency::with_capacity(0);
         let guard = pin();
         let mut n = 0;
@@ -223,10 +223,10 @@ fn admit_events(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn hash_ids(criterion: &mut Criterion) {
+fn what_does_hashing_an_id_cost(criterion: &mut Criterion) {
     let seed = Seed::new([7; 32]);
     let text = [b'x'; 64];
-    let mut group = criterion.benchmark_group("hash an id");
+    let mut group = criterion.benchmark_group("what does hashing an id cost");
     for len in [10, 20, 40] {
         group.bench_function(format!("wallet, {len} bytes"), |bencher| {
             bencher.iter(|| seed.wallet_hash(black_box(&text[..len]), black_box(3)));
@@ -241,6 +241,6 @@ fn hash_ids(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20);
-    targets = hash_ids, find_wallets, admit_events
+    targets = what_does_hashing_an_id_cost, what_does_finding_a_wallet_cost, what_does_the_idempotency_probe_cost
 }
 criterion_main!(benches);

@@ -52,13 +52,13 @@ fn frame(admission: &Admission<'_>, payload: &[u8]) {
 fn without_waiting(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
     let (log, _) = Log::open(directory.path(), options(true)).unwrap();
-    let mut group = criterion.benchmark_group("append_unsynced");
+    let mut group = criterion.benchmark_group("what does an append cost that waits for nothing");
     for (name, payload, count) in [
-        ("nothing_but_the_timer", 0, 0),
-        ("one_frame_of_32_bytes", 32, 1),
-        ("32_frames_of_96_bytes_in_one_admission", 96, 32),
-        ("one_frame_of_4_kib", 4 * KIB - 32, 1),
-        ("one_batch_of_48_kib", 48 * KIB - 32, 1),
+        ("nothing but the timer", 0, 0),
+        ("one frame of 32 bytes", 32, 1),
+        ("32 frames of 96 bytes in one admission", 96, 32),
+        ("one frame of 4 KiB", 4 * KIB - 32, 1),
+        ("one batch of 48 KiB", 48 * KIB - 32, 1),
     ] {
         let bytes = frame_bytes(payload as u64) * count;
         let payload = vec![0xa5u8; payload];
@@ -78,16 +78,16 @@ fn without_waiting(criterion: &mut Criterion) {
 }
 
 fn durable(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("append_durable");
+    let mut group = criterion.benchmark_group("how long until an append is durable");
     group.sample_size(20);
-    for (driver, manual) in [("sync_on_the_callers_thread", true), ("sync_by_the_flusher", false)] {
-        for (name, payload) in [("4_kib", 4 * KIB - 32), ("64_kib", 64 * KIB - 32), ("1_mib", 1024 * KIB - 32)] {
+    for (driver, manual) in [("sync on the caller's thread", true), ("sync by the flusher", false)] {
+        for (name, payload) in [("4 KiB", 4 * KIB - 32), ("64 KiB", 64 * KIB - 32), ("1 MiB", 1024 * KIB - 32)] {
             let directory = tempfile::tempdir().unwrap();
             let (log, _) = Log::open(directory.path(), options(manual)).unwrap();
             let bytes = frame_bytes(payload as u64);
             let payload = vec![0xa5u8; payload];
             group.throughput(Throughput::Bytes(bytes));
-            group.bench_function(format!("{driver}/{name}"), |bencher| {
+            group.bench_function(format!("{name}, {driver}"), |bencher| {
                 bencher.iter(|| {
                     let admission = log.admit_wait(bytes, Duration::from_secs(10)).unwrap();
                     frame(&admission, &payload);
@@ -101,13 +101,13 @@ fn durable(criterion: &mut Criterion) {
 
 /// Threads that append one small frame after another without waiting, while the flusher syncs behind them.
 fn many_threads(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("append_from_many_threads");
+    let mut group = criterion.benchmark_group("what does an append cost beside other threads");
     group.sample_size(20);
     for threads in [1u64, 2, 8] {
         let directory = tempfile::tempdir().unwrap();
         let (log, _) = Log::open(directory.path(), options(false)).unwrap();
         group.throughput(Throughput::Elements(1));
-        group.bench_function(format!("{threads}_threads_one_frame_of_96_bytes"), |bencher| {
+        group.bench_function(format!("one frame of 96 bytes, {threads} threads"), |bencher| {
             bencher.iter_custom(|iterations| {
                 let each = iterations.div_ceil(threads);
                 let start = Instant::now();

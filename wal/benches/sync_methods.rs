@@ -18,7 +18,7 @@ use drawdown_wal::{Log, Options, SyncMethod, frame_bytes};
 const KIB: usize = 1024;
 const SEGMENT: u64 = 64 << 20;
 const SIZES: [(&str, usize); 4] =
-    [("4_kib", 4 * KIB), ("64_kib", 64 * KIB), ("256_kib", 256 * KIB), ("1_mib", 1024 * KIB)];
+    [("4 KiB", 4 * KIB), ("64 KiB", 64 * KIB), ("256 KiB", 256 * KIB), ("1 MiB", 1024 * KIB)];
 
 fn options(sync: SyncMethod) -> Options {
     Options {
@@ -49,8 +49,8 @@ fn refill_in_large_writes(directory: &Path) {
 
 fn mapped(criterion: &mut Criterion) {
     for (method_name, method) in [("msync", SyncMethod::Msync), ("fdatasync", SyncMethod::Fdatasync)] {
-        for (fill, large) in [("filled_in_4_kib_writes", false), ("filled_in_large_writes", true)] {
-            let mut group = criterion.benchmark_group(format!("mapped_{method_name}_{fill}"));
+        for (fill, large) in [("filled in 4 KiB writes", false), ("filled in large writes", true)] {
+            let mut group = criterion.benchmark_group(format!("how long does {method_name} of a mapping {fill} take"));
             group.sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
             for (name, bytes) in SIZES {
                 let directory = tempfile::tempdir().unwrap();
@@ -85,7 +85,7 @@ fn mapped(criterion: &mut Criterion) {
 }
 
 fn written(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("written_fdatasync");
+    let mut group = criterion.benchmark_group("how long do a write and fdatasync take");
     group.sample_size(20).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
     for (name, bytes) in SIZES {
         let directory = tempfile::tempdir().unwrap();
