@@ -447,6 +447,11 @@ impl Display for Report {
         }
         if let Some(server) = &self.server {
             writeln!(f, "server     {server}")?;
+            if server.applied != applied {
+                let counted = server.applied;
+                write!(f, "           these counters speak of {counted} applied events, the answers of {applied}: ")?;
+                writeln!(f, "others use the server, it was started anew, or a request was sent twice")?;
+            }
         }
         if let Some(baseline) = &self.baseline {
             writeln!(f, "{baseline}")?;

@@ -96,6 +96,7 @@ fn a_dropped_answer_is_asked_for_again_and_booked_once() {
     let report = faulty(Fault::DropsAnAnswer);
     assert!(report.clean, "{report}");
     assert_eq!(report.traffic.retries, 1);
+    assert!(report.to_string().contains("these counters speak of"), "{report}");
 }
 
 #[test]
@@ -120,6 +121,7 @@ fn reports_are_json_and_text() {
     assert_eq!(json["parameters"]["format"], "msgpack");
     assert_eq!(json["tally"]["applied"], report.tally.applied);
     let text = report.to_string();
+    assert!(!text.contains("these counters"), "{text}");
     for part in ["p99.9", "5000 in", "seed 1", "verdict    clean", "cores", "50 of 50 wallets read"] {
         assert!(text.contains(part), "{part} in {text}");
     }
