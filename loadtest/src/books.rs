@@ -1,12 +1,16 @@
 //! What the run knows of every wallet, kept without the server's help, and the judgement of its answers.
 //!
+//! Each thread of a run keeps books of its own, so that booking an event is one addition; they are put together at the end.
+//!
 //! An event is booked when the server says that it was applied, once for each id. A batch that had to be sent again may answer
 //! "duplicate" for what its first sending applied; otherwise each answer has to be the verdict that the workload foresaw.
 
 use crate::workload::{Event, GRANT_UNITS, Verdict};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why an event that asks for too much is rejected.
+pub const INSUFFICIENT: &str = "insufficient_credit";
 
 /// Faults that are told in full; further ones are only counted.
 pub const EXAMPLES_MAX: usize = 10;
@@ -100,39 +104,93 @@ impl Faults {
     }
 }
 
-/// What every wallet has been debited.
-#[derive(Debug)]
+/// What a run has done to every wallet.
+#[derive(Debug, Default)]
 pub struct Books {
-    debited: Box<[AtomicU64]>,
+    wallets: Box<[Change]>,
+}
+
+/// What a run has done to one wallet: twice the change in units, and one more if a request named the wallet at all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Change(i64);
+
+impl Change {
+    const TOUCHED: i64 = 1;
+
+    const fn add(&mut self, units: i64) {
+        self.0 = (self.0 + 2 * units) | Self::TOUCHED;
+    }
+
+    const fn units(self) -> i64 {
+        self.0 >> 1
+    }
+
+    const fn is_touched(self) -> bool {
+        self.0 & Self::TOUCHED != 0
+    }
 }
 
 impl Books {
-    /// For wallets that hold their grant and nothing else.
+    /// For wallets that hold their first grant and nothing else.
     pub fn new(wallets: u32) -> Self {
-        Books { debited: (0..wallets).map(|_| AtomicU64::new(0)).collect() }
+        Books { wallets: vec![Change::default(); wallets as usize].into() }
+    }
+
+    /// Adds another thread's.
+    pub fn add(&mut self, other: &Books) {
+        for (change, other) in self.wallets.iter_mut().zip(&other.wallets).filter(|(_, other)| other.is_touched()) {
+            change.add(other.units());
+        }
     }
 
     /// How many wallets there are.
     pub fn wallets(&self) -> u32 {
-        self.debited.len() as u32
+        self.wallets.len() as u32
+    }
+
+    /// Wallets that some request named, in ascending order.
+    pub fn touched(&self) -> impl Iterator<Item = u32> {
+        (0..).zip(&self.wallets).filter(|(_, change)| change.is_touched()).map(|(wallet, _)| wallet)
     }
 
     /// What a wallet must hold, in units.
     pub fn balance(&self, wallet: u32) -> i64 {
-        GRANT_UNITS.cast_signed() - self.debited(wallet).cast_signed()
+        GRANT_UNITS.cast_signed() + self.change(wallet)
     }
 
-    /// What a wallet was debited, in units.
-    pub fn debited(&self, wallet: u32) -> u64 {
-        // Read after the tasks that add have been joined; while they run nobody asks.
-        self.debited[wallet as usize].load(Ordering::Relaxed)
+    /// What the run changed a wallet by, in units.
+    pub fn change(&self, wallet: u32) -> i64 {
+        self.wallets[wallet as usize].units()
+    }
+
+    /// What all wallets must hold together, in units.
+    pub fn total(&self) -> i128 {
+        let changes: i128 = self.wallets.iter().map(|change| i128::from(change.units())).sum();
+        i128::from(self.wallets()) * i128::from(GRANT_UNITS) + changes
+    }
+
+    /// Books a grant that the server has acknowledged.
+    pub fn grant(&mut self, wallet: u32, units: u64) {
+        self.wallets[wallet as usize].add(units.cast_signed());
+    }
+
+    /// Books a batch of which every event was to be applied, and was.
+    pub fn settle_applied(&mut self, batch: &[Event]) -> Tally {
+        for event in batch {
+            self.debit(event);
+        }
+        Tally { applied: batch.len() as u64, ..Tally::default() }
+    }
+
+    fn debit(&mut self, event: &Event) {
+        self.wallets[event.wallet as usize].add(-event.asked_units().cast_signed());
     }
 
     /// Books what an answer says was applied, and compares every event's status with its verdict.
     ///
     /// `retried` says that the batch was sent more than once. `statuses` is a buffer to reuse.
     pub fn settle(
-        &self,
+        &mut self,
         batch: &[Event],
         answer: &Answer<'_>,
         retried: bool,
@@ -144,6 +202,11 @@ impl Books {
             return Tally::default();
         }
         for (event, &status) in batch.iter().zip(&*statuses) {
+            // Most of them, at the cost of one comparison.
+            if event.verdict == Verdict::Applied && status == Status::Applied {
+                self.debit(event);
+                continue;
+            }
             let as_foreseen = match (event.verdict, status) {
                 (Verdict::Applied, Status::Applied)
                 | (Verdict::Duplicate, Status::Duplicate)
@@ -157,8 +220,10 @@ impl Books {
                 Verdict::Duplicate => false,
             };
             if booked {
-                // A sum: no other memory hangs on it.
-                self.debited[event.wallet as usize].fetch_add(event.units, Ordering::Relaxed);
+                self.debit(event);
+            } else {
+                // It changed nothing, and the audit is to see that.
+                self.wallets[event.wallet as usize].add(0);
             }
             if !as_foreseen {
                 faults.note(|| format!("event {event:?} was answered {status:?}"));
@@ -166,6 +231,14 @@ impl Books {
         }
         Tally { applied: answer.applied, duplicate: answer.duplicate, rejected: answer.rejected }
     }
+}
+
+/// Whether these bytes are the minimal answer to `count` applied events, as the server writes it. Any other bytes may still say so, and
+/// are then parsed: this only saves the parser's time.
+pub fn says_all_applied(body: &[u8], count: usize) -> bool {
+    let rest = body.strip_prefix(br#"{"applied":"#);
+    let rest = rest.and_then(|rest| rest.strip_prefix(itoa::Buffer::new().format(count).as_bytes()));
+    rest == Some(br#","duplicate":0,"rejected":0,"results":[]}"#)
 }
 
 /// Lays an answer's results out as one status for each event, if the answer agrees with itself.
@@ -189,7 +262,7 @@ fn spread(batch: &[Event], answer: &Answer<'_>, statuses: &mut Vec<Status>) -> R
             Status::Rejected => counts.rejected += 1,
         }
         let reason = result.reason.as_deref();
-        if result.status == Status::Rejected && reason != Some("insufficient_credit") {
+        if result.status == Status::Rejected && reason != Some(INSUFFICIENT) {
             return Err(format!("event {:?} was rejected: {}", batch[index], reason.unwrap_or("without a reason")));
         }
     }
@@ -204,7 +277,7 @@ fn spread(batch: &[Event], answer: &Answer<'_>, statuses: &mut Vec<Status>) -> R
 mod tests {
     use super::*;
 
-    const fn event(number: u64, wallet: u32, units: u64, verdict: Verdict) -> Event {
+    const fn event(number: u64, wallet: u32, units: u16, verdict: Verdict) -> Event {
         Event { number, wallet, units, verdict }
     }
 
@@ -212,7 +285,7 @@ mod tests {
         event(0, 0, 100, Verdict::Applied),
         event(1, 1, 20, Verdict::Applied),
         event(0, 0, 100, Verdict::Duplicate),
-        event(2, 1, GRANT_UNITS + 1, Verdict::Rejected),
+        event(2, 2, 0, Verdict::Rejected),
     ];
 
     const RIGHT: &str = r#"{"applied":2,"duplicate":1,"rejected":1,"results":[
@@ -224,11 +297,11 @@ mod tests {
         {"status":"rejected","reason":"insufficient_credit"}]}"#;
 
     /// Settles one answer and returns the debits of both wallets and the number of faults.
-    fn settled(answer: &str, retried: bool) -> (u64, u64, u64) {
+    fn settled(answer: &str, retried: bool) -> (i64, i64, u64) {
         let answer: Answer<'_> = serde_json::from_str(answer).expect("an answer");
-        let (books, mut faults) = (Books::new(2), Faults::default());
+        let (mut books, mut faults) = (Books::new(4), Faults::default());
         books.settle(&BATCH, &answer, retried, &mut Vec::new(), &mut faults);
-        (books.debited(0), books.debited(1), faults.count)
+        (-books.change(0), -books.change(1), faults.count)
     }
 
     #[test]
@@ -236,6 +309,34 @@ mod tests {
         assert_eq!(settled(RIGHT, false), (100, 20, 0));
         let books = Books::new(1);
         assert_eq!(books.balance(0), GRANT_UNITS.cast_signed());
+    }
+
+    #[test]
+    fn books_of_threads_add_up_and_know_what_was_touched() {
+        let (mut first, mut second) = (Books::new(5), Books::new(5));
+        first.settle_applied(&BATCH[..2]);
+        first.grant(3, 7);
+        let answer: Answer<'_> = serde_json::from_str(RIGHT).expect("an answer");
+        second.settle(&BATCH, &answer, false, &mut Vec::new(), &mut Faults::default());
+        second.grant(0, 200);
+        first.add(&second);
+        assert_eq!(
+            first.touched().collect::<Vec<_>>(),
+            [0, 1, 2, 3],
+            "an untouched wallet is told from one that evens out"
+        );
+        assert_eq!([0, 1, 2, 3, 4].map(|wallet| first.change(wallet)), [0, -40, 0, 7, 0]);
+        assert_eq!(first.total(), 5 * i128::from(GRANT_UNITS) - 33);
+    }
+
+    #[test]
+    fn only_the_answer_that_all_were_applied_is_taken_unparsed() {
+        let right = br#"{"applied":1000,"duplicate":0,"rejected":0,"results":[]}"#;
+        assert!(says_all_applied(right, 1000));
+        assert!(!says_all_applied(right, 100) && !says_all_applied(right, 10_000));
+        assert!(!says_all_applied(br#"{"applied":1000,"duplicate":1,"rejected":0,"results":[]}"#, 1000));
+        assert!(!says_all_applied(RIGHT.as_bytes(), 2));
+        assert!(!says_all_applied(b"", 1));
     }
 
     #[test]

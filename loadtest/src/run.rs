@@ -1,34 +1,69 @@
-//! The run itself: each connection sends its batches one after the other and settles the answers.
+//! The run itself: each connection sends its requests one after the other and settles the answers.
 //!
 //! Closed loop: the next request starts when the last was answered, and latency is the request's own. Open loop: requests start at
 //! instants fixed beforehand, and latency counts from that instant, so that a stall of the server is charged for every request that it
 //! held up (no coordinated omission). A request waits for its connection's earlier ones; how late requests started is reported beside the
-//! latency, for it also holds what the generator itself adds: its timer wakes up to a millisecond late.
+//! latency, for it also holds what the generator itself adds.
 //!
-//! Batches are made between requests, on the same cores: the rate of a closed loop includes that work, as a customer's would.
+//! A run has a warm-up, if one is asked for, and a measured phase. Events of both are in the books; between them every connection is quiet.
+//!
+//! Each thread has a runtime, connections and books of its own, and shares nothing on the way. Unless they are prepared, batches are made
+//! between requests, on the same cores: the rate of a closed loop includes that work, as a customer's would.
 
-use crate::books::{Answer, Books, Faults, Status, Tally};
-use crate::client::{Call, CallError, Client, Reply, Target, Traffic};
-use crate::encode::{Encoder, Format, Names};
-use crate::workload::{EVENTS_MAX, Event, Shape, Workload};
+use crate::books::{Answer, Books, EventResult, Faults, INSUFFICIENT, Status, Tally, says_all_applied};
+use crate::client::{CallError, Client, Reply, Target, Traffic};
+use crate::encode::{Format, Names};
+use crate::machine::CpuTime;
+use crate::pace::Pacer;
+use crate::schedule::Schedule;
+use crate::series::Series;
+use crate::source::{Source, Work};
+use crate::units;
+use crate::verify::WalletBody;
+use crate::workload::{Shape, Step, Verdict};
 use hdrhistogram::Histogram;
-use hyper::header::HeaderValue;
 use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use tokio::runtime::Runtime;
+use tokio::task::LocalSet;
 
 /// The longest latency that is told apart, in nanoseconds; a retried request stays below it.
 const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 
-/// When a run is over.
-#[derive(Clone, Copy, Debug)]
+/// How often the progress bar moves.
+const BAR_PERIOD: Duration = Duration::from_millis(100);
+
+/// Bytes of prepared requests at most.
+const PREPARED_BYTES_MAX: u64 = 4 << 30;
+
+/// When a phase is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// After this many events.
     Events(u64),
     /// After this time.
     Time(Duration),
+}
+
+/// What answers to events are to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answers {
+    /// A result for every event that was not applied.
+    Minimal,
+    /// A result for every event.
+    Full,
+    /// Nothing: any 200 will do, and nothing is booked.
+    Empty,
 }
 
 /// What to send.
@@ -38,36 +73,72 @@ pub struct Plan {
     pub shape: Shape,
     /// Their form.
     pub format: Format,
+    /// Whether events stand alone, without a list around each.
+    pub single: bool,
     /// Events in one request.
     pub batch: u32,
     /// Requests at once.
     pub connections: u32,
-    /// The end.
+    /// Threads that they are spread over.
+    pub threads: u32,
+    /// The end of the warm-up, if there is one.
+    pub warm_up: Option<Limit>,
+    /// The end of the measured phase.
     pub limit: Limit,
     /// Events a second in an open loop; `None` is a closed loop.
     pub rate: Option<u64>,
-    /// Whether answers list applied events too.
-    pub full_answers: bool,
+    /// What answers hold.
+    pub answers: Answers,
 }
 
-/// What happened.
+/// Why a run cannot begin.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A connection cannot be opened.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] CallError),
+    /// No runtime, or no timer.
+    #[error("the system gives no runtime: {0}")]
+    System(#[from] io::Error),
+    /// A phase that ends by time has no number of requests.
+    #[error("--prepare needs a run, and a warm-up, that end by a number of events")]
+    Unbounded,
+    /// The requests would not fit.
+    #[error("--prepare would take about {} MB for the requests, and at most {} MB are allowed", wanted >> 20, PREPARED_BYTES_MAX >> 20)]
+    TooMuch {
+        /// Bytes, more or less.
+        wanted: u64,
+    },
+}
+
+/// What happened in a phase.
 #[derive(Debug)]
 pub struct Outcome {
     /// From the first request's start to the last answer.
     pub elapsed: Duration,
+    /// Time that the generator's threads had a core.
+    pub cpu: Option<CpuTime>,
     /// How the events fared.
     pub tally: Tally,
+    /// Grants acknowledged.
+    pub grants: u64,
     /// What passed.
     pub traffic: Traffic,
-    /// Of each request, in nanoseconds.
+    /// Of each request with events, in nanoseconds.
     pub latency: Histogram<u64>,
+    /// Of each grant.
+    pub grant_latency: Histogram<u64>,
+    /// Of each read.
+    pub read_latency: Histogram<u64>,
     /// How late requests started in an open loop, in nanoseconds.
     pub late: Histogram<u64>,
+    /// Of events, by intervals.
+    pub series: Series,
     /// Requests that an open loop owed when it ended.
     pub missed: u64,
     /// Answers other than foreseen.
     pub faults: Faults,
-    /// Connections that gave up; what became of their last batch is unknown.
+    /// Connections that gave up; what became of their last request is unknown.
     pub failures: Faults,
 }
 
@@ -75,10 +146,15 @@ impl Outcome {
     fn new() -> Self {
         Outcome {
             elapsed: Duration::ZERO,
+            cpu: Some(CpuTime::default()),
             tally: Tally::default(),
+            grants: 0,
             traffic: Traffic::default(),
             latency: histogram(),
+            grant_latency: histogram(),
+            read_latency: histogram(),
             late: histogram(),
+            series: Series::default(),
             missed: 0,
             faults: Faults::default(),
             failures: Faults::default(),
@@ -87,10 +163,19 @@ impl Outcome {
 
     fn add(&mut self, other: Outcome) {
         self.elapsed = self.elapsed.max(other.elapsed);
+        self.cpu = self.cpu.zip(other.cpu).map(|(ours, theirs)| ours.plus(theirs));
         self.tally.add(other.tally);
+        self.grants += other.grants;
         self.traffic.add(other.traffic);
-        self.latency.add(&other.latency).expect("the histograms have the same bounds");
-        self.late.add(&other.late).expect("the histograms have the same bounds");
+        for (ours, theirs) in [
+            (&mut self.latency, other.latency),
+            (&mut self.grant_latency, other.grant_latency),
+            (&mut self.read_latency, other.read_latency),
+            (&mut self.late, other.late),
+        ] {
+            ours.add(theirs).expect("the histograms have the same bounds");
+        }
+        self.series.add(other.series);
         self.missed += other.missed;
         self.faults.add(other.faults);
         self.failures.add(other.failures);
@@ -101,219 +186,316 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1_000, LATENCY_NS_MAX, 3).expect("the bounds are right")
 }
 
-/// Runs a plan. All connections are open before the first event is sent.
-pub async fn run(
-    target: &Arc<Target>,
-    plan: Plan,
-    names: &Names,
-    books: &Arc<Books>,
-    bar: &ProgressBar,
-) -> Result<Outcome, CallError> {
-    let mut clients = Vec::new();
-    for _ in 0..plan.connections {
-        let mut client = Client::new(Arc::clone(target));
-        client.connect().await?;
-        clients.push(client);
-    }
-    let begin = Instant::now();
-    let mut workers = JoinSet::new();
-    for (connection, client) in (0..).zip(clients) {
-        let worker = Worker {
-            client,
-            plan,
-            workload: Workload::new(plan.shape, connection),
-            encoder: Encoder::new(plan.format, names.clone(), connection),
-            schedule: Schedule::new(&plan, connection, begin, target.timeout()),
-            books: Arc::clone(books),
-            bar: bar.clone(),
-            statuses: Vec::new(),
-            outcome: Outcome::new(),
-        };
-        workers.spawn(worker.work(begin));
-    }
-    let mut all = Outcome::new();
-    while let Some(outcome) = workers.join_next().await {
-        all.add(outcome.expect("a worker does not panic"));
-    }
-    bar.finish_and_clear();
-    Ok(all)
-}
-
-/// When a connection sends its requests, and how large they are.
+/// What all threads of a run see.
 #[derive(Debug)]
-struct Schedule {
-    batch: u64,
-    events_left: u64,
-    end: Option<Instant>,
-    /// In an open loop, when the next request is due, and the time between two.
-    due: Option<(Instant, Duration)>,
-    /// After this instant an open loop gives up what it owes.
-    give_up: Option<Instant>,
+struct Common {
+    plan: Plan,
+    target: Arc<Target>,
+    /// Units of grants that were sent, whether acknowledged or not: what a wallet read may hold at most rests on it.
+    granted_units: AtomicU64,
+    /// Events answered, for the progress bar.
+    answered: AtomicU64,
 }
 
-impl Schedule {
-    fn new(plan: &Plan, connection: u32, begin: Instant, grace: Duration) -> Self {
-        let connections = u64::from(plan.connections);
-        let share = |events: u64| events / connections + u64::from(u64::from(connection) < events % connections);
-        let (events_left, end) = match plan.limit {
-            Limit::Events(events) => (share(events), None),
-            Limit::Time(time) => (share(EVENTS_MAX), Some(begin + time)),
-        };
-        let spacing = |rate| seconds(u64::from(plan.batch), rate);
-        let due = plan.rate.map(|rate| (begin + spacing(rate) * connection, spacing(rate) * plan.connections));
-        let planned = |rate| match plan.limit {
-            Limit::Events(events) => seconds(events, rate),
-            Limit::Time(time) => time,
-        };
-        let give_up = plan.rate.map(|rate| begin + planned(rate) + grace);
-        Schedule { batch: u64::from(plan.batch), events_left, end, due, give_up }
+/// A run whose connections are open.
+#[derive(Debug)]
+pub struct Run {
+    common: Arc<Common>,
+    lanes: Vec<Lane>,
+}
+
+impl Run {
+    /// Opens all connections.
+    pub fn connect(target: &Arc<Target>, plan: Plan, names: &Names) -> Result<Self, RunError> {
+        let (granted_units, answered) = (AtomicU64::new(0), AtomicU64::new(0));
+        let common = Arc::new(Common { plan, target: Arc::clone(target), granted_units, answered });
+        let lanes = (0..plan.threads.min(plan.connections)).map(|lane| Lane::connect(&common, names, lane));
+        Ok(Run { lanes: lanes.collect::<Result<_, _>>()?, common })
     }
 
-    /// The next request's events and, in an open loop, its instant; `None` at the end.
-    fn next(&mut self) -> Option<(usize, Option<Instant>)> {
-        let count = self.events_left.min(self.batch);
-        let starts = self.due.map_or_else(Instant::now, |(due, _)| due);
-        if count == 0 || self.end.is_some_and(|end| starts >= end) {
-            return None;
+    /// Makes all requests of a run beforehand.
+    pub fn prepare(&mut self) -> Result<(), RunError> {
+        let plan = &self.common.plan;
+        let limits: Vec<_> = plan.warm_up.into_iter().chain([plan.limit]).collect();
+        let mut wanted = 0;
+        for &limit in &limits {
+            let Limit::Events(events) = limit else { return Err(RunError::Unbounded) };
+            let requests = events.div_ceil(u64::from(plan.batch));
+            wanted += self.lanes[0].workers[0].source.bytes_about(events, requests);
         }
-        self.events_left -= count;
-        let due = self.due.as_mut().map(|(due, spacing)| {
-            let this = *due;
-            *due += *spacing;
-            this
+        if wanted > PREPARED_BYTES_MAX {
+            return Err(RunError::TooMuch { wanted });
+        }
+        // Only the numbers of events matter here; when requests are due is for the phases to say.
+        let now = Instant::now();
+        for worker in self.lanes.iter_mut().flat_map(|lane| &mut lane.workers) {
+            for &limit in &limits {
+                let mut schedule = Schedule::new(plan, limit, worker.connection, now, Duration::ZERO);
+                while let Some(slot) = schedule.next(now) {
+                    schedule.spend(worker.source.prepare(slot.count));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a phase to its end.
+    pub fn phase(&mut self, limit: Limit, bar: &ProgressBar) -> Outcome {
+        let common = &self.common;
+        common.answered.store(0, Ordering::Relaxed);
+        let begin = Instant::now();
+        let mut all = Outcome::new();
+        thread::scope(|scope| {
+            let lanes: Vec<_> =
+                self.lanes.iter_mut().map(|lane| scope.spawn(move || lane.run(common, limit, begin))).collect();
+            while !bar.is_hidden() && lanes.iter().any(|lane| !lane.is_finished()) {
+                bar.set_position(common.answered.load(Ordering::Relaxed));
+                thread::sleep(BAR_PERIOD);
+            }
+            for lane in lanes {
+                all.add(lane.join().expect("a lane does not panic"));
+            }
         });
-        Some((count as usize, due))
+        bar.finish_and_clear();
+        all
     }
 
-    /// Whether what is owed is given up.
-    fn is_over(&self) -> bool {
-        self.give_up.is_some_and(|give_up| Instant::now() > give_up)
-    }
-
-    /// Requests still owed.
-    fn owed(mut self) -> u64 {
-        std::iter::from_fn(|| self.next()).count() as u64
+    /// Ends the run: what it did to the wallets.
+    pub fn into_books(self) -> Books {
+        let mut books = self.lanes.into_iter().map(|lane| lane.books);
+        let mut all = books.next().expect("a run has a thread");
+        books.for_each(|books| all.add(&books));
+        all
     }
 }
 
-/// The time that so many events take at a rate.
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn seconds(events: u64, rate: u64) -> Duration {
-    Duration::from_secs_f64(events as f64 / rate as f64)
+/// One thread's part of a run.
+#[derive(Debug)]
+struct Lane {
+    // Before the runtime, so that connections and timers go first.
+    workers: Vec<Worker>,
+    books: Books,
+    runtime: Runtime,
+}
+
+/// What the connections of a thread write to.
+#[derive(Debug)]
+struct Desk {
+    books: Books,
+    outcome: Outcome,
+    begin: Instant,
+}
+
+impl Lane {
+    fn connect(common: &Arc<Common>, names: &Names, lane: u32) -> Result<Self, RunError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let plan = common.plan;
+        let connections = (lane..plan.connections).step_by(plan.threads as usize);
+        let workers = runtime.block_on(async {
+            let mut workers = Vec::new();
+            for connection in connections {
+                let mut client = Client::new(Arc::clone(&common.target));
+                client.connect().await.map_err(RunError::Connect)?;
+                workers.push(Worker {
+                    client,
+                    connection,
+                    source: Source::new(&plan, &common.target, names, connection),
+                    pacer: plan.rate.map(|_| Pacer::new()).transpose()?,
+                    statuses: Vec::new(),
+                    has_given_up: false,
+                });
+            }
+            Ok::<_, RunError>(workers)
+        })?;
+        Ok(Lane { workers, books: Books::new(plan.shape.wallets), runtime })
+    }
+
+    fn run(&mut self, common: &Arc<Common>, limit: Limit, begin: Instant) -> Outcome {
+        let cpu_before = CpuTime::of_thread();
+        let desk = Desk { books: std::mem::take(&mut self.books), outcome: Outcome::new(), begin };
+        let desk = Rc::new(RefCell::new(desk));
+        let set = LocalSet::new();
+        let tasks: Vec<_> = self
+            .workers
+            .drain(..)
+            .map(|worker| {
+                let grace = common.target.timeout();
+                let schedule = Schedule::new(&common.plan, limit, worker.connection, begin, grace);
+                set.spawn_local(worker.work(Arc::clone(common), schedule, Rc::clone(&desk)))
+            })
+            .collect();
+        self.workers = set.block_on(&self.runtime, async {
+            let mut workers = Vec::new();
+            for task in tasks {
+                workers.push(task.await.expect("a worker does not panic"));
+            }
+            workers
+        });
+        let desk = Rc::try_unwrap(desk).expect("the workers are done").into_inner();
+        self.books = desk.books;
+        let mut outcome = desk.outcome;
+        for worker in &mut self.workers {
+            outcome.traffic.add(worker.client.take_traffic());
+        }
+        outcome.cpu = CpuTime::of_thread().zip(cpu_before).map(|(after, before)| after.since(before));
+        outcome
+    }
 }
 
 /// One connection at work.
+#[derive(Debug)]
 struct Worker {
     client: Client,
-    plan: Plan,
-    workload: Workload,
-    encoder: Encoder,
-    schedule: Schedule,
-    books: Arc<Books>,
-    bar: ProgressBar,
+    connection: u32,
+    source: Source,
+    pacer: Option<Pacer>,
     statuses: Vec<Status>,
-    outcome: Outcome,
+    has_given_up: bool,
 }
 
 impl Worker {
-    async fn work(mut self, begin: Instant) -> Outcome {
-        let mut batch = Vec::new();
-        while let Some((count, due)) = self.schedule.next() {
-            if self.schedule.is_over() {
-                self.outcome.missed = 1 + self.schedule.owed();
+    async fn work(mut self, common: Arc<Common>, mut schedule: Schedule, desk: Rc<RefCell<Desk>>) -> Self {
+        let mut now = desk.borrow().begin;
+        while !self.has_given_up
+            && let Some(slot) = schedule.next(now)
+        {
+            if schedule.is_over(now) {
+                desk.borrow_mut().outcome.missed += 1 + schedule.owed(now);
                 break;
             }
-            self.workload.fill(&mut batch, count);
-            if let Err(error) = self.request(&batch, due).await {
-                self.outcome.failures.note(|| error.to_string());
-                break;
+            let events = self.source.advance(slot.count);
+            schedule.spend(events);
+            match self.request(&common, slot.due, &desk).await {
+                Ok(answered) => now = answered,
+                Err(error) => {
+                    desk.borrow_mut().outcome.failures.note(|| error);
+                    self.has_given_up = true;
+                }
             }
-            self.bar.inc(count as u64);
+            common.answered.fetch_add(events as u64, Ordering::Relaxed);
         }
-        self.outcome.elapsed = begin.elapsed();
-        self.outcome.traffic = self.client.traffic();
-        self.outcome
+        let mut desk = desk.borrow_mut();
+        let elapsed = now.saturating_duration_since(desk.begin);
+        desk.outcome.elapsed = desk.outcome.elapsed.max(elapsed);
+        self
     }
 
-    /// Sends a batch, when it is due, and settles its answer.
-    async fn request(&mut self, batch: &[Event], due: Option<Instant>) -> Result<(), CallError> {
-        let mut call = Call::post("/v1/events".to_owned(), self.plan.format.content_type(), self.encoder.encode(batch));
-        if !self.plan.full_answers {
-            call = call.header("prefer", HeaderValue::from_static("return=minimal"));
+    /// Sends the source's request, when it is due, and settles the answer. Returns when the answer came.
+    async fn request(
+        &mut self,
+        common: &Common,
+        due: Option<Instant>,
+        desk: &RefCell<Desk>,
+    ) -> Result<Instant, String> {
+        let mut started = Instant::now();
+        if let (Some(due), Some(pacer)) = (due, &mut self.pacer) {
+            pacer.wait_until(due).await.map_err(|error| format!("the timer: {error}"))?;
+            desk.borrow_mut().outcome.late.saturating_record(nanos(due.elapsed()));
+            started = due;
         }
-        if let Some(due) = due {
-            sleep_until(due).await;
-            self.outcome.late.saturating_record(nanos(due.elapsed()));
+        let work = self.source.current();
+        let balance_max = match work.step {
+            Step::Events => None,
+            Step::Grant(grant) => {
+                common.granted_units.fetch_add(grant.units, Ordering::Relaxed);
+                None
+            }
+            // What this thread knows to be debited must be seen by whoever reads afterwards.
+            Step::Read { wallet } => Some(desk.borrow().books.balance(wallet)),
+        };
+        let reply = self.client.send(&work.request).await.map_err(|error| error.to_string())?;
+        let answered = Instant::now();
+        let latency_ns = nanos(answered.saturating_duration_since(started));
+        let desk = &mut *desk.borrow_mut();
+        let granted_units = || common.granted_units.load(Ordering::Relaxed).cast_signed();
+        match work.step {
+            Step::Events => {
+                desk.outcome.latency.saturating_record(latency_ns);
+                let at = answered.saturating_duration_since(desk.begin);
+                desk.outcome.series.record(at, work.events.len() as u64, latency_ns);
+                desk.settle(&common.plan, work, &reply, &mut self.statuses)
+            }
+            Step::Grant(grant) => {
+                desk.outcome.grant_latency.saturating_record(latency_ns);
+                desk.granted(grant.wallet, grant.units, &reply)
+            }
+            Step::Read { wallet } => {
+                desk.outcome.read_latency.saturating_record(latency_ns);
+                desk.read(wallet, balance_max.map(|most| most + granted_units()), &reply)
+            }
         }
-        let started = due.unwrap_or_else(Instant::now);
-        let reply = self.client.send(&call).await?;
-        self.outcome.latency.saturating_record(nanos(started.elapsed()));
-        self.settle(batch, &reply)
+        .map_err(|error| error.to_string())?;
+        Ok(answered)
     }
+}
 
-    fn settle(&mut self, batch: &[Event], reply: &Reply) -> Result<(), CallError> {
-        let what = "POST /v1/events";
-        let answer: Answer<'_> = serde_json::from_slice(reply.success(what)?)
-            .map_err(|source| CallError::Unreadable { what: what.to_owned(), source })?;
-        let faults = &mut self.outcome.faults;
-        let tally = self.books.settle(batch, &answer, reply.retried, &mut self.statuses, faults);
+/// The problem that a single event was refused for.
+#[derive(Deserialize)]
+struct Problem<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+}
+
+impl Desk {
+    fn settle(
+        &mut self,
+        plan: &Plan,
+        work: &Work,
+        reply: &Reply<'_>,
+        statuses: &mut Vec<Status>,
+    ) -> Result<(), CallError> {
+        const WHAT: &str = "POST /v1/events";
+        let events = &work.events;
+        if plan.answers == Answers::Empty {
+            reply.success(WHAT)?;
+            self.outcome.tally.applied += events.len() as u64;
+            return Ok(());
+        }
+        let all_applied = reply.status == 200
+            && says_all_applied(reply.body, events.len())
+            && events.iter().all(|event| event.verdict == Verdict::Applied);
+        let tally = if all_applied {
+            self.books.settle_applied(events)
+        } else {
+            let answer = if plan.single && reply.status == 402 { refusal(reply)? } else { reply.json(WHAT)? };
+            self.books.settle(events, &answer, reply.retried, statuses, &mut self.outcome.faults)
+        };
         self.outcome.tally.add(tally);
+        Ok(())
+    }
+
+    fn granted(&mut self, wallet: u32, units: u64, reply: &Reply<'_>) -> Result<(), CallError> {
+        // A repeated key answers the first answer, so a grant that was sent twice is booked once.
+        reply.success("POST /v1/grants")?;
+        self.books.grant(wallet, units);
+        self.outcome.grants += 1;
+        Ok(())
+    }
+
+    fn read(&mut self, wallet: u32, most: Option<i64>, reply: &Reply<'_>) -> Result<(), CallError> {
+        let body: WalletBody<'_> = reply.json("GET /v1/wallets")?;
+        let balance = body.balance();
+        if !balance.as_ref().is_ok_and(|&balance| balance >= 0 && most.is_none_or(|most| balance <= most)) {
+            let most = most.map_or_else(String::new, |most| {
+                format!(", and {} is the most that is left", units::text(most.into()))
+            });
+            self.outcome.faults.note(|| format!("wallet {wallet} was read as {}{most}", body.text()));
+        }
         Ok(())
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// What a problem says of a single event, in the form of an answer to a batch.
+fn refusal<'a>(reply: &Reply<'a>) -> Result<Answer<'a>, CallError> {
+    let problem: Problem<'_> = serde_json::from_slice(reply.body)
+        .map_err(|source| CallError::Unreadable { what: "POST /v1/events".to_owned(), source })?;
+    if !problem.kind.ends_with(INSUFFICIENT) {
+        return Err(reply.refused("POST /v1/events"));
+    }
+    let result = EventResult { index: None, status: Status::Rejected, reason: Some(INSUFFICIENT.into()) };
+    Ok(Answer { applied: 0, duplicate: 0, rejected: 1, results: vec![result] })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::workload::Distribution;
-
-    const PLAN: Plan = Plan {
-        shape: Shape { wallets: 1, distribution: Distribution::Uniform, duplicates: 0.0, rejections: 0.0, seed: 1 },
-        format: Format::Json,
-        batch: 10,
-        connections: 3,
-        limit: Limit::Events(100),
-        rate: None,
-        full_answers: false,
-    };
-
-    fn schedules(plan: &Plan, begin: Instant) -> Vec<Schedule> {
-        (0..plan.connections).map(|connection| Schedule::new(plan, connection, begin, Duration::ZERO)).collect()
-    }
-
-    #[test]
-    fn the_connections_share_all_events() {
-        let mut counts = Vec::new();
-        for mut schedule in schedules(&PLAN, Instant::now()) {
-            counts.push(std::iter::from_fn(|| schedule.next()).map(|(count, _)| count).sum::<usize>());
-        }
-        assert_eq!(counts, [34, 33, 33]);
-    }
-
-    #[test]
-    fn an_open_loop_spreads_requests_evenly_over_the_connections() {
-        let begin = Instant::now();
-        let plan = Plan { rate: Some(1000), limit: Limit::Time(Duration::from_millis(60)), ..PLAN };
-        let mut due: Vec<u128> = schedules(&plan, begin)
-            .into_iter()
-            .flat_map(|mut schedule| std::iter::from_fn(move || schedule.next()))
-            .map(|(_, due)| due.expect("an open loop").duration_since(begin).as_millis())
-            .collect();
-        due.sort_unstable();
-        assert_eq!(due, [0, 10, 20, 30, 40, 50]);
-    }
-
-    #[test]
-    fn an_open_loop_gives_up_what_it_owes() {
-        let begin = Instant::now().checked_sub(Duration::from_secs(2)).expect("the machine runs longer");
-        let plan = Plan { rate: Some(1000), connections: 1, limit: Limit::Time(Duration::from_secs(1)), ..PLAN };
-        let mut schedule = Schedule::new(&plan, 0, begin, Duration::ZERO);
-        schedule.next();
-        assert!(schedule.is_over());
-        assert_eq!(schedule.owed(), 99);
-    }
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -28,14 +28,23 @@ pub fn text(units: i128) -> String {
 
 /// Reads decimal text in credits exactly; `None` if it is no such text, or finer or larger than the units hold.
 pub fn parse(text: &str) -> Option<i64> {
+    parse_sum(text).and_then(|units| units.try_into().ok())
+}
+
+/// The same for a sum over many wallets.
+pub fn parse_sum(text: &str) -> Option<i128> {
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let digits_only = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || fraction.len() > SCALE as usize || !digits_only(whole) || !digits_only(fraction) {
         return None;
     }
-    let fraction_units = format!("{fraction:0<2}").parse::<i64>().ok()?;
-    let units = whole.parse::<i64>().ok()?.checked_mul(UNITS_PER_CREDIT.cast_signed())?.checked_add(fraction_units)?;
+    let number = |digits: &str| {
+        digits.bytes().try_fold(0_i128, |number, digit| number.checked_mul(10)?.checked_add(i128::from(digit - b'0')))
+    };
+    let missing = SCALE - fraction.len() as u32;
+    let fraction_units = number(fraction)? * 10_i128.pow(missing);
+    let units = number(whole)?.checked_mul(i128::from(UNITS_PER_CREDIT))?.checked_add(fraction_units)?;
     Some(if negative { -units } else { units })
 }
 
@@ -63,6 +72,7 @@ mod tests {
         for wrong in ["", ".", ".5", "1.234", "x", "1e3", "+1", "--1", "99999999999999999999"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
+        assert_eq!(parse_sum("99999999999999999999"), Some(9_999_999_999_999_999_999_900));
         assert_eq!(text(-5), "-0.05");
         assert_eq!(text(12_350), "123.50");
     }

@@ -8,16 +8,19 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use loadtest::units;
+use loadtest::workload::GRANT_UNITS;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use tokio::net::TcpListener;
 
 /// How the server is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Not at all.
+    #[default]
     None,
     /// Says that an event is applied and forgets it.
     LosesAnEvent,
@@ -33,14 +36,29 @@ pub(crate) enum Fault {
     IsBusyOnce,
     /// Refuses every batch.
     RefusesEvents,
+    /// Acknowledges the first grant of the run and forgets it.
+    LosesAGrant,
+    /// Gives the first grant of the run twice.
+    GrantsTwice,
+    /// Closes the connection without an answer to the first grant of the run, which it has given.
+    DropsAGrantsAnswer,
+    /// Shows wallets as they were set up, in the first hundred reads.
+    ReadsStale,
+    /// Answers every batch with an empty 200.
+    KnowsNothing,
+    /// Debits a wallet that no event names.
+    DebitsAStranger,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     fault: Fault,
     wallets: HashMap<String, i64>,
     identities: HashSet<String>,
+    applied: u64,
     batches: u32,
+    grants: u32,
+    reads: u32,
     key: Option<&'static str>,
 }
 
@@ -51,20 +69,26 @@ struct Asked {
     units: i64,
 }
 
-/// Starts a server on a port of its own; it ends with the test's runtime.
-pub(crate) async fn start(fault: Fault, key: Option<&'static str>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+/// Starts a server on a port of its own, in a thread that ends with the test's process.
+pub(crate) fn start(fault: Fault, key: Option<&'static str>) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it has an address");
-    let state = State { fault, wallets: HashMap::new(), identities: HashSet::new(), batches: 0, key };
-    let state = Arc::new(Mutex::new(state));
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let state = Arc::clone(&state);
-            let service = service_fn(move |request| answer(Arc::clone(&state), request));
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-        }
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(serve(listener, State { fault, key, ..State::default() }));
     });
     address
+}
+
+async fn serve(listener: std::net::TcpListener, state: State) {
+    listener.set_nonblocking(true).expect("a socket");
+    let listener = TcpListener::from_std(listener).expect("a socket");
+    let state = Arc::new(Mutex::new(state));
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        let service = service_fn(move |request| answer(Arc::clone(&state), request));
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
 }
 
 /// An error closes the connection.
@@ -79,11 +103,28 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
     let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
     Ok(match (&head.method, path.as_slice()) {
         (&Method::PUT, ["v1", "credit-currencies" | "meters", _]) => reply(StatusCode::OK, &json!({})),
-        (&Method::POST, ["v1", "grants"]) => reply(StatusCode::OK, &state.grant(&body)),
-        (&Method::GET, ["v1", "wallets", customer, "loadtest"]) => match state.wallets.get(*customer) {
-            Some(&units) => reply(StatusCode::OK, &json!({"balance": units::text(units.into())})),
+        (&Method::POST, ["v1", "grants"]) => {
+            let key = header("idempotency-key").expect("grants have a key").to_owned();
+            match state.grants(&body, key) {
+                Some((status, answer)) => reply(status, &answer),
+                None => return Err("dropped".to_owned()),
+            }
+        }
+        (&Method::GET, ["v1", "wallets", customer, "loadtest"]) => match state.read(customer) {
+            Some(units) => reply(StatusCode::OK, &json!({"balance": units::text(units.into())})),
             None => reply(StatusCode::NOT_FOUND, &json!({})),
         },
+        (&Method::GET, ["v1", "balances"]) => {
+            let total = units::text(state.wallets.values().map(|&units| i128::from(units)).sum());
+            reply(StatusCode::OK, &json!({"data": [{"currency": "loadtest", "balance": total}]}))
+        }
+        (&Method::GET, ["v1", "stats"]) => {
+            let State { applied, batches, .. } = *state;
+            // A log of 100 bytes an event, synced for every second batch.
+            let log = json!({"tail": applied * 100, "syncs": batches / 2, "last_sync_us": 7});
+            reply(StatusCode::OK, &json!({"events": {"applied": applied}, "batches": batches, "log": log}))
+        }
+        (&Method::GET, ["openapi.json"]) => reply(StatusCode::OK, &json!({"info": {"version": "0.0.1"}})),
         (&Method::POST, ["v1", "events"]) => {
             let events = decode(header("content-type").unwrap_or_default(), &body);
             let minimal = header("prefer") == Some("return=minimal");
@@ -91,11 +132,21 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
             match (state.fault, state.batches) {
                 (Fault::IsBusyOnce, 2) => reply(StatusCode::SERVICE_UNAVAILABLE, &json!({})),
                 (Fault::RefusesEvents, _) => reply(StatusCode::BAD_REQUEST, &json!({"title": "refused"})),
+                (Fault::KnowsNothing, _) => Response::new(Full::default()),
                 (Fault::DropsAnAnswer, 3) => {
                     state.events(events, minimal);
                     return Err("dropped".to_owned());
                 }
-                _ => reply(StatusCode::OK, &state.events(events, minimal)),
+                _ => {
+                    let single = is_single(header("content-type").unwrap_or_default(), &body);
+                    let answer = state.events(events, minimal);
+                    if single && answer["rejected"] == 1 {
+                        let problem = json!({"type": "https://example.com/problems/insufficient_credit"});
+                        reply(StatusCode::PAYMENT_REQUIRED, &problem)
+                    } else {
+                        reply(StatusCode::OK, &answer)
+                    }
+                }
             }
         }
         _ => reply(StatusCode::NOT_FOUND, &json!({})),
@@ -104,6 +155,10 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<
 
 fn reply(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     Response::builder().status(status).body(Full::from(body.to_string())).expect("a response")
+}
+
+fn is_single(content_type: &str, body: &[u8]) -> bool {
+    matches!(content_type, "application/json" | "application/cloudevents+json") && body[0] == b'{'
 }
 
 fn decode(content_type: &str, body: &[u8]) -> Vec<Asked> {
@@ -119,7 +174,10 @@ fn decode(content_type: &str, body: &[u8]) -> Vec<Asked> {
         units: event["data"]["value"].as_i64().expect("a quantity"),
     };
     let array = || serde_json::from_slice::<Vec<Value>>(body).expect("a JSON array");
+    let one = || serde_json::from_slice::<Value>(body).expect("a JSON object");
     match content_type {
+        "application/json" if is_single(content_type, body) => vec![flat(&one())],
+        "application/cloudevents+json" => vec![cloud(&one())],
         "application/json" => array().iter().map(flat).collect(),
         "application/cloudevents-batch+json" => array().iter().map(cloud).collect(),
         "application/x-ndjson" => {
@@ -139,14 +197,41 @@ fn decode(content_type: &str, body: &[u8]) -> Vec<Asked> {
 }
 
 impl State {
-    fn grant(&mut self, body: &[u8]) -> Value {
-        let grants: Vec<Value> = serde_json::from_slice(body).expect("a JSON array");
-        for grant in &grants {
-            let amount = grant["amount"].as_str().and_then(units::parse).expect("an amount");
-            let customer = grant["customer"].as_str().expect("a customer").to_owned();
-            *self.wallets.entry(customer).or_default() += amount;
+    fn read(&mut self, customer: &str) -> Option<i64> {
+        self.reads += 1;
+        let units = *self.wallets.get(customer)?;
+        let is_stale = self.fault == Fault::ReadsStale && self.reads <= 100;
+        Some(if is_stale { GRANT_UNITS.cast_signed() } else { units })
+    }
+
+    /// `None` closes the connection.
+    fn grants(&mut self, body: &[u8], key: String) -> Option<(StatusCode, Value)> {
+        if let Ok(grants) = serde_json::from_slice::<Vec<Value>>(body) {
+            for grant in &grants {
+                self.grant(grant, 1);
+            }
+            let results: Vec<_> = grants.iter().map(|_| json!({"status": "created"})).collect();
+            return Some((StatusCode::OK, json!({"results": results})));
         }
-        json!({"results": grants.iter().map(|_| json!({"status": "created"})).collect::<Vec<_>>()})
+        if self.identities.insert(key) {
+            self.grants += 1;
+            let times = match (self.fault, self.grants) {
+                (Fault::LosesAGrant, 1) => 0,
+                (Fault::GrantsTwice, 1) => 2,
+                _ => 1,
+            };
+            self.grant(&serde_json::from_slice(body).expect("a grant"), times);
+            if self.fault == Fault::DropsAGrantsAnswer && self.grants == 1 {
+                return None;
+            }
+        }
+        Some((StatusCode::CREATED, json!({"id": "grant"})))
+    }
+
+    fn grant(&mut self, grant: &Value, times: i64) {
+        let amount = grant["amount"].as_str().and_then(units::parse).expect("an amount");
+        let customer = grant["customer"].as_str().expect("a customer").to_owned();
+        *self.wallets.entry(customer).or_default() += amount * times;
     }
 
     fn events(&mut self, events: Vec<Asked>, minimal: bool) -> Value {
@@ -190,7 +275,11 @@ impl State {
         if !(self.fault == Fault::LosesAnEvent && first) {
             *balance -= units;
         }
+        if self.fault == Fault::DebitsAStranger && first {
+            *self.wallets.entry("stranger".to_owned()).or_default() -= 1;
+        }
         self.identities.insert(id);
+        self.applied += u64::from(is_new);
         if is_new || self.fault == Fault::AppliesDuplicates { "applied" } else { "duplicate" }
     }
 }

@@ -2,4 +2,6 @@
 
 mod audits;
 mod fake;
+mod mixed;
+mod plots;
 mod tidy;

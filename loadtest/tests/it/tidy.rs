@@ -9,8 +9,9 @@ fn no_module_of_the_server_is_used() {
     let manifest = fs::read_to_string(crate_root.join("Cargo.toml")).expect("the manifest is there");
     let depends = |line: &&str| line.starts_with("drawdown") || line.contains("path =");
     assert_eq!(manifest.lines().find(depends), None, "no dependency on a crate of this workspace");
-    let sources = fs::read_dir(crate_root.join("src")).expect("the sources are there");
-    for file in sources.map(|entry| entry.expect("a directory entry").path()) {
+    let directory = |path: &str| fs::read_dir(crate_root.join(path)).expect("the sources are there");
+    let entries = directory("src").chain(directory("src/bin")).map(|entry| entry.expect("a directory entry").path());
+    for file in entries.filter(|path| path.is_file()) {
         let text = fs::read_to_string(&file).expect("a source is text");
         assert!(!text.contains("drawdown::") && !text.contains("drawdown_"), "{}", file.display());
     }
