@@ -19,6 +19,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use tempfile::TempDir;
 
+/// The server's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Events of a large batch, as a metering pipeline would send them.
 pub(crate) const BATCH: usize = 1000;
 /// Grants made in one call when wallets are funded.

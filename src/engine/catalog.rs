@@ -37,6 +37,9 @@ pub struct MeterSpec {
     pub policy: Policy,
 }
 
+/// Up to this many currencies or meters are compared one by one.
+const SCANNED_MAX: usize = 8;
+
 /// Every currency and meter as of one moment; immutable, replaced whole when one changes.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -49,6 +52,10 @@ pub struct Catalog {
 impl Catalog {
     /// The currency of that id.
     pub fn currency(&self, id: &str) -> Option<&Arc<CreditCurrency>> {
+        // Most servers have one or two; comparing them takes less time than hashing the name.
+        if self.currencies.len() <= SCANNED_MAX {
+            return self.currencies.iter().find(|currency| currency.id == id);
+        }
         self.currencies_by_id.get(id).map(|number| &self.currencies[usize::from(number.0)])
     }
 
@@ -72,6 +79,9 @@ impl Catalog {
 
     /// The meter of that event type.
     pub fn meter(&self, event_type: &str) -> Option<&Arc<Meter>> {
+        if self.meters.len() <= SCANNED_MAX {
+            return self.meters.iter().find(|meter| meter.event_type == event_type);
+        }
         self.meters_by_type.get(event_type).map(|number| &self.meters[usize::from(*number)])
     }
 

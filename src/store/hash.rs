@@ -67,8 +67,7 @@ impl Seed {
 
     /// Begins the fingerprints of the events of one source.
     pub fn events_of(&self, source: &[u8]) -> EventsOf {
-        let length = (source.len() as u64).to_le_bytes();
-        EventsOf(self.event.begin(&[&length, source].concat()))
+        EventsOf(self.event.extend(self.event.begin(&(source.len() as u64).to_le_bytes()), source))
     }
 
     /// The fingerprint of the event with this id.

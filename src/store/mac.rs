@@ -39,15 +39,18 @@ impl Mac {
 
     /// Begins inputs with this head.
     pub(super) fn begin(&self, head: &[u8]) -> Begun {
+        self.extend(Begun(Block::new(0)), head)
+    }
+
+    /// Takes in another piece of the head, padded like the first one.
+    pub(super) fn extend(&self, Begun(mut state): Begun, head: &[u8]) -> Begun {
         let (blocks, rest) = head.as_chunks::<BLOCK>();
-        let mut state = Block::new(0);
         for block in blocks {
             state = self.cipher.encrypt(state.xor(Block::new(u128::from_le_bytes(*block))));
         }
         if !rest.is_empty() {
-            let mut last = [0; BLOCK];
-            last[..rest.len()].copy_from_slice(rest);
-            state = self.cipher.encrypt(state.xor(Block::new(u128::from_le_bytes(last))));
+            let last = pad(head, rest.len()) ^ 0x80 << (8 * rest.len());
+            state = self.cipher.encrypt(state.xor(Block::new(last)));
         }
         Begun(state)
     }
