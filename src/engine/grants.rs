@@ -228,7 +228,7 @@ impl Inner {
         let change = match reading {
             Some(reading) => {
                 let balance = Amount::new(reading.balance);
-                transition(reading.generation.terms(), balance, &Operation::Grant(grant), now)
+                transition(&reading.generation.terms().get(), balance, &Operation::Grant(grant), now)
             }
             None => transition(&Terms::new(), Amount::ZERO, &Operation::Grant(grant), now),
         };
@@ -317,9 +317,9 @@ impl Inner {
         guard: &Guard,
     ) -> Result<GrantState, CommandError> {
         let reading = self.slab.get(slot).read(guard).ok_or(CommandError::NotFound { what: "wallet" })?;
-        let present = reading.generation.terms();
+        let present = reading.generation.terms().get();
         // What has fallen due without an operation having said so yet.
-        let due = transition(present, Amount::new(reading.balance), &Operation::Due, now);
+        let due = transition(&present, Amount::new(reading.balance), &Operation::Due, now);
         if let Some(state) = end_of(grant, &due.effects.movements) {
             return Ok(state);
         }
@@ -353,7 +353,7 @@ impl Inner {
             let budget = Budget(self.admit_wait(admitted)?);
             let driver = super::wallet::WalletDriver { handle, budget: &budget };
             let reading = slot.read_settled(&driver, guard).ok_or(CommandError::NotFound { what: "wallet" })?;
-            let terms = reading.generation.terms();
+            let terms = &*reading.generation.terms().get();
             let trial = transition(terms, Amount::new(reading.balance), &operation.operation, operation.at);
             if let Err(rejection) = trial.result {
                 return Err(CommandError::Rejected(rejection));

@@ -34,6 +34,7 @@ pub mod event;
 mod feed;
 mod grants;
 mod history;
+mod kept;
 mod names;
 mod openings;
 mod recovery;

@@ -288,7 +288,7 @@ impl Worker<'_> {
             what: "an operation on a wallet that was never opened",
         })?;
         let operation = WalletOperation::new(record.body.operation, record.time);
-        let (terms, effects) = close(reading.generation.terms(), record.closing.units(), &operation);
+        let (terms, effects) = close(&reading.generation.terms().get(), record.closing.units(), &operation);
         let lots_agree = terms.lots.iter().map(|lot| (lot.id, lot.remaining)).eq(record.body.lots.iter().copied());
         let result_agrees = effects.result.is_err() == record.body.rejected;
         if terms.opening != record.opening
@@ -302,7 +302,7 @@ impl Worker<'_> {
             });
         }
         slot.set_scratch_alone(terms.opening.units().cast_unsigned());
-        slot.install_alone(WalletGeneration::new(number, lsn, terms));
+        slot.install_alone(WalletGeneration::new(number, lsn, terms.into()));
         Ok(())
     }
 
@@ -374,7 +374,7 @@ impl Worker<'_> {
         let hash = inner.seed.wallet_hash(wallet.customer.as_bytes(), wallet.currency.0);
         inner.names.set(wallet.slot, Name { customer: wallet.customer.as_str().into(), currency: wallet.currency });
         let slot = inner.slab.get(wallet.slot);
-        slot.open(hash.key, 0, WalletGeneration::new(1, lsn, Terms::new()));
+        slot.open(hash.key, 0, WalletGeneration::new(1, lsn, Terms::new().into()));
         inner.index.get_or_insert_with(hash, |slot| inner.slab.get(slot).has_key(hash.key), || wallet.slot, &pin());
     }
 }
@@ -504,7 +504,7 @@ fn corrections(inner: &Inner, gaps: &HashMap<u32, u32>) -> Result<BTreeMap<u32, 
     let mut corrections = BTreeMap::new();
     for (slot, mut debits) in debits {
         let Some(reading) = inner.slab.get(slot).read(&guard) else { continue };
-        let mut balance = reading.generation.terms().opening.units();
+        let mut balance = reading.generation.terms().get().opening.units();
         debits.sort_unstable_by(|a, b| b.cmp(a));
         let mut corrected = Vec::new();
         for (recorded, amount, lsn) in debits {
@@ -526,8 +526,8 @@ impl Inner {
         operation.repair = repair;
         let guard = pin();
         let Some(reading) = slot.read(&guard) else { return Ok(()) };
-        let (terms, effects) = close(reading.generation.terms(), reading.balance, &operation);
-        let new = WalletGeneration::new(number, 0, terms);
+        let (terms, effects) = close(&reading.generation.terms().get(), reading.balance, &operation);
+        let new = WalletGeneration::new(number, 0, terms.into());
         let record = Opening {
             old: reading.generation,
             closing: reading.balance,
@@ -535,7 +535,7 @@ impl Inner {
             new: &new,
             effects: &effects,
         };
-        let budget = Budget(self.admit_wait(operation.log_bytes(reading.generation.terms()))?);
+        let budget = Budget(self.admit_wait(operation.log_bytes(&reading.generation.terms().get()))?);
         let lsn = WalletDriver { handle, budget: &budget }
             .log(slot, &record)
             .ok_or(OpenError::Unavailable(Unavailable::Overloaded))?;

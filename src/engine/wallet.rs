@@ -1,12 +1,12 @@
 //! What the store's slots hold here: the ledger's terms, its operations, and the driver that joins rules and log.
 
 use super::budget::Budget;
+use super::kept::Kept;
 use crate::journal::debit::Metered;
 use crate::journal::frame::{Prelude, kind};
 use crate::journal::operation::{self as record, OperationRecord, Repair};
 use crate::ledger::{self, Amount, Effects, Operation, Rejection, Taken, Timestamp};
-use crate::store::slot::{Driver, Opening, Rules, Slot, Terms};
-use crate::store::word::Deadline;
+use crate::store::slot::{Driver, Opening, Rules, Slot};
 
 /// The kind of wallet that the engine keeps.
 #[derive(Debug)]
@@ -19,27 +19,9 @@ pub(super) type WalletSlot = Slot<WalletRules>;
 pub(super) type WalletGeneration = crate::store::slot::Generation<WalletRules>;
 
 impl Rules for WalletRules {
-    type Terms = ledger::Terms;
+    type Terms = Kept;
     type Operation = WalletOperation;
     type Effects = WalletEffects;
-}
-
-impl Terms for ledger::Terms {
-    fn opening(&self) -> i64 {
-        self.opening.units()
-    }
-
-    fn base(&self) -> i64 {
-        ledger::Terms::base(self).units()
-    }
-
-    fn deadline(&self) -> Deadline {
-        ledger::Terms::deadline(self).map_or(Deadline::NEVER, |instant| Deadline::from_unix_ms(instant.millis()))
-    }
-
-    fn is_plain(&self) -> bool {
-        ledger::Terms::is_plain(self)
-    }
 }
 
 /// An operation with everything that its record says about where it came from.
@@ -116,17 +98,13 @@ pub(super) struct WalletDriver<'a> {
 }
 
 impl Driver<WalletRules> for WalletDriver<'_> {
-    fn close(
-        &self,
-        terms: &ledger::Terms,
-        closing: i64,
-        operation: &WalletOperation,
-    ) -> (ledger::Terms, WalletEffects) {
-        close(terms, closing, operation)
+    fn close(&self, terms: &Kept, closing: i64, operation: &WalletOperation) -> (Kept, WalletEffects) {
+        let (terms, effects) = close(&terms.get(), closing, operation);
+        (terms.into(), effects)
     }
 
     fn log(&self, slot: &WalletSlot, opening: &Opening<'_, WalletRules>) -> Option<u64> {
-        let (operation, new) = (opening.operation, opening.new.terms());
+        let (operation, new) = (opening.operation, &*opening.new.terms().get());
         let event = operation.event.as_ref().map(|event| record::Event {
             id: &event.id,
             source: &event.source,

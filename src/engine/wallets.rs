@@ -186,7 +186,7 @@ impl Inner {
             self.names.set(slot, Name { customer: customer.into(), currency: currency.number });
             let record = WalletRecord { slot, customer: customer.to_owned(), currency: currency.number };
             let lsn = self.publish_admin(&budget, &AdminRecord::Wallet(record));
-            self.slab.get(slot).open(wallet.key, 0, WalletGeneration::new(1, lsn.get(), Terms::new()));
+            self.slab.get(slot).open(wallet.key, 0, WalletGeneration::new(1, lsn.get(), Terms::new().into()));
             slot
         };
         Ok(self.index.get_or_insert_with(wallet, is_it, make, guard).slot())
@@ -195,13 +195,13 @@ impl Inner {
     /// A wallet's terms and balance at one instant, with everything carried out that has fallen due.
     pub(super) fn read_at(&self, slot: u32, now: Timestamp, guard: &Guard) -> Option<(Terms, Amount)> {
         let reading = self.slab.get(slot).read(guard)?;
-        let (terms, balance) = (reading.generation.terms(), Amount::new(reading.balance));
+        let (terms, balance) = (reading.generation.terms().get(), Amount::new(reading.balance));
         if terms.deadline().is_some_and(|deadline| now >= deadline) {
-            let terms = transition(terms, balance, &Operation::Due, now).terms;
+            let terms = transition(&terms, balance, &Operation::Due, now).terms;
             let balance = terms.opening;
             return Some((terms, balance));
         }
-        Some((terms.clone(), balance))
+        Some((terms.into_owned(), balance))
     }
 
     pub(super) fn wallet_view(&self, slot: u32, now: Timestamp, guard: &Guard) -> Result<WalletView, CommandError> {

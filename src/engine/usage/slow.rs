@@ -44,11 +44,11 @@ impl Batch<'_> {
             let Some(reading) = slot.read_settled(&driver, guard) else {
                 return decided(rejected(Rejection::UnknownWallet, Some(plan), Amount::ZERO, Amount::ZERO));
             };
-            let terms = reading.generation.terms();
+            let terms = &*reading.generation.terms().get();
             if has_room {
                 let posted = slot.debit_from(reading.generation, plan.amount.units(), self.deadline, guard);
                 if let Some((posted, generation)) = posted {
-                    return Slow::Posted(posted, adjustment(generation.terms()));
+                    return Slow::Posted(posted, adjustment(&generation.terms().get()));
                 }
             } else if let Some(posted) = slot.debit(plan.amount.units(), self.deadline) {
                 return Slow::Posted(posted, 0);
@@ -74,7 +74,7 @@ impl Batch<'_> {
             let is_debit = operation.event.is_some();
             let Ok(changed) = slot.change(&driver, reading.generation, operation, guard) else { continue };
             if is_debit {
-                let new = changed.generation.terms();
+                let new = &*changed.generation.terms().get();
                 return decided(match changed.effects.result {
                     Ok(taken) => {
                         let lsn = Lsn::new(changed.generation.opened_at());
