@@ -26,7 +26,7 @@ start_server() {
     SERVER_PID=$!
     track_pid "$SERVER_PID"
     local ticks=300
-    until SERVER_URL=$(grep -o 'http://[0-9.:]*' "$WORK/server.out") && [[ -n $SERVER_URL ]]; do
+    until SERVER_URL=$(grep -o 'http://[0-9.:]*' "$WORK/server.out" 2>/dev/null) && [[ -n $SERVER_URL ]]; do
         if ! is_alive "$SERVER_PID" || ((ticks-- == 0)); then
             cat "$WORK/server.err" >&2
             die "the server did not start"

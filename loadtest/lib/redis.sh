@@ -112,6 +112,7 @@ load_redis() {
     # name, requests a second, then latencies: average, least, p50, p95, p99, most. The name is the whole command.
     line=$(tail -n 1 "$WORK/redis-benchmark.csv" | sed 's/.*",\("[0-9.]*","[0-9.]*","[0-9.]*","[0-9.]*","[0-9.]*","[0-9.]*","[0-9.]*"\)$/\1/; s/"//g')
     [[ $line =~ ^[0-9.]+(,[0-9.]+){6}$ ]] || die "redis-benchmark said something else than expected: ${line:0:200}"
+    # shellcheck disable=SC2034 # for the scripts that source this
     REDIS_RATE=$(cut -d, -f1 <<<"$line") REDIS_P50=$(cut -d, -f4 <<<"$line") REDIS_P99=$(cut -d, -f6 <<<"$line")
     REDIS_EVENTS=$requests
     if [[ $kind == batch ]]; then
