@@ -4,8 +4,8 @@
 # Usage: loadtest/soak.sh [--minutes 20] [--wallets 1000000] [--rate EVENTS_PER_SECOND] [--window-seconds 300]
 #
 # Measures for ten seconds what the server can take (MessagePack batches of 1000, closed loop), then sends half of that in an open loop for
-# --minutes. Every ten seconds a line goes to loadtest/reports/*-soak.csv: seconds, the server's resident memory, its data directory,
-# events applied. The log keeps every event, so the rate is lowered, and says so, where the disk (below /var/tmp, or where LOADTEST_DIR
+# --minutes. Every ten seconds a line goes to loadtest/reports/*-soak.csv: seconds, the server's resident memory, the
+# part of it that is not the mapped log, its data directory, events applied. The log keeps every event, so the rate is lowered, and says so, where the disk (below /var/tmp, or where LOADTEST_DIR
 # says) or the memory would not last; the run ends early, as a failure, when less than a twentieth of either is left. Identities are remembered
 # for --window-seconds, rather than for a day, so that memory should level off after that.
 set -euo pipefail
@@ -24,11 +24,11 @@ find_rate() {
     note "measuring what it can take for $PILOT_SECONDS s ..."
     start_server
     load "$report" --wallets "$WALLETS" --events 1000
-    rss_idle=$(rss_kib "$SERVER_PID")
+    rss_idle=$(rss_own_kib "$SERVER_PID")
     stop_server
     start_server
     load "$report" --wallets "$WALLETS" --seconds "$PILOT_SECONDS"
-    rss=$(rss_kib "$SERVER_PID") disk=$(disk_used_kib "$SERVER_DATA") events=$(field "$report" tally.applied)
+    rss=$(rss_own_kib "$SERVER_PID") disk=$(disk_used_kib "$SERVER_DATA") events=$(field "$report" tally.applied)
     stop_server
     say "closed loop: $(calc "$(field "$report" events_per_second)") events/s"
     ((RATE > 0)) || RATE=$(calc "$(field "$report" events_per_second) / 2")
@@ -48,7 +48,7 @@ lower_rate() {
 }
 
 # sample SECONDS: a line of the CSV.
-sample() { echo "$1,$(rss_kib "$SERVER_PID"),$(disk_used_kib "$SERVER_DATA"),$(server_events)" >>"$CSV"; }
+sample() { echo "$1,$(rss_kib "$SERVER_PID"),$(rss_own_kib "$SERVER_PID"),$(disk_used_kib "$SERVER_DATA"),$(server_events)" >>"$CSV"; }
 
 # watch_server GENERATOR_PID: samples until the generator is done, or ends it when disk or memory runs out.
 watch_server() {
@@ -87,7 +87,7 @@ describe_machine
 find_rate
 
 heading "$RATE events/s for $MINUTES minutes over $WALLETS wallets"
-echo "seconds,rss_kib,data_kib,events" >"$CSV"
+echo "seconds,rss_kib,rss_own_kib,data_kib,events" >"$CSV"
 start_server --idempotency-window "${WINDOW_SECONDS}s"
 in_checkout "$LOADTEST" --url "$SERVER_URL" --report "$REPORT" --wallets "$WALLETS" --rate "$RATE" --seconds $((MINUTES * 60)) \
     >"${REPORT%.json}.txt" 2>"$WORK/soak.err" &
@@ -102,6 +102,7 @@ cat "${REPORT%.json}.txt" "$WORK/soak.err"
 stop_server
 
 of_column 2 memory
-of_column 3 disk
+of_column 3 "own memory"
+of_column 4 disk
 note "samples: ${CSV#"$ROOT/"}"
 ((status == 0)) || die "the load generator ended with status $status (1: books and server differ, 2: no run)"

@@ -20,12 +20,13 @@ build_drawdown() {
 # start_server [SETTING...]: on an empty directory and a port of its own, durable, as it is by default.
 start_server() {
     SERVER_DATA=$WORK/ledger
-    rm -rf "$SERVER_DATA"
+    # The address of the server before must not be taken for this one's.
+    rm -rf "$SERVER_DATA" "$WORK/server.out"
     "$DRAWDOWN" serve --dev --data "$SERVER_DATA" --listen 127.0.0.1:0 --log warn "$@" \
         >"$WORK/server.out" 2>"$WORK/server.err" &
     SERVER_PID=$!
     track_pid "$SERVER_PID"
-    local ticks=300
+    local ticks=600
     until SERVER_URL=$(grep -o 'http://[0-9.:]*' "$WORK/server.out" 2>/dev/null) && [[ -n $SERVER_URL ]]; do
         if ! is_alive "$SERVER_PID" || ((ticks-- == 0)); then
             cat "$WORK/server.err" >&2

@@ -15,6 +15,8 @@ commit_here() { git -C "$ROOT" describe --always --dirty --abbrev=12 2>/dev/null
 
 memory_available_kib() { awk '/^MemAvailable/ { print $2 }' /proc/meminfo; }
 rss_kib() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status" 2>/dev/null || true; }
+# Without the pages of files that it maps: the log's, which the kernel takes back when it needs them.
+rss_own_kib() { awk '/^RssAnon/ { print $2 }' "/proc/$1/status" 2>/dev/null || true; }
 disk_free_kib() { df -Pk "$1" | awk 'NR == 2 { print $4 }'; }
 disk_used_kib() { du -sk "$1" 2>/dev/null | cut -f1; }
 
