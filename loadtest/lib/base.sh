@@ -11,6 +11,7 @@ SCRIPT=$(realpath "$0")
 REPORTS=$ROOT/loadtest/reports
 WORK=
 PIDS=()
+declare -A SIGNALS=()
 POLICY=/usr/sbin/policy-rc.d
 POLICY_OURS=
 
@@ -93,8 +94,11 @@ open_work() {
 
 filesystem_of() { stat -f -c %T "$1"; }
 
-# track_pid PID: ends this process when the script ends.
-track_pid() { PIDS+=("$1"); }
+# track_pid PID [SIGNAL]: ends this process when the script ends, by SIGTERM or another signal.
+track_pid() {
+    PIDS+=("$1")
+    SIGNALS[$1]=${2:-TERM}
+}
 
 forget_pid() {
     local kept=() pid
@@ -116,9 +120,9 @@ run_child() {
     return "$status"
 }
 
-# stop_pid PID [SIGNAL] [SECONDS]: asks a process to end, and makes it after a while.
+# stop_pid PID: asks a tracked process to end, and makes it after 40 seconds.
 stop_pid() {
-    local pid=$1 signal=${2:-TERM} ticks=$((${3:-40} * 10))
+    local pid=$1 signal=${SIGNALS[$1]} ticks=400
     kill -s "$signal" "$pid" 2>/dev/null || true
     while is_alive "$pid" && ((ticks-- > 0)); do sleep 0.1; done
     if is_alive "$pid"; then

@@ -86,11 +86,13 @@ jit = off
 track_activities = off
 logging_collector = off
 SETTINGS
-    as_postgres "$PG/postgres" -D data >"$WORK/postgres.log" 2>&1 &
-    track_pid $!
+    # One process, so that its id is the server's. SIGINT is the fast shutdown, which ends sessions rather than wait for them.
+    (cd "$WORK/postgres" && exec "${AS_POSTGRES[@]}" "$PG/postgres" -D data) >"$WORK/postgres.log" 2>&1 &
+    POSTGRES_PID=$!
+    track_pid "$POSTGRES_PID" INT
     local ticks=300
-    until POSTGRES_PID=$(head -n 1 "$WORK/postgres/data/postmaster.pid" 2>/dev/null) && postgres -c 'SELECT 1' >/dev/null 2>&1; do
-        if ((ticks-- == 0)) || ! is_alive "$!"; then
+    until postgres -c 'SELECT 1' >/dev/null 2>&1; do
+        if ((ticks-- == 0)) || ! is_alive "$POSTGRES_PID"; then
             cat "$WORK/postgres.log" >&2
             die "PostgreSQL did not start"
         fi
@@ -104,9 +106,8 @@ SETTINGS
 # postgres ARGUMENT...: psql as superuser.
 postgres() { "$PG/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres -d postgres "$@"; }
 
-# SIGINT is PostgreSQL's fast shutdown: it ends sessions rather than wait for them.
 stop_postgres() {
-    stop_pid "$POSTGRES_PID" INT
+    stop_pid "$POSTGRES_PID"
     POSTGRES_PID=
     rm -rf "$WORK/postgres"
 }
