@@ -96,7 +96,8 @@ load_redis() {
     # An id is 26 characters: two letters and two random numbers of twelve digits.
     if [[ $kind == pipeline ]]; then
         command=(evalsha "$DEBIT" 2 id__rand_int____rand_int__ w__rand_int__ "$REDIS_AMOUNT" "$REDIS_TTL")
-        depth=$size requests=$events
+        # Whole pipelines only: of a last one cut short, redis-benchmark sends all but counts a part.
+        depth=$size requests=$(((events + size - 1) / size * size))
     else
         for ((number = 0; number < size; number++)); do
             pairs+=(id__rand_int____rand_int__ w__rand_int__)
