@@ -47,6 +47,6 @@ load-full: ## The figures end to end, each run audited; minutes, see loadtest/RE
 soak: ## Half load for MINUTES=20, watching memory and disk
 	loadtest/soak.sh $(ARGS)
 
-compare: ## The same work in Redis and PostgreSQL, in turns; a quarter of an hour
+compare: ## The same work in Redis and PostgreSQL, in turns; half an hour
 	loadtest/compare-redis.sh $(ARGS)
 	loadtest/compare-postgres.sh $(ARGS)

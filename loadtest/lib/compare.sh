@@ -13,7 +13,7 @@ open_results() {
 # record ROUND CASE EVENTS_PER_SECOND SERVER_CPU_US_PER_EVENT P50_MS P99_MS
 record() {
     printf '%s\t%s\t%.0f\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "$5" "$6" >>"$RESULTS"
-    say "$(printf 'round %-5s %-28s %10.0f events/s' "$1" "$2" "$3")"
+    say "$(printf 'round %-5s %-37s %10.0f events/s' "$1" "$2" "$3")"
 }
 
 # print_results: each case with its rounds.
@@ -89,7 +89,7 @@ find_drawdown_connections() {
     : >"$WORK/pilot-drawdown.tsv"
     for connections in 2 4 8; do
         drawdown_round pilot '' 1000 "$connections"
-        say "$(printf 'pilot    %-28s %10.0f events/s' "drawdown, $connections connections" "$DRAWDOWN_RATE")"
+        say "$(printf 'pilot       %-37s %10.0f events/s' "drawdown, $connections connections" "$DRAWDOWN_RATE")"
         printf '%.0f\t%s\n' "$DRAWDOWN_RATE" "$connections" >>"$WORK/pilot-drawdown.tsv"
     done
     # shellcheck disable=SC2034 # for the scripts that source this
