@@ -1,5 +1,5 @@
 # The door to everything one runs on this repository. `make help` lists it.
-.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash sim props demo
+.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash sim props demo load load-full soak compare
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -44,3 +44,16 @@ props: ## Random commands against the model; DRAWDOWN_PROPTEST_CASES=N for more
 
 demo: ## The demo: a real trace through the real server
 	cargo run --release -- demo
+
+load: ## Half a minute of load on a server of its own, audited; ARGS="--seconds 10"
+	loadtest/quick.sh $(ARGS)
+
+load-full: ## The figures end to end, each run audited; minutes, see loadtest/README.md
+	loadtest/full.sh $(ARGS)
+
+soak: ## Half load for MINUTES=20, watching memory and disk
+	loadtest/soak.sh $(ARGS)
+
+compare: ## The same work in Redis and PostgreSQL, in turns; half an hour
+	loadtest/compare-redis.sh $(ARGS)
+	loadtest/compare-postgres.sh $(ARGS)
