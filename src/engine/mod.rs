@@ -120,7 +120,7 @@ impl Default for EngineConfig {
             idempotency_window_ms: 24 * 3_600_000,
             future_tolerance_ms: 5 * 60_000,
             admission_wait_ms: 5_000,
-            expected_events: 1 << 16,
+            expected_events: 1 << 20,
             expected_wallets: 1 << 12,
             acknowledge: Acknowledge::Durable,
             replay_workers: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32).min(8),
@@ -164,6 +164,11 @@ pub enum OpenError {
     #[error("the background thread could not be started: {0}")]
     Thread(#[source] std::io::Error),
 }
+
+/// Log bytes of an event, about: to foresee how many a log holds.
+const BYTES_PER_EVENT: u64 = 96;
+/// Events for which room is made before any is read; there may be fewer, and more are no harm.
+const EVENTS_FORESEEN_MAX: u64 = 1 << 24;
 
 /// What opening an engine found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -285,13 +290,17 @@ impl Engine {
             Some(genesis) => genesis,
             None => begin(&log, clock.now())?,
         };
+        // A replay that has to grow the table again and again takes twice as long.
+        let recorded = log.tail().get() - log.first().get();
+        let expected_events =
+            config.expected_events.max((recorded / BYTES_PER_EVENT).min(EVENTS_FORESEEN_MAX) as usize);
         let mut inner = Inner {
             log,
             seed: Seed::new(genesis.seed),
             slab: Slab::new(),
             index: Index::with_capacity(config.expected_wallets),
-            idempotency: Idempotency::with_capacity(config.expected_events),
-            names: Names::new(),
+            idempotency: Idempotency::with_capacity(expected_events),
+            names: Names::default(),
             catalog: CatalogCell::default(),
             api_keys: DashMap::new(),
             metadata: DashMap::new(),

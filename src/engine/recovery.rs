@@ -372,7 +372,7 @@ impl Worker<'_> {
         let inner = self.inner;
         inner.slab.restore(wallet.slot);
         let hash = inner.seed.wallet_hash(wallet.customer.as_bytes(), wallet.currency.0);
-        inner.names.set(wallet.slot, Name { customer: wallet.customer.as_str().into(), currency: wallet.currency });
+        inner.names.set(wallet.slot, Name { customer: &wallet.customer, currency: wallet.currency });
         let slot = inner.slab.get(wallet.slot);
         slot.open(hash.key, 0, WalletGeneration::new(1, lsn, Terms::new().into()));
         inner.index.get_or_insert_with(hash, |slot| inner.slab.get(slot).has_key(hash.key), || wallet.slot, &pin());

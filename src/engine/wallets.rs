@@ -183,7 +183,7 @@ impl Inner {
         // Inside, the wallet's record is reserved before the index shows the wallet: whoever uses it reserves behind its record.
         let make = || {
             let slot = self.slab.allocate();
-            self.names.set(slot, Name { customer: customer.into(), currency: currency.number });
+            self.names.set(slot, Name { customer, currency: currency.number });
             let record = WalletRecord { slot, customer: customer.to_owned(), currency: currency.number };
             let lsn = self.publish_admin(&budget, &AdminRecord::Wallet(record));
             self.slab.get(slot).open(wallet.key, 0, WalletGeneration::new(1, lsn.get(), Terms::new().into()));

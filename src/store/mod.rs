@@ -9,6 +9,7 @@ mod prefetch;
 pub mod slab;
 pub mod slot;
 mod sync;
+pub mod texts;
 pub mod word;
 mod zeroed;
 

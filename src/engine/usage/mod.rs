@@ -146,7 +146,7 @@ impl<'a> Batch<'a> {
     fn run(mut self) -> Result<(), Unavailable> {
         let guard = pin();
         let pending = self.plan(&guard);
-        let mut pending = if pending.is_empty() { pending } else { self.first_round(pending, &guard)? };
+        let mut pending = if pending.is_empty() { pending } else { self.first_round(&pending, &guard)? };
         drop(guard);
         while !pending.is_empty() {
             pending = self.further_round(pending)?;

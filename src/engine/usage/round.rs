@@ -33,12 +33,12 @@ impl<'a> Batch<'a> {
     /// Decides the pending events. Answers those that need another round.
     pub(super) fn first_round(
         &mut self,
-        pending: ArenaVec<'a, Pending>,
+        pending: &[Pending],
         guard: &Guard,
     ) -> Result<ArenaVec<'a, Pending>, Unavailable> {
-        let budget = Budget(self.inner.admit(self.log_bound(&pending))?);
+        let budget = Budget(self.inner.admit(self.log_bound(pending))?);
         let mut deferred = ArenaVec::new_in(self.arena);
-        self.round(&pending, &mut deferred, &budget, guard);
+        self.round(pending, &mut deferred, &budget, guard);
         Ok(deferred)
     }
 
