@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http", &["engine", "ledger"]),
     ("config", &["engine", "http"]),
     ("cli", &["config", "demo", "engine", "http"]),
+    ("processor", &[]),
     ("demo", &["engine", "http", "ledger"]),
 ];
 
