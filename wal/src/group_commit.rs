@@ -247,12 +247,13 @@ impl GroupCommit {
 
     /// Stops, by `stop`, unless there is `work` that came too early to wake this thread.
     fn stop_for(&self, state: u32, work: impl Fn() -> bool, stop: impl Fn()) {
-        self.state.store(state, Ordering::Relaxed);
+        // A swap, as every change of the state: so each is ordered behind the one that it replaces, whoever made that.
+        self.state.swap(state, Ordering::Relaxed);
         // Pairs with the fences in `published` and `want`.
         fence(Ordering::SeqCst);
         if !work() {
             stop();
         }
-        self.state.store(AWAKE, Ordering::Relaxed);
+        self.state.swap(AWAKE, Ordering::Relaxed);
     }
 }
