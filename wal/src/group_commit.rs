@@ -36,11 +36,6 @@ pub(crate) enum Flushed {
 /// How long published frames may lie unsynced that nobody waits for.
 const REST: Duration = Duration::from_millis(2);
 
-/// How long the flusher waits, once before a sync, for those whom the last one answered: many small appends then share a sync.
-const GATHER: Duration = Duration::from_micros(20);
-/// Fewer waiters than this are not waited for.
-const GATHER_MIN: usize = 8;
-
 /// What the flusher does: it runs, and looks for work before it stops to.
 const AWAKE: u32 = 0;
 /// It looks again by itself, soon; only who waits for a sync wakes it.
@@ -210,16 +205,9 @@ impl GroupCommit {
     /// The flusher: syncs what is wanted at once and the rest before long, until `done` says that nothing more will come.
     pub(crate) fn run(&self, table: &Table, after_sync: impl Fn(), done: impl Fn() -> bool) {
         let mut rested = false;
-        let mut answered = 0;
         loop {
             if rested || self.is_wanted() {
                 rested = false;
-                // Where each client waits for its answer, the next appends come from those just answered. Syncing for the first few of them
-                // would keep the others waiting for a second sync, and a processor busy that they need.
-                if answered >= GATHER_MIN && self.waiters.len() < answered / 2 {
-                    rest(GATHER);
-                }
-                answered = self.waiters.len();
                 match self.flush(table) {
                     Flushed::Synced => {
                         after_sync();

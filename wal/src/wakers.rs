@@ -52,11 +52,6 @@ impl Wakers {
         }
     }
 
-    /// How many wait, about.
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
     /// Wakes everyone who waits for a value up to `value`, in that order. Called after the change they wait for was stored.
     pub(crate) fn wake_through(&self, value: u64) {
         // Pairs with the fence in `register`: either this load sees the waiter, or the waiter sees the change.
