@@ -1,7 +1,7 @@
 //! Keyed hashes of customer ids, event ids and idempotency keys.
 //!
 //! Tables compare 64 or 128 bits of hash where they would otherwise compare strings, and ids are chosen by clients. So the hash
-//! is a pseudo-random function ([`super::mac`]) under keys that never leave the data directory: nobody who does not know them can
+//! is a pseudo-random function (`mac`) under keys that never leave the data directory: nobody who does not know them can
 //! make two ids meet, or fill one shard. Each use has a key of its own. Fields of varying length are preceded by their length,
 //! so that ("ab", "c") and ("a", "bc") differ.
 
