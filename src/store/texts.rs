@@ -120,11 +120,6 @@ impl Texts {
         // SAFETY: the bytes of a `str`, copied whole.
         Some((u16::from_le_bytes([head[1], head[2]]), unsafe { std::str::from_utf8_unchecked(text) }))
     }
-
-    /// Whether a number has a text.
-    pub fn has(&self, number: u32) -> bool {
-        self.get(number).is_some()
-    }
 }
 
 impl Default for Texts {
@@ -156,7 +151,7 @@ mod tests {
         for number in numbers {
             assert_eq!(texts.get(number), Some((number as u16, text(number).as_str())));
         }
-        assert!(texts.has(7) && !texts.has(8));
+        assert_eq!(texts.get(8), None);
     }
 
     #[test]

@@ -171,3 +171,24 @@ fn check_names(event: &UsageEvent<'_>) -> Result<(), Rejection> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::same_text;
+
+    #[test]
+    fn texts_are_the_same_when_every_byte_is() {
+        let text = "a source of thirty-odd characters";
+        for length in 0..=text.len() {
+            let one = &text[..length];
+            assert!(same_text(one, &one.to_owned()), "{length} bytes");
+            assert!(length == 0 || !same_text(one, &text[..length - 1]));
+            for changed in 0..length {
+                let mut bytes = one.as_bytes().to_vec();
+                bytes[changed] = b'#';
+                let other = String::from_utf8(bytes).expect("ASCII");
+                assert!(!same_text(one, &other), "{length} bytes, byte {changed}");
+            }
+        }
+    }
+}
