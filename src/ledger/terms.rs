@@ -9,8 +9,9 @@
 //! 2. Every lot has `0 < remaining <= granted`, a cost of zero or more, a priority of 100 at most, and ends after it begins.
 //! 3. If there are lots, `opening` is the sum of their remainders; if there are none, it is zero or, negated, the debt.
 //! 4. `allowance` and `held` are zero or more.
-//! 5. `opening` + scheduled + `allowance` is at most [`Amount::MAX_BALANCE`], and `opening - held` at least [`Amount::MIN`]:
-//!    so whatever takes effect later fits, and so does every difference of balances taken here.
+//! 5. `opening` + scheduled, or zero if that is debt, + `allowance` is at most [`Amount::MAX_BALANCE`], and `opening - held` at least
+//!    [`Amount::MIN`]: so whatever takes effect later fits (the writing off of the debt included), and so does every difference of
+//!    balances taken here.
 //! 6. The level states agree with `opening` (see [`Levels`]), and without levels there are none.
 //! 7. A closed wallet is empty: no balance, lots, scheduled lots, held credits or level states.
 
@@ -255,7 +256,7 @@ impl Terms {
 
     fn is_in_range(&self) -> bool {
         let (opening, held) = (i128::from(self.opening.units()), i128::from(self.held.units()));
-        let highest = opening + total(&self.scheduled) + i128::from(self.allowance.units());
+        let highest = (opening + total(&self.scheduled)).max(0) + i128::from(self.allowance.units());
         highest <= i128::from(Amount::MAX_BALANCE.units())
             && opening <= i128::from(Amount::MAX_BALANCE.units())
             && opening - held >= i128::from(Amount::MIN.units())

@@ -293,7 +293,8 @@ impl<'a> Draft<'a> {
         if allowance < Amount::ZERO {
             return Err(Rejection::InvalidAmount);
         }
-        check_range(self.eventual_balance(), allowance)?;
+        // Debt makes no room for an allowance: closing the wallet writes it off.
+        check_range(self.eventual_balance().max(0), allowance)?;
         self.allowance = allowance;
         Ok(())
     }

@@ -261,7 +261,7 @@ impl Model {
                 if *allowance < 0 {
                     return refuse("invalid_amount");
                 }
-                if self.eventual() + allowance > BALANCE_MAX {
+                if self.eventual().max(0) + allowance > BALANCE_MAX {
                     return refuse("balance_overflow");
                 }
                 self.allowance = *allowance;

@@ -181,7 +181,8 @@ mod tests {
         let text = "a source of thirty-odd characters";
         for length in 0..=text.len() {
             let one = &text[..length];
-            assert!(same_text(one, &one.to_owned()), "{length} bytes");
+            let copy = one.to_owned();
+            assert!(same_text(one, &copy), "{length} bytes");
             assert!(length == 0 || !same_text(one, &text[..length - 1]));
             for changed in 0..length {
                 let mut bytes = one.as_bytes().to_vec();

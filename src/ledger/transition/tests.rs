@@ -496,6 +496,17 @@ fn an_allowance_is_an_amount_that_fits() {
     assert_eq!(wallet.terms.available(wallet.balance), units(i64::MAX - 11));
 }
 
+/// An allowance that fitted only because of debt no longer did once closing the wallet had written the debt off.
+#[test]
+fn debt_makes_no_room_for_an_allowance() {
+    let mut wallet = Wallet::new();
+    wallet.spend(1, Policy::Overdraft);
+    wallet.check_rejected(&Operation::SetAllowance(units(i64::MAX)), Rejection::BalanceOverflow);
+    wallet.must(&Operation::SetAllowance(Amount::MAX_BALANCE));
+    wallet.must(&Operation::SetStatus(Status::Closed));
+    wallet.check_balance(0, &[]);
+}
+
 #[test]
 fn a_lower_allowance_may_leave_the_wallet_below_its_floor() {
     let mut wallet = Wallet::new();
