@@ -49,8 +49,8 @@ impl Mac {
             state = self.cipher.encrypt(state.xor(Block::new(u128::from_le_bytes(*block))));
         }
         if !rest.is_empty() {
-            let last = pad(head, rest.len()) ^ 0x80 << (8 * rest.len());
-            state = self.cipher.encrypt(state.xor(Block::new(last)));
+            let one = Block::new(0x80 << (8 * rest.len()));
+            state = self.cipher.encrypt(state.xor(Block::padded(head, rest.len())).xor(one));
         }
         Begun(state)
     }
@@ -67,13 +67,14 @@ impl Mac {
             state = self.cipher.encrypt(state);
             rest = behind;
         }
-        let last = Block::new(pad(body, rest.len()));
+        let last = Block::padded(body, rest.len());
         self.cipher.encrypt(state.xor(last).xor(self.padded)).bits()
     }
 }
 
 /// The last `count` bytes, fewer than a block, with the one bit behind them. Loads that may overlap, for copying byte by byte takes longer than
 /// encrypting.
+#[cfg(any(test, not(all(target_arch = "x86_64", target_feature = "aes", target_feature = "ssse3", not(miri)))))]
 #[inline]
 fn pad(bytes: &[u8], count: usize) -> u128 {
     let bits = if let Some(chunk) = bytes.last_chunk::<BLOCK>() {
@@ -89,12 +90,42 @@ fn pad(bytes: &[u8], count: usize) -> u128 {
     bits | 0x80 << (8 * count)
 }
 
-#[cfg(all(target_arch = "x86_64", target_feature = "aes", not(miri)))]
+#[cfg(all(target_arch = "x86_64", target_feature = "aes", target_feature = "ssse3", not(miri)))]
 mod cipher {
+    use super::BLOCK;
     use std::arch::x86_64::{
-        __m128i, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_aeskeygenassist_si128, _mm_shuffle_epi32, _mm_slli_si128,
-        _mm_xor_si128,
+        __m128i, _mm_aesenc_si128, _mm_aesenclast_si128, _mm_aeskeygenassist_si128, _mm_shuffle_epi8,
+        _mm_shuffle_epi32, _mm_slli_si128, _mm_xor_si128,
     };
+
+    /// A window of this names places to take bytes from: they move down by as many bytes as the window begins behind the start, and zeros
+    /// follow.
+    const DOWN: [u8; 2 * BLOCK] = places(0);
+    /// The same: moved up by as many bytes as the window is moved down from the middle, zeros before.
+    const UP: [u8; 2 * BLOCK] = places(BLOCK);
+    /// A window of this has its one bit as far from its start as the window's start is from the middle.
+    const ONE: [u8; 2 * BLOCK] = {
+        let mut bytes = [0; 2 * BLOCK];
+        bytes[BLOCK] = 0x80;
+        bytes
+    };
+
+    /// The places of a block's bytes, from `start` on; elsewhere the mark that stands for a zero.
+    const fn places(start: usize) -> [u8; 2 * BLOCK] {
+        let mut places = [0x80; 2 * BLOCK];
+        let mut place = 0;
+        while place < BLOCK {
+            places[start + place] = place as u8;
+            place += 1;
+        }
+        places
+    }
+
+    #[inline]
+    fn window(bytes: &[u8; 2 * BLOCK], at: usize) -> Block {
+        let window: &[u8; BLOCK] = bytes[at..at + BLOCK].try_into().expect("as long as a block");
+        Block::new(u128::from_le_bytes(*window))
+    }
 
     /// Sixteen bytes in a vector register.
     #[derive(Clone, Copy, Debug)]
@@ -121,6 +152,32 @@ mod cipher {
         pub(super) fn xor(self, other: Block) -> Block {
             // SAFETY: SSE2 is part of the architecture.
             Block(unsafe { _mm_xor_si128(self.0, other.0) })
+        }
+
+        /// See [`super::pad`]. Shifting 128 bits by a variable count takes a dozen instructions, some of them slow; shuffling takes one.
+        #[inline(always)]
+        pub(super) fn padded(bytes: &[u8], count: usize) -> Block {
+            let wide = |bytes: &[u8; 8]| Block::new(u128::from(u64::from_le_bytes(*bytes)));
+            let rest = if let Some(chunk) = bytes.last_chunk::<BLOCK>() {
+                Block::new(u128::from_le_bytes(*chunk)).taken_from(window(&DOWN, BLOCK - count))
+            } else if let (Some(low), Some(high)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+                // Bytes that are in both come to stand on themselves.
+                let high = wide(high).taken_from(window(&UP, BLOCK - (count - 8)));
+                return Block::new(wide(low).bits() | high.bits()).xor(window(&ONE, BLOCK - count));
+            } else if let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+                let high = u64::from(u32::from_le_bytes(*high)) << (8 * (count - 4));
+                Block::new(u128::from(u64::from(u32::from_le_bytes(*low)) | high))
+            } else {
+                Block::new(u128::from(bytes.iter().rev().fold(0, |bits, byte| bits << 8 | u32::from(*byte))))
+            };
+            rest.xor(window(&ONE, BLOCK - count))
+        }
+
+        /// The bytes from the places that `places` names.
+        #[inline]
+        fn taken_from(self, places: Block) -> Block {
+            // SAFETY: this module is compiled for processors with SSSE3 only.
+            Block(unsafe { _mm_shuffle_epi8(self.0, places.0) })
         }
     }
 
@@ -161,7 +218,7 @@ mod cipher {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", target_feature = "aes", not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "aes", target_feature = "ssse3", not(miri))))]
 mod cipher {
     use aes::Aes128;
     use aes::cipher::{BlockCipherEncrypt, KeyInit};
@@ -184,6 +241,10 @@ mod cipher {
 
         pub(super) fn xor(self, other: Block) -> Block {
             Block(self.0 ^ other.0)
+        }
+
+        pub(super) fn padded(bytes: &[u8], count: usize) -> Block {
+            Block(super::pad(bytes, count))
         }
     }
 

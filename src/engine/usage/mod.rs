@@ -214,7 +214,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Makes sure of the wallets of some events, and learns how much their records may take.
-    #[inline]
+    #[inline(always)]
     fn find(&self, pending: &mut [Pending], range: Range<usize>, guard: &Guard) {
         for pending in &mut pending[range] {
             let wallet = pending.plan.wallet;
