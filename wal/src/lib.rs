@@ -24,7 +24,7 @@
 //! 4. What was durable is there after a crash, or opening refuses. A torn tail (never durable) is cut; damage below a position
 //!    known to be durable is reported with file, offset and LSN, and never cut.
 //! 5. Bytes left over from an earlier run, another segment or another log never pass for frames of this one.
-//! 6. A failed sync ends the run: it is latched, appends are refused, waiters are told, and it is never retried.
+//! 6. A failed write or sync ends the run: it is latched, appends are refused, waiters are told, and it is never retried.
 //!
 //! # What it does not do
 //! It does not interpret payloads, order concurrent appenders beyond their reservations, compress, or replicate. It is
@@ -57,7 +57,7 @@ pub use format::{FRAME_ALIGN, FRAME_COUNT_MAX, FRAME_HEADER_BYTES, FRAME_KINDS, 
 pub use log::{Log, Options, Pumped};
 pub use lsn::Lsn;
 pub use mapping::{Backing, HeapPages, Region};
-pub use medium::{Heap, Mapped, Medium, SyncMethod};
+pub use medium::{Heap, Mapped, Medium};
 pub use reader::{FrameRef, Reader, SegmentView};
 pub use recovery::{Recovery, TornTail, Verify};
 pub use stats::{LogStats, SYNC_LATENCY_CLASSES};

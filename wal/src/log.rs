@@ -10,7 +10,7 @@ use crate::error::{AppendError, OpenError, Poisoned, Stage};
 use crate::format::{FRAME_ALIGN, KIND_CLOSE, KIND_OPEN, SEGMENT_HEADER_BYTES};
 use crate::group_commit::Flushed;
 use crate::lsn::Lsn;
-use crate::medium::{Mapped, Medium, SyncMethod};
+use crate::medium::{Mapped, Medium};
 use crate::reader::{Reader, SegmentView};
 use crate::recovery::{self, Recovery, Scan, Verify};
 use crate::segment::{Geometry, Segment, Table};
@@ -31,8 +31,6 @@ pub struct Options {
     pub max_unsynced_bytes: u64,
     /// Largest frame, header and rounding included, in bytes: a multiple of 32, at most an eighth of a segment.
     pub max_frame_bytes: u32,
-    /// What makes mapped bytes durable.
-    pub sync: SyncMethod,
     /// How much to check when opening.
     pub verify: Verify,
     /// Identity of a log that is made by opening it; made up if `None`.
@@ -48,7 +46,6 @@ impl Default for Options {
             segments_ahead: 2,
             max_unsynced_bytes: 64 << 20,
             max_frame_bytes: 16 << 20,
-            sync: SyncMethod::default(),
             verify: Verify::default(),
             log_id: None,
             manual: false,
@@ -133,7 +130,7 @@ pub struct Pumped {
 impl Log {
     /// Opens the log in `dir`, making both if need be. Locks the directory.
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Recovery), OpenError> {
-        let medium = Mapped::open(dir, options.sync)?;
+        let medium = Mapped::open(dir)?;
         Self::open_on(Arc::new(medium), options)
     }
 

@@ -11,6 +11,8 @@
 //! Before a region is shared, recovery owns it and uses `&mut self`.
 #![allow(unsafe_code)]
 
+mod file;
+
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -20,16 +22,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool as PlainBool;
 
 use crossbeam::utils::CachePadded;
-use memmap2::MmapRaw;
 
 use crate::format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FRAME_REST, SEGMENT_HEADER_BYTES};
 use crate::lsn::Lsn;
-use crate::medium::SyncMethod;
 use crate::segment::{Geometry, Segment};
 #[cfg(not(drawdown_loom))]
 use crate::sync::AtomicU32;
 use crate::sync::{AtomicU64, Ordering};
 
+use file::FileMemory;
 #[cfg(drawdown_loom)]
 use model::Shadow;
 
@@ -53,8 +54,18 @@ pub struct Region {
 }
 
 enum Memory {
-    Mapped { map: MmapRaw, file: File, method: SyncMethod },
+    File(FileMemory),
     Heap { _lease: Lease, backing: Box<dyn Backing> },
+}
+
+impl Memory {
+    /// Makes `bytes`, which stand at `offset`, durable.
+    fn write_out(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Memory::File(file) => file.write_out(offset, bytes),
+            Memory::Heap { backing, .. } => backing.sync(offset, bytes),
+        }
+    }
 }
 
 // SAFETY: `base` points into memory that `memory` owns and never moves (a mapping, or boxed pages). What is shared through
@@ -70,12 +81,19 @@ impl fmt::Debug for Region {
 }
 
 impl Region {
-    /// A region over a mapped file of which every block is allocated. The file must belong to this process alone (the
-    /// directory lock) and is never truncated while mapped, so that no access can fault.
-    pub(crate) fn mapped(map: MmapRaw, file: File, method: SyncMethod) -> Self {
-        let base = NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling());
-        let len = map.len();
-        Self::over(base, len, Memory::Mapped { map, file, method })
+    /// A region in front of a file that consists of `header` and zeros, of which every block is allocated. The file must belong to this
+    /// process alone (the directory lock) and is never truncated while mapped, so that no access can fault.
+    pub(crate) fn fresh(file: File, bytes: u64, header: &[u8]) -> io::Result<Self> {
+        FileMemory::fresh(file, bytes, header).map(Self::in_front_of)
+    }
+
+    /// As [`Region::fresh`], for a file with anything in it.
+    pub(crate) fn opened(file: File) -> io::Result<Self> {
+        FileMemory::opened(file).map(Self::in_front_of)
+    }
+
+    fn in_front_of(memory: FileMemory) -> Self {
+        Self::over(memory.base(), memory.len(), Memory::File(memory))
     }
 
     /// A region over heap pages, made durable by `backing`. Refused while another region over the same pages lives.
@@ -115,38 +133,27 @@ impl Region {
         self.watermark = AtomicU64::new(offset);
     }
 
-    /// Makes `range` durable before the region is shared.
+    /// Makes `range` durable before the region is shared, whether or not it changed.
     pub(crate) fn sync_exclusive(&mut self, range: Range<u64>) -> io::Result<()> {
-        let (from, to) = (range.start as usize, range.end as usize);
-        match &self.memory {
-            Memory::Mapped { .. } => self.sync_mapped(range),
-            Memory::Heap { backing, .. } => {
-                // SAFETY: as in `contents`; the range is checked by the slicing below.
-                let all = unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.len) };
-                backing.sync(range.start, &all[from..to])
-            }
-        }
+        // SAFETY: as in `contents`; the range is checked by the slicing below.
+        let all = unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.len) };
+        self.memory.write_out(range.start, &all[range.start as usize..range.end as usize])
     }
 
     /// Makes the published bytes of `range` durable.
     pub(crate) fn sync(&self, range: Range<u64>) -> io::Result<()> {
-        match &self.memory {
-            Memory::Mapped { .. } => self.sync_mapped(range),
-            Memory::Heap { backing, .. } => {
-                let bytes = self.bytes(range.clone());
-                let bytes = bytes.ok_or_else(|| io::Error::other("asked to sync unpublished bytes"))?;
-                backing.sync(range.start, bytes)
-            }
-        }
+        let bytes = self.bytes(range.clone());
+        let bytes = bytes.ok_or_else(|| io::Error::other("asked to sync unpublished bytes"))?;
+        self.memory.write_out(range.start, bytes)
     }
 
-    fn sync_mapped(&self, range: Range<u64>) -> io::Result<()> {
-        let Memory::Mapped { map, file, method } = &self.memory else {
-            return Err(io::Error::other("not a mapped region"));
-        };
-        match method {
-            SyncMethod::Msync => map.flush_range(range.start as usize, (range.end - range.start) as usize),
-            SyncMethod::Fdatasync => file.sync_data(),
+    /// Housekeeping of the region's memory, given up to which offset its bytes are durable and where the log ends. To be done every few MiB;
+    /// it changes no byte.
+    pub(crate) fn tend(&self, durable: u64, tail: u64) {
+        match &self.memory {
+            // Only what is known to be published: the file has it, and nobody writes there.
+            Memory::File(file) => file.tend(durable.min(self.watermark.load(Ordering::Acquire)), tail),
+            Memory::Heap { .. } => {}
         }
     }
 

@@ -7,8 +7,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memmap2::{Advice, MmapRaw};
-
 use crate::error::OpenError;
 use crate::mapping::{Backing, HeapPages, Region};
 use crate::sync::{Mutex, lock};
@@ -32,39 +30,26 @@ pub trait Medium: Send + Sync + fmt::Debug {
     fn path(&self, number: u64) -> PathBuf;
 }
 
-/// How mapped bytes are made durable.
-///
-/// Measured on a 2-core shared VM, ext4 on virtio: 4 KiB, 64 KiB and 256 KiB take 292, 370 and 691 us by `msync` and 278, 345 and 621 us by
-/// `fdatasync`, which is within the noise; `msync` is the default because it writes the published range and nothing else. The table
-/// stands in `docs/wal-format.md`; `cargo bench -p drawdown-wal --bench sync_methods` measures it on yours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SyncMethod {
-    /// `msync` of the dirty range.
-    #[default]
-    Msync,
-    /// `fdatasync` of the file.
-    Fdatasync,
-}
-
-/// Segments as files `<number>.wal` of a directory, mapped into memory.
+/// Segments as files `<number>.wal` of a directory, mapped into memory and written out by position.
 ///
 /// The directory is locked (`<dir>/lock`, an exclusive file lock) as long as the value lives.
 #[derive(Debug)]
 pub struct Mapped {
     directory: PathBuf,
     handle: File,
-    method: SyncMethod,
     _lock: File,
 }
 
-/// Segments are filled in writes of this size. It decides the size of the page-cache folios, and a folio is written as a whole when
-/// one byte of it is dirty: files filled in writes of a MiB make small group commits three times as slow. Up to 16 KiB it makes no difference
-/// to them, and larger groups, and the filling itself, take half the time that they take with 4 KiB.
-const FILL_BYTES: usize = 16 << 10;
+/// Segments are filled in writes of this size. It decides the size of the page-cache folios; larger ones make filling cheaper, and the
+/// log's own writes take the same whatever it is (docs/wal-format.md).
+const FILL_BYTES: usize = 256 << 10;
+
+/// So many bytes of a segment are filled before they are synced: what is queued for the disk delays the syncs of those who wait.
+const FILL_SYNC_BYTES: u64 = 2 << 20;
 
 impl Mapped {
     /// Opens (or makes) the directory and locks it.
-    pub fn open(directory: &Path, method: SyncMethod) -> Result<Self, OpenError> {
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let io_error = |path: &Path| {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
@@ -79,24 +64,22 @@ impl Mapped {
             Err(fs::TryLockError::Error(source)) => return Err(OpenError::Io { path: lock_path, source }),
         }
         let handle = File::open(directory).map_err(io_error(directory))?;
-        Ok(Self { directory: directory.to_owned(), handle, method, _lock: lock })
-    }
-
-    fn map(&self, file: File) -> io::Result<Region> {
-        let map = MmapRaw::map_raw(&file)?;
-        Ok(Region::mapped(map, file, self.method))
+        Ok(Self { directory: directory.to_owned(), handle, _lock: lock })
     }
 
     fn fill(file: &mut File, bytes: u64, header: &[u8]) -> io::Result<()> {
         rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
-        let mut page = [0u8; FILL_BYTES];
-        page[..header.len()].copy_from_slice(header);
+        let mut piece = vec![0u8; FILL_BYTES.min(bytes as usize)];
+        piece[..header.len()].copy_from_slice(header);
         let mut left = bytes;
         while left > 0 {
-            let length = left.min(FILL_BYTES as u64);
-            file.write_all(&page[..length as usize])?;
-            page[..header.len()].fill(0);
+            let length = left.min(piece.len() as u64);
+            file.write_all(&piece[..length as usize])?;
+            piece[..header.len()].fill(0);
             left -= length;
+            if left.is_multiple_of(FILL_SYNC_BYTES) {
+                file.sync_data()?;
+            }
         }
         file.sync_all()
     }
@@ -129,15 +112,12 @@ impl Medium for Mapped {
         let temporary = path.with_extension("tmp");
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&temporary)?;
         let made = Self::fill(&mut file, bytes, header).and_then(|()| {
-            let map = MmapRaw::map_raw(&file)?;
-            // Faults the pages in, so that appenders do not. Best effort: an old kernel does not know it.
-            let _ = map.advise(Advice::PopulateRead);
             fs::rename(&temporary, &path)?;
             self.handle.sync_all()?;
-            Ok(map)
+            Region::fresh(file, bytes, header)
         });
         match made {
-            Ok(map) => Ok(Region::mapped(map, file, self.method)),
+            Ok(region) => Ok(region),
             Err(error) => {
                 // What is left would be cleaned at the next open; removing it now gives the space back at once. The renamed file goes
                 // too: a segment whose creation was reported as failed must not exist.
@@ -156,7 +136,7 @@ impl Medium for Mapped {
         }
         // A file copied sparsely would fault on a full disk; allocating is free where blocks exist.
         rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)?;
-        self.map(file)
+        Region::opened(file)
     }
 
     fn remove(&self, number: u64) -> io::Result<()> {

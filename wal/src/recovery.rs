@@ -233,10 +233,9 @@ fn cut(
             std::cmp::Ordering::Greater => SEGMENT_HEADER_BYTES,
         };
         let bytes = segment.region.contents();
-        // What was read may be in the page cache alone (the process died, or a sync failed and the pages were marked clean). Writing
-        // each page makes it dirty, so that the sync below writes it.
+        // What was read may be in the page cache alone (the process died, or a sync failed and the pages were marked clean). The sync below
+        // writes all of it once more.
         let unsure = durable.get().saturating_sub(base.get()).clamp(SEGMENT_HEADER_BYTES, keep);
-        rewrite(&mut bytes[unsure as usize..keep as usize]);
         let mut stop = keep;
         if let Some(dirty) = zero(&mut bytes[keep as usize..]) {
             stop = keep + dirty;
@@ -248,14 +247,6 @@ fn cut(
         }
     }
     Ok((last_dirty > end).then(|| TornTail { at: end, bytes: last_dirty.get() - end.get() }))
-}
-
-/// Writes one byte of every page of `bytes`, unchanged.
-fn rewrite(bytes: &mut [u8]) {
-    for page in bytes.chunks_mut(1024) {
-        // Opaque, so that the store is not optimised away.
-        page[0] = std::hint::black_box(page[0]);
-    }
 }
 
 /// Zeroes what is not zero and returns the length up to the last byte that was not.

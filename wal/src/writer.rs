@@ -33,10 +33,10 @@ use crate::format::{
 use crate::group_commit::{Flushed, GroupCommit};
 use crate::lsn::Lsn;
 use crate::mapping::{Claim, Span, Tail};
-use crate::segment::{Geometry, Table};
+use crate::segment::{Geometry, Segment, Table};
 use crate::stats::{LogStats, SYNC_LATENCY_CLASSES};
 use crate::supply::Supply;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering, lock};
 use crate::wakers::Wakers;
 
 /// Set in `outstanding` when the log is closed. Living in the same word, it is seen by every admission that was not yet counted.
@@ -44,6 +44,8 @@ const CLOSED: u64 = 1 << 63;
 /// Set in `outstanding` when someone waits to be admitted. Living in the same word, it is seen by every release that the waiter did
 /// not see, without a fence.
 const WAITING: u64 = 1 << 62;
+/// Durable bytes after which the preparer is to look after the memory.
+const TEND_BYTES: u64 = 2 << 20;
 /// What is left of `outstanding`: bytes.
 const BYTES: u64 = WAITING - 1;
 
@@ -62,6 +64,8 @@ pub(crate) struct Core {
     run: u32,
     max_unsynced_bytes: u64,
     pub(crate) max_admission_bytes: u64,
+    /// The first segment whose memory still needs care.
+    tending: Mutex<u64>,
 }
 
 impl Core {
@@ -85,6 +89,7 @@ impl Core {
             run,
             max_unsynced_bytes,
             max_admission_bytes,
+            tending: Mutex::new(end.get() / geometry.segment_bytes),
         }
     }
 
@@ -197,11 +202,39 @@ impl Core {
 
     /// The flusher thread's body.
     pub(crate) fn run_flusher(&self) {
-        self.commit.run(&self.table, || self.wake_room(), || self.drained());
+        let steps = Cell::new(0);
+        let after_sync = || {
+            self.wake_room();
+            let step = self.commit.durable().get() / TEND_BYTES;
+            if steps.replace(step) != step {
+                self.supply.wake();
+            }
+        };
+        self.commit.run(&self.table, after_sync, || self.drained());
     }
 
-    /// Prepares one segment if one is wanted.
+    /// Housekeeping of the memory between the durable LSN and the tail, for the preparer.
+    fn tend(&self) {
+        let mut tending = lock(&self.tending);
+        // The durable LSN is read first, so that the tail is not below it.
+        let durable = self.commit.durable();
+        let tail = self.tail.position();
+        let offset_in = |segment: &Segment, lsn: Lsn| {
+            lsn.get().saturating_sub(segment.base().get()).min(self.geometry.segment_bytes)
+        };
+        let (first, _) = self.geometry.split(durable.get());
+        let (last, _) = self.geometry.split(tail.get());
+        for number in *tending..=last {
+            if let Some(segment) = self.table.get(number) {
+                segment.region().tend(offset_in(&segment, durable), offset_in(&segment, tail));
+            }
+        }
+        *tending = first;
+    }
+
+    /// Looks after the memory, and prepares one segment if one is wanted.
     pub(crate) fn prepare(&self) -> io::Result<bool> {
+        self.tend();
         let (number, _) = self.geometry.split(self.tail.position().get());
         let prepared = self.supply.prepare(number, self.geometry, &self.table, || self.commit.durable());
         if !matches!(prepared, Ok(false)) {
