@@ -1,10 +1,10 @@
-//! A wallet's terms as they lie in memory: most wallets hold one grant and nothing else, and take no more room than that grant.
+//! A wallet's terms as they lie in memory: most wallets hold one grant and nothing else, and take no more than a cache line.
 //!
 //! The ledger's own [`ledger::Terms`] are made for the rules, with a list of grants, another of scheduled ones, levels and their states. Ten
 //! million of them would take a gigabyte more than what they say. They are unfolded where the rules are asked, which debits on the fast path
 //! never do.
 
-use crate::ledger::{self, Amount, LevelStates, Lot, Status};
+use crate::ledger::{self, Amount, Category, Expiry, GrantId, LevelStates, Lot, Status, Timestamp};
 use crate::store::slot::Terms;
 use crate::store::word::Deadline;
 use std::borrow::Cow;
@@ -13,24 +13,93 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub(super) enum Kept {
     /// An active wallet with this one active grant, nothing held, no allowance, no levels; its only line is the one unit above nothing.
-    One(Lot),
+    One(Small),
     /// Any other.
     Whole(Box<ledger::Terms>),
 }
 
-// The variant is told by a value that no category has.
-const _: () = assert!(size_of::<Kept>() == size_of::<Lot>());
+/// A [`Lot`] in fewer bytes, as nearly all can be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Small {
+    id: GrantId,
+    remaining: Amount,
+    granted: Amount,
+    cost: u32,
+    effective_at: Instant,
+    /// The last one means never.
+    expires_at: Instant,
+    priority: u8,
+    category: Category,
+}
+
+/// An instant in five bytes: milliseconds since [`Deadline::EPOCH_MS`], enough for 34 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Instant([u8; 5]);
+
+// The variant is told by a value that no category has. With what the store adds, a generation takes one cache line.
+const _: () = assert!(size_of::<Kept>() == 40);
 // A model's atomics are larger than real ones.
 #[cfg(not(drawdown_loom))]
-const _: () = assert!(size_of::<super::wallet::WalletGeneration>() <= 80, "a size class of the allocator");
+const _: () = assert!(size_of::<super::wallet::WalletGeneration>() == 64);
+
+impl Instant {
+    const LAST: Instant = Instant([0xff; 5]);
+
+    /// The instant, if it is within reach; [`Instant::LAST`] is not.
+    fn new(time: Timestamp) -> Option<Instant> {
+        let bytes = time.millis().checked_sub(Deadline::EPOCH_MS)?.to_le_bytes();
+        let instant = Instant(*bytes.first_chunk().expect("eight bytes have five"));
+        (bytes[5..] == [0; 3] && instant != Instant::LAST).then_some(instant)
+    }
+
+    fn get(self) -> Timestamp {
+        let mut bytes = [0; 8];
+        bytes[..5].copy_from_slice(&self.0);
+        Timestamp::from_millis(u64::from_le_bytes(bytes) + Deadline::EPOCH_MS)
+    }
+}
+
+impl Small {
+    fn new(lot: &Lot) -> Option<Small> {
+        Some(Small {
+            id: lot.id,
+            remaining: lot.remaining,
+            granted: lot.granted,
+            cost: lot.cost.try_into().ok()?,
+            effective_at: Instant::new(lot.effective_at)?,
+            expires_at: lot.expires_at.timestamp().map_or(Some(Instant::LAST), Instant::new)?,
+            priority: lot.priority,
+            category: lot.category,
+        })
+    }
+
+    fn expires_at(self) -> Expiry {
+        if self.expires_at == Instant::LAST { Expiry::NEVER } else { Expiry::at(self.expires_at.get()) }
+    }
+
+    fn get(self) -> Lot {
+        Lot {
+            id: self.id,
+            remaining: self.remaining,
+            granted: self.granted,
+            effective_at: self.effective_at.get(),
+            expires_at: self.expires_at(),
+            cost: self.cost.into(),
+            priority: self.priority,
+            category: self.category,
+        }
+    }
+}
 
 impl Kept {
     /// The terms as the rules know them.
     pub(super) fn get(&self) -> Cow<'_, ledger::Terms> {
         match self {
-            Kept::One(lot) => {
-                Cow::Owned(ledger::Terms { opening: lot.remaining, lots: Box::new([*lot]), ..ledger::Terms::new() })
-            }
+            Kept::One(lot) => Cow::Owned(ledger::Terms {
+                opening: lot.remaining,
+                lots: Box::new([lot.get()]),
+                ..ledger::Terms::new()
+            }),
             Kept::Whole(terms) => Cow::Borrowed(terms),
         }
     }
@@ -38,12 +107,13 @@ impl Kept {
 
 impl From<ledger::Terms> for Kept {
     fn from(terms: ledger::Terms) -> Self {
-        match &*terms.lots {
+        let small = match &*terms.lots {
             [lot] if is_simple(&terms) && terms.opening == lot.remaining && terms.base() == Amount::ONE => {
-                Kept::One(*lot)
+                Small::new(lot)
             }
-            _ => Kept::Whole(Box::new(terms)),
-        }
+            _ => None,
+        };
+        small.map_or_else(|| Kept::Whole(Box::new(terms)), Kept::One)
     }
 }
 
@@ -73,7 +143,7 @@ impl Terms for Kept {
 
     fn deadline(&self) -> Deadline {
         let deadline = match self {
-            Kept::One(lot) => lot.expires_at.timestamp(),
+            Kept::One(lot) => lot.expires_at().timestamp(),
             Kept::Whole(terms) => terms.deadline(),
         };
         deadline.map_or(Deadline::NEVER, |instant| Deadline::from_unix_ms(instant.millis()))
@@ -90,14 +160,16 @@ impl Terms for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Category, Expiry, GrantId, Timestamp};
+
+    /// In 2026, ms.
+    const NOW: u64 = 1_790_000_000_000;
 
     fn lot(id: u64, remaining: i64) -> Lot {
         Lot {
             id: GrantId::new(id),
             remaining: Amount::new(remaining),
             granted: Amount::new(100),
-            effective_at: Timestamp::from_millis(5),
+            effective_at: Timestamp::from_millis(NOW),
             expires_at: Expiry::at(Timestamp::from_millis(1_900_000_000_000)),
             cost: 3,
             priority: 50,
@@ -125,6 +197,7 @@ mod tests {
         check(&one(100), true);
         check(&one(1), true);
         check(&ledger::Terms { lots: [Lot { expires_at: Expiry::NEVER, ..lot(7, 100) }].into(), ..one(100) }, true);
+        check(&ledger::Terms { lots: [Lot { cost: u32::MAX.into(), ..lot(7, 100) }].into(), ..one(100) }, true);
         check(&ledger::Terms::new(), false);
         check(&ledger::Terms { opening: Amount::new(-3), ..ledger::Terms::new() }, false);
         check(&ledger::Terms { opening: Amount::new(200), lots: [lot(7, 100), lot(8, 100)].into(), ..one(1) }, false);
@@ -133,5 +206,18 @@ mod tests {
         check(&ledger::Terms { allowance: Amount::new(5), ..one(100) }, false);
         check(&ledger::Terms { held: Amount::new(5), ..one(100) }, false);
         check(&ledger::Terms { allowance: Amount::new(5), held: Amount::new(5), ..one(100) }, false);
+    }
+
+    #[test]
+    fn a_lot_that_is_out_of_reach_is_kept_whole() {
+        let first = Deadline::EPOCH_MS;
+        let last = first + (1 << 40) - 2;
+        let terms = |lot: Lot| ledger::Terms { lots: [lot].into(), ..one(100) };
+        for (millis, small) in [(first, true), (first - 1, false), (last, true), (last + 1, false), (0, false)] {
+            let at = Timestamp::from_millis(millis);
+            check(&terms(Lot { effective_at: at, ..lot(7, 100) }), small);
+            check(&terms(Lot { expires_at: Expiry::at(at), ..lot(7, 100) }), small);
+        }
+        check(&terms(Lot { cost: i64::from(u32::MAX) + 1, ..lot(7, 100) }), false);
     }
 }
