@@ -126,6 +126,26 @@ impl Region {
         unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.len) }
     }
 
+    /// Offset behind the last byte of `range` that is not zero, or its start: before the region is shared, and before `contents` has changed
+    /// anything there.
+    pub(crate) fn end_of_content(&mut self, range: Range<u64>) -> io::Result<u64> {
+        match &self.memory {
+            Memory::File(file) => file.end_of_content(range),
+            Memory::Heap { .. } => {
+                let last = file::last_nonzero(&self.contents()[range.start as usize..range.end as usize]);
+                Ok(last.map_or(range.start, |last| range.start + last as u64 + 1))
+            }
+        }
+    }
+
+    /// The region as if it was fresh: for one that holds nothing behind its header.
+    pub(crate) fn renewed(self) -> io::Result<Self> {
+        match self.memory {
+            Memory::File(file) => file.renewed().map(Self::in_front_of),
+            Memory::Heap { .. } => Ok(self),
+        }
+    }
+
     /// Declares everything below `offset` published, before the region is shared.
     pub(crate) fn set_watermark(&mut self, offset: u64) {
         assert!(offset >= SEGMENT_HEADER_BYTES);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,6 +40,9 @@ pub struct Mapped {
     handle: File,
     _lock: File,
 }
+
+/// What `st_blocks` counts, whatever the file system's blocks are.
+const BLOCK_BYTES: u64 = 512;
 
 /// Segments are filled in writes of this size. It decides the size of the page-cache folios; larger ones make filling cheaper, and the
 /// log's own writes take the same whatever it is (docs/wal-format.md).
@@ -130,12 +134,15 @@ impl Medium for Mapped {
 
     fn open(&self, number: u64) -> io::Result<Region> {
         let file = OpenOptions::new().read(true).write(true).open(self.path(number))?;
-        let bytes = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        let bytes = metadata.len();
         if bytes == 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the segment file is empty"));
         }
-        // A file copied sparsely would fault on a full disk; allocating is free where blocks exist.
-        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)?;
+        // A file copied sparsely could not be written to on a full disk.
+        if metadata.blocks() * BLOCK_BYTES < bytes {
+            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, bytes)?;
+        }
         Region::opened(file)
     }
 

@@ -19,8 +19,8 @@ use crate::mapping::Region;
 use crate::medium::Medium;
 use crate::segment::Geometry;
 
-const PAGE: u64 = 4096;
-static ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
+/// Bytes of a segment's frames that tell whether anything was written to it.
+const FIRST_BYTES: u64 = 4096;
 
 /// What was found when the log was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,13 +97,15 @@ pub(crate) fn recover(medium: &dyn Medium, numbers: &[u64], verify: Verify) -> R
     };
 
     let (hole, at) = walk(&mut segments, from, geometry, log_id, &mut marks);
-    look_behind(&mut segments, hole, at, geometry, log_id, &mut marks);
+    let ends = ends_of_content(medium, &mut segments[hole..], at, verify)?;
+    look_behind(&mut segments[hole..], at, &ends, geometry, log_id, &mut marks);
     let base = geometry.base(segments[hole].number);
     let end = base.plus(at);
     if end < marks.durable {
         return Err(refuse(medium, &segments, geometry, end, marks.durable));
     }
-    let torn = cut(medium, &mut segments, hole, at, geometry, marks.durable)?;
+    let torn = cut(medium, &mut segments, hole, at, &ends, geometry, marks.durable)?;
+    renew(medium, &mut segments, hole)?;
     Ok(Scan { segments, geometry_bytes: segment_bytes, log_id, end, highest_run: marks.run, torn })
 }
 
@@ -178,27 +180,63 @@ fn walk(segments: &mut [Found], from: usize, geometry: Geometry, log_id: [u8; 16
     (last, geometry.segment_bytes)
 }
 
-/// Reads the marks of whatever valid frames stand behind the hole. Every mark is true, whatever became of its frame, and every run
-/// found is one that the next must exceed.
-fn look_behind(segments: &mut [Found], hole: usize, at: u64, geometry: Geometry, log_id: [u8; 16], marks: &mut Marks) {
-    for (index, segment) in segments.iter_mut().enumerate().skip(hole) {
+/// Where what is not zero ends, in each of `segments`, of which the first is looked at from `at` on.
+///
+/// Of the others the first frame's page is looked at, unless there is something in it or all is to be verified: a segment is written to from
+/// its start, and only when all before it was synced. So if its first page is empty, either nothing was written to it, or the first write was
+/// cut short, and then the log ends there: it would be the first one.
+fn ends_of_content(
+    medium: &dyn Medium,
+    segments: &mut [Found],
+    at: u64,
+    verify: Verify,
+) -> Result<Vec<u64>, OpenError> {
+    let mut ends = Vec::with_capacity(segments.len());
+    for (index, segment) in segments.iter_mut().enumerate() {
+        let size = segment.region.size_bytes();
+        let from = if index == 0 { at } else { SEGMENT_HEADER_BYTES };
+        let mut end = Ok(from);
+        if index > 0 && verify == Verify::Tail {
+            end = segment.region.end_of_content(from..size.min(from + FIRST_BYTES));
+        }
+        if index == 0 || verify == Verify::All || end.as_ref().is_ok_and(|end| *end > from) {
+            end = segment.region.end_of_content(from..size);
+        }
+        ends.push(end.map_err(|source| OpenError::Io { path: medium.path(segment.number), source })?);
+    }
+    Ok(ends)
+}
+
+/// Gives the segments that hold nothing, of those behind the hole, fresh memory: should there be anything in the part of them that was not
+/// looked at, nobody will see it.
+fn renew(medium: &dyn Medium, segments: &mut Vec<Found>, hole: usize) -> Result<(), OpenError> {
+    let behind = segments.split_off(hole + 1);
+    for Found { number, region } in behind {
+        let region = region.renewed().map_err(|source| OpenError::Io { path: medium.path(number), source })?;
+        segments.push(Found { number, region });
+    }
+    Ok(())
+}
+
+/// Reads the marks of whatever valid frames stand behind the hole, which is at `at` of the first segment. Every mark is true, whatever became
+/// of its frame, and every run found is one that the next must exceed.
+fn look_behind(segments: &mut [Found], at: u64, ends: &[u64], geometry: Geometry, log_id: [u8; 16], marks: &mut Marks) {
+    let mut at = at;
+    for (segment, &end) in segments.iter_mut().zip(ends) {
         let (base, seed) = (geometry.base(segment.number), segment_seed(log_id, segment.number));
-        let bytes = segment.region.contents();
-        let mut at = if index == hole { at } else { SEGMENT_HEADER_BYTES };
-        while at < geometry.segment_bytes {
-            let page = &bytes[at as usize..];
-            if at.is_multiple_of(PAGE)
-                && page[..page.len().min(PAGE as usize)] == ZEROS[..page.len().min(PAGE as usize)]
-            {
-                at += PAGE;
-            } else if let Slot::Frame(header) = slot_at(bytes, at as usize, base, seed) {
-                marks.run = marks.run.max(header.run);
-                marks.durable = marks.durable.max(header.durable);
-                at += header.extent();
-            } else {
-                at += FRAME_ALIGN;
+        if at < end {
+            let bytes = segment.region.contents();
+            while at < end {
+                if let Slot::Frame(header) = slot_at(bytes, at as usize, base, seed) {
+                    marks.run = marks.run.max(header.run);
+                    marks.durable = marks.durable.max(header.durable);
+                    at += header.extent();
+                } else {
+                    at += FRAME_ALIGN;
+                }
             }
         }
+        at = SEGMENT_HEADER_BYTES;
     }
 }
 
@@ -217,6 +255,7 @@ fn cut(
     segments: &mut [Found],
     hole: usize,
     at: u64,
+    ends: &[u64],
     geometry: Geometry,
     durable: Lsn,
 ) -> Result<Option<TornTail>, OpenError> {
@@ -237,8 +276,9 @@ fn cut(
         // writes all of it once more.
         let unsure = durable.get().saturating_sub(base.get()).clamp(SEGMENT_HEADER_BYTES, keep);
         let mut stop = keep;
-        if let Some(dirty) = zero(&mut bytes[keep as usize..]) {
-            stop = keep + dirty;
+        if index >= hole && ends[index - hole] > keep {
+            stop = ends[index - hole];
+            bytes[keep as usize..stop as usize].fill(0);
             last_dirty = base.plus(stop);
         }
         if stop > unsure {
@@ -247,21 +287,4 @@ fn cut(
         }
     }
     Ok((last_dirty > end).then(|| TornTail { at: end, bytes: last_dirty.get() - end.get() }))
-}
-
-/// Zeroes what is not zero and returns the length up to the last byte that was not.
-fn zero(bytes: &mut [u8]) -> Option<u64> {
-    let mut last = None;
-    let mut start = 0;
-    for piece in bytes.chunks_mut(PAGE as usize) {
-        // Compared before it is searched, and never written if zero: almost every page is.
-        if *piece != ZEROS[..piece.len()]
-            && let Some(at) = piece.iter().rposition(|&byte| byte != 0)
-        {
-            last = Some((start + at + 1) as u64);
-            piece.fill(0);
-        }
-        start += piece.len();
-    }
-    last
 }

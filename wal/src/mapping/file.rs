@@ -25,12 +25,16 @@ use std::ptr::NonNull;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::mm::{MapFlags, ProtFlags};
 
+use crate::format::SEGMENT_HEADER_BYTES;
 use crate::sync::{Mutex, lock};
 
 /// Bytes that change from one kind of memory to another at once: the size of a huge page. Small in unit tests, so that it happens there.
 const STEP: u64 = if cfg!(test) { 4096 } else { 2 << 20 };
 /// Private memory that is present ahead of the tail: what the log takes in some 20 ms at its fastest.
 const AHEAD: u64 = 2 * STEP;
+
+/// Bytes of a file that are looked at at once.
+const SCAN_BYTES: usize = 256 << 10;
 
 pub(super) struct FileMemory {
     /// The whole range. It is ours to remap piece by piece; dropping it unmaps whatever stands there.
@@ -68,6 +72,14 @@ impl FileMemory {
         Ok(Self { map: MmapRaw::from(map), file, care: Mutex::default() })
     }
 
+    /// The same file with memory as if it was fresh: for a file that holds nothing behind its header.
+    pub(super) fn renewed(self) -> io::Result<Self> {
+        let mut header = [0; SEGMENT_HEADER_BYTES as usize];
+        self.file.read_exact_at(&mut header, 0)?;
+        let len = self.len() as u64;
+        Self::fresh(self.file, len, &header)
+    }
+
     pub(super) fn base(&self) -> NonNull<u8> {
         NonNull::new(self.map.as_mut_ptr()).unwrap_or(NonNull::dangling())
     }
@@ -80,6 +92,21 @@ impl FileMemory {
     pub(super) fn write_out(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)?;
         self.file.sync_data()
+    }
+
+    /// Offset behind the last byte of `range` of the file that is not zero, or the range's start if there is none.
+    ///
+    /// Reads the file by position: it is a tenth of the time that touching each page of a mapping takes.
+    pub(super) fn end_of_content(&self, range: Range<u64>) -> io::Result<u64> {
+        let mut piece = vec![0u8; SCAN_BYTES.min((range.end - range.start) as usize)];
+        let (mut end, mut at) = (range.start, range.start);
+        while at < range.end {
+            let piece = &mut piece[..(range.end - at).min(SCAN_BYTES as u64) as usize];
+            self.file.read_exact_at(piece, at)?;
+            end = last_nonzero(piece).map_or(end, |last| at + last as u64 + 1);
+            at += piece.len() as u64;
+        }
+        Ok(end)
     }
 
     /// Takes care of the memory: maps the file itself below `durable`, and has private memory present ahead of `tail`. Both are
@@ -121,6 +148,18 @@ impl FileMemory {
         }
         Ok(())
     }
+}
+
+/// Place of the last byte that is not zero.
+pub(super) fn last_nonzero(bytes: &[u8]) -> Option<usize> {
+    // A sum of whole lines first, which the compiler turns into wide instructions: nearly all bytes are zero.
+    let (lines, rest) = bytes.as_chunks::<64>();
+    let is_zero = |line: &[u8; 64]| line.iter().fold(0, |all, byte| all | byte) == 0;
+    let in_rest = rest.iter().rposition(|byte| *byte != 0).map(|place| lines.len() * 64 + place);
+    in_rest.or_else(|| {
+        let line = lines.iter().rposition(|line| !is_zero(line))?;
+        lines[line].iter().rposition(|byte| *byte != 0).map(|place| line * 64 + place)
+    })
 }
 
 #[cfg(all(test, not(drawdown_loom)))]
@@ -192,5 +231,22 @@ mod tests {
         memory.write_out(0, &bytes(&memory)[..STEP as usize]).expect("a sync");
         assert!(of_file(&memory)[..STEP as usize].iter().all(|byte| *byte == 7));
         assert!(of_file(&memory)[STEP as usize..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn the_end_of_what_a_file_holds_is_found() {
+        let memory = FileMemory::fresh(file(), LEN, b"").expect("memory");
+        for from in [0, 1, 4096] {
+            assert_eq!(memory.end_of_content(from..LEN).expect("readable"), from);
+        }
+        let mut before = 0;
+        for end in [2, 63, 64, 65, 4096, 5000, LEN - 64, LEN - 1, LEN] {
+            memory.file.write_all_at(&[1], end - 1).expect("a write");
+            assert_eq!(memory.end_of_content(0..LEN).expect("readable"), end);
+            assert_eq!(memory.end_of_content(end - 1..LEN).expect("readable"), end);
+            assert_eq!(memory.end_of_content(end..LEN).expect("readable"), end);
+            assert_eq!(memory.end_of_content(0..end - 1).expect("readable"), before);
+            before = end;
+        }
     }
 }
