@@ -4,6 +4,7 @@
 //! million of them would take a gigabyte more than what they say. They are unfolded where the rules are asked, which debits on the fast path
 //! never do.
 
+use crate::journal::snapshot::entry::EntryTerms;
 use crate::ledger::{self, Amount, LevelStates, Lot, Status};
 use crate::store::slot::Terms;
 use crate::store::word::Deadline;
@@ -32,6 +33,23 @@ impl Kept {
                 Cow::Owned(ledger::Terms { opening: lot.remaining, lots: Box::new([*lot]), ..ledger::Terms::new() })
             }
             Kept::Whole(terms) => Cow::Borrowed(terms),
+        }
+    }
+
+    /// The terms as a snapshot has them.
+    pub(super) fn entry(&self) -> EntryTerms<'_> {
+        match self {
+            Kept::One(lot) => EntryTerms::One(*lot),
+            Kept::Whole(terms) => EntryTerms::Whole(Cow::Borrowed(terms)),
+        }
+    }
+}
+
+impl From<EntryTerms<'_>> for Kept {
+    fn from(terms: EntryTerms<'_>) -> Self {
+        match terms {
+            EntryTerms::One(lot) => Kept::One(lot),
+            EntryTerms::Whole(terms) => Kept::from(terms.into_owned()),
         }
     }
 }

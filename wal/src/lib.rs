@@ -62,6 +62,6 @@ pub use mapping::{Backing, HeapPages, Region};
 pub use medium::{Heap, Mapped, Medium, SyncMethod};
 pub use reader::{FrameRef, Reader, SegmentView};
 pub use recovery::{Recovery, TornTail, Verify};
-pub use supply::Disposal;
 pub use stats::{LogStats, SYNC_LATENCY_CLASSES};
+pub use supply::Disposal;
 pub use writer::{Admission, Admitted, FrameMut, WhenDurable};
