@@ -29,15 +29,17 @@ pub use retention::{Follower, Retention};
 use super::ticket::poisoned_error;
 use super::view::CommandError;
 use super::{Clock, Engine, EngineConfig, Inner, OpenError, Unavailable};
-use crate::journal::admin::GrantRecord;
-use crate::journal::snapshot::entry;
+use crate::journal::admin::{AdminRecord, GrantRecord, MetadataRecord};
+use crate::journal::snapshot::entry::{self, Fixed, WalletEntry};
 use crate::journal::snapshot::file::SnapshotFile;
 use crate::journal::snapshot::{EXTENSION, Section, SnapshotError, lsn_of};
 use crate::ledger::{GrantId, Timestamp};
+use crate::store::pin;
 use build::{Job, build};
 use drawdown_wal::{Files, Log, Lsn, Mapped, Medium, Options, ReadError, Recovery};
 use keeper::Call;
 use retention::Followers;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -291,17 +293,17 @@ pub(super) fn is_whole(log: &Log) -> bool {
     log.segment_start(log.first()) == Lsn::ZERO
 }
 
-/// Makes a snapshot of what is sealed, onto the newest of `kept`, and keeps it. `None` if there is nothing new.
+/// Makes a snapshot of what lies below `upto`, which is durable, onto the newest of `kept`, and keeps it. `None` if there is nothing new.
 fn make(
     log: &Log,
     files: &dyn Files,
     kept: &Mutex<Vec<Arc<SnapshotFile>>>,
     config: &EngineConfig,
     clock: &dyn Clock,
+    upto: Lsn,
     progress: &Progress,
 ) -> Result<Option<Made>, SnapshotFailure> {
     let started = Instant::now();
-    let upto = log.segment_start(log.durable());
     let keep = || kept.lock().unwrap_or_else(PoisonError::into_inner);
     // Invariant 2: what the sealed segments refer to was reserved by now.
     let durable = log.tail();
@@ -366,24 +368,31 @@ pub fn make_offline(
 ) -> Result<Option<Made>, OpenError> {
     let medium = Mapped::open(dir, config.log.sync)?;
     // Nothing is appended here but the log's own frames, so that any segment's size will do.
-    let options = Options { max_frame_bytes: 1024, segments_ahead: 1, ..config.log.clone() };
-    make_offline_on(Arc::new(medium), options, config, clock, progress)
+    let log = Options { max_frame_bytes: 1024, segments_ahead: 1, ..config.log.clone() };
+    make_offline_on(
+        &(Arc::new(medium) as Arc<dyn Medium>),
+        &EngineConfig { log, ..config.clone() },
+        clock,
+        None,
+        progress,
+    )
 }
 
-/// As [`make_offline`], on a medium, for tests and simulations.
+/// As [`make_offline`], on a medium and up to the start of any frame, for tests and simulations.
 pub fn make_offline_on(
-    medium: Arc<dyn Medium>,
-    options: Options,
+    medium: &Arc<dyn Medium>,
     config: &EngineConfig,
     clock: &dyn Clock,
+    upto: Option<Lsn>,
     progress: &Progress,
 ) -> Result<Option<Made>, OpenError> {
-    let (log, recovery) = open_log(&medium, options)?;
-    let Found { usable, passed_over } = find_all(&*medium, &log, &recovery)?;
+    let (log, recovery) = open_log(medium, config.log.clone())?;
+    let Found { usable, passed_over } = find_all(&**medium, &log, &recovery)?;
     for name in &passed_over {
         tracing::warn!("passed over {name}");
     }
-    let made = make(&log, &*medium, &Mutex::new(usable), config, clock, progress);
+    let upto = upto.unwrap_or(log.segment_start(recovery.end));
+    let made = make(&log, &**medium, &Mutex::new(usable), config, clock, upto, progress);
     let closed = log.close();
     let made = made.map_err(|failure| match failure {
         SnapshotFailure::Fold(error) => *error,
@@ -411,6 +420,12 @@ impl Engine {
         self.inner.retire()
     }
 
+    /// A digest of what the engine holds of its log: wallets, catalogue, keys, metadata, repairs. Two engines that were opened on the same
+    /// log have the same, whatever they began with. Not while the engine is used.
+    pub fn digest(&self) -> [u8; 32] {
+        self.inner.digest()
+    }
+
     /// First position from which on the log is there. What stands before has been retired.
     pub fn first_lsn(&self) -> Lsn {
         self.inner.log.first()
@@ -421,8 +436,9 @@ impl Inner {
     fn snapshot(&self) -> Result<Option<Made>, SnapshotFailure> {
         let snapshots = &self.snapshots;
         let _making = snapshots.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let made =
-            make(&self.log, &*snapshots.medium, &snapshots.kept, &self.config, &*self.clock, &snapshots.progress);
+        let upto = self.log.segment_start(self.log.durable());
+        let (files, kept) = (&*snapshots.medium, &snapshots.kept);
+        let made = make(&self.log, files, kept, &self.config, &*self.clock, upto, &snapshots.progress);
         match &made {
             Ok(Some(made)) => {
                 snapshots.made.fetch_add(1, Ordering::Relaxed);
@@ -451,6 +467,41 @@ impl Inner {
             Some(error) => Err(CommandError::Unavailable(Unavailable::Poisoned(format!("a snapshot: {error}")))),
             None => Ok(None),
         }
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let (mut hasher, mut bytes, guard) = (blake3::Hasher::new(), Vec::new(), pin());
+        for slot in 0..self.slab.len() as u32 {
+            let reading = self.slab.find(slot).and_then(|cell| Some((cell.last_lsn(), cell.read(&guard)?)));
+            let (Some((last_lsn, reading)), Some(name)) = (reading, self.names.get(slot)) else { continue };
+            let wallet = WalletEntry {
+                slot,
+                customer: name.customer,
+                currency: name.currency,
+                generation: reading.generation.number(),
+                opened_at: reading.generation.opened_at(),
+                last_lsn,
+                balance: reading.balance,
+                lowest: reading.balance,
+                terms: reading.generation.terms().entry(),
+            };
+            bytes.clear();
+            wallet.write(&mut bytes);
+            if let Some(metadata) = self.metadata.get(&slot) {
+                let metadata = MetadataRecord { slot, metadata: metadata.clone() };
+                entry::write_record(&AdminRecord::Metadata(metadata), &mut bytes);
+            }
+            hasher.update(&bytes);
+        }
+        bytes.clear();
+        let catalog = self.catalog.snapshot();
+        let currencies = catalog.currencies().iter().map(|currency| AdminRecord::Currency((**currency).clone()));
+        let meters = catalog.meters().iter().map(|meter| AdminRecord::Meter((**meter).clone()));
+        let keys: BTreeMap<_, _> = self.api_keys.iter().map(|key| (key.id.clone(), (**key).clone())).collect();
+        let records = currencies.chain(meters).chain(keys.into_values().map(AdminRecord::ApiKey));
+        records.for_each(|record| entry::write_record(&record, &mut bytes));
+        self.repairs.all().iter().for_each(|mended| mended.write(&mut bytes));
+        *hasher.update(&bytes).finalize().as_bytes()
     }
 
     /// Whether the log's record at `lsn` has been retired.

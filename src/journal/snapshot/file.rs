@@ -263,11 +263,24 @@ impl SnapshotFile {
         Ok(buffer)
     }
 
-    /// The digest of the whole file: two snapshots with the same one hold the same.
+    /// A digest of what the snapshot says: of all entries and sums, however they are cut into blocks, but neither of when it was made nor
+    /// of how far the log was durable then. Reads and checks the whole file.
     pub fn digest(&self) -> Result<[u8; 32], SnapshotError> {
-        let mut digest = [0; DIGEST_BYTES];
-        self.contents.read_at(self.size_bytes() - DIGEST_BYTES as u64, &mut digest)?;
-        Ok(digest)
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = Vec::new();
+        for section in Section::ALL {
+            let mut of_section = blake3::Hasher::new();
+            for block in self.blocks(section) {
+                of_section.update(self.read(block, &mut buffer)?);
+            }
+            hasher.update(of_section.finalize().as_bytes());
+        }
+        let Sums { latest, remembered_since, wallets, slots, identities, grants, run, durable: _, made: _ } = self.sums;
+        let times = [latest.millis(), remembered_since.millis()];
+        for word in [wallets, slots, identities, grants, u64::from(run), self.lsn().get()].into_iter().chain(times) {
+            hasher.update(&word.to_le_bytes());
+        }
+        Ok(*hasher.finalize().as_bytes())
     }
 }
 
