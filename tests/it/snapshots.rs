@@ -8,15 +8,19 @@ use std::sync::Arc;
 
 use drawdown::engine::view::{EntriesPage, Entry, EntryKind};
 use drawdown::engine::{
-    CommandError, Engine, EngineConfig, ManualClock, OpenError, OpenReport, Retention, SnapshotConfig, snapshot,
+    CommandError, Engine, EngineConfig, EventStatus, ManualClock, OpenError, OpenReport, Retention, SnapshotConfig,
+    snapshot,
 };
 use drawdown::journal::snapshot::file::SnapshotFile;
+use drawdown::ledger::Rejection;
 use drawdown_wal::sim::Disk;
 use drawdown_wal::{Disposal, Files, Log, Lsn, Medium};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::books::{Books, Step, WINDOW_MS, WalletNumber, clock, config as usual_config, set_up};
+use crate::books::{
+    Books, GrantSpec, Step, Usage, WINDOW_MS, WalletNumber, When, clock, config as usual_config, set_up, submit,
+};
 use crate::engine_props::{any_step, grant_of, usage_of};
 use crate::model::Policy;
 
@@ -76,14 +80,16 @@ fn digest_of(disk: &Disk, name: &str) -> [u8; 32] {
     SnapshotFile::open(disk, name).expect("a whole snapshot").digest().expect("a readable one")
 }
 
-/// Where the frames of a log begin, its own excepted.
+/// Where the frames of a log begin, its own excepted, and where the last one ends.
 fn frames(disk: &Disk) -> Vec<Lsn> {
     let (log, _) = Log::open_on(disk.duplicate().medium(), usual_config(SEGMENT_BYTES).log).expect("a healthy log");
     let mut reader = log.reader(log.first());
-    let mut frames = Vec::new();
+    let (mut frames, mut end) = (Vec::new(), log.first());
     while let Some(frame) = reader.next().expect("a readable log") {
         frames.push(frame.lsn);
+        end = frame.end;
     }
+    frames.push(end);
     frames
 }
 
@@ -348,6 +354,81 @@ proptest! {
     ) {
         tell(&acts, memory, if keeps_all { Retention::default() } else { greedy() }, &cuts);
     }
+}
+
+/// Identities are known from a snapshot, from the log behind it, and where the one holds the grant's declaration and the other its effect.
+#[test]
+fn identities_are_known_whatever_frame_a_snapshot_ends_at() {
+    let mut tale = Tale::begin(1 << 20, Retention::default());
+    for number in 0..3_u8 {
+        tale.make(&Step::Grant(GrantSpec { key: Some(number), ..grant_of(usize::from(number % 2), 50) }));
+        tale.make(&Step::Batch(vec![usage_of(number.into(), 0, 3, Policy::Reject)]));
+    }
+    tale.engine.close().expect("a healthy log");
+    let frames = frames(&tale.disk).len();
+    let (disk, books) = (tale.disk.duplicate(), tale.books);
+    check_cuts(&disk, &tale.clock, 0..frames, &|engine| {
+        let mut books = books.clone();
+        books.resend(engine);
+        for number in 0..3 {
+            books.make(&Step::GrantAgain(number), engine, &tale.clock).expect("a healthy engine");
+        }
+        books.audit(engine);
+    });
+}
+
+/// Of two identities one has left the window since the snapshot, the other has not.
+#[test]
+fn identities_are_forgotten_alike_with_a_snapshot_and_without() {
+    for snapshot_at in 0..3 {
+        let mut tale = Tale::begin(1 << 20, Retention::default());
+        tale.make(&Step::Grant(grant_of(0, 50)));
+        for number in 0..3 {
+            tale.make(&Step::Batch(vec![usage_of(number, 0, 1, Policy::Reject)]));
+            tale.act(&Act::Seal(1));
+            if number == snapshot_at {
+                tale.act(&Act::Snapshot);
+            }
+            tale.make(&Step::Pause(WINDOW_MS / 2 + 90_000));
+        }
+        tale.reopen();
+        // The books know which of them are free again.
+        for number in 0..3 {
+            tale.make(&Step::Batch(vec![usage_of(number, 0, 1, Policy::Reject)]));
+        }
+        tale.reopen();
+    }
+}
+
+/// A window that is raised reaches back no further than identities are known: an older event is refused, for it may have been applied.
+#[test]
+fn a_raised_window_refuses_what_was_forgotten_under_the_old_one() {
+    let mut tale = Tale::begin(1 << 20, Retention::default());
+    tale.make(&Step::Grant(grant_of(0, 50)));
+    let old = tale.books.now;
+    tale.make(&Step::Batch(vec![usage_of(1, 0, 1, Policy::Reject)]));
+    tale.act(&Act::LongPause);
+    let recent = tale.books.now;
+    tale.make(&Step::Batch(vec![usage_of(2, 0, 1, Policy::Reject)]));
+    tale.act(&Act::Seal(1));
+    tale.act(&Act::Snapshot);
+    tale.engine.close().expect("a healthy log");
+    let config = EngineConfig { idempotency_window_ms: 40 * WINDOW_MS, ..tale.config.clone() };
+    let status = |engine: &Engine, usage: &Usage, time: u64| {
+        let mut outcomes = Vec::new();
+        let usage = Usage { time: When::Before(tale.books.now - time), ..usage.clone() };
+        submit(engine, &[usage], tale.books.now, &mut outcomes).expect("a healthy engine").wait().expect("durable");
+        outcomes[0].status
+    };
+    let (first, second) = (usage_of(1, 0, 1, Policy::Reject), usage_of(2, 0, 1, Policy::Reject));
+    let (engine, report) = open(&tale.disk.duplicate(), &tale.clock, &config).expect("a healthy ledger");
+    assert!(report.snapshot > Lsn::ZERO);
+    assert_eq!(status(&engine, &first, old), EventStatus::Rejected(Rejection::EventTooOld));
+    assert_eq!(status(&engine, &second, recent), EventStatus::Duplicate);
+    // The whole log knows both.
+    let (engine, _) = open(&without_snapshots(&tale.disk), &tale.clock, &config).expect("a healthy ledger");
+    assert_eq!(status(&engine, &first, old), EventStatus::Duplicate);
+    assert_eq!(status(&engine, &second, recent), EventStatus::Duplicate);
 }
 
 /// Two snapshots, a window, and a log long enough: the oldest segments go, and everything present stays.
