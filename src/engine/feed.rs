@@ -22,6 +22,9 @@ impl Engine {
     /// not torn apart. With `kinds`, those only.
     pub fn feed(&self, after: Lsn, limit: usize, kinds: Option<&[&str]>) -> Result<FeedPage, CommandError> {
         let inner = &*self.inner;
+        if inner.is_retired(after.get()) {
+            return Err(inner.retired());
+        }
         let start = journal::frame_of(&inner.log, after).unwrap_or(after).max(inner.log.first());
         let mut reader = inner.log.reader(start);
         let mut page = Page {
@@ -52,10 +55,7 @@ impl Engine {
 
 fn read_error(error: &ReadError) -> CommandError {
     match error {
-        ReadError::Retired { first, .. } => CommandError::Conflict {
-            slug: "feed_position_retired",
-            detail: format!("the log begins at {first} by now"),
-        },
+        ReadError::Retired { first, .. } => CommandError::Retired { first: *first },
         ReadError::Corrupt { .. } => {
             CommandError::Unavailable(Unavailable::Poisoned(format!("the log cannot be read: {error}")))
         }

@@ -14,6 +14,7 @@ use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::Record;
 use crate::journal::admin::{AdminRecord, GrantRecord};
 use crate::ledger::{Amount, GrantId, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
+use crate::store::hash::Seed;
 use crate::store::idempotency::{Claim, Entry};
 use crate::store::{Guard, pin};
 use drawdown_wal::Lsn;
@@ -99,7 +100,7 @@ impl Inner {
 
     /// The fingerprint by which a grant's key is remembered.
     pub(super) fn grant_key_fingerprint(&self, key: &str) -> u64 {
-        self.seed.key_fingerprint(KEY_DOMAIN, key.as_bytes())
+        key_fingerprint(&self.seed, key)
     }
 
     fn grant(&self, request: &GrantRequest, now: Timestamp) -> Result<(GrantView, bool), CommandError> {
@@ -132,7 +133,12 @@ impl Inner {
         now: Timestamp,
     ) -> Result<Option<GrantView>, CommandError> {
         let mut view = None;
-        let record = self.read_record(lsn, &mut view).map_err(unreadable)?;
+        let record = match self.read_record(lsn, &mut view) {
+            Ok(record) => record,
+            // It has left the idempotency window since it was looked up, and the log with it.
+            Err(_) if self.is_retired(lsn) => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
         let Record::Admin(AdminRecord::Grant(original)) = record else { return Ok(None) };
         if original.key.as_deref() != Some(key) {
             return Ok(None);
@@ -242,18 +248,33 @@ impl Inner {
         if lsn >= self.log.tail() {
             return Err(missing);
         }
+        if self.is_retired(id.get()) {
+            return self.find_retired_grant(id);
+        }
         if lsn >= self.log.durable() {
             // Clients have the text of a durable grant only, so this wait is seldom one.
             self.log.wait_durable(self.log.tail()).map_err(|poisoned| poisoned_error(&poisoned))?;
         }
         // The text may be of a grant that a crash took back, and something else may stand at its place by now.
-        if !self.is_record(id.get()) {
-            return Err(missing);
-        }
         let mut view = None;
-        match self.read_record(id.get(), &mut view).map_err(unreadable)? {
-            Record::Admin(AdminRecord::Grant(record)) => Ok((id, record)),
-            _ => Err(missing),
+        let record = match self.is_record(id.get()) {
+            true => self.read_record(id.get(), &mut view).map(Some),
+            false => Ok(None),
+        };
+        match record {
+            Ok(Some(Record::Admin(AdminRecord::Grant(record)))) => Ok((id, record)),
+            // It went while it was looked for.
+            Ok(None) | Err(_) if self.is_retired(id.get()) => self.find_retired_grant(id),
+            Ok(_) => Err(missing),
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+
+    /// A grant whose declaration has been retired: the snapshots have those that wallets still hold.
+    fn find_retired_grant(&self, id: GrantId) -> Result<(GrantId, GrantRecord), CommandError> {
+        match self.retired_declaration(id)? {
+            Some(record) => Ok((id, record)),
+            None => Err(self.retired()),
         }
     }
 
@@ -329,7 +350,10 @@ impl Inner {
         let mut next = reading.generation.opened_at();
         while next >= grant.get() {
             let mut view = None;
-            let record = self.read_record(next, &mut view).map_err(unreadable)?;
+            let record = match self.read_record(next, &mut view) {
+                Err(_) if self.is_retired(next) => return Err(self.retired()),
+                record => record.map_err(unreadable)?,
+            };
             let Record::Operation(operation) = record else { break };
             if let Some(state) = end_of(grant, &operation.body.movements) {
                 return Ok(state);
@@ -372,6 +396,11 @@ impl Inner {
             }
         }
     }
+}
+
+/// The fingerprint by which a grant's key is remembered.
+pub(super) fn key_fingerprint(seed: &Seed, key: &str) -> u64 {
+    seed.key_fingerprint(KEY_DOMAIN, key.as_bytes())
 }
 
 /// The end of a grant, if these movements brought it.

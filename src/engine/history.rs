@@ -5,7 +5,7 @@
 //! - what recovery mended after a crash (see [`super::repairs`]) overrides what the records say.
 
 use super::catalog::Catalog;
-use super::openings::Openings;
+use super::openings::{GenerationOpening, Openings};
 use super::view::{CommandError, EntriesPage, Entry, EntryKind, EventRef};
 use super::{Engine, Inner};
 use crate::journal::debit::{DebitRecord, Metered};
@@ -19,6 +19,9 @@ use std::sync::Arc;
 impl Engine {
     /// The wallet's entries before the entry `before` (or the newest), newest first; about `limit` of them: the entries of one record
     /// are not torn apart. Blocks until what it shows is durable, one sync at the most.
+    ///
+    /// Where the log has been retired the history goes down to the first entry whose record is there, and that of the opening of its
+    /// generation if that is not the present one; what lies below is [`CommandError::Retired`].
     pub fn entries(
         &self,
         customer: &str,
@@ -35,12 +38,13 @@ impl Engine {
         // here it can be read; and nothing is shown that a crash could still take back.
         self.durable_barrier().wait()?;
         let (number, opened_at) = (reading.generation.number(), reading.generation.opened_at());
-        let openings = Openings::from(&inner.log, slot, number, opened_at);
+        let openings = Openings::from(&inner.log, slot, number, opened_at, &reading.generation.terms().get());
         let walk = Walk { inner, slot, openings, newest: number as u32, next: newest };
         walk.page(before, limit).map_err(|error| match error {
             WalkError::NotAnEntry => {
                 CommandError::Invalid { field: "before", detail: "is no entry of this wallet".to_owned() }
             }
+            WalkError::Retired => inner.retired(),
             WalkError::Corrupt(error) => unreadable(error),
         })
     }
@@ -53,6 +57,7 @@ pub(super) fn unreadable(error: Corrupt) -> CommandError {
 
 enum WalkError {
     NotAnEntry,
+    Retired,
     Corrupt(Corrupt),
 }
 
@@ -82,33 +87,50 @@ impl Walk<'_> {
         let mut entries = Vec::new();
         let mut last = None;
         while self.next != 0 && entries.len() < limit {
-            last = Some(Lsn::new(self.next));
-            self.step(|walk, lsn, record| walk.push_entries(&catalog, lsn, record, &mut entries))?;
+            let lsn = self.next;
+            match self.step(|walk, lsn, record| walk.push_entries(&catalog, lsn, record, &mut entries)) {
+                Ok(()) => last = Some(Lsn::new(lsn)),
+                // Whoever asks for the next page is told.
+                Err(WalkError::Retired) if !entries.is_empty() => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(EntriesPage { entries, next: last.filter(|_| self.next != 0) })
     }
 
     /// Goes to just below the record `target`, if it is one of this wallet's.
     fn jump_below(&mut self, target: u64) -> Result<(), WalkError> {
+        if self.inner.is_retired(target) {
+            return Err(WalkError::Retired);
+        }
         if !self.inner.is_record(target) {
             return Err(WalkError::NotAnEntry);
         }
         self.next = target;
-        self.step(|_, _, _| Ok(())).map_err(|_| WalkError::NotAnEntry)
+        self.step(|_, _, _| Ok(())).map_err(|error| match error {
+            WalkError::Retired => WalkError::Retired,
+            WalkError::NotAnEntry | WalkError::Corrupt(_) => WalkError::NotAnEntry,
+        })
     }
 
     /// Visits the next record down and moves on below it.
-    fn step(&mut self, visit: impl FnOnce(&mut Self, u64, &Record<'_>) -> Result<(), Corrupt>) -> Result<(), Corrupt> {
+    fn step(
+        &mut self,
+        visit: impl FnOnce(&mut Self, u64, &Record<'_>) -> Result<(), WalkError>,
+    ) -> Result<(), WalkError> {
         let lsn = self.next;
         let mut view = None;
-        let record = journal::read_at(&self.inner.log, Lsn::new(lsn), &mut view)?;
+        let record = match journal::read_at(&self.inner.log, Lsn::new(lsn), &mut view) {
+            Err(_) if self.inner.is_retired(lsn) => return Err(WalkError::Retired),
+            record => record?,
+        };
         let (slot, previous) = match &record {
             Record::Debit(debit) => (debit.slot, debit.previous),
             Record::Operation(operation) => (operation.slot, operation.previous),
-            Record::Admin(_) => return Err(Corrupt::Malformed("link to the record before")),
+            Record::Admin(_) => return Err(Corrupt::Malformed("link to the record before").into()),
         };
         if slot != self.slot {
-            return Err(Corrupt::Malformed("link to the record before"));
+            return Err(Corrupt::Malformed("link to the record before").into());
         }
         if !self.inner.repairs.is_dropped(lsn) {
             visit(self, lsn, &record)?;
@@ -117,13 +139,23 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// How a generation began.
+    fn opening(&mut self, generation: u32) -> Result<&GenerationOpening, WalkError> {
+        // Asked twice, for what the first asking borrows.
+        if let Err(error) = self.openings.find(generation) {
+            let is_retired = self.openings.position().is_some_and(|at| self.inner.is_retired(at));
+            return Err(if is_retired { WalkError::Retired } else { error.into() });
+        }
+        Ok(self.openings.find(generation)?)
+    }
+
     fn push_entries(
         &mut self,
         catalog: &Catalog,
         lsn: u64,
         record: &Record<'_>,
         entries: &mut Vec<Entry>,
-    ) -> Result<(), Corrupt> {
+    ) -> Result<(), WalkError> {
         let generation = match record {
             Record::Debit(debit) => debit.generation,
             Record::Operation(operation) => operation.generation,
@@ -135,7 +167,7 @@ impl Walk<'_> {
         match record {
             Record::Debit(debit) => entries.push(self.debit_entry(catalog, lsn, debit)?),
             // Another copy counts: pass.
-            Record::Operation(operation) if self.openings.find(operation.generation)?.at != lsn => {}
+            Record::Operation(operation) if self.opening(operation.generation)?.at != lsn => {}
             Record::Operation(operation) => {
                 let of_record = operation_entries(catalog, lsn, operation);
                 entries.extend(of_record.into_iter().rev());
@@ -145,10 +177,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn debit_entry(&mut self, catalog: &Catalog, lsn: u64, debit: &DebitRecord<'_>) -> Result<Entry, Corrupt> {
+    fn debit_entry(&mut self, catalog: &Catalog, lsn: u64, debit: &DebitRecord<'_>) -> Result<Entry, WalkError> {
         let after = self.inner.repairs.balance_after(lsn).unwrap_or(debit.balance_after);
         let before = after.checked_add(debit.amount).ok_or(Corrupt::Malformed("balance"))?;
-        let allocation = self.openings.find(debit.generation)?.allocate(before, after);
+        let allocation = self.opening(debit.generation)?.allocate(before, after);
         let event = Event { id: debit.id, source: debit.source, time: debit.event_time, metered: debit.metered };
         Ok(Entry {
             event: Some(event_ref(catalog, &event)),

@@ -4,6 +4,7 @@
 //! million of them would take a gigabyte more than what they say. They are unfolded where the rules are asked, which debits on the fast path
 //! never do.
 
+use crate::journal::snapshot::entry::EntryTerms;
 use crate::ledger::{self, Amount, Category, Expiry, GrantId, LevelStates, Lot, Status, Timestamp};
 use crate::store::slot::Terms;
 use crate::store::word::Deadline;
@@ -103,6 +104,23 @@ impl Kept {
             Kept::Whole(terms) => Cow::Borrowed(terms),
         }
     }
+
+    /// The terms as a snapshot has them.
+    pub(super) fn entry(&self) -> EntryTerms<'_> {
+        match self {
+            Kept::One(lot) => EntryTerms::One(lot.get()),
+            Kept::Whole(terms) => EntryTerms::Whole(Cow::Borrowed(terms)),
+        }
+    }
+}
+
+impl From<EntryTerms<'_>> for Kept {
+    fn from(terms: EntryTerms<'_>) -> Self {
+        match terms {
+            EntryTerms::One(lot) => Small::new(&lot).map_or_else(|| Kept::Whole(Box::new(of_one(lot))), Kept::One),
+            EntryTerms::Whole(terms) => Kept::from(terms.into_owned()),
+        }
+    }
 }
 
 impl From<ledger::Terms> for Kept {
@@ -115,6 +133,11 @@ impl From<ledger::Terms> for Kept {
         };
         small.map_or_else(|| Kept::Whole(Box::new(terms)), Kept::One)
     }
+}
+
+/// The terms that [`Kept::One`] stands for.
+fn of_one(lot: Lot) -> ledger::Terms {
+    ledger::Terms { opening: lot.remaining, lots: Box::new([lot]), ..ledger::Terms::new() }
 }
 
 fn is_simple(terms: &ledger::Terms) -> bool {

@@ -32,14 +32,17 @@ pub mod catalog;
 mod clock;
 pub mod event;
 mod feed;
+mod fold;
 mod grants;
 mod history;
 mod kept;
+mod mending;
 mod names;
 mod openings;
 mod recovery;
 mod repairs;
 mod settings;
+pub mod snapshot;
 mod stats;
 mod ticket;
 mod usage;
@@ -49,12 +52,16 @@ mod wallets;
 
 pub use crate::journal::admin::ApiKeyRecord;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use drawdown_wal::Disposal;
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
+pub use snapshot::{Follower, Made, Retention, SnapshotConfig, SnapshotFailure, SnapshotStats};
 pub use stats::EngineStats;
 pub use ticket::Ticket;
 pub use view::{CommandError, Unavailable};
 
 use crate::journal::admin::{AdminRecord, Genesis};
+use crate::journal::snapshot::SnapshotError;
+use crate::journal::snapshot::file::SnapshotFile;
 use crate::journal::{self, Corrupt, Record};
 use crate::ledger::Timestamp;
 use crate::store::hash::Seed;
@@ -64,10 +71,12 @@ use crate::store::slab::Slab;
 use crate::store::{ZeroValid, pin};
 use background::{Bell, Horizon};
 use dashmap::DashMap;
-use drawdown_wal::{Admission, AppendError, Log, Lsn, Medium, ReadError, SegmentView};
+use drawdown_wal::{Admission, AppendError, Log, Lsn, Mapped, Medium, ReadError, Recovery, SegmentView};
+use fold::Loose;
 use names::Names;
 use repairs::Repairs;
 use settings::CatalogCell;
+use snapshot::Snapshots;
 use stats::Counters;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -109,8 +118,12 @@ pub struct EngineConfig {
     pub acknowledge: Acknowledge,
     /// Threads that replay the log at opening.
     pub replay_workers: u32,
-    /// Whether a background thread keeps house; without it, see [`Engine::tidy`].
+    /// Whether background threads keep house; without them, see [`Engine::tidy`], [`Engine::snapshot_now`] and [`Engine::retire`].
     pub background: bool,
+    /// When snapshots are made.
+    pub snapshots: SnapshotConfig,
+    /// How much history is kept.
+    pub retention: Retention,
 }
 
 impl Default for EngineConfig {
@@ -125,6 +138,8 @@ impl Default for EngineConfig {
             acknowledge: Acknowledge::Durable,
             replay_workers: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32).min(8),
             background: true,
+            snapshots: SnapshotConfig::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -163,12 +178,44 @@ pub enum OpenError {
     /// A thread could not be started.
     #[error("the background thread could not be started: {0}")]
     Thread(#[source] std::io::Error),
+    /// A snapshot cannot be used.
+    #[error("a snapshot: {0}")]
+    Snapshot(Box<SnapshotError>),
+    /// The beginning of the log has been retired, and no snapshot takes its place.
+    #[error("the log begins at LSN {first}, and no snapshot holds what lay before it{passed_over}")]
+    NoSnapshot {
+        /// Where the log begins.
+        first: Lsn,
+        /// The snapshots that were looked at, each with what is wrong with it.
+        passed_over: String,
+    },
+    /// There are snapshots and no log.
+    #[error("there is a snapshot ({name}) and no log: its segments are missing")]
+    NoLog {
+        /// The newest snapshot.
+        name: String,
+    },
+    /// The log ends before a position at which a snapshot knew it to be durable. This is lost data, and is never passed over.
+    #[error(
+        "the log ends at LSN {end}, yet it was durable up to LSN {durable} when {name} was made: segments are missing or older"
+    )]
+    LostLog {
+        /// The snapshot.
+        name: String,
+        /// Where the log was durable.
+        durable: Lsn,
+        /// Where it ends.
+        end: Lsn,
+    },
+    /// A snapshot could not be made of a ledger that is not open.
+    #[error(transparent)]
+    NoSnapshotMade(Box<SnapshotFailure>),
 }
 
 /// Log bytes of an event, about: to foresee how many a log holds.
 const BYTES_PER_EVENT: u64 = 96;
 /// Events for which room is made before any is read; there may be fewer, and more are no harm.
-const EVENTS_FORESEEN_MAX: u64 = 1 << 24;
+const EVENTS_FORESEEN_MAX: u64 = 1 << 26;
 
 /// What opening an engine found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -183,13 +230,16 @@ pub struct OpenReport {
     pub reopened: u64,
     /// Bytes of a torn tail that were cut away; nothing in them was ever acknowledged.
     pub torn_bytes: u64,
+    /// The snapshot that was begun with; zero if the log was replayed from its beginning.
+    pub snapshot: Lsn,
+    /// Snapshots that could not be used, each with what is wrong with it.
+    pub passed_over: Vec<String>,
 }
 
 impl OpenReport {
-    fn add(&mut self, other: &OpenReport) {
-        self.wallets += other.wallets;
-        self.debits += other.debits;
-        self.operations += other.operations;
+    fn add(&mut self, count: &fold::Count) {
+        self.debits += count.debits;
+        self.operations += count.operations;
     }
 }
 
@@ -197,7 +247,7 @@ impl OpenReport {
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
-    /// Held by engines only, not by the background thread: the last one dropped stops it.
+    /// Held by engines only, not by the background threads: the last one dropped stops them.
     keeper: Arc<Keeper>,
 }
 
@@ -207,17 +257,26 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Stops the background thread when the last engine is gone.
+/// Stops the background threads when the last engine is gone.
 struct Keeper {
     inner: Arc<Inner>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Keeper {
+    fn employ(&self, name: &str, body: fn(&Inner)) -> Result<(), OpenError> {
+        let inner = Arc::clone(&self.inner);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || body(&inner));
+        let thread = thread.map_err(OpenError::Thread)?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+
     fn stop(&self) {
         self.inner.closed.store(true, Ordering::Release); // with check_open
         self.inner.bell.ring();
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        self.inner.snapshots.stop();
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A panic there has been reported by the panic itself.
             let _ = thread.join();
         }
@@ -242,6 +301,11 @@ pub(crate) struct Inner {
     metadata: DashMap<u32, Metadata>,
     repairs: Repairs,
     horizon: Horizon,
+    /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
+    remembered_since: Timestamp,
+    snapshots: Snapshots,
+    /// When the engine was opened.
+    opened: Timestamp,
     counters: Counters,
     clock: Arc<dyn Clock>,
     /// The latest instant given out, ms: the engine's time does not step back. Only ever raised; a value on its own, hence Relaxed.
@@ -254,9 +318,9 @@ pub(crate) struct Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         for slot in 0..self.slab.len() as u32 {
-            if self.names.get(slot).is_some() {
+            if let Some(slot) = self.slab.find(slot) {
                 // SAFETY: the engine is going, so nobody uses the slot any more.
-                unsafe { self.slab.get(slot).free() };
+                unsafe { slot.free() };
             }
         }
     }
@@ -265,8 +329,7 @@ impl Drop for Inner {
 impl Engine {
     /// Opens the ledger in `dir`, making both if need be.
     pub fn open(dir: &Path, config: EngineConfig, clock: Arc<dyn Clock>) -> Result<(Engine, OpenReport), OpenError> {
-        let (log, recovery) = Log::open(dir, config.log.clone())?;
-        Self::open_log(log, recovery, config, clock)
+        Self::open_on(Arc::new(Mapped::open(dir)?), config, clock)
     }
 
     /// Opens the ledger on a medium, for tests and simulations.
@@ -275,56 +338,14 @@ impl Engine {
         config: EngineConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<(Engine, OpenReport), OpenError> {
-        let (log, recovery) = Log::open_on(medium, config.log.clone())?;
-        Self::open_log(log, recovery, config, clock)
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "what was found is used up here")]
-    fn open_log(
-        log: Log,
-        recovery: drawdown_wal::Recovery,
-        config: EngineConfig,
-        clock: Arc<dyn Clock>,
-    ) -> Result<(Engine, OpenReport), OpenError> {
-        let genesis = match first_record(&log)? {
-            Some(genesis) => genesis,
-            None => begin(&log, clock.now())?,
-        };
-        // A replay that has to grow the table again and again takes twice as long.
-        let recorded = log.tail().get() - log.first().get();
-        let expected_events =
-            config.expected_events.max((recorded / BYTES_PER_EVENT).min(EVENTS_FORESEEN_MAX) as usize);
-        let mut inner = Inner {
-            log,
-            seed: Seed::new(genesis.seed),
-            slab: Slab::new(),
-            index: Index::with_capacity(config.expected_wallets),
-            idempotency: Idempotency::with_capacity(expected_events),
-            names: Names::default(),
-            catalog: CatalogCell::default(),
-            api_keys: DashMap::new(),
-            metadata: DashMap::new(),
-            repairs: Repairs::default(),
-            horizon: Horizon::default(),
-            counters: Counters::default(),
-            clock,
-            latest: AtomicU64::new(0),
-            bell: Bell::default(),
-            closed: AtomicBool::new(false),
-            config,
-        };
-        let workers = inner.config.replay_workers;
-        let mut report = recovery::replay(&mut inner, workers)?;
+        let (log, recovery) = snapshot::open_log(&medium, config.log.clone())?;
+        let (inner, mut report) = Inner::recover(&medium, &log, &recovery, &config, &clock)?;
         report.torn_bytes = recovery.torn.map_or(0, |torn| torn.bytes);
         let inner = Arc::new(inner);
-        let keeper = Arc::new(Keeper { inner: Arc::clone(&inner), thread: Mutex::new(None) });
+        let keeper = Arc::new(Keeper { inner: Arc::clone(&inner), threads: Mutex::new(Vec::new()) });
         if inner.config.background {
-            let keep = Arc::clone(&inner);
-            let thread = std::thread::Builder::new()
-                .name("engine-background".to_owned())
-                .spawn(move || keep.run_background())
-                .map_err(OpenError::Thread)?;
-            *keeper.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+            keeper.employ("engine-background", Inner::run_background)?;
+            keeper.employ("engine-snapshots", Inner::keep_snapshots)?;
         }
         Ok((Engine { inner, keeper }, report))
     }
@@ -370,6 +391,89 @@ impl Engine {
 }
 
 impl Inner {
+    /// Tables filled from the newest snapshot that can be used, if any, and the log behind it.
+    fn recover(
+        medium: &Arc<dyn Medium>,
+        log: &Log,
+        recovery: &Recovery,
+        config: &EngineConfig,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(Inner, OpenReport), OpenError> {
+        let snapshot::Found { mut usable, mut passed_over } = snapshot::find_all(&**medium, log, recovery)?;
+        passed_over.iter().for_each(|why| tracing::warn!("a snapshot cannot be used: {why}"));
+        let workers = config.replay_workers;
+        let assemble = |genesis, kept: &[Arc<SnapshotFile>], from| {
+            let snapshots = Snapshots::new(Arc::clone(medium), kept.to_vec());
+            Inner::assemble(log.clone(), genesis, config, Arc::clone(clock), snapshots, from)
+        };
+        while let Some(file) = usable.first() {
+            let loaded = snapshot::genesis(file).and_then(|genesis| {
+                let inner = assemble(genesis, &usable, file.lsn());
+                snapshot::load(&inner, file, workers).map(|loose| (inner, loose))
+            });
+            match loaded {
+                Ok((mut inner, loose)) => {
+                    inner.remembered_since = file.sums().remembered_since;
+                    let report = recovery::replay(&mut inner, file.lsn(), loose, workers)?;
+                    return Ok((inner, OpenReport { snapshot: file.lsn(), passed_over, ..report }));
+                }
+                Err(error) => {
+                    tracing::warn!(name = file.name(), %error, "a snapshot cannot be used");
+                    passed_over.push(format!("{}: {error}", file.name()));
+                    usable.remove(0);
+                }
+            }
+        }
+        if !snapshot::is_whole(log) {
+            let passed_over = passed_over.iter().map(|why| format!("; {why}")).collect();
+            return Err(OpenError::NoSnapshot { first: log.first(), passed_over });
+        }
+        let genesis = match first_record(log)? {
+            Some(genesis) => genesis,
+            None => begin(log, clock.now())?,
+        };
+        let mut inner = assemble(genesis, &[], log.first());
+        let report = recovery::replay(&mut inner, log.first(), Loose::default(), workers)?;
+        Ok((inner, OpenReport { passed_over, ..report }))
+    }
+
+    /// Empty tables, with room for what the newest snapshot holds and what the log holds from `from` on: a replay that has to grow them
+    /// again and again takes twice as long.
+    fn assemble(
+        log: Log,
+        genesis: Genesis,
+        config: &EngineConfig,
+        clock: Arc<dyn Clock>,
+        snapshots: Snapshots,
+        from: Lsn,
+    ) -> Inner {
+        let (wallets, identities) = snapshots.sizes();
+        let recorded = (log.tail().get() - from.get()) / BYTES_PER_EVENT;
+        let events = (identities + recorded.min(EVENTS_FORESEEN_MAX)) as usize;
+        Inner {
+            log,
+            seed: Seed::new(genesis.seed),
+            slab: Slab::new(),
+            index: Index::with_capacity(config.expected_wallets.max(wallets as usize)),
+            idempotency: Idempotency::with_capacity(config.expected_events.max(events)),
+            names: Names::default(),
+            catalog: CatalogCell::default(),
+            api_keys: DashMap::new(),
+            metadata: DashMap::new(),
+            repairs: Repairs::default(),
+            horizon: Horizon::default(),
+            remembered_since: Timestamp::EPOCH,
+            snapshots,
+            opened: clock.now(),
+            counters: Counters::default(),
+            clock,
+            latest: AtomicU64::new(0),
+            bell: Bell::default(),
+            closed: AtomicBool::new(false),
+            config: config.clone(),
+        }
+    }
+
     fn now(&self) -> Timestamp {
         let told = self.clock.now().millis();
         let latest = self.latest.fetch_max(told, Ordering::Relaxed);
@@ -405,14 +509,7 @@ impl Inner {
 
     /// Whether a record of the log stands exactly at `lsn`: for positions that clients name.
     fn is_record(&self, lsn: u64) -> bool {
-        let lsn = Lsn::new(lsn);
-        let Some(frame_lsn) = journal::frame_of(&self.log, lsn) else { return false };
-        let mut reader = self.log.reader(frame_lsn);
-        match reader.next() {
-            Ok(Some(frame)) if frame.lsn == frame_lsn => journal::records(frame.payload, frame.payload_lsn)
-                .is_ok_and(|records| records.flatten().any(|(at, _)| at == lsn)),
-            _ => false,
-        }
+        fold::is_record(&self.log, lsn)
     }
 
     /// Waits until nobody has the identity in flight. Not for threads that have identities in flight themselves.

@@ -1,7 +1,7 @@
 //! Which customer and currency a slot belongs to: the cold side of the wallet table.
 
 use super::catalog::CurrencyNumber;
-use crate::store::texts::Texts;
+use crate::store::texts::{Filler, Texts};
 
 /// A wallet's owner and currency.
 #[derive(Clone, Copy, Debug)]
@@ -22,9 +22,25 @@ impl Names {
         self.0.set(slot, name.currency.0, name.customer);
     }
 
+    /// For a thread that names many slots.
+    pub(super) fn filler(&self) -> NameFiller<'_> {
+        NameFiller(self.0.filler())
+    }
+
     /// The name of a slot.
     pub(super) fn get(&self, slot: u32) -> Option<Name<'_>> {
         let (currency, customer) = self.0.get(slot)?;
         Some(Name { customer, currency: CurrencyNumber(currency) })
+    }
+}
+
+/// Names many slots.
+#[derive(Debug)]
+pub(super) struct NameFiller<'a>(Filler<'a>);
+
+impl NameFiller<'_> {
+    /// As [`Names::set`].
+    pub(super) fn set(&mut self, slot: u32, name: Name<'_>) {
+        self.0.set(slot, name.currency.0, name.customer);
     }
 }

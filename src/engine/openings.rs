@@ -48,9 +48,17 @@ pub(super) struct Openings<'a> {
 }
 
 impl<'a> Openings<'a> {
-    /// Walks back from generation `number`, whose record stands at `opened_at`.
-    pub(super) fn from(log: &'a Log, slot: u32, number: u64, opened_at: u64) -> Self {
-        Openings { log, slot, known: HashMap::new(), next: Some((number as u32, opened_at)) }
+    /// Walks back from generation `number`, whose record stands at `opened_at` and whose terms are known: its record need not be there any
+    /// more.
+    pub(super) fn from(log: &'a Log, slot: u32, number: u64, opened_at: u64, terms: &Terms) -> Self {
+        let lots = terms.lots.iter().map(|lot| (lot.id, lot.remaining)).collect();
+        let opening = GenerationOpening { at: opened_at, balance: terms.opening, lots };
+        Openings { log, slot, known: HashMap::from([(number as u32, opening)]), next: Some((number as u32, opened_at)) }
+    }
+
+    /// Where the next opening to be read stands.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.next.map(|(_, at)| at)
     }
 
     /// The opening of a generation at or before the one that the walk started from.

@@ -5,6 +5,7 @@
 //! operation that reopens each such wallet and says what now holds; readers of old records ask here first.
 
 use crate::journal::operation::Repair;
+use crate::journal::snapshot::entry::Mended;
 use crate::ledger::Amount;
 use std::collections::{HashMap, HashSet};
 
@@ -22,6 +23,31 @@ impl Repairs {
         self.relinked.extend(repair.relinked.iter().copied());
         self.corrected.extend(repair.corrected.iter().copied());
         self.dropped.extend(repair.dropped.iter().copied());
+    }
+
+    /// Adds one repair.
+    pub(super) fn enter(&mut self, mended: Mended) {
+        match mended {
+            Mended::Relinked(record, previous) => {
+                self.relinked.insert(record, previous);
+            }
+            Mended::Corrected(record, balance) => {
+                self.corrected.insert(record, balance);
+            }
+            Mended::Dropped(record) => {
+                self.dropped.insert(record);
+            }
+        }
+    }
+
+    /// All repairs, each kind in the order of the records.
+    pub(super) fn all(&self) -> Vec<Mended> {
+        let mut all: Vec<_> =
+            self.relinked.iter().map(|(record, previous)| Mended::Relinked(*record, *previous)).collect();
+        all.extend(self.corrected.iter().map(|(record, balance)| Mended::Corrected(*record, *balance)));
+        all.extend(self.dropped.iter().map(|record| Mended::Dropped(*record)));
+        all.sort_unstable();
+        all
     }
 
     /// Adds another part's repairs.

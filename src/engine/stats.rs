@@ -1,6 +1,6 @@
 //! Counters of the engine.
 
-use super::{Engine, Inner};
+use super::{Engine, Inner, SnapshotStats};
 use crate::store::pin;
 use crossbeam::utils::CachePadded;
 use drawdown_wal::LogStats;
@@ -33,6 +33,8 @@ pub struct EngineStats {
     pub slab_bytes: u64,
     /// LSN below which identities are forgotten.
     pub idempotency_horizon: u64,
+    /// Snapshots and retention.
+    pub snapshots: SnapshotStats,
     /// The log's own counters.
     pub log: LogStats,
 }
@@ -107,6 +109,7 @@ impl Inner {
             index_bytes: self.index.bytes(&guard) as u64,
             slab_bytes: self.slab.bytes() as u64,
             idempotency_horizon: self.idempotency.horizon(),
+            snapshots: self.snapshot_stats(),
             log: self.log.stats(),
         }
     }

@@ -183,6 +183,12 @@ pub enum CommandError {
         /// What contradicts, for people.
         detail: String,
     },
+    /// What is asked for lies in a part of the log that has been retired.
+    #[error("history before {first} has been retired")]
+    Retired {
+        /// First position from which on the log is there.
+        first: Lsn,
+    },
     /// The server cannot take the command now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -33,6 +33,8 @@ pub enum Reason {
     NoSuchPath,
     /// There is no such object.
     Unknown(&'static str),
+    /// What is asked for lies in a part of the log that has been retired.
+    Retired,
     /// The path does not take the method.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -70,6 +72,7 @@ impl Reason {
             Reason::MissingScope => (StatusCode::FORBIDDEN, "insufficient_scope", "The API key does not allow this"),
             Reason::NoSuchPath => (StatusCode::NOT_FOUND, "not_found", "There is nothing here"),
             Reason::Unknown(what) => unknown(what),
+            Reason::Retired => (StatusCode::GONE, "history_retired", "The history is not kept any more"),
             Reason::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not take this method")
             }
@@ -330,6 +333,10 @@ impl From<CommandError> for Problem {
                 Problem::new(Reason::Unknown(what), format!("there is no such {}", what.replace('_', " ")))
             }
             CommandError::Conflict { slug, detail } => Problem::new(Reason::Conflict(slug), detail),
+            CommandError::Retired { first } => {
+                Problem::new(Reason::Retired, format!("what lies before position {first} has been retired"))
+                    .with("first", first.get())
+            }
             CommandError::Unavailable(unavailable) => Problem::from(unavailable),
         }
     }

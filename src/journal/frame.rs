@@ -178,7 +178,7 @@ pub fn frame_of(log: &Log, lsn: Lsn) -> Option<Lsn> {
 }
 
 /// Tag and length of the record that `bytes` begin with.
-fn prefix(bytes: &[u8]) -> Result<(u8, usize), Corrupt> {
+pub(super) fn prefix(bytes: &[u8]) -> Result<(u8, usize), Corrupt> {
     let word = Fields(bytes).u32()?;
     let length = (word >> 8) as usize;
     if length < PREFIX + 4 {

@@ -16,6 +16,7 @@ mod bytes;
 pub mod debit;
 pub mod frame;
 pub mod operation;
+pub mod snapshot;
 
 pub use frame::{Record, frame_of, read_at, records};
 

@@ -64,7 +64,7 @@ mod table;
 
 use super::hash::reserved;
 use super::sync::{AtomicU64, AtomicUsize, Guard, Mutex, Ordering};
-use super::zeroed::{Prefaulting, ZeroedArray};
+use super::zeroed::{Prefaulting, ZeroedArray, each};
 use crossbeam::utils::CachePadded;
 use shard::Shard;
 use table::{Cell, DEAD, GONE, IN_FLIGHT, Table};
@@ -190,7 +190,7 @@ impl Idempotency {
     /// A table that takes `events` before it has to grow.
     pub fn with_capacity(events: usize) -> Self {
         Idempotency {
-            shards: (0..SHARDS).map(|_| CachePadded::new(Shard::with_capacity(events / SHARDS))).collect(),
+            shards: each(SHARDS, events * 24, || CachePadded::new(Shard::with_capacity(events / SHARDS))),
             horizon: AtomicU64::new(0),
             preparing: Mutex::new(None),
             next_shard: AtomicUsize::new(0),

@@ -26,7 +26,7 @@ use super::chain::Chain;
 use super::hash::WalletHash;
 use super::prefetch::prefetch;
 use super::sync::{AtomicU32, AtomicU64, AtomicUsize, Guard, Mutex, MutexGuard, Ordering};
-use super::zeroed::{Prefaulting, ZeroValid, ZeroedArray, good_len};
+use super::zeroed::{Prefaulting, ZeroValid, ZeroedArray, each, good_len};
 use crossbeam::utils::CachePadded;
 
 /// Each shard grows alone, so this many divide the work of growing. More shards would make for tables smaller than a huge page.
@@ -132,7 +132,7 @@ impl Index {
     pub fn with_capacity(wallets: usize) -> Self {
         let buckets = (wallets / SHARDS / PLACES * 100).div_ceil(FILL_EARLY.0.0).max(BUCKETS_MIN);
         Index {
-            shards: (0..SHARDS).map(|_| CachePadded::new(Shard::new(buckets))).collect(),
+            shards: each(SHARDS, SHARDS * buckets * size_of::<Bucket>(), || CachePadded::new(Shard::new(buckets))),
             preparing: Mutex::new(None),
             next_shard: AtomicUsize::new(0),
         }
@@ -178,6 +178,12 @@ impl Index {
         let slot = make();
         shard.insert(&mut writer, hash.index, slot, guard);
         Placed::Inserted(slot)
+    }
+
+    /// Enters a key that is certain not to be there, with its slot: recovery knows that what it reads holds each wallet once.
+    pub fn insert_new(&self, hash: WalletHash, slot: u32, guard: &Guard) {
+        let shard = self.shard(hash);
+        shard.insert(&mut shard.lock(), hash.index, slot, guard);
     }
 
     /// Does one bounded piece of growing. Answers whether it found any to do. For one background thread; should it never be

@@ -336,6 +336,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn shuffling_pads_as_shifting_does() {
+        let bytes: Vec<u8> = (1..=80).collect();
+        for length in 0..bytes.len() {
+            let bytes = &bytes[..length];
+            assert_eq!(Block::padded(bytes, length % BLOCK).bits(), pad(bytes, length % BLOCK), "{length} bytes");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_head_is_a_beginning_padded_with_zeros(

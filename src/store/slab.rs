@@ -90,6 +90,11 @@ impl<T: ZeroValid> Slab<T> {
         self.chunk(last);
     }
 
+    /// As [`Slab::restore`] for all handles below `count`.
+    pub fn restore_all(&self, count: u32) {
+        (0..count).step_by(CHUNK_LEN).chain(count.checked_sub(1)).for_each(|handle| self.restore(handle));
+    }
+
     /// The number of handles given out, and the next one.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed) as usize

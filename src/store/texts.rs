@@ -43,8 +43,29 @@ pub struct Texts {
 struct Blocks {
     /// All blocks; owned, but reached by the table's pointers too, hence no boxes.
     all: Vec<NonNull<[MaybeUninit<u8>]>>,
-    /// Bytes of the last block that are handed out.
+    /// The block that single texts go to.
+    present: Block,
+}
+
+/// A block of which bytes are being handed out: to everybody, or to one [`Filler`].
+#[derive(Debug, Default)]
+struct Block {
+    start: Option<NonNull<u8>>,
     used: usize,
+}
+
+// SAFETY: plain memory of the table, of which only what was not handed out is reached from here.
+unsafe impl Send for Block {}
+
+impl Block {
+    /// Hands out `length` bytes, if there are as many left.
+    fn take(&mut self, length: usize) -> Option<*mut u8> {
+        let start = self.start.filter(|_| self.used + length <= BLOCK_BYTES)?;
+        // SAFETY: `used + length` is within the block.
+        let place = unsafe { start.as_ptr().add(self.used) };
+        self.used += length;
+        Some(place)
+    }
 }
 
 // SAFETY: the blocks are plain memory that this value owns.
@@ -53,15 +74,18 @@ unsafe impl Send for Blocks {}
 impl Blocks {
     /// Hands out `length` bytes, to be written by the caller alone.
     fn take(&mut self, length: usize) -> *mut u8 {
-        if self.all.is_empty() || self.used + length > BLOCK_BYTES {
-            self.all.push(NonNull::from(Box::leak(Box::new_uninit_slice(BLOCK_BYTES))));
-            self.used = 0;
+        if let Some(place) = self.present.take(length) {
+            return place;
         }
-        let block = self.all.last().expect("pushed above").as_ptr().cast::<u8>();
-        // SAFETY: `used + length` is within the block.
-        let place = unsafe { block.add(self.used) };
-        self.used += length;
-        place
+        self.present = self.fresh();
+        self.present.take(length).expect("a text is shorter than a block")
+    }
+
+    /// A new block, all of it the caller's.
+    fn fresh(&mut self) -> Block {
+        let block = NonNull::from(Box::leak(Box::new_uninit_slice(BLOCK_BYTES)));
+        self.all.push(block);
+        Block { start: Some(block.cast()), used: 0 }
     }
 }
 
@@ -82,11 +106,21 @@ impl Texts {
 
     /// Writes the text of a number, with a tag. A number gets a text once.
     pub fn set(&self, number: u32, tag: u16, text: &str) {
+        let place = self.blocks.lock().expect("nothing panics under the lock").take(HEAD_BYTES + text.len());
+        self.write(place, number, tag, text);
+    }
+
+    /// For a thread that writes many texts: it takes blocks of its own and the lock once for each.
+    pub fn filler(&self) -> Filler<'_> {
+        Filler { texts: self, block: Block::default() }
+    }
+
+    /// Writes a text to bytes that were handed out for it to this thread alone, and makes its number lead to it.
+    fn write(&self, at: *mut u8, number: u32, tag: u16, text: &str) {
         let length = u8::try_from(text.len()).expect("texts are bounded where they are admitted");
         let (row, piece, place) = locate(number);
         let row = self.rows[row].get_or_init(|| (0..ROW).map(|_| OnceLock::new()).collect());
         let piece = row[piece].get_or_init(|| (0..PIECE).map(|_| AtomicPtr::new(ptr::null_mut())).collect());
-        let at = self.blocks.lock().expect("nothing panics under the lock").take(HEAD_BYTES + text.len());
         let [low, high] = tag.to_le_bytes();
         for (offset, byte) in [length, low, high].into_iter().enumerate() {
             // SAFETY: within the bytes that were just handed out to this thread alone (invariant 2).
@@ -122,6 +156,25 @@ impl Texts {
     }
 }
 
+/// Writes many texts; see [`Texts::filler`].
+#[derive(Debug)]
+pub struct Filler<'a> {
+    texts: &'a Texts,
+    block: Block,
+}
+
+impl Filler<'_> {
+    /// As [`Texts::set`].
+    pub fn set(&mut self, number: u32, tag: u16, text: &str) {
+        let length = HEAD_BYTES + text.len();
+        let place = self.block.take(length).unwrap_or_else(|| {
+            self.block = self.texts.blocks.lock().expect("nothing panics under the lock").fresh();
+            self.block.take(length).expect("a text is shorter than a block")
+        });
+        self.texts.write(place, number, tag, text);
+    }
+}
+
 impl Default for Texts {
     fn default() -> Self {
         Texts::new()
@@ -152,6 +205,29 @@ mod tests {
             assert_eq!(texts.get(number), Some((number as u16, text(number).as_str())));
         }
         assert_eq!(texts.get(8), None);
+    }
+
+    #[test]
+    fn fillers_and_single_texts_go_side_by_side() {
+        let texts = Texts::new();
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let texts = &texts;
+                scope.spawn(move || {
+                    let mut filler = texts.filler();
+                    for number in (thread..300).step_by(3) {
+                        match number % 2 {
+                            0 => filler.set(number, thread as u16, &format!("filled-{number}")),
+                            _ => texts.set(number, thread as u16, &format!("single-{number}")),
+                        }
+                    }
+                });
+            }
+        });
+        for number in 0..300 {
+            let kind = if number % 2 == 0 { "filled" } else { "single" };
+            assert_eq!(texts.get(number), Some(((number % 3) as u16, format!("{kind}-{number}").as_str())));
+        }
     }
 
     #[test]

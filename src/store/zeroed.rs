@@ -42,6 +42,24 @@ pub(super) fn good_len(len: usize, size: usize) -> usize {
     if bytes < HUGE_PAGE / 2 { len } else { bytes.next_multiple_of(HUGE_PAGE) / size }
 }
 
+/// Makes so many parts of a table, by several threads if the whole is so large (in bytes) that making its pages present takes long.
+pub(super) fn each<T: Send>(count: usize, bytes: usize, make: impl Fn() -> T + Sync) -> Box<[T]> {
+    const WORTH_THREADS: usize = 64 << 20;
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
+    if bytes < WORTH_THREADS || threads == 1 {
+        return (0..count).map(|_| make()).collect();
+    }
+    let share = count.div_ceil(threads);
+    std::thread::scope(|scope| {
+        let starts = (0..count).step_by(share);
+        let make = &make;
+        let makers: Vec<_> = starts
+            .map(|start| scope.spawn(move || (start..count.min(start + share)).map(|_| make()).collect::<Vec<_>>()))
+            .collect();
+        makers.into_iter().flat_map(|maker| maker.join().expect("no panic while a table is made")).collect()
+    })
+}
+
 /// An array whose pages are being made present, one step at a time, before anybody needs them.
 pub(super) struct Prefaulting<T> {
     array: ZeroedArray<T>,

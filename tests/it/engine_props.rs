@@ -185,7 +185,7 @@ proptest! {
     }
 }
 
-fn grant_of(wallet: usize, units: i64) -> GrantSpec {
+pub(crate) fn grant_of(wallet: usize, units: i64) -> GrantSpec {
     GrantSpec {
         wallet: WalletNumber(wallet),
         units,
@@ -200,7 +200,7 @@ fn grant_of(wallet: usize, units: i64) -> GrantSpec {
     }
 }
 
-fn usage_of(id: u32, wallet: usize, units: i64, policy: Policy) -> Usage {
+pub(crate) fn usage_of(id: u32, wallet: usize, units: i64, policy: Policy) -> Usage {
     let (wallet, ask) = (WalletNumber(wallet), Ask::Units(units));
     Usage { id, source: 0, wallet, ask, time: When::Unsaid, policy: Some(policy) }
 }

@@ -34,6 +34,7 @@
 #![deny(unsafe_code)]
 
 mod error;
+mod files;
 mod format;
 mod group_commit;
 mod log;
@@ -53,6 +54,7 @@ mod wakers;
 mod writer;
 
 pub use error::{AppendError, OpenError, Poisoned, ReadError, Stage};
+pub use files::{Contents, Draft, Files, Scratch};
 pub use format::{FRAME_ALIGN, FRAME_COUNT_MAX, FRAME_HEADER_BYTES, FRAME_KINDS, frame_bytes};
 pub use log::{Log, Options, Pumped};
 pub use lsn::Lsn;
@@ -61,4 +63,5 @@ pub use medium::{Heap, Mapped, Medium};
 pub use reader::{FrameRef, Reader, SegmentView};
 pub use recovery::{Recovery, TornTail, Verify};
 pub use stats::{LogStats, SYNC_LATENCY_CLASSES};
+pub use supply::Disposal;
 pub use writer::{Admission, Admitted, FrameMut, WhenDurable};

@@ -15,7 +15,7 @@ use crate::reader::{Reader, SegmentView};
 use crate::recovery::{self, Recovery, Scan, Verify};
 use crate::segment::{Geometry, Segment, Table};
 use crate::stats::LogStats;
-use crate::supply::Supply;
+use crate::supply::{Disposal, Supply};
 use crate::sync::{JoinHandle, Mutex, lock, spawn};
 use crate::wakers::{block_on, block_on_for};
 use crate::writer::{Admission, Admitted, Core, WhenDurable};
@@ -292,8 +292,31 @@ impl Log {
 
     /// Removes the segments that lie wholly below `lsn` and the durable LSN. Returns how many.
     pub fn retire(&self, lsn: Lsn) -> io::Result<u64> {
+        self.retire_to(lsn, &Disposal::Remove)
+    }
+
+    /// As [`Log::retire`], and says what becomes of them. They go one by one, oldest first: an error leaves a log without a hole, and
+    /// another call goes on where it stopped.
+    pub fn retire_to(&self, lsn: Lsn, disposal: &Disposal) -> io::Result<u64> {
         let (number, _) = self.core.geometry.split(lsn.min(self.durable()).get());
-        self.core.supply.retire(number, &self.core.table)
+        self.core.supply.retire(number, disposal, &self.core.table)
+    }
+
+    /// The start of the segment that holds `lsn`. Everything below the start of the one that holds the durable LSN is *sealed*: published to
+    /// the last byte, durable, and never written again.
+    pub fn segment_start(&self, lsn: Lsn) -> Lsn {
+        let (number, _) = self.core.geometry.split(lsn.get());
+        self.core.geometry.base(number)
+    }
+
+    /// Bytes per segment.
+    pub fn segment_bytes(&self) -> u64 {
+        self.core.geometry.segment_bytes
+    }
+
+    /// Identity of the log.
+    pub fn id(&self) -> [u8; 16] {
+        self.core.supply.log_id()
     }
 
     #[cfg(all(test, drawdown_loom))]

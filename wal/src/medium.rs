@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::OpenError;
+use crate::files::{Contents, DirectoryDraft, DirectoryFile, Draft, Files, HeapFile, Scratch, has_extension};
 use crate::mapping::{Backing, HeapPages, Region};
 use crate::sync::{Mutex, lock};
 
-/// A store of numbered segments. Narrow on purpose: one test suite runs over every implementation.
-pub trait Medium: Send + Sync + fmt::Debug {
+/// A store of numbered segments, and of the files beside them. Narrow on purpose: one test suite runs over every implementation.
+pub trait Medium: Files + Send + Sync + fmt::Debug {
     /// Numbers of the segments that exist, ascending. Leftovers of interrupted creations are removed.
     fn segments(&self) -> io::Result<Vec<u64>>;
 
@@ -27,6 +28,16 @@ pub trait Medium: Send + Sync + fmt::Debug {
     /// Removes a segment. Regions that are still open stay valid.
     fn remove(&self, number: u64) -> io::Result<()>;
 
+    /// Removes a segment of which no region is open, and may keep its space for the next one that is created. What [`Medium::create`]
+    /// makes of it is a segment like any other: its header, then zeros.
+    fn recycle(&self, number: u64) -> io::Result<()> {
+        self.remove(number)
+    }
+
+    /// Puts a durable copy of a segment that nobody writes any more into the directory `to`, under its own name; the segment stays. May be
+    /// repeated after a failure.
+    fn archive(&self, number: u64, to: &Path) -> io::Result<()>;
+
     /// Name of a segment, for messages.
     fn path(&self, number: u64) -> PathBuf;
 }
@@ -38,8 +49,13 @@ pub trait Medium: Send + Sync + fmt::Debug {
 pub struct Mapped {
     directory: PathBuf,
     handle: File,
+    /// Files of recycled segments whose blocks the next ones take over.
+    spares: Mutex<Vec<PathBuf>>,
     _lock: File,
 }
+
+/// Spare files kept at most: as many segments are prepared ahead.
+const SPARES_MAX: usize = 2;
 
 /// What `st_blocks` counts, whatever the file system's blocks are.
 const BLOCK_BYTES: u64 = 512;
@@ -68,10 +84,25 @@ impl Mapped {
             Err(fs::TryLockError::Error(source)) => return Err(OpenError::Io { path: lock_path, source }),
         }
         let handle = File::open(directory).map_err(io_error(directory))?;
-        Ok(Self { directory: directory.to_owned(), handle, _lock: lock })
+        let spares = Mutex::new(Vec::new());
+        Ok(Self { directory: directory.to_owned(), handle, spares, _lock: lock })
     }
 
+    /// The temporary file of a segment to be: a spare one, whose blocks exist, or a new one.
+    fn temporary(&self, path: &Path) -> io::Result<File> {
+        if let Some(spare) = lock(&self.spares).pop() {
+            // Should this fail, a new file does as well.
+            let _ = fs::rename(&spare, path);
+        }
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    }
+
+    /// Writes every byte of a segment: its header, then zeros. A recycled file must be zeroed like a new one: appenders and walkers take a
+    /// zero length word, at whatever multiple of 32, for "nothing was published here".
     fn fill(file: &mut File, bytes: u64, header: &[u8]) -> io::Result<()> {
+        if file.metadata()?.len() > bytes {
+            file.set_len(bytes)?;
+        }
         rustix::fs::fallocate(&*file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
         let mut piece = vec![0u8; FILL_BYTES.min(bytes as usize)];
         piece[..header.len()].copy_from_slice(header);
@@ -96,6 +127,7 @@ impl Medium for Mapped {
             let path = entry?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("tmp") => fs::remove_file(&path)?,
+                Some("spare") => self.keep_spare(path)?,
                 Some("wal") => {
                     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
                     let number = u64::from_str_radix(stem, 16);
@@ -114,7 +146,7 @@ impl Medium for Mapped {
     fn create(&self, number: u64, bytes: u64, header: &[u8]) -> io::Result<Region> {
         let path = self.path(number);
         let temporary = path.with_extension("tmp");
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&temporary)?;
+        let mut file = self.temporary(&temporary)?;
         let made = Self::fill(&mut file, bytes, header).and_then(|()| {
             fs::rename(&temporary, &path)?;
             self.handle.sync_all()?;
@@ -151,8 +183,87 @@ impl Medium for Mapped {
         self.handle.sync_all()
     }
 
+    fn recycle(&self, number: u64) -> io::Result<()> {
+        let spare = self.path(number).with_extension("spare");
+        fs::rename(self.path(number), &spare)?;
+        self.handle.sync_all()?;
+        self.keep_spare(spare)
+    }
+
+    fn archive(&self, number: u64, to: &Path) -> io::Result<()> {
+        fs::create_dir_all(to)?;
+        let path = self.path(number);
+        let Some(name) = path.file_name() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let archived = to.join(name);
+        if let Ok(there) = fs::metadata(&archived)
+            && there.len() == fs::metadata(&path)?.len()
+        {
+            // An earlier attempt came as far as this: only whole files ever get the name.
+            return File::open(to)?.sync_all();
+        }
+        // On the same file system a second name is all it takes.
+        if fs::hard_link(&path, &archived).is_err() {
+            let temporary = archived.with_extension("tmp");
+            fs::copy(&path, &temporary)?;
+            File::open(&temporary)?.sync_all()?;
+            fs::rename(&temporary, &archived)?;
+        }
+        File::open(to)?.sync_all()
+    }
+
     fn path(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{number:016x}.wal"))
+    }
+}
+
+impl Mapped {
+    /// Keeps the file of a recycled segment, or removes it if there are enough.
+    fn keep_spare(&self, path: PathBuf) -> io::Result<()> {
+        let mut spares = lock(&self.spares);
+        if spares.contains(&path) {
+            return Ok(());
+        }
+        if spares.len() < SPARES_MAX {
+            spares.push(path);
+            return Ok(());
+        }
+        drop(spares);
+        fs::remove_file(path)
+    }
+}
+
+impl Files for Mapped {
+    fn names(&self, extension: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            if let Ok(name) = entry?.file_name().into_string()
+                && has_extension(&name, extension)
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn draft(&self, name: &str) -> io::Result<Box<dyn Draft>> {
+        Ok(Box::new(DirectoryDraft::begin(&self.directory, &self.handle, name)?))
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<Arc<dyn Contents>> {
+        Ok(Arc::new(DirectoryFile::open(&self.place(name))?))
+    }
+
+    fn delete(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.place(name))?;
+        self.handle.sync_all()
+    }
+
+    fn scratch(&self) -> io::Result<Box<dyn Scratch>> {
+        Ok(Box::new(DirectoryFile::nameless(&self.directory)?))
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 }
 
@@ -160,6 +271,7 @@ impl Medium for Mapped {
 #[derive(Debug, Default)]
 pub struct Heap {
     segments: Mutex<BTreeMap<u64, Arc<HeapPages>>>,
+    files: Arc<Mutex<BTreeMap<String, Arc<HeapFile>>>>,
 }
 
 struct Nothing;
@@ -199,7 +311,58 @@ impl Medium for Heap {
         lock(&self.segments).remove(&number).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    fn archive(&self, _number: u64, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn path(&self, number: u64) -> PathBuf {
         PathBuf::from(format!("heap segment {number}"))
+    }
+}
+
+/// A file being written on the heap.
+struct HeapDraft {
+    files: Arc<Mutex<BTreeMap<String, Arc<HeapFile>>>>,
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Draft for HeapDraft {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        let Self { files, name, bytes } = *self;
+        lock(&files).insert(name, Arc::new(HeapFile(bytes)));
+        Ok(())
+    }
+}
+
+impl Files for Heap {
+    fn names(&self, extension: &str) -> io::Result<Vec<String>> {
+        Ok(lock(&self.files).keys().filter(|name| has_extension(name, extension)).cloned().collect())
+    }
+
+    fn draft(&self, name: &str) -> io::Result<Box<dyn Draft>> {
+        Ok(Box::new(HeapDraft { files: Arc::clone(&self.files), name: name.to_owned(), bytes: Vec::new() }))
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<Arc<dyn Contents>> {
+        let file = lock(&self.files).get(name).cloned().ok_or(io::ErrorKind::NotFound)?;
+        Ok(file)
+    }
+
+    fn delete(&self, name: &str) -> io::Result<()> {
+        lock(&self.files).remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn scratch(&self) -> io::Result<Box<dyn Scratch>> {
+        Ok(Box::new(HeapFile::default()))
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("heap file {name}"))
     }
 }

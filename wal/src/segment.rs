@@ -128,6 +128,13 @@ impl Table {
         assert!(before.is_none(), "a segment is entered once");
     }
 
+    /// Enters a segment again that could not be retired after all.
+    pub(crate) fn put_back(&self, segment: Arc<Segment>) {
+        if let Some(entry) = self.entry(segment.number()) {
+            entry.store(Some(segment));
+        }
+    }
+
     pub(crate) fn remove(&self, number: u64) -> Option<Arc<Segment>> {
         self.entry(number)?.swap(None)
     }

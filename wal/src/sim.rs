@@ -2,7 +2,9 @@
 //!
 //! Each segment has a live image (what memory shows) and a durable image (what syncs have carried to the platter). A power cut keeps,
 //! loses or tears every page that differs between the two, each on its own, by a seed: pages reach a disk in any order.
-//! Creating and removing a segment are atomic and durable, as a rename followed by a directory sync is.
+//! Creating a segment is atomic and durable, as a rename followed by a directory sync is. Removing one, finishing a file and deleting one
+//! end with a sync of the directory, which counts as a sync and can be cut or fail like any other: until it has happened, what was asked
+//! for may have happened or not.
 //!
 //! ```
 //! use drawdown_wal::{Log, Lsn, Options, frame_bytes, sim::Disk};
@@ -21,9 +23,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::files::{Contents, Draft, Files, HeapFile, Scratch, has_extension};
 use crate::mapping::{Backing, HeapPages, Region};
 use crate::medium::Medium;
 
@@ -57,7 +60,16 @@ struct State {
     fail_sync: Option<u64>,
     full_from: Option<u64>,
     cut: Option<(u64, Cut, u64)>,
-    left: Option<BTreeMap<u64, Vec<u8>>>,
+    files: BTreeMap<String, Arc<HeapFile>>,
+    archived: Vec<u64>,
+    left: Option<Left>,
+}
+
+/// What a power cut leaves.
+#[derive(Clone, Debug, Default)]
+struct Left {
+    segments: BTreeMap<u64, Vec<u8>>,
+    files: BTreeMap<String, Arc<HeapFile>>,
 }
 
 #[derive(Debug)]
@@ -92,7 +104,7 @@ impl Random {
 }
 
 impl State {
-    fn survivors(&self, seed: u64) -> BTreeMap<u64, Vec<u8>> {
+    fn survivors(&self, seed: u64) -> Left {
         let mut random = Random::new(seed);
         let mut images = BTreeMap::new();
         for (&number, image) in &self.segments {
@@ -110,7 +122,32 @@ impl State {
             }
             images.insert(number, left);
         }
-        images
+        Left { segments: images, files: self.files.clone() }
+    }
+
+    /// A change of the directory, made durable by a sync of it.
+    fn change(&mut self, change: impl FnOnce(&mut State)) -> io::Result<()> {
+        if self.left.is_some() {
+            return Err(power_cut());
+        }
+        self.syncs += 1;
+        if let Some((_, cut, seed)) = self.cut.filter(|&(at, _, _)| at == self.syncs) {
+            let arrives = match cut {
+                Cut::Before => false,
+                Cut::During => Random::new(seed ^ 0xd1e).below(2) == 0,
+                Cut::After => true,
+            };
+            if arrives {
+                change(self);
+            }
+            self.left = Some(self.survivors(seed));
+            return Err(power_cut());
+        }
+        if self.fail_sync == Some(self.syncs) {
+            return Err(io::Error::other("simulated sync failure"));
+        }
+        change(self);
+        Ok(())
     }
 
     /// A sync of `bytes` at `offset` of segment `number`.
@@ -179,6 +216,36 @@ impl Disk {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    fn from_left(left: Left) -> Self {
+        let disk = Self::from_images(left.segments);
+        disk.state().files = left.files;
+        disk
+    }
+
+    /// Another disk with the same durable contents, files included.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let files = self.state().files.clone();
+        Self::from_left(Left { segments: self.images(), files })
+    }
+
+    /// Numbers of the segments that were archived.
+    pub fn archived(&self) -> Vec<u64> {
+        self.state().archived.clone()
+    }
+
+    /// Changes a file's bytes, as a failing disk does.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn damage_file(&self, name: &str, damage: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let file = state.files.get_mut(name).expect("the file to damage");
+        let mut bytes = file.0.clone();
+        damage(&mut bytes);
+        *file = Arc::new(HeapFile(bytes));
+    }
+
     /// A disk whose durable images are `durable` while memory shows `memory`: what a process finds when the one before it died and the
     /// machine did not. Both hold the same segments.
     pub fn with_memory(durable: BTreeMap<u64, Vec<u8>>, memory: &BTreeMap<u64, Vec<u8>>) -> Self {
@@ -232,13 +299,13 @@ impl Disk {
 
     /// What the power cut set by [`Disk::cut_power_at`] left, if it happened.
     pub fn left(&self) -> Option<Self> {
-        self.state().left.clone().map(Self::from_images)
+        self.state().left.clone().map(Self::from_left)
     }
 
     /// What a power cut now would leave.
     #[must_use]
     pub fn crash(&self, seed: u64) -> Self {
-        Self::from_images(self.state().survivors(seed))
+        Self::from_left(self.state().survivors(seed))
     }
 
     /// What a power cut now would leave if exactly the sectors that begin below `offset` of segment `number`, and all of
@@ -246,7 +313,8 @@ impl Disk {
     #[must_use]
     pub fn crash_keeping(&self, number: u64, offset: u64) -> Self {
         let mut images = BTreeMap::new();
-        for (&this, image) in &self.state().segments {
+        let state = self.state();
+        for (&this, image) in &state.segments {
             let live = image.live.copy_out();
             let keep = match this.cmp(&number) {
                 std::cmp::Ordering::Less => live.len(),
@@ -257,7 +325,7 @@ impl Disk {
             left[..keep].copy_from_slice(&live[..keep]);
             images.insert(this, left);
         }
-        Self::from_images(images)
+        Self::from_left(Left { segments: images, files: state.files.clone() })
     }
 
     /// The bytes in memory, as a process that died (the machine did not) leaves them.
@@ -265,7 +333,7 @@ impl Disk {
     pub fn kill(&self) -> Self {
         let state = self.state();
         let images = state.segments.iter().map(|(&number, image)| (number, image.live.copy_out()));
-        Self::from_images(images.collect())
+        Self::from_left(Left { segments: images.collect(), files: state.files.clone() })
     }
 
     /// The durable images, to be looked at or changed and given to [`Disk::from_images`].
@@ -321,13 +389,79 @@ impl Medium for Disk {
 
     fn remove(&self, number: u64) -> io::Result<()> {
         let mut state = self.state();
-        if state.left.is_some() {
-            return Err(power_cut());
+        if !state.segments.contains_key(&number) {
+            return Err(io::ErrorKind::NotFound.into());
         }
-        state.segments.remove(&number).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        state.change(|state| drop(state.segments.remove(&number)))
+    }
+
+    fn archive(&self, number: u64, _to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if state.archived.contains(&number) {
+            return Ok(());
+        }
+        state.change(|state| state.archived.push(number))
     }
 
     fn path(&self, number: u64) -> PathBuf {
         PathBuf::from(format!("simulated segment {number}"))
+    }
+}
+
+/// A file being written.
+struct SimulatedDraft {
+    state: Arc<Mutex<State>>,
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Draft for SimulatedDraft {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.left.is_some() {
+            return Err(power_cut());
+        }
+        if state.full_from.is_some_and(|from| state.creations >= from) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        let Self { state, name, bytes } = *self;
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.change(|state| drop(state.files.insert(name, Arc::new(HeapFile(bytes)))))
+    }
+}
+
+impl Files for Disk {
+    fn names(&self, extension: &str) -> io::Result<Vec<String>> {
+        Ok(self.state().files.keys().filter(|name| has_extension(name, extension)).cloned().collect())
+    }
+
+    fn draft(&self, name: &str) -> io::Result<Box<dyn Draft>> {
+        Ok(Box::new(SimulatedDraft { state: Arc::clone(&self.state), name: name.to_owned(), bytes: Vec::new() }))
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<Arc<dyn Contents>> {
+        let file = self.state().files.get(name).cloned().ok_or(io::ErrorKind::NotFound)?;
+        Ok(file)
+    }
+
+    fn delete(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.files.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.change(|state| drop(state.files.remove(name)))
+    }
+
+    fn scratch(&self) -> io::Result<Box<dyn Scratch>> {
+        Ok(Box::new(HeapFile::default()))
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("simulated file {name}"))
     }
 }

@@ -1,6 +1,7 @@
 //! Segments made ready before they are needed.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,6 +14,19 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Thread, lock, park, pa
 /// How long the preparer waits after a failure; doubled by each further one.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// What becomes of segments that are retired.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Disposal {
+    /// They are removed.
+    #[default]
+    Remove,
+    /// Their files are filled anew for segments to come, which spares the file system the allocation; those that a reader still holds are
+    /// removed.
+    Recycle,
+    /// They are moved to a directory, which may lie on another file system.
+    Archive(PathBuf),
+}
 
 pub(crate) struct Supply {
     medium: Arc<dyn Medium>,
@@ -54,6 +68,11 @@ impl Supply {
     /// Acquire: pairs with the Release in `prepare`; whoever is admitted to a segment sees it.
     pub(crate) fn prepared(&self) -> u64 {
         self.prepared.load(Ordering::Acquire)
+    }
+
+    /// Identity of the log.
+    pub(crate) fn log_id(&self) -> [u8; 16] {
+        self.log_id
     }
 
     /// Number of the first segment that is kept.
@@ -105,22 +124,45 @@ impl Supply {
         Ok(Segment::new(number, geometry.base(number), self.log_id, region))
     }
 
-    /// Removes the segments below `number`, oldest first, so that what is left has no hole. Returns how many went.
-    pub(crate) fn retire(&self, number: u64, table: &Table) -> io::Result<u64> {
-        let guard = lock(&self.preparing);
-        let mut removed = 0;
+    /// Retires the segments below `number`, oldest first, so that what is left has no hole. Returns how many went.
+    pub(crate) fn retire(&self, number: u64, disposal: &Disposal, table: &Table) -> io::Result<u64> {
+        let mut retired = 0;
         for old in self.first()..number {
-            self.medium.remove(old)?;
-            drop(table.remove(old));
-            self.first.store(old + 1, Ordering::Release);
-            removed += 1;
+            if let Disposal::Archive(to) = disposal {
+                // Before the lock: copying may take long, and whoever prepares segments must not wait for it.
+                self.medium.archive(old, to)?;
+            }
+            let guard = lock(&self.preparing);
+            if self.first() == old {
+                self.dispose(old, disposal, table)?;
+                self.first.store(old + 1, Ordering::Release);
+                retired += 1;
+            }
+            drop(guard);
         }
-        drop(guard);
-        if removed > 0 {
+        if retired > 0 {
             // There may be space again.
             self.wake();
         }
-        Ok(removed)
+        Ok(retired)
+    }
+
+    /// Takes a segment out of the table and its file off the medium.
+    fn dispose(&self, number: u64, disposal: &Disposal, table: &Table) -> io::Result<()> {
+        let segment = table.remove(number);
+        // Out of the table nobody can come by it any more. So a sole owner stays one, and its pages may be written anew.
+        let is_sole = segment.as_ref().is_none_or(|segment| Arc::strong_count(segment) == 1);
+        let gone = match disposal {
+            Disposal::Recycle if is_sole => self.medium.recycle(number),
+            Disposal::Remove | Disposal::Recycle | Disposal::Archive(_) => self.medium.remove(number),
+        };
+        if gone.is_err()
+            && let Some(segment) = segment
+        {
+            // It is still there, and so it is still read.
+            table.put_back(segment);
+        }
+        gone
     }
 
     /// Names the thread that runs [`Supply::run`].

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use drawdown_wal::sim::Disk;
-use drawdown_wal::{AppendError, Heap, Log, Lsn, Mapped, Medium, OpenError, Options, ReadError, frame_bytes};
+use drawdown_wal::{
+    AppendError, Disposal, Heap, Log, Lsn, Mapped, Medium, OpenError, Options, ReadError, Verify, frame_bytes,
+};
 
 /// Calls `test` with a way to open the same log again and again, for each medium.
 fn over_all_media(test: impl Fn(&dyn Fn() -> Arc<dyn Medium>)) {
@@ -223,6 +225,151 @@ fn retired_segments_are_gone_and_pinned_ones_stay_readable() {
         let (log, recovery) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
         assert_eq!(recovery.first, first);
         assert_eq!(read_all(&log, first), rest);
+    });
+}
+
+/// A segment that was recycled reads as a new one: its header, then zeros, wherever a walker may look for a length word.
+#[test]
+fn recycled_segments_hold_nothing_of_what_they_held() {
+    over_all_media(|medium| {
+        let (log, _) = Log::open_on(medium(), Options::tiny(8192)).unwrap();
+        let mut rest = Vec::new();
+        for i in 0..200 {
+            // Odd lengths, so that frames begin at other places each time.
+            let payload = vec![0xee; 33 + i * 13 % 500];
+            let (lsn, _) = append(&log, 1, &payload);
+            rest.push((lsn, 1, payload));
+            while log.pump().synced {}
+            if i % 7 == 6 {
+                log.retire_to(log.tail(), &Disposal::Recycle).unwrap();
+            }
+            let first = log.first();
+            rest.retain(|(lsn, ..)| *lsn >= first);
+            assert_eq!(read_all(&log, first), rest);
+        }
+        assert!(log.first() > Lsn::new(10 * 8192));
+        let (first, tail) = (log.first(), log.tail());
+        log.close().unwrap();
+        drop(log);
+        let (log, recovery) = Log::open_on(medium(), Options { verify: Verify::All, ..Options::tiny(8192) }).unwrap();
+        assert_eq!((recovery.first, recovery.torn), (first, None));
+        assert!(recovery.end > tail);
+        assert_eq!(read_all(&log, first), rest);
+    });
+}
+
+/// The blocks of a recycled file are used again; one that somebody still reads is left to him.
+#[test]
+fn a_recycled_file_is_filled_anew_unless_somebody_reads_it() {
+    use std::os::unix::fs::MetadataExt;
+    let directory = tempfile::tempdir().unwrap();
+    let files = |extension: &str| -> Vec<u64> {
+        let entries = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap());
+        let wanted = entries.filter(|entry| entry.path().extension().is_some_and(|this| this == extension));
+        wanted.map(|entry| entry.metadata().unwrap().ino()).collect()
+    };
+    let inode = |number: u64| {
+        std::fs::metadata(directory.path().join(format!("{number:016x}.wal"))).map(|metadata| metadata.ino())
+    };
+    let (log, _) = Log::open(directory.path(), Options::tiny(8192)).unwrap();
+    let (lsn, _) = append(&log, 1, b"read by somebody");
+    let read = log.pinned(lsn).unwrap();
+    let fill_to = |segment: u64| {
+        while log.tail() < Lsn::new(segment * 8192) {
+            append(&log, 1, &payload(44));
+            while log.pump().synced {}
+        }
+    };
+    fill_to(2);
+    let second = inode(1).unwrap();
+    assert_eq!(log.retire_to(log.tail(), &Disposal::Recycle).unwrap(), 2);
+    // The first one was being read, so it was removed; the second one waits.
+    assert_eq!(files("spare"), [second]);
+    assert_eq!(read.bytes(lsn.plus(32), 16), Some(&b"read by somebody"[..]));
+    while log.pump().prepared {}
+    fill_to(4);
+    assert_eq!(files("spare"), Vec::<u64>::new());
+    assert!(files("wal").contains(&second), "a segment was made of it");
+    assert_eq!(read.bytes(lsn.plus(32), 16), Some(&b"read by somebody"[..]));
+    // Spares are found again by the next run, and no more are kept than are of use.
+    fill_to(7);
+    log.retire_to(log.tail(), &Disposal::Recycle).unwrap();
+    assert_eq!(files("spare").len(), 2);
+    log.close().unwrap();
+    drop((log, read));
+    let (log, _) = Log::open(directory.path(), Options::tiny(8192)).unwrap();
+    while log.tail() < Lsn::new(9 * 8192) {
+        append(&log, 1, &payload(44));
+        log.pump();
+    }
+    assert!(files("spare").len() < 2);
+}
+
+#[test]
+fn archived_segments_are_whole_in_their_new_place() {
+    let (directory, archive) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let to = archive.path().join("segments");
+    let (log, _) = Log::open(directory.path(), Options::tiny(8192)).unwrap();
+    for i in 0..60 {
+        append(&log, 1, &payload(i));
+        log.pump();
+    }
+    let written = read_all(&log, Lsn::ZERO);
+    // An attempt that was interrupted: the copy is there, the segment too.
+    std::fs::create_dir_all(&to).unwrap();
+    std::fs::copy(directory.path().join("0000000000000000.wal"), to.join("0000000000000000.wal")).unwrap();
+    let retired = log.retire_to(log.tail(), &Disposal::Archive(to.clone())).unwrap();
+    assert!(retired > 2);
+    log.close().unwrap();
+    drop(log);
+    // Beside what is left they are the log that it was.
+    for entry in std::fs::read_dir(&to).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::rename(entry.path(), directory.path().join(entry.file_name())).unwrap();
+    }
+    let (log, recovery) = Log::open(directory.path(), Options::tiny(8192)).unwrap();
+    assert_eq!(recovery.first, Lsn::new(4096));
+    assert_eq!(read_all(&log, Lsn::ZERO), written);
+}
+
+#[test]
+fn files_exist_whole_or_not_at_all() {
+    over_all_media(|medium| {
+        let files = medium();
+        let mut draft = files.draft("a.snapshot").unwrap();
+        draft.append(b"half").unwrap();
+        assert_eq!(files.names("snapshot").unwrap(), Vec::<String>::new());
+        assert!(files.open_file("a.snapshot").is_err());
+        draft.append(b" and half").unwrap();
+        draft.finish().unwrap();
+        assert_eq!(files.names("snapshot").unwrap(), ["a.snapshot"]);
+        assert_eq!(files.names("shot").unwrap(), Vec::<String>::new());
+        let contents = files.open_file("a.snapshot").unwrap();
+        assert_eq!(contents.size_bytes(), 13);
+        let mut bytes = [0; 4];
+        contents.read_at(9, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"half");
+        assert!(contents.read_at(10, &mut bytes).is_err());
+        assert!(contents.read_at(u64::MAX, &mut bytes).is_err());
+        // Another of the same name replaces it when it is whole.
+        let mut draft = files.draft("a.snapshot").unwrap();
+        draft.append(b"new").unwrap();
+        drop(draft);
+        assert_eq!(files.open_file("a.snapshot").unwrap().size_bytes(), 13);
+        let mut draft = files.draft("a.snapshot").unwrap();
+        draft.append(b"new").unwrap();
+        draft.finish().unwrap();
+        assert_eq!(files.open_file("a.snapshot").unwrap().size_bytes(), 3);
+        contents.read_at(0, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"half");
+        let mut scratch = files.scratch().unwrap();
+        scratch.append(b"some").unwrap();
+        scratch.append(b"thing").unwrap();
+        scratch.read_at(2, &mut bytes).unwrap();
+        assert_eq!((&bytes, scratch.size_bytes()), (b"meth", 9));
+        files.delete("a.snapshot").unwrap();
+        assert!(files.delete("a.snapshot").is_err());
+        assert_eq!(files.names("snapshot").unwrap(), Vec::<String>::new());
     });
 }
 

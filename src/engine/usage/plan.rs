@@ -27,6 +27,8 @@ pub(super) struct Planner<'a> {
     inner: &'a Inner,
     catalog: &'a Catalog,
     now: Timestamp,
+    /// Events whose own time is before it are refused: their identities would not be known.
+    oldest: Timestamp,
     currency: Option<&'a Arc<CreditCurrency>>,
     meter: Option<&'a Arc<Meter>>,
     /// The last currency's number, and the beginning of its wallets' hashes.
@@ -46,7 +48,9 @@ pub(super) struct Price<'a> {
 
 impl<'a> Planner<'a> {
     pub(super) fn new(inner: &'a Inner, catalog: &'a Catalog, now: Timestamp) -> Self {
-        Planner { inner, catalog, now, currency: None, meter: None, wallets: None, events: None }
+        let window = Timestamp::from_millis(now.millis().saturating_sub(inner.config.idempotency_window_ms));
+        let oldest = window.max(inner.remembered_since);
+        Planner { inner, catalog, now, oldest, currency: None, meter: None, wallets: None, events: None }
     }
 
     /// What the event asks for, or why it cannot be looked at further.
@@ -72,11 +76,10 @@ impl<'a> Planner<'a> {
     #[inline]
     fn check_time(&self, time: Option<Timestamp>) -> Result<Timestamp, Rejection> {
         let Some(time) = time else { return Ok(self.now) };
-        let config = &self.inner.config;
-        if time.saturating_add(config.idempotency_window_ms) < self.now {
+        if time < self.oldest {
             return Err(Rejection::EventTooOld);
         }
-        if time > self.now.saturating_add(config.future_tolerance_ms) {
+        if time > self.now.saturating_add(self.inner.config.future_tolerance_ms) {
             return Err(Rejection::EventInFuture);
         }
         Ok(time)

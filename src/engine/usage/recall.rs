@@ -34,12 +34,16 @@ struct Original<'a> {
 impl Inner {
     /// Compares an event with the one recorded at `lsn`. `slot` is the wallet that it names, if there is one.
     ///
+    /// A record that has been retired since it was looked up lay outside of the idempotency window: it stands for nothing any more.
+    ///
     /// Panics if the log cannot be read there: the table of events and the log contradict each other, and nothing may be answered.
     pub(super) fn recall(&self, lsn: u64, event: &UsageEvent<'_>, plan: &Plan, slot: Option<u32>) -> Recall {
         let mut view = None;
-        let record = self
-            .read_record(lsn, &mut view)
-            .unwrap_or_else(|error| panic!("the record of a remembered event is unreadable at LSN {lsn}: {error}"));
+        let record = match self.read_record(lsn, &mut view) {
+            Ok(record) => record,
+            Err(_) if self.is_retired(lsn) => return Recall::Stranger,
+            Err(error) => panic!("the record of a remembered event is unreadable at LSN {lsn}: {error}"),
+        };
         let Some(mut original) = original(&record, Lsn::new(lsn), plan) else { return Recall::Stranger };
         if original.id != event.id || original.source != event.source {
             return Recall::Stranger;

@@ -19,6 +19,7 @@ use super::{CUTS, SEGMENT_BYTES, copy, fresh_disk};
 use crate::books::{
     Ask, BEGIN, Books, GrantSpec, Step, Usage, WalletNumber, When, at, clock, config, feed, history, submit, wallet_of,
 };
+use crate::snapshots::check_cuts;
 
 const GRANTED: i64 = 1_000;
 /// The generation that the grant opened.
@@ -173,6 +174,10 @@ impl Damaged {
         compare(&engine, debits);
         drop(engine);
         self.check_under_cuts(debits);
+        // A snapshot made up to any frame of it: what is not known yet there is known to be open.
+        check_cuts(&self.disk, &self.clock, 0..6, &|engine| compare(engine, debits));
+        // And of what recovery made of it: repairs refer to records before a snapshot, and to such behind it.
+        check_cuts(&disk, &self.clock, 0..6, &|engine| compare(engine, debits));
         self.go_on(&disk, debits, missing);
     }
 
@@ -379,6 +384,57 @@ fn a_copy_counts_when_the_one_that_counted_is_lost() {
     });
     scribe.write(&[Debit { generation: GENERATION + 1, ..debit(2, 7, 988, copy) }]);
     scribe.crash().check(false, &[(1, 5, 995), (2, 7, 988)], &[3]);
+}
+
+impl Scribe {
+    /// Writes an operation that found nothing due at a balance, the end of the grant's generation; where it stands.
+    fn write_nothing_due(&self, previous: u64, balance: i64, counts: impl FnOnce(u64) -> u64) -> u64 {
+        let newest = self.newest;
+        self.write_operation(previous, |record| {
+            let mut lots = record.body.lots.clone();
+            lots[0].1 = Amount::new(balance);
+            record.body = Body { lots, ..nothing_due() };
+            (record.generation, record.closing, record.opening) =
+                (GENERATION + 1, Amount::new(balance), Amount::new(balance));
+            (record.previous_opening, record.counts) = (newest, counts(record.counts));
+        })
+    }
+}
+
+/// A debit had its place in the log before the operation that opened its generation, and was applied after it. Then another copy of the
+/// operation reached the log.
+#[test]
+fn a_debit_may_stand_before_the_opening_of_its_generation() {
+    let write = |scribe: &Scribe, opening: u64| {
+        let first = scribe.write(&[debit(1, 5, 995, scribe.newest)]);
+        let next = Debit { generation: GENERATION + 1, ..debit(2, 7, 988, opening) };
+        let early = scribe.write(&[next])[0];
+        let opened = scribe.write_nothing_due(first[0], 995, |_| opening);
+        let again = scribe.write_nothing_due(early, 995, |_| opening);
+        scribe.write(&[Debit { generation: GENERATION + 1, ..debit(3, 1, 987, again) }]);
+        opened
+    };
+    let opening = write(&Scribe::new(), 1 << 30);
+    let scribe = Scribe::new();
+    assert_eq!(write(&scribe, opening), opening);
+    scribe.crash().check(false, &[(1, 5, 995), (2, 7, 988), (3, 1, 987)], &[4]);
+}
+
+/// Of two copies of an operation the second one counts: the first one says so, and stands before it.
+#[test]
+fn the_copy_that_counts_may_stand_behind_another() {
+    let write = |scribe: &Scribe, counts: u64| {
+        let first = scribe.write(&[debit(1, 5, 995, scribe.newest)]);
+        let copy = scribe.write_nothing_due(first[0], 995, |_| counts);
+        let early = scribe.write(&[Debit { generation: GENERATION + 1, ..debit(2, 7, 988, copy) }])[0];
+        let counting = scribe.write_nothing_due(early, 995, |_| counts);
+        scribe.write(&[Debit { generation: GENERATION + 1, ..debit(3, 1, 987, counting) }]);
+        counting
+    };
+    let counts = write(&Scribe::new(), 1 << 30);
+    let scribe = Scribe::new();
+    assert_eq!(write(&scribe, counts), counts);
+    scribe.crash().check(false, &[(1, 5, 995), (2, 7, 988), (3, 1, 987)], &[4]);
 }
 
 fn nothing_due() -> Body<'static> {

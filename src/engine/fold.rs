@@ -1,0 +1,413 @@
+//! The fold: what the records of the log come to, frame after frame. Recovery folds into the engine's own tables, a snapshot into tables of
+//! its own; both are this one fold, and it can be cut at any frame and gone on with later.
+//!
+//! Within a wallet records are taken in the order of the log, save one: a debit may stand before the record that opened its generation (it
+//! had reserved its place before the operation did, and was applied after it); it waits until that record comes. Debits are read some dozens
+//! ahead of being folded, so that the wallets' and the identities' cache lines are there when they are needed.
+//!
+//! What is checked on the way: an operation's closing balance equals what its generation's debits leave, and the terms and balance that
+//! the rules compute equal what the record says. A log in which they differ is refused.
+
+use super::OpenError;
+use super::background::minute_end;
+use super::grants::key_fingerprint;
+use super::repairs::Repairs;
+use super::wallet::{WalletGeneration, WalletOperation, WalletSlot, close};
+use crate::journal::admin::{AdminRecord, WalletRecord};
+use crate::journal::debit::DebitRecord;
+use crate::journal::operation::{OperationRecord, Repair};
+use crate::journal::snapshot::entry::{LooseDebit as Debit, Mark, PendingGrant};
+use crate::journal::{self, Record};
+use crate::ledger::{Operation, Timestamp};
+use crate::store::hash::{EventsOf, Seed};
+use crate::store::{Guard, pin};
+use drawdown_wal::{FrameRef, Log, Lsn};
+use std::collections::HashMap;
+
+/// Where a fold keeps what it knows of wallets and catalogue. Several folds may share one, each for its own wallets.
+pub(super) trait Ground {
+    /// The wallet in a slot, if one was made there.
+    fn wallet(&self, slot: u32) -> Option<&WalletSlot>;
+
+    /// Fetches the lines that folding a debit will need.
+    fn prefetch(&self, slot: u32, fingerprint: u64, guard: &Guard);
+
+    /// Makes a wallet, whose record stands at `lsn`.
+    fn make(&self, lsn: u64, wallet: &WalletRecord);
+
+    /// Enters an identity that the record at `lsn` settled.
+    fn remember(&self, fingerprint: u64, lsn: u64, guard: &Guard);
+
+    /// Enters a currency, a meter, an API key or a wallet's metadata. False if its number leaves a gap.
+    fn enter(&self, record: AdminRecord) -> bool;
+}
+
+/// The wallets that a fold is for.
+#[derive(Clone, Debug)]
+pub(super) enum Share {
+    /// Every so many-th slot.
+    Every {
+        /// The first.
+        number: u32,
+        /// How far apart they are.
+        of: u32,
+    },
+    /// The slots from the first up to the second.
+    Between(u32, u32),
+}
+
+impl Share {
+    /// Whether a slot is in it.
+    #[inline]
+    pub(super) fn owns(&self, slot: u32) -> bool {
+        match *self {
+            Share::Every { number, of } => slot % of == number,
+            Share::Between(first, last) => first <= slot && slot < last,
+        }
+    }
+}
+
+/// What a fold knows beside wallets and catalogue.
+#[derive(Debug, Default)]
+pub(super) struct Loose {
+    /// Debits of generations that have not been opened yet, by slot.
+    pub(super) unopened: HashMap<u32, Vec<Debit>>,
+    /// Records whose predecessor has not been the chain's head yet: (slot, predecessor) -> record.
+    pub(super) unattached: HashMap<(u32, u64), u64>,
+    /// Grants that were declared and have not taken effect, by number.
+    pub(super) pending: HashMap<u64, PendingGrant>,
+    /// What recoveries have mended.
+    pub(super) repairs: Repairs,
+    /// The ends of minutes, as positions of the log; see [`super::background::Horizon`].
+    pub(super) marks: Vec<Mark>,
+    /// The latest server's time.
+    pub(super) latest: Timestamp,
+    /// The run of the last frame.
+    pub(super) run: u32,
+}
+
+/// What was folded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    pub(super) wallets: u64,
+    pub(super) debits: u64,
+    pub(super) operations: u64,
+}
+
+/// A fold under way.
+pub(super) struct Fold<'a, G> {
+    log: &'a Log,
+    seed: &'a Seed,
+    pub(super) ground: &'a G,
+    share: Share,
+    /// Whether it enters what belongs to no wallet: one of those that share the wallets does.
+    leads: bool,
+    pub(super) loose: Loose,
+    pub(super) count: Count,
+    /// The highest slot of all wallets that were seen to be made, those of other shares included, and one.
+    pub(super) slots: u64,
+    /// Debits that were read and whose cache lines were requested, to be folded before anything else is.
+    ahead: Vec<Debit>,
+    /// The source of the last debit, and the beginning of its fingerprint.
+    source: Option<(Box<str>, EventsOf)>,
+}
+
+/// How many debits are read ahead.
+const AHEAD: usize = 48;
+
+impl<'a, G: Ground> Fold<'a, G> {
+    /// Goes on from what an earlier part of the log came to.
+    pub(super) fn new(log: &'a Log, seed: &'a Seed, ground: &'a G, share: Share, leads: bool, loose: Loose) -> Self {
+        let (count, ahead) = (Count::default(), Vec::with_capacity(AHEAD));
+        Fold { log, seed, ground, share, leads, loose, count, slots: 0, ahead, source: None }
+    }
+
+    /// Folds a frame.
+    pub(super) fn frame(&mut self, frame: &FrameRef<'_>) -> Result<(), OpenError> {
+        let guard = &pin();
+        let records = journal::records(frame.payload, frame.payload_lsn)
+            .map_err(|source| OpenError::Record { lsn: frame.lsn, source })?;
+        if frame.run != self.loose.run {
+            // What a run declared and did not make is never made: its threads are gone.
+            self.loose.pending.clear();
+            self.loose.run = frame.run;
+        }
+        let time = records.prelude().time;
+        if self.leads {
+            self.mark(time, frame.lsn.get());
+        }
+        self.loose.latest = self.loose.latest.max(time);
+        let share = self.share.clone();
+        for record in records.only(|slot| share.owns(slot)) {
+            let (lsn, record) = record.map_err(|source| OpenError::Record { lsn: frame.lsn, source })?;
+            self.record(lsn.get(), record, guard)?;
+        }
+        Ok(())
+    }
+
+    /// Folds what was read ahead. To be called before anything that was folded is looked at.
+    pub(super) fn settle(&mut self) -> Result<(), OpenError> {
+        self.fold_ahead(&pin())
+    }
+
+    fn record(&mut self, lsn: u64, record: Record<'_>, guard: &Guard) -> Result<(), OpenError> {
+        match record {
+            Record::Debit(debit) => self.read_ahead(lsn, &debit, guard),
+            Record::Operation(operation) => {
+                self.fold_ahead(guard)?;
+                self.count.operations += 1;
+                self.operation(lsn, *operation)
+            }
+            Record::Admin(admin) => {
+                self.fold_ahead(guard)?;
+                self.admin(lsn, admin)
+            }
+        }
+    }
+
+    fn read_ahead(&mut self, lsn: u64, record: &DebitRecord<'_>, guard: &Guard) -> Result<(), OpenError> {
+        let begun = match &self.source {
+            Some((source, begun)) if **source == *record.source => *begun,
+            _ => self.source.insert((record.source.into(), self.seed.events_of(record.source.as_bytes()))).1,
+        };
+        let fingerprint = self.seed.event_of(begun, record.id.as_bytes());
+        self.ground.prefetch(record.slot, fingerprint, guard);
+        self.ahead.push(Debit {
+            lsn,
+            slot: record.slot,
+            generation: record.generation,
+            amount: record.amount,
+            balance_after: record.balance_after,
+            previous: record.previous,
+            fingerprint,
+        });
+        if self.ahead.len() == AHEAD { self.fold_ahead(guard) } else { Ok(()) }
+    }
+
+    /// Folds the debits that were read ahead.
+    fn fold_ahead(&mut self, guard: &Guard) -> Result<(), OpenError> {
+        let mut debits = std::mem::take(&mut self.ahead);
+        self.count.debits += debits.len() as u64;
+        for debit in debits.drain(..) {
+            self.debit(&debit, guard)?;
+        }
+        self.ahead = debits;
+        Ok(())
+    }
+
+    fn debit(&mut self, debit: &Debit, guard: &Guard) -> Result<(), OpenError> {
+        let lsn = debit.lsn;
+        let slot = wallet(self.ground, lsn, debit.slot)?;
+        self.loose.attach(slot, debit.slot, lsn, debit.previous);
+        let (present, _) = slot.position_alone();
+        match ahead(debit.generation, present) {
+            0 => apply(self.ground, slot, debit, guard),
+            1.. => self.loose.unopened.entry(debit.slot).or_default().push(*debit),
+            // Its generation had closed before this record was read: the closing balance was checked without it.
+            _ => return Err(inconsistent(lsn, "a debit of a generation that was closed without it")),
+        }
+        Ok(())
+    }
+
+    fn operation(&mut self, lsn: u64, record: OperationRecord<'_>) -> Result<(), OpenError> {
+        let handle = record.slot;
+        let slot = wallet(self.ground, lsn, handle)?;
+        self.loose.repairs.learn(&record.body.repair);
+        self.loose.relink(slot, handle, &record.body.repair);
+        self.loose.attach(slot, handle, lsn, record.previous);
+        let (present, balance) = slot.position_alone();
+        let is_reopening = record.body.operation == Operation::Reopen;
+        match ahead(record.generation, present) {
+            // A copy of one that has been folded.
+            ..=0 => return Ok(()),
+            1 => {}
+            // Numbers of generations whose openings were lost are passed over.
+            _ if is_reopening => {}
+            _ => return Err(inconsistent(lsn, "an operation on a generation that was never opened")),
+        }
+        if balance != record.closing.units() {
+            return Err(inconsistent(lsn, "a closing balance that its generation's debits do not lead to"));
+        }
+        let counts = self.counting(lsn, &record);
+        self.remember(counts, &record);
+        let number = present + u64::from(ahead(record.generation, present).unsigned_abs());
+        open_next(slot, counts, number, record)?;
+        self.apply_unopened(slot, handle, number, lsn)
+    }
+
+    /// The place of the copy that counts of the record at `lsn`: answers have named it. A crash may have taken it, before anybody got an
+    /// answer, and left this one; then this one counts.
+    ///
+    /// A copy that counts and lies behind what is folded is looked at where it stands: whoever folds a part of a log that is being written
+    /// waits until everything is durable that was reserved when the part was complete (`super::snapshot`).
+    fn counting(&self, lsn: u64, record: &OperationRecord<'_>) -> u64 {
+        let is_copy = |other: &OperationRecord<'_>| other.slot == record.slot && other.generation == record.generation;
+        let counts = record.counts;
+        let is_there = counts == lsn
+            || is_record(self.log, counts)
+                && matches!(journal::read_at(self.log, Lsn::new(counts), &mut None), Ok(Record::Operation(other)) if is_copy(&other));
+        if is_there { counts } else { lsn }
+    }
+
+    /// Enters the identities that an operation settles.
+    fn remember(&mut self, lsn: u64, record: &OperationRecord<'_>) {
+        let pending = match &record.body.operation {
+            Operation::Grant(grant) => self.loose.pending.remove(&grant.id.get()),
+            _ => None,
+        };
+        if record.body.rejected {
+            return;
+        }
+        let remembered = match (&record.body.operation, &record.body.event) {
+            (Operation::Debit { .. }, Some(event)) => {
+                Some((self.seed.event_fingerprint(event.source.as_bytes(), event.id.as_bytes()), lsn))
+            }
+            (Operation::Grant(grant), _) => pending.and_then(|pending| pending.key).map(|key| (key, grant.id.get())),
+            _ => None,
+        };
+        if let Some((fingerprint, lsn)) = remembered {
+            self.ground.remember(fingerprint, lsn, &pin());
+        }
+    }
+
+    /// Applies the debits that waited for generation `number`.
+    fn apply_unopened(&mut self, slot: &WalletSlot, handle: u32, number: u64, lsn: u64) -> Result<(), OpenError> {
+        let Some(waiting) = self.loose.unopened.remove(&handle) else { return Ok(()) };
+        let (due, later): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|debit| ahead(debit.generation, number) <= 0);
+        for debit in due {
+            if ahead(debit.generation, number) == 0 {
+                apply(self.ground, slot, &debit, &pin());
+            } else if !self.loose.repairs.is_dropped(debit.lsn) {
+                return Err(inconsistent(lsn, "a generation passed over without a word on its debits"));
+            }
+        }
+        if !later.is_empty() {
+            self.loose.unopened.insert(handle, later);
+        }
+        Ok(())
+    }
+
+    fn admin(&mut self, lsn: u64, admin: AdminRecord) -> Result<(), OpenError> {
+        match admin {
+            AdminRecord::Wallet(wallet) => {
+                self.slots = self.slots.max(u64::from(wallet.slot) + 1);
+                if self.share.owns(wallet.slot) {
+                    self.count.wallets += 1;
+                    self.ground.make(lsn, &wallet);
+                }
+            }
+            AdminRecord::Grant(grant) => {
+                if self.share.owns(grant.slot) {
+                    let key = grant.key.as_ref().map(|key| key_fingerprint(self.seed, key));
+                    self.loose.pending.insert(lsn, PendingGrant { grant: lsn, slot: grant.slot, key });
+                }
+            }
+            AdminRecord::Metadata(metadata) => {
+                if self.share.owns(metadata.slot) {
+                    self.ground.enter(AdminRecord::Metadata(metadata));
+                }
+            }
+            AdminRecord::Genesis(_) => {}
+            AdminRecord::Currency(_) | AdminRecord::Meter(_) | AdminRecord::ApiKey(_) => {
+                if self.leads && !self.ground.enter(admin) {
+                    return Err(inconsistent(lsn, "a currency or meter whose number leaves a gap"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a minute ended before the frame at `lsn`, which was written at `time`, if one did.
+    fn mark(&mut self, time: Timestamp, lsn: u64) {
+        let end = minute_end(self.loose.latest);
+        if end <= time {
+            self.loose.marks.push(Mark { end, lsn });
+        }
+    }
+}
+
+fn wallet<G: Ground>(ground: &G, lsn: u64, slot: u32) -> Result<&WalletSlot, OpenError> {
+    ground.wallet(slot).ok_or_else(|| inconsistent(lsn, "a record of a wallet that was never made"))
+}
+
+fn apply(ground: &impl Ground, slot: &WalletSlot, debit: &Debit, guard: &Guard) {
+    slot.debit_alone(debit.amount.units());
+    let lowest = slot.scratch_alone().cast_signed().min(debit.balance_after.units());
+    slot.set_scratch_alone(lowest.cast_unsigned());
+    ground.remember(debit.fingerprint, debit.lsn, guard);
+}
+
+/// Computes the next generation again and compares it with the record.
+fn open_next(slot: &WalletSlot, lsn: u64, number: u64, record: OperationRecord<'_>) -> Result<(), OpenError> {
+    let guard = pin();
+    let reading =
+        slot.read(&guard).ok_or_else(|| inconsistent(lsn, "an operation on a wallet that was never opened"))?;
+    let operation = WalletOperation::new(record.body.operation, record.time);
+    let (terms, effects) = close(&reading.generation.terms().get(), record.closing.units(), &operation);
+    let lots_agree = terms.lots.iter().map(|lot| (lot.id, lot.remaining)).eq(record.body.lots.iter().copied());
+    let result_agrees = effects.result.is_err() == record.body.rejected;
+    if terms.opening != record.opening
+        || !lots_agree
+        || !result_agrees
+        || effects.effects.movements != record.body.movements
+    {
+        return Err(inconsistent(lsn, "an operation whose recorded outcome is not what the rules say"));
+    }
+    slot.set_scratch_alone(terms.opening.units().cast_unsigned());
+    slot.install_alone(WalletGeneration::new(number, lsn, terms.into()));
+    Ok(())
+}
+
+impl Loose {
+    /// Puts a record on its wallet's chain, once the one before it is there.
+    fn attach(&mut self, slot: &WalletSlot, handle: u32, lsn: u64, previous: u64) {
+        if previous == slot.last_lsn() {
+            self.advance(slot, handle, lsn);
+        } else {
+            self.unattached.insert((handle, previous), lsn);
+        }
+    }
+
+    /// Makes a record the chain's head, and what waited for it.
+    fn advance(&mut self, slot: &WalletSlot, handle: u32, lsn: u64) {
+        let mut head = lsn;
+        while !self.unattached.is_empty() {
+            let Some(next) = self.unattached.remove(&(handle, head)) else { break };
+            head = next;
+        }
+        slot.set_last_lsn_alone(head);
+    }
+
+    /// Follows the links that an earlier recovery mended.
+    fn relink(&mut self, slot: &WalletSlot, handle: u32, repair: &Repair) {
+        for (record, previous) in &repair.relinked {
+            let lost = self.unattached.iter().find(|((owner, _), lsn)| *owner == handle && *lsn == record);
+            let Some(key) = lost.map(|(key, _)| *key) else { continue };
+            self.unattached.remove(&key);
+            self.attach(slot, handle, *record, *previous);
+        }
+    }
+}
+
+/// Whether a record of the log stands exactly at `lsn`.
+pub(super) fn is_record(log: &Log, lsn: u64) -> bool {
+    let lsn = Lsn::new(lsn);
+    let Some(frame_lsn) = journal::frame_of(log, lsn) else { return false };
+    let mut reader = log.reader(frame_lsn);
+    match reader.next() {
+        Ok(Some(frame)) if frame.lsn == frame_lsn => journal::records(frame.payload, frame.payload_lsn)
+            .is_ok_and(|records| records.flatten().any(|(at, _)| at == lsn)),
+        _ => false,
+    }
+}
+
+/// How many generations a record's is ahead of the present one. Records carry the low half of the number; no two that meet are further
+/// apart than that can tell.
+pub(super) fn ahead(record: u32, present: u64) -> i32 {
+    record.wrapping_sub(present as u32).cast_signed()
+}
+
+fn inconsistent(lsn: u64, what: &'static str) -> OpenError {
+    OpenError::Inconsistent { lsn: Lsn::new(lsn), what }
+}

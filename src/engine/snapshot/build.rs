@@ -1,0 +1,358 @@
+//! Making a snapshot: the one before it, and the log from there on, folded range of slots by range of slots.
+//!
+//! Each range takes as many wallets as fit in the memory that is set apart, and a walk over the new part of the log of its own. What does
+//! not go by slots is sorted outside of memory: identities, and the numbers of the grants that wallets hold. A last walk picks those grants'
+//! declarations from the snapshot before and from the log, in which both stand in the order of their numbers.
+
+use super::cursor::{Cursor, all};
+use super::part::{Common, Earlier, Part};
+use super::sorter::{Sorted, Sorter};
+use super::{Progress, SnapshotFailure};
+use crate::engine::catalog::Catalog;
+use crate::engine::fold::{Fold, Loose, Share};
+use crate::engine::repairs::Repairs;
+use crate::engine::{OpenError, first_record};
+use crate::journal::admin::{AdminRecord, Genesis, GrantRecord};
+use crate::journal::snapshot::entry::{self, Fixed, Identity, LooseDebit, Mark, Mended, PendingGrant, Unattached};
+use crate::journal::snapshot::file::{BLOCK_BYTES, SnapshotFile, Writer};
+use crate::journal::snapshot::{Head, Section, SnapshotError, Sums};
+use crate::journal::{self, Corrupt, Record};
+use crate::ledger::Timestamp;
+use crate::store::hash::Seed;
+use drawdown_wal::{Files, Log, Lsn};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// A snapshot to be made.
+pub(super) struct Job<'a> {
+    pub(super) log: &'a Log,
+    pub(super) files: &'a dyn Files,
+    /// The snapshot to go on from; without one, the log is folded from its beginning.
+    pub(super) previous: Option<&'a SnapshotFile>,
+    /// Everything below is to be folded: the start of a frame, and durable.
+    pub(super) upto: Lsn,
+    /// Everything that was reserved when `upto` had become durable lies below, and is durable by now.
+    pub(super) durable: Lsn,
+    pub(super) made: Timestamp,
+    pub(super) window_ms: u64,
+    pub(super) memory_bytes: u64,
+    pub(super) progress: &'a Progress,
+}
+
+/// Bytes of log between two looks at whether to stop, after each of which other threads come first.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// What the passes leave for the end.
+#[derive(Default)]
+struct Left {
+    unopened: Vec<LooseDebit>,
+    unattached: Vec<Unattached>,
+    pending: Vec<PendingGrant>,
+    repairs: Repairs,
+    marks: Vec<Mark>,
+    /// The latest time and the last run below the snapshot before.
+    begun: (Timestamp, u32),
+    /// The same below the new one.
+    ended: (Timestamp, u32),
+    slots: u64,
+    wallets: u64,
+}
+
+/// Makes the snapshot. Answers its length in bytes.
+pub(super) fn build(job: &Job<'_>) -> Result<u64, SnapshotFailure> {
+    let genesis = match job.previous {
+        Some(previous) => genesis(previous)?,
+        None => first_record(job.log)?.ok_or(OpenError::NotALedger("it is empty"))?,
+    };
+    let seed = Seed::new(genesis.seed);
+    let head = Head { log_id: job.log.id(), lsn: job.upto, chain: [0; 32] };
+    let block_bytes = BLOCK_BYTES.min((job.memory_bytes / 1024) as usize).max(256);
+    let mut writer = Writer::begin(job.files, &head, block_bytes)?;
+    let common = Common {
+        catalog: RefCell::new(Catalog::default()),
+        api_keys: RefCell::new(BTreeMap::new()),
+        identities: RefCell::new(Sorter::new(job.files, job.memory_bytes / 4)),
+        failure: RefCell::new(None),
+    };
+    let mut held = Sorter::new(job.files, job.memory_bytes / 8);
+    let mut left = job.begin(&common)?;
+    let mut earlier = job.previous.map(|previous| {
+        Earlier::new(Cursor::new(previous, Section::Wallets), Cursor::new(previous, Section::Metadata))
+    });
+    let mut first = 0;
+    loop {
+        let (part, behind) = Part::fill(first, job.memory_bytes / 2, earlier.as_mut(), &common)?;
+        let leads = first == 0;
+        job.fold_part(&part, &seed, first..behind, leads, &common, &mut left)?;
+        part.each(|wallet| {
+            left.wallets += 1;
+            wallet.grants().try_for_each(|grant| held.push((grant.get(), 0)))?;
+            writer.put(Section::Wallets, wallet.slot.into(), |out| wallet.write(out))
+        })?;
+        for metadata in part.metadata() {
+            let slot = metadata.slot.into();
+            writer.put(Section::Metadata, slot, |out| entry::write_record(&AdminRecord::Metadata(metadata), out))?;
+        }
+        first = behind;
+        if u64::from(first) >= left.slots && earlier.as_ref().is_none_or(Earlier::is_at_end) {
+            break;
+        }
+        job.progress.expect_parts(left.slots.div_ceil(u64::from(first)));
+    }
+    left.pending.iter().try_for_each(|pending| held.push((pending.grant, 0)))?;
+    let mut sums = Sums {
+        durable: job.durable,
+        latest: left.ended.0,
+        remembered_since: job.previous.map_or(Timestamp::EPOCH, |previous| previous.sums().remembered_since),
+        made: job.made,
+        wallets: left.wallets,
+        slots: left.slots,
+        run: left.ended.1,
+        ..Sums::default()
+    };
+    let horizon = left.forget(job.window_ms, &mut sums);
+    write_records(&mut writer, genesis, &common)?;
+    left.write(&mut writer)?;
+    let identities = common.identities.into_inner().finish()?;
+    sums.identities = job.write_identities(&mut writer, identities, horizon)?;
+    sums.grants = job.write_grants(&mut writer, held.finish()?)?;
+    Ok(writer.finish(&sums)?)
+}
+
+/// The ledger's first record, from a snapshot.
+pub(in crate::engine) fn genesis(file: &SnapshotFile) -> Result<Genesis, SnapshotError> {
+    for record in all(file, Section::Records, |rest| entry::read_record(rest, Timestamp::EPOCH))? {
+        if let AdminRecord::Genesis(genesis) = record {
+            return Ok(genesis);
+        }
+    }
+    Err(SnapshotError::Damaged("it does not say what the ledger began with"))
+}
+
+impl Job<'_> {
+    /// Where the new part of the log begins.
+    fn from(&self) -> Lsn {
+        self.previous.map_or(self.log.first(), SnapshotFile::lsn)
+    }
+
+    /// What the snapshot before leaves.
+    fn begin(&self, common: &Common<'_>) -> Result<Left, SnapshotFailure> {
+        let mut left = Left::default();
+        let Some(previous) = self.previous else { return Ok(left) };
+        for record in all(previous, Section::Records, |rest| entry::read_record(rest, Timestamp::EPOCH))? {
+            if !common.enter(record) {
+                return Err(SnapshotError::Damaged("its catalogue has a gap").into());
+            }
+        }
+        left.unopened = all(previous, Section::Unopened, LooseDebit::read)?;
+        left.unattached = all(previous, Section::Unattached, Unattached::read)?;
+        left.pending = all(previous, Section::Pending, PendingGrant::read)?;
+        all(previous, Section::Repairs, Mended::read)?.into_iter().for_each(|mended| left.repairs.enter(mended));
+        left.marks = all(previous, Section::Marks, Mark::read)?;
+        let sums = previous.sums();
+        (left.begun, left.slots) = ((sums.latest, sums.run), sums.slots);
+        Ok(left)
+    }
+
+    /// Folds the new part of the log into a range of wallets.
+    fn fold_part(
+        &self,
+        part: &Part<'_, '_>,
+        seed: &Seed,
+        slots: std::ops::Range<u32>,
+        leads: bool,
+        common: &Common<'_>,
+        left: &mut Left,
+    ) -> Result<(), SnapshotFailure> {
+        let share = Share::Between(slots.start, slots.end);
+        let loose = left.take(&share, leads);
+        let mut fold = Fold::new(self.log, seed, part, share, leads, loose);
+        self.walk(|frame| {
+            fold.frame(frame)?;
+            match common.failure.borrow_mut().take() {
+                Some(failure) => Err(failure.into()),
+                None => Ok(()),
+            }
+        })?;
+        fold.settle()?;
+        if let Some(failure) = common.failure.borrow_mut().take() {
+            return Err(failure.into());
+        }
+        left.slots = left.slots.max(fold.slots);
+        left.put(fold.loose, leads);
+        Ok(())
+    }
+
+    /// Visits the frames of the new part of the log.
+    fn walk(
+        &self,
+        mut visit: impl FnMut(&drawdown_wal::FrameRef<'_>) -> Result<(), SnapshotFailure>,
+    ) -> Result<(), SnapshotFailure> {
+        let mut reader = self.log.reader(self.from());
+        let mut seen = self.from();
+        while let Some(frame) = reader.next()? {
+            if frame.lsn >= self.upto {
+                break;
+            }
+            visit(&frame)?;
+            if frame.end.get() - seen.get() >= STEP_BYTES {
+                self.progress.advance(frame.end.get() - seen.get());
+                seen = frame.end;
+                if self.progress.is_stopped() {
+                    return Err(SnapshotFailure::Stopped);
+                }
+                std::thread::yield_now();
+            }
+        }
+        Ok(())
+    }
+
+    fn write_identities(&self, writer: &mut Writer, mut new: Sorted, horizon: u64) -> Result<u64, SnapshotFailure> {
+        let mut old = self.previous.map(|previous| Cursor::new(previous, Section::Identities));
+        let mut next_old = || match &mut old {
+            Some(old) => old.next(Identity::read),
+            None => Ok(None),
+        };
+        let mut count = 0;
+        let (mut one, mut other) = (next_old()?, new.next()?);
+        loop {
+            let (fingerprint, lsn) = match (one, other) {
+                (Some(old), new) if new.is_none_or(|new| (old.fingerprint, old.lsn) <= new) => {
+                    one = next_old()?;
+                    (old.fingerprint, old.lsn)
+                }
+                (_, Some(pair)) => {
+                    other = new.next()?;
+                    pair
+                }
+                (_, None) => return Ok(count),
+            };
+            if lsn >= horizon {
+                count += 1;
+                writer.put(Section::Identities, fingerprint, |out| Identity { fingerprint, lsn }.write(out))?;
+            }
+        }
+    }
+
+    /// Writes the declarations of the grants whose numbers `held` has.
+    fn write_grants(&self, writer: &mut Writer, mut held: Sorted) -> Result<u64, SnapshotFailure> {
+        let mut wanted = held.next()?;
+        let mut count = 0;
+        let mut declared = |number: u64, grant: GrantRecord| -> Result<(), SnapshotFailure> {
+            match wanted {
+                Some((wanted, _)) if wanted < number => return Err(undeclared(wanted)),
+                Some((held_number, _)) if held_number == number => {
+                    wanted = held.next()?;
+                    count += 1;
+                    writer.put(Section::Grants, number, |out| entry::write_grant(number, grant, out))?;
+                }
+                Some(_) | None => {}
+            }
+            Ok(())
+        };
+        if let Some(previous) = self.previous {
+            let mut old = Cursor::new(previous, Section::Grants);
+            while let Some((number, grant)) = old.next(entry::read_grant)? {
+                declared(number, grant)?;
+            }
+        }
+        self.walk(|frame| {
+            let corrupt = |source: Corrupt| OpenError::Record { lsn: frame.lsn, source };
+            let records = journal::records(frame.payload, frame.payload_lsn).map_err(corrupt)?;
+            for record in records.only(|_| false) {
+                if let (lsn, Record::Admin(AdminRecord::Grant(grant))) = record.map_err(corrupt)? {
+                    declared(lsn.get(), grant)?;
+                }
+            }
+            Ok(())
+        })?;
+        match wanted {
+            Some((wanted, _)) => Err(undeclared(wanted)),
+            None => Ok(count),
+        }
+    }
+}
+
+fn undeclared(grant: u64) -> SnapshotFailure {
+    let what = "a wallet holds a grant that was never declared";
+    SnapshotFailure::Fold(Box::new(OpenError::Inconsistent { lsn: Lsn::new(grant), what }))
+}
+
+fn write_records(writer: &mut Writer, genesis: Genesis, common: &Common<'_>) -> Result<(), SnapshotFailure> {
+    let catalog = common.catalog.borrow();
+    let currencies = catalog.currencies().iter().map(|currency| AdminRecord::Currency((**currency).clone()));
+    let meters = catalog.meters().iter().map(|meter| AdminRecord::Meter((**meter).clone()));
+    let api_keys = common.api_keys.borrow();
+    let keys = api_keys.values().map(|key| AdminRecord::ApiKey(key.clone()));
+    let records = std::iter::once(AdminRecord::Genesis(genesis)).chain(currencies).chain(meters).chain(keys);
+    for (number, record) in (0..).zip(records) {
+        writer.put(Section::Records, number, |out| entry::write_record(&record, out))?;
+    }
+    Ok(())
+}
+
+impl Left {
+    /// What of it belongs to the wallets of a share.
+    fn take(&mut self, share: &Share, leads: bool) -> Loose {
+        let (latest, run) = self.begun;
+        let mut loose = Loose { latest, run, ..Loose::default() };
+        for debit in self.unopened.extract_if(.., |debit| share.owns(debit.slot)) {
+            loose.unopened.entry(debit.slot).or_default().push(debit);
+        }
+        for record in self.unattached.extract_if(.., |record| share.owns(record.slot)) {
+            loose.unattached.insert((record.slot, record.previous), record.lsn);
+        }
+        for pending in self.pending.extract_if(.., |pending| share.owns(pending.slot)) {
+            loose.pending.insert(pending.grant, pending);
+        }
+        if leads {
+            loose.marks = std::mem::take(&mut self.marks);
+        }
+        loose
+    }
+
+    /// Takes back what a fold left of it.
+    fn put(&mut self, loose: Loose, leads: bool) {
+        self.unopened.extend(loose.unopened.into_values().flatten());
+        let unattached = loose.unattached.into_iter();
+        self.unattached.extend(unattached.map(|((slot, previous), lsn)| Unattached { slot, previous, lsn }));
+        self.pending.extend(loose.pending.into_values());
+        self.repairs.merge(loose.repairs);
+        if leads {
+            self.marks = loose.marks;
+        }
+        // Every range has walked the same frames, so these are the same each time; they stand where they stood for the next one.
+        self.ended = (loose.latest, loose.run);
+    }
+
+    /// Leaves out what lies before the idempotency window; the position below which identities are forgotten.
+    fn forget(&mut self, window_ms: u64, sums: &mut Sums) -> u64 {
+        let past = self.marks.iter().rposition(|mark| mark.end.saturating_add(window_ms) < sums.latest);
+        let Some(past) = past else { return 0 };
+        self.marks.drain(..past);
+        sums.remembered_since = sums.remembered_since.max(self.marks[0].end);
+        self.marks[0].lsn
+    }
+
+    fn write(&mut self, writer: &mut Writer) -> Result<(), SnapshotFailure> {
+        self.unopened.sort_unstable_by_key(|debit| (debit.slot, debit.lsn));
+        self.unattached.sort_unstable_by_key(|record| (record.slot, record.lsn));
+        self.pending.sort_unstable_by_key(|pending| pending.grant);
+        for debit in &self.unopened {
+            writer.put(Section::Unopened, debit.slot.into(), |out| debit.write(out))?;
+        }
+        for record in &self.unattached {
+            writer.put(Section::Unattached, record.slot.into(), |out| record.write(out))?;
+        }
+        for pending in &self.pending {
+            writer.put(Section::Pending, pending.grant, |out| pending.write(out))?;
+        }
+        for (number, mended) in (0..).zip(self.repairs.all()) {
+            writer.put(Section::Repairs, number, |out| mended.write(out))?;
+        }
+        for mark in &self.marks {
+            writer.put(Section::Marks, mark.lsn, |out| mark.write(out))?;
+        }
+        Ok(())
+    }
+}

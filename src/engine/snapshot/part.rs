@@ -1,0 +1,210 @@
+//! A range of wallets in memory of their own: where a snapshot folds, away from the engine's tables.
+
+use super::cursor::Cursor;
+use super::sorter::Sorter;
+use crate::engine::catalog::Catalog;
+use crate::engine::fold::Ground;
+use crate::engine::names::{Name, Names};
+use crate::engine::wallet::{WalletGeneration, WalletSlot, restore};
+use crate::journal::admin::{AdminRecord, ApiKeyRecord, MetadataRecord, WalletRecord};
+use crate::journal::snapshot::SnapshotError;
+use crate::journal::snapshot::entry::{self, WalletEntry};
+use crate::ledger::{Terms, Timestamp};
+use crate::store::slab::Slab;
+use crate::store::{Guard, pin};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+
+/// What all ranges share.
+pub(super) struct Common<'f> {
+    pub(super) catalog: RefCell<Catalog>,
+    pub(super) api_keys: RefCell<BTreeMap<String, ApiKeyRecord>>,
+    pub(super) identities: RefCell<Sorter<'f>>,
+    /// Why an identity could not be put away: told when the frame is done.
+    pub(super) failure: RefCell<Option<io::Error>>,
+}
+
+impl Common<'_> {
+    /// Enters a currency, a meter or an API key. False if its number leaves a gap.
+    pub(super) fn enter(&self, record: AdminRecord) -> bool {
+        match record {
+            AdminRecord::ApiKey(key) => {
+                self.api_keys.borrow_mut().insert(key.id.clone(), key);
+                true
+            }
+            AdminRecord::Currency(currency) => self.catalog.borrow_mut().set_currency(currency).is_ok(),
+            AdminRecord::Meter(meter) => self.catalog.borrow_mut().set_meter(meter).is_ok(),
+            AdminRecord::Genesis(_) | AdminRecord::Wallet(_) | AdminRecord::Grant(_) | AdminRecord::Metadata(_) => true,
+        }
+    }
+}
+
+/// The wallets of a range of slots.
+pub(super) struct Part<'a, 'f> {
+    first: u32,
+    slab: Slab<WalletSlot>,
+    names: Names,
+    metadata: RefCell<BTreeMap<u32, MetadataRecord>>,
+    common: &'a Common<'f>,
+}
+
+/// The walk over the wallets of the snapshot before.
+pub(super) struct Earlier<'f> {
+    wallets: Cursor<'f>,
+    metadata: Cursor<'f>,
+    /// Metadata of a wallet behind those that were taken.
+    read: Option<MetadataRecord>,
+}
+
+/// Memory that a wallet takes, about: slot, generation, name, allocator. What is long about it takes twice its length in the snapshot.
+const WALLET_BYTES: u64 = 240;
+/// Memory that is set apart for a wallet of which nothing is known yet.
+const NEW_WALLET_BYTES: u64 = 400;
+
+impl<'f> Earlier<'f> {
+    pub(super) fn new(wallets: Cursor<'f>, metadata: Cursor<'f>) -> Self {
+        Earlier { wallets, metadata, read: None }
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.wallets.is_at_end()
+    }
+
+    fn metadata_up_to(&mut self, slot: u32, into: &mut BTreeMap<u32, MetadataRecord>) -> Result<u64, SnapshotError> {
+        let mut bytes = 0;
+        loop {
+            let next = match self.read.take() {
+                Some(read) => Some(read),
+                None => self.metadata.next(|rest| {
+                    let before = rest.len();
+                    let record = entry::read_record(rest, Timestamp::EPOCH)?;
+                    bytes += 3 * (before - rest.len()) as u64;
+                    match record {
+                        AdminRecord::Metadata(metadata) => Ok(metadata),
+                        _ => Err(crate::journal::Corrupt::Malformed("metadata")),
+                    }
+                })?,
+            };
+            match next {
+                Some(metadata) if metadata.slot <= slot => drop(into.insert(metadata.slot, metadata)),
+                behind => {
+                    self.read = behind;
+                    return Ok(bytes);
+                }
+            }
+        }
+    }
+}
+
+impl<'a, 'f> Part<'a, 'f> {
+    /// The wallets from slot `first` on, as far as they fit in so many bytes, and the slot behind the range.
+    pub(super) fn fill(
+        first: u32,
+        bytes: u64,
+        earlier: Option<&mut Earlier<'_>>,
+        common: &'a Common<'f>,
+    ) -> Result<(Self, u32), SnapshotError> {
+        let part = Part { first, slab: Slab::new(), names: Names::default(), metadata: RefCell::default(), common };
+        let (mut taken, mut behind) = (0, first);
+        if let Some(earlier) = earlier {
+            while taken < bytes {
+                let read = earlier.wallets.next(|rest| {
+                    let before = rest.len();
+                    let wallet = WalletEntry::read(rest)?;
+                    let slot = wallet.slot;
+                    part.restore(wallet);
+                    Ok((slot, 2 * (before - rest.len()) as u64))
+                })?;
+                let Some((slot, length)) = read else { break };
+                behind = slot + 1;
+                taken += WALLET_BYTES + length + earlier.metadata_up_to(slot, &mut part.metadata.borrow_mut())?;
+            }
+            if !earlier.is_at_end() {
+                return Ok((part, behind));
+            }
+        }
+        // Behind those of the snapshot before there are new ones at most.
+        let room = (bytes.saturating_sub(taken) / NEW_WALLET_BYTES).max(1);
+        Ok((part, u32::try_from(u64::from(behind) + room).unwrap_or(u32::MAX)))
+    }
+
+    fn restore(&self, wallet: WalletEntry<'_>) {
+        let handle = wallet.slot - self.first;
+        self.slab.restore(handle);
+        self.names.set(handle, Name { customer: wallet.customer, currency: wallet.currency });
+        restore(self.slab.get(handle), 0, wallet);
+    }
+
+    /// Visits the wallets in the order of their slots.
+    pub(super) fn each<E>(&self, mut visit: impl FnMut(&WalletEntry<'_>) -> Result<(), E>) -> Result<(), E> {
+        for handle in 0..self.slab.len() as u32 {
+            let guard = pin();
+            let Some(slot) = self.slab.find(handle).filter(|slot| slot.is_open_alone()) else { continue };
+            let (Some(name), Some(reading)) = (self.names.get(handle), slot.read(&guard)) else { continue };
+            visit(&WalletEntry {
+                slot: self.first + handle,
+                customer: name.customer,
+                currency: name.currency,
+                generation: reading.generation.number(),
+                opened_at: reading.generation.opened_at(),
+                last_lsn: slot.last_lsn(),
+                balance: reading.balance,
+                lowest: slot.scratch_alone().cast_signed(),
+                terms: reading.generation.terms().entry(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The metadata of the wallets that have some, in the order of their slots.
+    pub(super) fn metadata(&self) -> Vec<MetadataRecord> {
+        std::mem::take(&mut *self.metadata.borrow_mut()).into_values().collect()
+    }
+}
+
+impl Ground for Part<'_, '_> {
+    fn wallet(&self, slot: u32) -> Option<&WalletSlot> {
+        self.slab.find(slot.checked_sub(self.first)?).filter(|slot| slot.is_open_alone())
+    }
+
+    fn prefetch(&self, slot: u32, _fingerprint: u64, _guard: &Guard) {
+        if let Some(handle) = slot.checked_sub(self.first) {
+            self.slab.prefetch(handle);
+        }
+    }
+
+    fn make(&self, lsn: u64, wallet: &WalletRecord) {
+        let handle = wallet.slot - self.first;
+        self.slab.restore(handle);
+        self.names.set(handle, Name { customer: &wallet.customer, currency: wallet.currency });
+        self.slab.get(handle).open(0, 0, WalletGeneration::new(1, lsn, Terms::new().into()));
+    }
+
+    fn remember(&self, fingerprint: u64, lsn: u64, _guard: &Guard) {
+        if let Err(error) = self.common.identities.borrow_mut().push((fingerprint, lsn)) {
+            *self.common.failure.borrow_mut() = Some(error);
+        }
+    }
+
+    fn enter(&self, record: AdminRecord) -> bool {
+        match record {
+            AdminRecord::Metadata(metadata) => {
+                self.metadata.borrow_mut().insert(metadata.slot, metadata);
+                true
+            }
+            record => self.common.enter(record),
+        }
+    }
+}
+
+impl Drop for Part<'_, '_> {
+    fn drop(&mut self) {
+        for handle in 0..self.slab.len() as u32 {
+            if let Some(slot) = self.slab.find(handle) {
+                // SAFETY: the part is going, and nobody else ever reached its slots.
+                unsafe { slot.free() };
+            }
+        }
+    }
+}
