@@ -37,6 +37,7 @@ mod history;
 mod kept;
 mod names;
 mod openings;
+mod pressure;
 mod recovery;
 mod repairs;
 mod settings;
@@ -50,6 +51,7 @@ mod wallets;
 pub use crate::journal::admin::ApiKeyRecord;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
+pub use pressure::{AdmissionStats, Room, Space};
 pub use stats::EngineStats;
 pub use ticket::Ticket;
 pub use view::{CommandError, Unavailable};
@@ -66,6 +68,7 @@ use background::{Bell, Horizon};
 use dashmap::DashMap;
 use drawdown_wal::{Admission, AppendError, Log, Lsn, Medium, ReadError, SegmentView};
 use names::Names;
+use pressure::Pressure;
 use repairs::Repairs;
 use settings::CatalogCell;
 use stats::Counters;
@@ -243,6 +246,7 @@ pub(crate) struct Inner {
     repairs: Repairs,
     horizon: Horizon,
     counters: Counters,
+    pressure: Pressure,
     clock: Arc<dyn Clock>,
     /// The latest instant given out, ms: the engine's time does not step back. Only ever raised; a value on its own, hence Relaxed.
     latest: AtomicU64,
@@ -307,6 +311,7 @@ impl Engine {
             repairs: Repairs::default(),
             horizon: Horizon::default(),
             counters: Counters::default(),
+            pressure: Pressure::default(),
             clock,
             latest: AtomicU64::new(0),
             bell: Bell::default(),
@@ -383,13 +388,25 @@ impl Inner {
 
     /// Log space, or a refusal at once.
     fn admit(&self, bytes: u64) -> Result<Admission<'_>, Unavailable> {
-        self.log.admit(bytes).map_err(unavailable)
+        self.log.admit(bytes).map_err(|error| self.refused(error))
     }
 
     /// Log space, after some waiting if need be. Not for threads that hold a reservation.
     fn admit_wait(&self, bytes: u64) -> Result<Admission<'_>, Unavailable> {
+        match self.log.admit(bytes) {
+            Err(AppendError::Overloaded { .. }) => {}
+            outcome => return outcome.map_err(|error| self.refused(error)),
+        }
         let timeout = Duration::from_millis(self.config.admission_wait_ms);
-        self.log.admit_wait(bytes, timeout).map_err(unavailable)
+        let _waiting = self.pressure.wait();
+        self.log.admit_wait(bytes, timeout).map_err(|error| self.refused(error))
+    }
+
+    #[cold]
+    fn refused(&self, error: AppendError) -> Unavailable {
+        let unavailable = unavailable(error);
+        self.pressure.refused(&unavailable);
+        unavailable
     }
 
     /// The record at `lsn`, which is one that was published. Not for threads that hold a reservation: a frame before it may be unpublished

@@ -82,7 +82,7 @@ impl Engine {
         arena.reset();
         ARENA.set(Some(arena));
         decided?;
-        inner.counters.count(&tally, events.len());
+        inner.counters.count(&tally, outcomes);
         Ok(self.barrier())
     }
 
