@@ -129,9 +129,8 @@ impl Inner {
         let guard = pin();
         let counters = &self.counters.0;
         let read = |of: fn(&Fields) -> &AtomicU64| counters.sum(|fields| of(fields).load(Ordering::Relaxed));
-        let rejections = std::array::from_fn(|kind| {
-            counters.sum(|fields| fields.rejections[kind].load(Ordering::Relaxed))
-        });
+        let rejections =
+            std::array::from_fn(|kind| counters.sum(|fields| fields.rejections[kind].load(Ordering::Relaxed)));
         EngineStats {
             wallets: self.index.len() as u64,
             batches: read(|fields| &fields.batches),

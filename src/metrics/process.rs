@@ -32,9 +32,9 @@ impl Process {
         process.take_stat(&read("/proc/self/stat"), &read("/proc/stat"));
         process.take_status(&read("/proc/self/status"));
         process.open_fds = fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as u64);
-        process.max_fds = read("/proc/self/limits").lines().find_map(|line| {
-            line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok()
-        });
+        process.max_fds = read("/proc/self/limits")
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
         process
     }
 
@@ -54,7 +54,8 @@ impl Process {
     }
 
     fn take_status(&mut self, status: &str) {
-        let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.split_whitespace().next()?.parse().ok());
+        let kib =
+            status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.split_whitespace().next()?.parse().ok());
         self.anonymous_bytes = kib.map(|kib: u64| kib * 1024);
     }
 }
@@ -70,7 +71,8 @@ mod tests {
 
     #[test]
     fn fields_are_found_whatever_the_name_holds() {
-        let own = "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 7 0 1000 409600 25 18446744073709551615";
+        let own =
+            "42 (a) b (c) S 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 7 0 1000 409600 25 18446744073709551615";
         let mut process = Process::default();
         process.take_stat(own, "cpu 1 2 3\nbtime 1700000000\n");
         process.take_status("VmRSS:\t 100 kB\nRssAnon:\t      64 kB\n");
@@ -96,7 +98,10 @@ mod tests {
     fn this_process_is_known() {
         let process = Process::read();
         assert!(process.resident_bytes.is_some_and(|bytes| bytes > 1 << 20), "{process:?}");
-        assert!(process.open_fds.zip(process.max_fds).is_some_and(|(open, max)| open > 0 && open <= max), "{process:?}");
+        assert!(
+            process.open_fds.zip(process.max_fds).is_some_and(|(open, max)| open > 0 && open <= max),
+            "{process:?}"
+        );
         assert!(process.start_seconds.is_some_and(|start| start > 1.5e9), "{process:?}");
         assert!(process.cpu_seconds.is_some() && process.threads.is_some_and(|threads| threads > 0), "{process:?}");
     }
