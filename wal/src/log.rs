@@ -228,6 +228,11 @@ impl Log {
         self.core.max_admission_bytes
     }
 
+    /// The largest frame, its header included, in bytes.
+    pub fn max_frame_bytes(&self) -> u64 {
+        self.core.geometry.max_frame_bytes
+    }
+
     /// Everything reserved so far lies below.
     pub fn tail(&self) -> Lsn {
         self.core.tail.position()
