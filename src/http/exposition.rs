@@ -86,8 +86,8 @@ fn events(page: &mut Page, app: &App, stats: &EngineStats) {
     page.counter("drawdown_batches_total", "Batches of usage events decided.").value(stats.batches);
     let stages = &app.metrics.stages;
     page.histogram("drawdown_batch_events", "Usage events in a request.").distribution([], &stages.events.read(), 1.0);
-    let family =
-        page.histogram("drawdown_batch_stage_duration_seconds", "Time that a request of usage events spent in a stage.");
+    let family = page
+        .histogram("drawdown_batch_stage_duration_seconds", "Time that a request of usage events spent in a stage.");
     for (stage, histogram) in [
         ("decode", &stages.decode),
         ("engine", &stages.engine),
@@ -131,8 +131,11 @@ fn log(page: &mut Page, log: &LogStats) {
         .value(log.prepare_failures);
     page.counter("drawdown_log_syncs_total", "Syncs of the log.").value(log.syncs);
     page.counter("drawdown_log_synced_bytes_total", "Bytes that syncs carried to disk.").value(log.synced_bytes);
-    page.histogram("drawdown_log_sync_duration_seconds", "Time that a sync of the log took.")
-        .distribution([], &sync_latency(log), NS);
+    page.histogram("drawdown_log_sync_duration_seconds", "Time that a sync of the log took.").distribution(
+        [],
+        &sync_latency(log),
+        NS,
+    );
 }
 
 /// Classes of syncs' times that are shown each: of 2^14 ns (16 us) up to 2^33 ns (9 s).

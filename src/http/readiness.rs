@@ -69,7 +69,9 @@ impl Readiness {
             ),
         };
         let load = match app.metrics.refusals.recent_overload() {
-            Some(what) => failing(Reason::Unavailable(Unavailable::Overloaded), format!("requests were refused: {what}")),
+            Some(what) => {
+                failing(Reason::Unavailable(Unavailable::Overloaded), format!("requests were refused: {what}"))
+            }
             None => Verdict::Fine,
         };
         let draining = if *app.draining.borrow() || matches!(app.engine.health(), Err(Unavailable::Closed)) {

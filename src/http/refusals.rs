@@ -131,11 +131,9 @@ impl Refusals {
                 tracing::info!(reason, id, %cause, unlogged, "refused");
             }
             Refusal::NoSpace | Refusal::Poisoned => tracing::error!(reason, id, %cause, unlogged, "refused"),
-            Refusal::Connections
-            | Refusal::Requests
-            | Refusal::Bytes
-            | Refusal::FeedWaiters
-            | Refusal::Overloaded => tracing::warn!(reason, id, %cause, unlogged, "refused"),
+            Refusal::Connections | Refusal::Requests | Refusal::Bytes | Refusal::FeedWaiters | Refusal::Overloaded => {
+                tracing::warn!(reason, id, %cause, unlogged, "refused")
+            }
         }
     }
 

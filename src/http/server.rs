@@ -79,10 +79,8 @@ impl Server {
     /// Serves until `stop` resolves, then drains: accepts no more, finishes what is under way within the drain time, and closes.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let permits = self.app.limits.connections;
-        let places = Places {
-            taken: Arc::new(Semaphore::new(permits)),
-            turned_away: Arc::new(Semaphore::new(FAREWELLS_MAX)),
-        };
+        let places =
+            Places { taken: Arc::new(Semaphore::new(permits)), turned_away: Arc::new(Semaphore::new(FAREWELLS_MAX)) };
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {

@@ -57,7 +57,15 @@ pub(super) struct UnderWay {
 impl Activity {
     pub(super) fn new() -> Self {
         let zero = || AtomicU64::new(0);
-        Activity { start: Instant::now(), last_us: zero(), header_us: zero(), under_way: AtomicUsize::new(0), answering: AtomicUsize::new(0), stalled_us: zero(), untaken_us: zero() }
+        Activity {
+            start: Instant::now(),
+            last_us: zero(),
+            header_us: zero(),
+            under_way: AtomicUsize::new(0),
+            answering: AtomicUsize::new(0),
+            stalled_us: zero(),
+            untaken_us: zero(),
+        }
     }
 
     fn now_us(&self) -> u64 {
