@@ -135,7 +135,9 @@ impl App {
         let (index, outcome) = self.route(&parts, body).await;
         let reply = outcome.unwrap_or_else(|problem| {
             tracing::debug!(%id, reason = ?problem.reason(), "problem");
-            if let Some(refusal) = problem.reason().refusal() {
+            // To say why the server is not ready is not to refuse anything, and must not keep it from becoming so.
+            let asks_about_operations = index.is_some_and(|index| ROUTES[index].scopes.is_none());
+            if let Some(refusal) = problem.reason().refusal().filter(|_| !asks_about_operations) {
                 self.metrics.refusals.note(refusal, Some(&id), problem.cause());
             }
             problem.into_reply(&id)

@@ -32,7 +32,7 @@ impl InFlight {
             return Ok(place);
         }
         let detail = "the requests under way exceed the server's limit; nothing was applied";
-        Err(Problem::new(Reason::TooManyRequests, detail).with("limit", "in_flight_requests"))
+        Err(Problem::new(Reason::TooManyRequests, detail).with("exceeded", "in_flight_requests"))
     }
 
     /// Counts `bytes` more against `limit`, or refuses.
@@ -43,7 +43,7 @@ impl InFlight {
         }
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         let detail = "the bodies in flight exceed the server's limit; nothing was applied";
-        Err(Problem::new(Reason::TooManyBytes, detail).with("limit", "in_flight_bytes"))
+        Err(Problem::new(Reason::TooManyBytes, detail).with("exceeded", "in_flight_bytes"))
     }
 
     pub(crate) fn requests(&self) -> usize {

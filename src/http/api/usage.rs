@@ -30,8 +30,9 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Log bytes that an event takes at most, in general: what a batch without room waits for. Too few only makes it wait once more.
-const LOG_BYTES_PER_EVENT: u64 = 256;
+/// Log bytes that a batch and each of its events are admitted with, in general: what a batch without room waits for.
+const LOG_BYTES: u64 = 36 << 10;
+const LOG_BYTES_PER_EVENT: u64 = 192;
 
 /// Elements for which a kept vector may hold on to room.
 const SCRATCH_EVENTS_MAX: usize = 16_384;
@@ -90,13 +91,18 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let body = call.receive(body).await?;
-    let mut deadline = None;
+    let (mut deadline, mut patience) = (None, 1);
     loop {
         match attempt(call, media, &body.bytes, &show)? {
             Attempt::Decided(ticket, shown) => return Ok((ticket, shown)),
             Attempt::NoRoom { log_bytes } => {
                 let deadline = *deadline.get_or_insert_with(|| call.app.room_deadline());
-                call.app.await_room(log_bytes, deadline).await?;
+                if patience > 1 && tokio::time::Instant::now() >= deadline {
+                    return Err(Unavailable::Overloaded.into());
+                }
+                call.app.await_room(log_bytes.saturating_mul(patience), deadline).await?;
+                // Room that was there and did not do was too little, or is taken by another now: the next time there has to be more.
+                patience = patience.saturating_mul(2);
             }
         }
     }
@@ -128,7 +134,7 @@ fn attempt<T>(
         watch.lap(&stages.decode);
         let ticket = match call.engine().submit(&batch.events, &mut scratch.outcomes) {
             Err(Unavailable::Overloaded) => {
-                return Ok(Attempt::NoRoom { log_bytes: LOG_BYTES_PER_EVENT * (1 + batch.events.len() as u64) });
+                return Ok(Attempt::NoRoom { log_bytes: LOG_BYTES + LOG_BYTES_PER_EVENT * batch.events.len() as u64 });
             }
             outcome => outcome?,
         };
