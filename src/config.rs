@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Where the server listens unless told otherwise.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7400);
 
+/// How long a start waits for a process before it to be gone, unless told otherwise: a killed one may take seconds to unmap its log.
+const START_WAIT: Duration = Duration::from_secs(5);
+
 /// What flags, variables or a file say; whatever they leave out is `None`.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,7 +36,7 @@ pub(crate) struct ServeArgs {
     /// Need no API keys, and listen on the loopback address only
     #[arg(long, env = "DRAWDOWN_DEV", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     dev: Option<bool>,
-    /// What to log: off, error, warn, info, debug, trace, or tracing directives [default: info]
+    /// What to log: off, error, warn, info, debug, trace, or tracing directives [default: RUST_LOG, or info]
     #[arg(long, env = "DRAWDOWN_LOG", value_name = "LEVEL", help_heading = "Logging")]
     log: Option<String>,
     /// Log as text or json, on standard error [default: text]
@@ -54,21 +57,33 @@ pub(crate) struct ServeArgs {
     /// Time for a request's body to arrive [default: 30s]
     #[arg(long, env = "DRAWDOWN_BODY_TIME", value_name = "TIME", help_heading = "Limits")]
     body_time: Option<Span>,
+    /// Time for which an answer may wait for a client that does not read it [default: 30s]
+    #[arg(long, env = "DRAWDOWN_ANSWER_TIME", value_name = "TIME", help_heading = "Limits")]
+    answer_time: Option<Span>,
     /// Time for which a connection may lie idle [default: 2m]
     #[arg(long, env = "DRAWDOWN_IDLE_TIME", value_name = "TIME", help_heading = "Limits")]
     idle_time: Option<Span>,
     /// Connections at once [default: 10000]
     #[arg(long, env = "DRAWDOWN_CONNECTIONS", value_name = "COUNT", help_heading = "Limits")]
     connections: Option<usize>,
+    /// Requests under way over all connections [default: 20000]
+    #[arg(long, env = "DRAWDOWN_IN_FLIGHT_REQUESTS", value_name = "COUNT", help_heading = "Limits")]
+    in_flight_requests: Option<usize>,
     /// Bytes of bodies in flight over all connections [default: 256MiB]
     #[arg(long, env = "DRAWDOWN_IN_FLIGHT_BYTES", value_name = "SIZE", help_heading = "Limits")]
     in_flight_bytes: Option<Size>,
+    /// Time for which a write waits for room in the log before it is refused [default: 5s]
+    #[arg(long, env = "DRAWDOWN_ADMISSION_WAIT", value_name = "TIME", help_heading = "Limits")]
+    admission_wait: Option<Span>,
     /// Requests waiting at the end of the feed [default: 1000]
     #[arg(long, env = "DRAWDOWN_FEED_WAITERS", value_name = "COUNT", help_heading = "Limits")]
     feed_waiters: Option<usize>,
     /// Time that requests have to finish when the server stops [default: 30s]
     #[arg(long, env = "DRAWDOWN_DRAIN_TIME", value_name = "TIME", help_heading = "Limits")]
     drain_time: Option<Span>,
+    /// Time for which a start waits for another process to let go of the ledger or the address [default: 5s]
+    #[arg(long, env = "DRAWDOWN_START_WAIT", value_name = "TIME", help_heading = "Ledger")]
+    start_wait: Option<Span>,
     /// Answer when what the answer says is on disk (durable), or before (buffered: a crash can take it back) [default: durable]
     #[arg(long, env = "DRAWDOWN_ACKNOWLEDGE", value_name = "WHEN", help_heading = "Ledger")]
     acknowledge: Option<Acknowledge>,
@@ -115,6 +130,7 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     pub(crate) threads: Option<usize>,
     pub(crate) limits: Limits,
+    pub(crate) start_wait: Duration,
     pub(crate) acknowledge: Acknowledge,
     pub(crate) idempotency_window: Option<Duration>,
     pub(crate) segment_bytes: Option<u64>,
@@ -165,7 +181,7 @@ impl ServeArgs {
         let given = self;
         let all = merge!(
             given, file: config, data, listen, dev, log, log_format, threads, body_bytes, batch_events, header_time, body_time,
-            idle_time, connections, in_flight_bytes, feed_waiters, drain_time, acknowledge, idempotency_window, segment_bytes, unsynced_bytes,
+            answer_time, idle_time, connections, in_flight_requests, in_flight_bytes, admission_wait, feed_waiters, start_wait, drain_time, acknowledge, idempotency_window, segment_bytes, unsynced_bytes,
         );
         let listen = all.listen.unwrap_or(LISTEN);
         let dev = all.dev.unwrap_or(false);
@@ -177,10 +193,11 @@ impl ServeArgs {
             data: all.data.ok_or(SettingsError::NoData)?,
             listen,
             dev,
-            log: all.log.unwrap_or_else(|| "info".to_owned()),
+            log: all.log.or_else(|| std::env::var("RUST_LOG").ok()).unwrap_or_else(|| "info".to_owned()),
             log_format: all.log_format.unwrap_or_default(),
             threads: all.threads,
             limits,
+            start_wait: all.start_wait.map_or(START_WAIT, |span| span.0),
             acknowledge: all.acknowledge.unwrap_or_default(),
             idempotency_window: all.idempotency_window.map(|span| span.0),
             segment_bytes: all.segment_bytes.map(|size| size.0),
@@ -197,8 +214,11 @@ impl ServeArgs {
             batch_events: self.batch_events.unwrap_or(usual.batch_events),
             header_time: time(&self.header_time, usual.header_time),
             body_time: time(&self.body_time, usual.body_time),
+            answer_time: time(&self.answer_time, usual.answer_time),
             idle_time: time(&self.idle_time, usual.idle_time),
             connections: self.connections.unwrap_or(usual.connections),
+            in_flight_requests: self.in_flight_requests.unwrap_or(usual.in_flight_requests),
+            admission_wait: time(&self.admission_wait, usual.admission_wait),
             in_flight_bytes: bytes(&self.in_flight_bytes, usual.in_flight_bytes),
             feed_waiters: self.feed_waiters.unwrap_or(usual.feed_waiters),
             drain_time: time(&self.drain_time, usual.drain_time),

@@ -8,4 +8,5 @@ pub mod engine;
 pub mod http;
 pub mod journal;
 pub mod ledger;
+pub mod metrics;
 pub mod store;

@@ -3,6 +3,7 @@
 mod demo;
 mod keys;
 mod serve;
+mod system;
 
 use clap::{Parser, Subcommand};
 use std::error::Error;

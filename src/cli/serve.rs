@@ -1,9 +1,10 @@
 //! `drawdown serve`: opens the ledger, lets the server run until it is told to stop, and closes both in order.
 
+use super::system;
 use crate::config::{Acknowledge, LogFormat, ServeArgs, Settings, SettingsError};
 use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
-use drawdown::http::{App, Server};
+use drawdown::http::{App, Listener, Server};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,26 +55,23 @@ pub(crate) enum ServeError {
 pub(crate) fn run(args: ServeArgs) -> Result<(), ServeError> {
     let settings = args.resolve()?;
     start_logging(&settings)?;
-    let engine = open(&settings)?;
-    let gate = if settings.dev {
-        Gate::Open
-    } else {
-        Gate::with_keys(&engine, std::env::var("DRAWDOWN_ADMIN_KEY").ok().as_deref())?
-    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %settings.data.display(), listen = %settings.listen, "starting");
+    system::raise_descriptor_limit(settings.limits.connections);
     let mut process = [0; 8];
     getrandom::fill(&mut process).map_err(|error| io::Error::other(error.to_string()))?;
-    let app = App::new(engine.clone(), gate, settings.limits.clone(), u64::from_le_bytes(process));
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all();
     if let Some(threads) = settings.threads {
         runtime.worker_threads(threads.max(1));
     }
-    let failed = runtime.build()?.block_on(serve(&settings, app, &engine))?;
-    engine.close()?;
-    match failed {
-        Some(failure) => Err(failure.into()),
-        None => Ok(()),
+    let runtime = runtime.build()?;
+    let outcome = runtime.block_on(serve(&settings, u64::from_le_bytes(process)));
+    // A replay that was told to stop may still be reading; nothing is lost with it.
+    runtime.shutdown_background();
+    if outcome.is_ok() {
+        tracing::info!("stopped");
     }
+    outcome
 }
 
 fn start_logging(settings: &Settings) -> Result<(), ServeError> {
@@ -93,6 +91,7 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
         Acknowledge::Durable => engine::Acknowledge::Durable,
         Acknowledge::Buffered => engine::Acknowledge::Buffered,
     };
+    tracing::info!("opening the ledger");
     let mut config = EngineConfig { acknowledge, ..EngineConfig::default() };
     if let Some(window) = settings.idempotency_window {
         config.idempotency_window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
@@ -106,36 +105,101 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
     if let Some(bytes) = settings.unsynced_bytes {
         config.log.max_unsynced_bytes = bytes;
     }
+    config.admission_wait_ms = u64::try_from(settings.limits.admission_wait.as_millis()).unwrap_or(u64::MAX);
     let started = Instant::now();
-    let opened = Engine::open(&settings.data, config, Arc::new(SystemClock));
+    let opened = while_held(settings.start_wait, is_locked, || {
+        Engine::open(&settings.data, config.clone(), Arc::new(SystemClock))
+    });
     let (engine, report) = opened.map_err(|source| ServeError::Open { path: settings.data.clone(), source })?;
-    let OpenReport { wallets, debits, torn_bytes, .. } = report;
-    tracing::info!(wallets, debits, torn_bytes, took = ?started.elapsed(), "opened the ledger");
+    let OpenReport { wallets, debits, operations, reopened, torn_bytes, snapshot, passed_over } = report;
+    for problem in passed_over {
+        tracing::warn!(%problem, "a snapshot could not be used");
+    }
+    let took = started.elapsed();
+    tracing::info!(wallets, debits, operations, reopened, torn_bytes, %snapshot, ?took, "opened the ledger");
     Ok(engine)
 }
 
-/// Serves until a signal comes or the log fails, and gives back the failure.
-async fn serve(settings: &Settings, app: App, engine: &Engine) -> Result<Option<Unavailable>, ServeError> {
-    let listen = |source| ServeError::Listen { address: settings.listen, source };
-    let server = Server::bind(app, settings.listen).await.map_err(listen)?;
-    let address = server.local_addr().map_err(listen)?;
+fn is_locked(error: &OpenError) -> bool {
+    matches!(error, OpenError::Log(drawdown_wal::OpenError::Locked { .. }))
+}
+
+/// How often a start tries again for what another process holds.
+const HELD_PERIOD: Duration = Duration::from_millis(50);
+
+/// Tries again while another process holds what is wanted, for `patience`: a server that was killed lets go of its lock and its address
+/// when the system has unmapped its log, and whoever starts the next one should not have to know.
+fn while_held<T, E: std::fmt::Display>(
+    patience: Duration,
+    is_held: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let started = Instant::now();
+    let mut told = false;
+    loop {
+        match attempt() {
+            Err(error) if is_held(&error) && started.elapsed() < patience => {
+                if !told {
+                    tracing::warn!(%error, ?patience, "held by another process: waiting for it to end");
+                    told = true;
+                }
+                std::thread::sleep(HELD_PERIOD);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Listens, opens the ledger, and serves until a signal comes or the log fails.
+async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listener = listen(settings).await?;
+    let address = listener.local_addr().map_err(|source| ServeError::Listen { address: settings.listen, source })?;
+    let opening = {
+        let settings = settings.clone();
+        tokio::task::spawn_blocking(move || open(&settings))
+    };
+    let opened = tokio::select! {
+        opened = listener.answer_while(&settings.limits, process, opening) => opened,
+        // Nothing was taken on yet, so nothing has to be finished.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let engine = opened.map_err(io::Error::other)??;
+    let gate = if settings.dev {
+        Gate::Open
+    } else {
+        Gate::with_keys(&engine, std::env::var("DRAWDOWN_ADMIN_KEY").ok().as_deref())?
+    };
+    let app = App::new(engine.clone(), gate, settings.limits.clone(), process);
+    system::show_disk(&app, &settings.data);
     // The one line on standard output: scripts read the port from it.
     println!("drawdown listens on http://{address}");
+    tracing::info!(%address, "listening");
     let mut failure = None;
-    server
+    Server::on(app, listener)
         .run(async {
             tokio::select! {
                 _ = terminate.recv() => tracing::info!("SIGTERM"),
                 _ = interrupt.recv() => tracing::info!("SIGINT"),
-                unavailable = log_failure(engine) => {
+                unavailable = log_failure(&engine) => {
                     tracing::error!(%unavailable, "the log failed: stopping");
                     failure = Some(unavailable);
                 }
             }
         })
         .await;
-    Ok(failure)
+    engine.close()?;
+    failure.map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+async fn listen(settings: &Settings) -> Result<Listener, ServeError> {
+    let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+    let runtime = tokio::runtime::Handle::current();
+    let (address, patience) = (settings.listen, settings.start_wait);
+    let bound =
+        tokio::task::spawn_blocking(move || while_held(patience, in_use, || runtime.block_on(Listener::bind(address))));
+    bound.await.map_err(io::Error::other)?.map_err(|source| ServeError::Listen { address, source })
 }
 
 /// Resolves when the log takes writes no more: a failed sync is final, and only a restart tells what it left on the disk.

@@ -9,6 +9,7 @@ use crate::ledger::{Operation, Timestamp};
 use crate::store::pin;
 use crate::store::word::Deadline;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ impl Bell {
 #[derive(Debug, Default)]
 pub(super) struct Horizon {
     marks: Mutex<VecDeque<(Timestamp, u64)>>,
+    /// The end of the last mark that was given up, in ms: what was recorded since is remembered. 0 while nothing was forgotten. A value
+    /// on its own, for people; hence Relaxed.
+    forgotten_ms: AtomicU64,
 }
 
 /// The end of the minute that `time` is in: the first instant that is not.
@@ -70,10 +74,20 @@ impl Horizon {
             _ => marks.push_back((end, tail)),
         }
         let mut horizon = None;
-        while let Some((_, lsn)) = marks.pop_front_if(|(end, _)| end.saturating_add(window_ms) < now) {
+        while let Some((end, lsn)) = marks.pop_front_if(|(end, _)| end.saturating_add(window_ms) < now) {
+            self.forgotten_ms.store(end.millis(), Ordering::Relaxed);
             horizon = Some(lsn);
         }
         horizon
+    }
+
+    /// The age in milliseconds back to which every identity is remembered, about: to a minute.
+    pub(super) fn age_ms(&self, now: Timestamp) -> u64 {
+        let oldest = match self.forgotten_ms.load(Ordering::Relaxed) {
+            0 => self.marks().front().map_or(now.millis(), |(end, _)| end.millis().saturating_sub(MINUTE_MS)),
+            forgotten => forgotten,
+        };
+        now.millis().saturating_sub(oldest)
     }
 
     fn marks(&self) -> MutexGuard<'_, VecDeque<(Timestamp, u64)>> {

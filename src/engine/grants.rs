@@ -217,6 +217,7 @@ impl Inner {
         let declaration = self.append_admin(&AdminRecord::Grant(record.clone()))?;
         grant.id = GrantId::new(declaration.get());
         self.operate(slot, WalletOperation::new(Operation::Grant(grant), now), &guard)?;
+        self.counters.grant();
         self.grant_view(grant.id, record, now)
     }
 

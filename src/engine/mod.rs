@@ -39,6 +39,7 @@ mod kept;
 mod mending;
 mod names;
 mod openings;
+mod pressure;
 mod recovery;
 mod repairs;
 mod settings;
@@ -54,6 +55,7 @@ pub use crate::journal::admin::ApiKeyRecord;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use drawdown_wal::Disposal;
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
+pub use pressure::{AdmissionStats, Room, Space};
 pub use snapshot::{Follower, Made, Retention, SnapshotConfig, SnapshotFailure, SnapshotStats};
 pub use stats::EngineStats;
 pub use ticket::Ticket;
@@ -74,6 +76,7 @@ use dashmap::DashMap;
 use drawdown_wal::{Admission, AppendError, Log, Lsn, Mapped, Medium, ReadError, Recovery, SegmentView};
 use fold::Loose;
 use names::Names;
+use pressure::Pressure;
 use repairs::Repairs;
 use settings::CatalogCell;
 use snapshot::Snapshots;
@@ -307,6 +310,7 @@ pub(crate) struct Inner {
     /// When the engine was opened.
     opened: Timestamp,
     counters: Counters,
+    pressure: Pressure,
     clock: Arc<dyn Clock>,
     /// The latest instant given out, ms: the engine's time does not step back. Only ever raised; a value on its own, hence Relaxed.
     latest: AtomicU64,
@@ -466,6 +470,7 @@ impl Inner {
             snapshots,
             opened: clock.now(),
             counters: Counters::default(),
+            pressure: Pressure::default(),
             clock,
             latest: AtomicU64::new(0),
             bell: Bell::default(),
@@ -487,13 +492,25 @@ impl Inner {
 
     /// Log space, or a refusal at once.
     fn admit(&self, bytes: u64) -> Result<Admission<'_>, Unavailable> {
-        self.log.admit(bytes).map_err(unavailable)
+        self.log.admit(bytes).map_err(|error| self.refused(error))
     }
 
     /// Log space, after some waiting if need be. Not for threads that hold a reservation.
     fn admit_wait(&self, bytes: u64) -> Result<Admission<'_>, Unavailable> {
+        match self.log.admit(bytes) {
+            Err(AppendError::Overloaded { .. }) => {}
+            outcome => return outcome.map_err(|error| self.refused(error)),
+        }
         let timeout = Duration::from_millis(self.config.admission_wait_ms);
-        self.log.admit_wait(bytes, timeout).map_err(unavailable)
+        let _waiting = self.pressure.wait();
+        self.log.admit_wait(bytes, timeout).map_err(|error| self.refused(error))
+    }
+
+    #[cold]
+    fn refused(&self, error: AppendError) -> Unavailable {
+        let unavailable = unavailable(error);
+        self.pressure.refused(&unavailable);
+        unavailable
     }
 
     /// The record at `lsn`, which is one that was published. Not for threads that hold a reservation: a frame before it may be unpublished

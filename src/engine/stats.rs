@@ -1,8 +1,11 @@
 //! Counters of the engine.
 
+use super::event::{EventOutcome, EventStatus};
+use super::pressure::AdmissionStats;
 use super::{Engine, Inner, SnapshotStats};
+use crate::ledger::Rejection;
+use crate::metrics::Striped;
 use crate::store::pin;
-use crossbeam::utils::CachePadded;
 use drawdown_wal::LogStats;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,10 +22,14 @@ pub struct EngineStats {
     pub duplicates: u64,
     /// Events refused.
     pub rejected: u64,
+    /// Of these, how many for each reason, by [`Rejection::kind`].
+    pub rejections: [u64; Rejection::KINDS],
     /// Debits that crossed an alert level or a built-in line.
     pub crossings: u64,
-    /// Operations other than debits.
+    /// Generations of wallets opened: grants, settings, crossings, expiries and whatever else is not a plain debit.
     pub operations: u64,
+    /// Grants made.
+    pub grants: u64,
     /// Identities remembered, about.
     pub remembered_events: u64,
     /// Bytes of memory of the table of identities.
@@ -35,6 +42,12 @@ pub struct EngineStats {
     pub idempotency_horizon: u64,
     /// Snapshots and retention.
     pub snapshots: SnapshotStats,
+    /// Age of the oldest identity that is remembered for sure, in milliseconds: what was recorded since is known.
+    pub idempotency_age_ms: u64,
+    /// How long identities are meant to be remembered, in milliseconds.
+    pub idempotency_window_ms: u64,
+    /// How the log's admission went.
+    pub admission: AdmissionStats,
     /// The log's own counters.
     pub log: LogStats,
 }
@@ -50,7 +63,7 @@ pub(super) struct Tally {
 
 /// Counters, raised once a batch. All Relaxed: nothing is inferred from one about another.
 #[derive(Debug, Default)]
-pub(super) struct Counters(CachePadded<Fields>);
+pub(super) struct Counters(Striped<Fields>);
 
 #[derive(Debug, Default)]
 struct Fields {
@@ -60,27 +73,49 @@ struct Fields {
     rejected: AtomicU64,
     crossings: AtomicU64,
     operations: AtomicU64,
+    grants: AtomicU64,
+    rejections: [AtomicU64; Rejection::KINDS],
 }
 
 impl Counters {
-    /// Counts a batch of so many events.
-    pub(super) fn count(&self, tally: &Tally, events: usize) {
+    /// Counts a batch with these outcomes.
+    pub(super) fn count(&self, tally: &Tally, outcomes: &[EventOutcome]) {
         let add = |counter: &AtomicU64, count: u64| {
             if count > 0 {
                 counter.fetch_add(count, Ordering::Relaxed);
             }
         };
-        let fields = &*self.0;
+        let fields = self.0.local();
+        let rejected = outcomes.len() as u64 - tally.applied - tally.duplicates;
+        if rejected > 0 {
+            fields.count_rejections(outcomes);
+        }
         add(&fields.batches, 1);
         add(&fields.applied, tally.applied);
         add(&fields.duplicates, tally.duplicates);
-        add(&fields.rejected, events as u64 - tally.applied - tally.duplicates);
+        add(&fields.rejected, rejected);
         add(&fields.crossings, tally.crossings);
     }
 
-    /// Counts an operation that was asked for.
+    /// Counts a generation that was opened.
     pub(super) fn operation(&self) {
-        self.0.operations.fetch_add(1, Ordering::Relaxed);
+        self.0.local().operations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a grant that was made.
+    pub(super) fn grant(&self) {
+        self.0.local().grants.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Fields {
+    #[cold]
+    fn count_rejections(&self, outcomes: &[EventOutcome]) {
+        for outcome in outcomes {
+            if let EventStatus::Rejected(rejection) = outcome.status {
+                self.rejections[rejection.kind()].fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -94,22 +129,29 @@ impl Engine {
 impl Inner {
     fn stats(&self) -> EngineStats {
         let guard = pin();
-        let fields = &*self.counters.0;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters.0;
+        let read = |of: fn(&Fields) -> &AtomicU64| counters.sum(|fields| of(fields).load(Ordering::Relaxed));
+        let rejections =
+            std::array::from_fn(|kind| counters.sum(|fields| fields.rejections[kind].load(Ordering::Relaxed)));
         EngineStats {
             wallets: self.index.len() as u64,
-            batches: read(&fields.batches),
-            applied: read(&fields.applied),
-            duplicates: read(&fields.duplicates),
-            rejected: read(&fields.rejected),
-            crossings: read(&fields.crossings),
-            operations: read(&fields.operations),
+            batches: read(|fields| &fields.batches),
+            applied: read(|fields| &fields.applied),
+            duplicates: read(|fields| &fields.duplicates),
+            rejected: read(|fields| &fields.rejected),
+            rejections,
+            crossings: read(|fields| &fields.crossings),
+            operations: read(|fields| &fields.operations),
+            grants: read(|fields| &fields.grants),
             remembered_events: self.idempotency.len(&guard) as u64,
             idempotency_bytes: self.idempotency.bytes(&guard) as u64,
             index_bytes: self.index.bytes(&guard) as u64,
             slab_bytes: self.slab.bytes() as u64,
             idempotency_horizon: self.idempotency.horizon(),
             snapshots: self.snapshot_stats(),
+            idempotency_age_ms: self.horizon.age_ms(self.now()),
+            idempotency_window_ms: self.config.idempotency_window_ms,
+            admission: self.pressure.stats(),
             log: self.log.stats(),
         }
     }

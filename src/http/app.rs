@@ -1,16 +1,16 @@
 //! The application behind the connections: takes a request to its handler and its outcome to an answer.
 
 use super::auth::Gate;
-use super::body::{self, InFlight};
+use super::body::{self, InFlight, Place};
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::problem::{Problem, Reason};
 use super::reply::{Reply, RequestId, RequestIds};
 use super::route::{self, Action, Found, Parameters, ROUTES, Route};
 use super::{api, decode};
-use crate::engine::Engine;
+use crate::engine::{Engine, Unavailable};
+use crate::metrics::Extras;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Body;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
@@ -19,6 +19,9 @@ use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 use tokio::sync::watch;
+
+/// Log bytes that have to be free before a command that is not usage begins: more than any of them takes at once.
+const COMMAND_LOG_BYTES: u64 = 64 << 10;
 
 /// Everything that a request needs; one for each server.
 pub struct App {
@@ -123,7 +126,7 @@ impl App {
     }
 
     /// Answers one request. Every outcome is an answer; the request is counted and, at debug level, logged.
-    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Response<Bytes>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -132,6 +135,11 @@ impl App {
         let (index, outcome) = self.route(&parts, body).await;
         let reply = outcome.unwrap_or_else(|problem| {
             tracing::debug!(%id, reason = ?problem.reason(), "problem");
+            // To say why the server is not ready is not to refuse anything, and must not keep it from becoming so.
+            let asks_about_operations = index.is_some_and(|index| ROUTES[index].scopes.is_none());
+            if let Some(refusal) = problem.reason().refusal().filter(|_| !asks_about_operations) {
+                self.metrics.refusals.note(refusal, Some(&id), problem.cause());
+            }
             problem.into_reply(&id)
         });
         let took = started.elapsed();
@@ -159,12 +167,38 @@ impl App {
         };
         let call = Call { app: self, parts, parameters: &parameters };
         let route = &ROUTES[index];
-        let admitted = route.scopes.map_or(Ok(()), |scopes| self.gate.admit(&self.engine, &parts.headers, scopes));
-        let outcome = match admitted {
-            Ok(()) => dispatch(route, call, body).await,
+        let outcome = match self.admit(route, parts).await {
+            Ok(_place) => dispatch(route, call, body).await,
             Err(problem) => Err(call.refuse(body, problem).await),
         };
         (Some(index), outcome)
+    }
+
+    /// Checks the key, takes a place among the requests under way, and sees to it that a command finds room in the log: none of this
+    /// may cost a thread. What has no scopes is about operations, and is answered however full the server is.
+    async fn admit(&self, route: &Route, parts: &Parts) -> Result<Option<Place<'_>>, Problem> {
+        let Some(scopes) = route.scopes else { return Ok(None) };
+        self.gate.admit(&self.engine, &parts.headers, scopes)?;
+        let place = self.in_flight.enter(self.limits.in_flight_requests)?;
+        if route.is_command() {
+            self.await_room(COMMAND_LOG_BYTES, self.room_deadline()).await?;
+        }
+        Ok(Some(place))
+    }
+
+    /// Until when a write that begins now waits for room in the log.
+    pub(crate) fn room_deadline(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.limits.admission_wait
+    }
+
+    /// Waits until the log has room for so many bytes, or refuses.
+    pub(crate) async fn await_room(&self, bytes: u64, deadline: tokio::time::Instant) -> Result<(), Unavailable> {
+        tokio::time::timeout_at(deadline, self.engine.room(bytes)).await.unwrap_or(Err(Unavailable::Overloaded))
+    }
+
+    /// Metrics of other parts of the program, to be shown with the server's own.
+    pub fn extra_metrics(&self) -> &Extras {
+        &self.metrics.extras
     }
 }
 

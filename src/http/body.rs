@@ -3,6 +3,7 @@
 use super::app::App;
 use super::problem::{Problem, Reason};
 use bytes::{Bytes, BytesMut};
+use crossbeam::utils::CachePadded;
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::body::Body;
@@ -15,24 +16,52 @@ const DISCARD_BYTES_MAX: usize = 32 << 20;
 /// How long that may take.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
-/// The bytes of bodies in flight over all connections.
+/// Requests under way and the bytes of their bodies, over all connections. Counters on their own: no other memory hangs on them, hence
+/// Relaxed.
 #[derive(Debug, Default)]
-pub(crate) struct InFlight(AtomicUsize);
+pub(crate) struct InFlight {
+    requests: CachePadded<AtomicUsize>,
+    bytes: CachePadded<AtomicUsize>,
+}
 
 impl InFlight {
+    /// Counts one request more against `limit`, or refuses. What is given back counts it until it is dropped.
+    pub(crate) fn enter(&self, limit: usize) -> Result<Place<'_>, Problem> {
+        let place = Place(self);
+        if self.requests.fetch_add(1, Ordering::Relaxed) < limit {
+            return Ok(place);
+        }
+        let detail = "the requests under way exceed the server's limit; nothing was applied";
+        Err(Problem::new(Reason::TooManyRequests, detail).with("exceeded", "in_flight_requests"))
+    }
+
     /// Counts `bytes` more against `limit`, or refuses.
     fn take(&self, bytes: usize, limit: usize) -> Result<(), Problem> {
-        // A counter on its own: no other memory hangs on it.
-        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) <= limit {
             return Ok(());
         }
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-        Err(Problem::new(Reason::Overloaded, "the bodies in flight exceed the server's limit; nothing was applied"))
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let detail = "the bodies in flight exceed the server's limit; nothing was applied";
+        Err(Problem::new(Reason::TooManyBytes, detail).with("exceeded", "in_flight_bytes"))
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// One request among those under way.
+#[derive(Debug)]
+pub(crate) struct Place<'a>(&'a InFlight);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -63,7 +92,7 @@ impl Share<'_> {
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
-        self.app.in_flight.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.app.in_flight.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -5,6 +5,7 @@
 //! nothing internal enters `detail`.
 
 use super::decode::DecodeError;
+use super::refusals::Refusal;
 use super::reply::{Reply, RequestId};
 use crate::engine::{CommandError, Unavailable};
 use crate::ledger::Rejection;
@@ -55,8 +56,14 @@ pub enum Reason {
     NotImplemented,
     /// The server takes no writes just now.
     Unavailable(Unavailable),
-    /// More is in flight than the limit.
-    Overloaded,
+    /// More bodies are in flight than the limit.
+    TooManyBytes,
+    /// More requests are under way than the limit.
+    TooManyRequests,
+    /// There are as many connections as the limit.
+    TooManyConnections,
+    /// The log is being replayed; nothing is known yet.
+    Recovering,
 }
 
 impl Reason {
@@ -87,21 +94,46 @@ impl Reason {
             Reason::TooManyWaiting => (StatusCode::TOO_MANY_REQUESTS, "too_many_waiting", "Too many requests wait"),
             Reason::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "not_implemented", "Not built yet"),
             Reason::Unavailable(unavailable) => self::unavailable(unavailable),
-            Reason::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The server is overloaded"),
+            Reason::TooManyBytes | Reason::TooManyRequests => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The server is overloaded")
+            }
+            Reason::TooManyConnections => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", "There are too many connections")
+            }
+            Reason::Recovering => (StatusCode::SERVICE_UNAVAILABLE, "recovering", "The server is starting"),
         }
     }
 
     /// Seconds after which it makes sense to try again, where it does at all.
-    const fn retry_after(&self) -> Option<&'static str> {
+    pub(crate) const fn retry_after(&self) -> Option<&'static str> {
         match self {
             Reason::TooManyWaiting
-            | Reason::Overloaded
+            | Reason::TooManyBytes
+            | Reason::TooManyRequests
+            | Reason::TooManyConnections
+            | Reason::Recovering
             | Reason::Timeout
             | Reason::Unavailable(Unavailable::Overloaded) => Some("1"),
             Reason::Unavailable(Unavailable::Closed) => Some("5"),
             Reason::Unavailable(Unavailable::NoSpace(_) | Unavailable::Poisoned(_)) => Some("30"),
             _ => None,
         }
+    }
+
+    /// What it counts as, if the server turned the request away for its own sake.
+    pub(crate) const fn refusal(&self) -> Option<Refusal> {
+        Some(match self {
+            Reason::Timeout => Refusal::SlowBody,
+            Reason::TooManyWaiting => Refusal::FeedWaiters,
+            Reason::TooManyBytes => Refusal::Bytes,
+            Reason::TooManyRequests => Refusal::Requests,
+            Reason::TooManyConnections => Refusal::Connections,
+            Reason::Unavailable(Unavailable::Overloaded) => Refusal::Overloaded,
+            Reason::Unavailable(Unavailable::NoSpace(_)) => Refusal::NoSpace,
+            Reason::Unavailable(Unavailable::Poisoned(_)) => Refusal::Poisoned,
+            Reason::Unavailable(Unavailable::Closed) => Refusal::Stopping,
+            _ => return None,
+        })
     }
 }
 
@@ -233,6 +265,14 @@ impl Problem {
         &self.0.reason
     }
 
+    /// What the log is told of it: more than the client where the cause lies with the server.
+    pub(crate) fn cause(&self) -> &dyn std::fmt::Display {
+        match &self.0.reason {
+            Reason::Unavailable(unavailable) => unavailable,
+            _ => &self.0.detail,
+        }
+    }
+
     /// What a member of a batch answer says: the same words without the envelope.
     pub(crate) fn brief(&self) -> Value {
         let (status, slug, title) = self.0.reason.describe();
@@ -315,11 +355,6 @@ impl From<Unavailable> for Problem {
             Unavailable::Overloaded => "more is waiting for the disk than the bound allows; nothing was applied",
             Unavailable::Closed => "the server is shutting down; nothing was applied",
         };
-        match &unavailable {
-            Unavailable::NoSpace(_) | Unavailable::Poisoned(_) => tracing::warn!(%unavailable, "refused a request"),
-            // These come by the thousand when they come at all; the counters tell how many.
-            Unavailable::Overloaded | Unavailable::Closed => tracing::debug!(%unavailable, "refused a request"),
-        }
         Problem::new(Reason::Unavailable(unavailable), detail)
     }
 }

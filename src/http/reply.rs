@@ -1,7 +1,6 @@
 //! Answers, before they become bytes on a connection.
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -11,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An answer that is ready to be sent.
 #[derive(Debug)]
-pub(crate) struct Reply(Response<Full<Bytes>>);
+pub(crate) struct Reply(Response<Bytes>);
 
 impl Reply {
     pub(crate) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        let mut response = Response::new(Full::new(body.into()));
+        let mut response = Response::new(body.into());
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         Reply(response)
@@ -34,7 +33,7 @@ impl Reply {
 
     /// 204.
     pub(crate) fn no_content() -> Self {
-        let mut response = Response::new(Full::new(Bytes::new()));
+        let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Reply(response)
     }
@@ -56,7 +55,7 @@ impl Reply {
         self.0.status()
     }
 
-    pub(crate) fn into_response(self, id: &RequestId) -> Response<Full<Bytes>> {
+    pub(crate) fn into_response(self, id: &RequestId) -> Response<Bytes> {
         self.header("x-request-id", id.to_string()).0
     }
 }

@@ -55,6 +55,44 @@ pub(crate) struct Route {
     pub(crate) action: Action,
 }
 
+impl Route {
+    /// Whether it writes to the log, usage aside, which looks after its room itself.
+    pub(crate) const fn is_command(&self) -> bool {
+        match self.action {
+            Action::PatchWallet
+            | Action::PostGrants
+            | Action::VoidGrant
+            | Action::PatchGrant
+            | Action::PutCurrency
+            | Action::PutMeter
+            | Action::PutAlerts
+            | Action::PostKey
+            | Action::RevokeKey => true,
+            Action::Events
+            | Action::CloudEvents
+            | Action::Check
+            | Action::GetWallet
+            | Action::ListWallets
+            | Action::ListEntries
+            | Action::Balances
+            | Action::GetGrant
+            | Action::GetCurrency
+            | Action::ListCurrencies
+            | Action::GetMeter
+            | Action::ListMeters
+            | Action::GetAlerts
+            | Action::Feed
+            | Action::ListKeys
+            | Action::Health
+            | Action::Ready
+            | Action::Metrics
+            | Action::OpenApi
+            | Action::Stats
+            | Action::Later(_) => false,
+        }
+    }
+}
+
 const fn route(method: &'static str, path: &'static str, scopes: Scopes, action: Action) -> Route {
     Route { method, path, scopes: Some(scopes), action }
 }

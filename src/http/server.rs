@@ -6,10 +6,10 @@
 
 use super::app::App;
 use super::problem::{Problem, Reason};
+use super::refusals::Refusal;
 use super::reply::RequestId;
 use activity::{Activity, Verdict, Watched};
-use bytes::Bytes;
-use http_body_util::Full;
+use answer::AnswerBody;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
@@ -27,6 +27,10 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 mod activity;
+mod answer;
+mod starting;
+
+pub use starting::Listener;
 
 /// How long the server pauses when the system gives it no more connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -36,6 +40,18 @@ const FAREWELL_TIME: Duration = Duration::from_secs(1);
 
 /// First bytes of an HTTP/2 connection; no method of HTTP/1.1 begins like it.
 const H2_PREFACE: &[u8] = b"PRI";
+
+/// Connections that are told at the same time that there are too many.
+const FAREWELLS_MAX: usize = 256;
+
+/// Room for connections.
+#[derive(Debug)]
+struct Places {
+    /// For those that are served.
+    taken: Arc<Semaphore>,
+    /// For those that are told why they are not.
+    turned_away: Arc<Semaphore>,
+}
 
 /// A server that listens.
 #[derive(Debug)]
@@ -47,7 +63,12 @@ pub struct Server {
 impl Server {
     /// Listens on an address.
     pub async fn bind(app: App, address: impl ToSocketAddrs) -> io::Result<Server> {
-        Ok(Server { app: Arc::new(app), listener: TcpListener::bind(address).await? })
+        Ok(Self::on(app, Listener::bind(address).await?))
+    }
+
+    /// Serves on an address that is listened on already.
+    pub fn on(app: App, listener: Listener) -> Server {
+        Server { app: Arc::new(app), listener: listener.into_inner() }
     }
 
     /// Where it listens, with the port that the system chose if none was named.
@@ -58,7 +79,8 @@ impl Server {
     /// Serves until `stop` resolves, then drains: accepts no more, finishes what is under way within the drain time, and closes.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let permits = self.app.limits.connections;
-        let places = Arc::new(Semaphore::new(permits));
+        let places =
+            Places { taken: Arc::new(Semaphore::new(permits)), turned_away: Arc::new(Semaphore::new(FAREWELLS_MAX)) };
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -69,7 +91,7 @@ impl Server {
                 Ok((stream, _)) => admit(&self.app, &places, stream),
                 Err(error) => {
                     // Out of file descriptors, most likely: those in use will end.
-                    tracing::warn!(%error, "cannot accept a connection");
+                    self.app.metrics.refusals.note(Refusal::Connections, None, &error);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -77,7 +99,7 @@ impl Server {
         drop(self.listener);
         self.app.draining.send_replace(true);
         tracing::info!("draining");
-        let all = places.acquire_many(u32::try_from(permits).unwrap_or(u32::MAX));
+        let all = places.taken.acquire_many(u32::try_from(permits).unwrap_or(u32::MAX));
         if tokio::time::timeout(self.app.limits.drain_time, all).await.is_err() {
             tracing::warn!("the drain time is over: cutting off what remains");
         }
@@ -85,18 +107,25 @@ impl Server {
 }
 
 /// Starts a connection's task, if there is a place for it.
-fn admit(app: &Arc<App>, places: &Arc<Semaphore>, stream: TcpStream) {
+fn admit(app: &Arc<App>, places: &Places, stream: TcpStream) {
     let app = Arc::clone(app);
     // Counters for people; nothing hangs on them.
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+    let Ok(place) = Arc::clone(&places.taken).try_acquire_owned() else {
         app.metrics.connections_refused.fetch_add(1, Ordering::Relaxed);
-        tokio::spawn(async move {
-            let problem = Problem::new(Reason::Overloaded, "the server has as many connections as it takes");
-            farewell(stream, "503 Service Unavailable", &problem, &app.next_id()).await;
-        });
+        let problem = Problem::new(Reason::TooManyConnections, "the server has as many connections as it takes");
+        let id = app.next_id();
+        app.metrics.refusals.note(Refusal::Connections, Some(&id), problem.cause());
+        // Beyond so many that are being told, a connection is closed without a word.
+        if let Ok(told) = Arc::clone(&places.turned_away).try_acquire_owned() {
+            tokio::spawn(async move {
+                farewell(stream, &problem, &id).await;
+                drop(told);
+            });
+        }
         return;
     };
     app.metrics.connections.fetch_add(1, Ordering::Relaxed);
+    app.metrics.connections_taken.fetch_add(1, Ordering::Relaxed);
     tokio::spawn(async move {
         if let Err(error) = serve(&app, stream, place).await {
             tracing::debug!(%error, "connection");
@@ -106,8 +135,9 @@ fn admit(app: &Arc<App>, places: &Arc<Semaphore>, stream: TcpStream) {
 }
 
 /// Says why a connection ends where there is no request to answer, and closes it.
-async fn farewell(mut stream: TcpStream, status: &str, problem: &Problem, id: &RequestId) {
+async fn farewell(mut stream: TcpStream, problem: &Problem, id: &RequestId) {
     let body = problem.body(id);
+    let (status, ..) = problem.reason().describe();
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
         body.len()
@@ -170,21 +200,35 @@ async fn serve_h1(app: &App, activity: &Activity, io: TokioIo<Watched>, service:
                 ending = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
-            verdict = activity.watch(&app.limits) => match verdict {
+            verdict = activity.watch(&app.limits, true) => match verdict {
                 Verdict::SlowHeader => break,
+                Verdict::SlowReader => {
+                    note_slow_reader(app);
+                    // What the system still holds for the client is thrown away with the connection.
+                    let stream = connection.into_parts().io.into_inner().into_inner();
+                    return Ok(stream.set_zero_linger()?);
+                }
                 Verdict::Idle if ending => return Ok(()),
                 Verdict::Idle => {
                     ending = true;
+                    app.metrics.closed.idle.fetch_add(1, Ordering::Relaxed);
                     activity.touch();
                     Pin::new(&mut connection).graceful_shutdown();
                 }
             },
         }
     }
-    let problem = Problem::new(Reason::Timeout, "the header did not arrive in time");
+    let (problem, id) = (Problem::new(Reason::Timeout, "the header did not arrive in time"), app.next_id());
+    app.metrics.closed.slow_header.fetch_add(1, Ordering::Relaxed);
+    app.metrics.refusals.note(Refusal::SlowHeader, Some(&id), problem.cause());
     let stream = connection.into_parts().io.into_inner().into_inner();
-    farewell(stream, "408 Request Timeout", &problem, &app.next_id()).await;
+    farewell(stream, &problem, &id).await;
     Ok(())
+}
+
+fn note_slow_reader(app: &App) {
+    app.metrics.closed.slow_reader.fetch_add(1, Ordering::Relaxed);
+    app.metrics.refusals.note(Refusal::SlowReader, None, &"the client does not read its answers");
 }
 
 async fn serve_h2(app: &App, activity: &Activity, io: TokioIo<Watched>, service: Handler) -> Outcome {
@@ -206,14 +250,19 @@ async fn serve_h2(app: &App, activity: &Activity, io: TokioIo<Watched>, service:
                 ending = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = activity.idle(&app.limits) => {
-                if ending {
+            verdict = activity.watch(&app.limits, false) => match verdict {
+                Verdict::SlowReader => {
+                    note_slow_reader(app);
                     return Ok(());
                 }
-                ending = true;
-                activity.touch();
-                connection.as_mut().graceful_shutdown();
-            }
+                Verdict::Idle | Verdict::SlowHeader if ending => return Ok(()),
+                Verdict::Idle | Verdict::SlowHeader => {
+                    ending = true;
+                    app.metrics.closed.idle.fetch_add(1, Ordering::Relaxed);
+                    activity.touch();
+                    connection.as_mut().graceful_shutdown();
+                }
+            },
         }
     }
 }
@@ -225,7 +274,7 @@ struct Handler {
 }
 
 impl Service<Request<Incoming>> for Handler {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<AnswerBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -234,8 +283,7 @@ impl Service<Request<Incoming>> for Handler {
         let under_way = Activity::begin(&self.activity);
         Box::pin(async move {
             let response = app.answer(request).await;
-            drop(under_way);
-            Ok(response)
+            Ok(response.map(|bytes| AnswerBody::new(bytes, under_way)))
         })
     }
 }

@@ -70,32 +70,66 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// How many kinds of rejection there are.
+    pub const KINDS: usize = 22;
+
+    /// The stable names that clients see, by [`Rejection::kind`].
+    pub const SLUGS: [&'static str; Self::KINDS] = [
+        "insufficient_credit",
+        "unknown_wallet",
+        "wallet_frozen",
+        "wallet_closed",
+        "wallet_held",
+        "event_too_old",
+        "event_in_future",
+        "id_conflict",
+        "unknown_meter",
+        "unknown_currency",
+        "invalid_amount",
+        "invalid_id",
+        "invalid_source",
+        "invalid_priority",
+        "invalid_cost",
+        "unknown_grant",
+        "grant_ended",
+        "max_balance_exceeded",
+        "expiry_in_past",
+        "expiry_before_effective",
+        "balance_overflow",
+        "too_many_grants",
+    ];
+
+    /// The kind's number, from 0 on: for tables of counts. The order means nothing and may change.
+    pub const fn kind(&self) -> usize {
+        match self {
+            Rejection::InsufficientCredit { .. } => 0,
+            Rejection::UnknownWallet => 1,
+            Rejection::WalletFrozen => 2,
+            Rejection::WalletClosed => 3,
+            Rejection::WalletHeld { .. } => 4,
+            Rejection::EventTooOld => 5,
+            Rejection::EventInFuture => 6,
+            Rejection::IdConflict => 7,
+            Rejection::UnknownMeter => 8,
+            Rejection::UnknownCurrency => 9,
+            Rejection::InvalidAmount => 10,
+            Rejection::InvalidId { .. } => 11,
+            Rejection::InvalidSource => 12,
+            Rejection::InvalidPriority => 13,
+            Rejection::InvalidCost => 14,
+            Rejection::UnknownGrant => 15,
+            Rejection::GrantEnded => 16,
+            Rejection::MaxBalanceExceeded { .. } => 17,
+            Rejection::ExpiryInPast => 18,
+            Rejection::ExpiryBeforeEffective => 19,
+            Rejection::BalanceOverflow => 20,
+            Rejection::TooManyGrants => 21,
+        }
+    }
+
     /// The stable name that clients see.
     pub const fn slug(&self) -> &'static str {
-        match self {
-            Rejection::InsufficientCredit { .. } => "insufficient_credit",
-            Rejection::UnknownWallet => "unknown_wallet",
-            Rejection::WalletFrozen => "wallet_frozen",
-            Rejection::WalletClosed => "wallet_closed",
-            Rejection::WalletHeld { .. } => "wallet_held",
-            Rejection::EventTooOld => "event_too_old",
-            Rejection::EventInFuture => "event_in_future",
-            Rejection::IdConflict => "id_conflict",
-            Rejection::UnknownMeter => "unknown_meter",
-            Rejection::UnknownCurrency => "unknown_currency",
-            Rejection::InvalidAmount => "invalid_amount",
-            Rejection::InvalidId { .. } => "invalid_id",
-            Rejection::InvalidSource => "invalid_source",
-            Rejection::InvalidPriority => "invalid_priority",
-            Rejection::InvalidCost => "invalid_cost",
-            Rejection::UnknownGrant => "unknown_grant",
-            Rejection::GrantEnded => "grant_ended",
-            Rejection::MaxBalanceExceeded { .. } => "max_balance_exceeded",
-            Rejection::ExpiryInPast => "expiry_in_past",
-            Rejection::ExpiryBeforeEffective => "expiry_before_effective",
-            Rejection::BalanceOverflow => "balance_overflow",
-            Rejection::TooManyGrants => "too_many_grants",
-        }
+        Self::SLUGS[self.kind()]
     }
 }
 
@@ -140,5 +174,7 @@ mod tests {
             assert_eq!(rejection.slug(), slug);
             assert_eq!(rejection.to_string(), slug);
         }
+        let kinds: std::collections::BTreeSet<_> = table.iter().map(|(rejection, _)| rejection.kind()).collect();
+        assert!(kinds.into_iter().eq(0..Rejection::KINDS), "every kind has a number of its own, without gaps");
     }
 }

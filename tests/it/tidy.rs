@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 /// Module -> what of the crate it may use besides itself.
 const ARROWS: &[(&str, &[&str])] = &[
     ("ledger", &[]),
+    ("metrics", &[]),
     ("store", &[]),
     ("catalog", &["ledger"]),
     ("journal", &["catalog", "ledger"]),
-    ("engine", &["catalog", "ledger", "journal", "store"]),
-    ("http", &["engine", "ledger"]),
+    ("engine", &["catalog", "ledger", "journal", "metrics", "store"]),
+    ("http", &["engine", "ledger", "metrics"]),
     ("config", &["engine", "http"]),
     ("cli", &["config", "demo", "engine", "http"]),
     ("processor", &[]),

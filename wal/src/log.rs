@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{AppendError, OpenError, Poisoned, Stage};
-use crate::format::{FRAME_ALIGN, KIND_CLOSE, KIND_OPEN, SEGMENT_HEADER_BYTES};
+use crate::format::{FRAME_ALIGN, FRAME_HEADER_BYTES, KIND_CLOSE, KIND_OPEN, SEGMENT_HEADER_BYTES};
 use crate::group_commit::Flushed;
 use crate::lsn::Lsn;
 use crate::medium::{Mapped, Medium};
@@ -225,6 +225,11 @@ impl Log {
         self.core.max_admission_bytes
     }
 
+    /// The largest frame, its header included, in bytes.
+    pub fn max_frame_bytes(&self) -> u64 {
+        self.core.geometry.max_frame_bytes
+    }
+
     /// Everything reserved so far lies below.
     pub fn tail(&self) -> Lsn {
         self.core.tail.position()
@@ -261,6 +266,12 @@ impl Log {
     /// What ended this run, if anything did.
     pub fn poisoned(&self) -> Option<Arc<Poisoned>> {
         self.core.commit.poisoned().cloned().map(Arc::new)
+    }
+
+    /// Why the latest attempt to prepare a segment failed, until one succeeds. The log keeps trying by itself; what is prepared already
+    /// can still be written.
+    pub fn prepare_failure(&self) -> Option<Arc<io::Error>> {
+        self.core.supply.failure()
     }
 
     /// A reader of the durable frames that begin at or behind `from`.
@@ -405,12 +416,15 @@ fn assemble(medium: Arc<dyn Medium>, options: &Options, geometry: Geometry, firs
 }
 
 /// Makes sure that there is room, and carries the run number to disk before anything else is appended.
+///
+/// On a full disk a log opens as long as the run's own frame finds room: what is in it can be read, and the preparer goes on trying.
 fn begin_run(core: &Core, medium: &dyn Medium) -> Result<(), OpenError> {
     while core.stats().prepared_bytes < core.max_admission_bytes {
-        let prepared =
-            core.prepare().map_err(|source| OpenError::Io { path: medium.path(core.supply.prepared()), source })?;
-        if !prepared {
-            break;
+        match core.prepare() {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) if is_full(&error) && core.stats().prepared_bytes >= FRAME_HEADER_BYTES => break,
+            Err(source) => return Err(OpenError::Io { path: medium.path(core.supply.prepared()), source }),
         }
     }
     core.append_own(KIND_OPEN)
@@ -420,6 +434,11 @@ fn begin_run(core: &Core, medium: &dyn Medium) -> Result<(), OpenError> {
         Some(poisoned) => Err(OpenError::Poisoned(poisoned.clone())),
         None => Ok(()),
     }
+}
+
+/// Whether there is no room, which passes, rather than a fault.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// 128 bits that no other log has: the standard library's hash keys, which come from the system's randomness.

@@ -19,12 +19,13 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Use it with [`crate::Options::manual`], on one thread: the images are copied from memory that appenders write.
+//! Use it with [`crate::Options::manual`], on one thread, where images are asked for: they are copied from memory that appenders write.
+//! Faults that need no image (a full disk, a failing or a held-up sync) may be set while the log's threads run.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::files::{Contents, Draft, Files, HeapFile, Scratch, has_extension};
 use crate::mapping::{Backing, HeapPages, Region};
@@ -50,6 +51,26 @@ pub enum Cut {
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     state: Arc<Mutex<State>>,
+    gate: Arc<Gate>,
+}
+
+/// Where syncs wait while they are held up.
+#[derive(Debug, Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn set(&self, shut: bool) {
+        *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = shut;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let shut = self.shut.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.opened.wait_while(shut, |shut| *shut).unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +80,7 @@ struct State {
     creations: u64,
     fail_sync: Option<u64>,
     full_from: Option<u64>,
+    failing_creations: u64,
     cut: Option<(u64, Cut, u64)>,
     files: BTreeMap<String, Arc<HeapFile>>,
     archived: Vec<u64>,
@@ -213,7 +235,7 @@ impl Disk {
             (number, Image { live, durable })
         });
         let state = State { segments: segments.collect(), ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), gate: Arc::default() }
     }
 
     fn from_left(left: Left) -> Self {
@@ -291,6 +313,21 @@ impl Disk {
         self.state().full_from = None;
     }
 
+    /// Makes the next `count` creations of a segment fail for want of space; those behind them succeed.
+    pub fn fail_creations(&self, count: u64) {
+        self.state().failing_creations = count;
+    }
+
+    /// Makes syncs wait until [`Disk::release_syncs`]: a disk that is slow without bound. For logs that sync on a thread of their own.
+    pub fn hold_syncs(&self) {
+        self.gate.set(true);
+    }
+
+    /// Ends [`Disk::hold_syncs`].
+    pub fn release_syncs(&self) {
+        self.gate.set(false);
+    }
+
     /// Cuts the power at sync number `sync` (the first is 1). That sync and all that follows fails; what is left is given by
     /// [`Disk::left`].
     pub fn cut_power_at(&self, sync: u64, cut: Cut, seed: u64) {
@@ -344,11 +381,13 @@ impl Disk {
 
 struct Platter {
     state: Arc<Mutex<State>>,
+    gate: Arc<Gate>,
     number: u64,
 }
 
 impl Backing for Platter {
     fn sync(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.gate.pass();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.sync(self.number, offset as usize, bytes)
     }
@@ -356,7 +395,7 @@ impl Backing for Platter {
 
 impl Disk {
     fn region(&self, number: u64, live: &Arc<HeapPages>) -> io::Result<Region> {
-        Region::heap(live, Box::new(Platter { state: Arc::clone(&self.state), number }))
+        Region::heap(live, Box::new(Platter { state: Arc::clone(&self.state), gate: Arc::clone(&self.gate), number }))
     }
 }
 
@@ -371,7 +410,9 @@ impl Medium for Disk {
             return Err(power_cut());
         }
         state.creations += 1;
-        if state.full_from.is_some_and(|from| state.creations >= from) {
+        let fails = state.failing_creations > 0;
+        state.failing_creations = state.failing_creations.saturating_sub(1);
+        if fails || state.full_from.is_some_and(|from| state.creations >= from) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let mut durable = vec![0u8; bytes as usize];

@@ -21,6 +21,8 @@ pub struct LogStats {
     pub syncs: u64,
     /// Bytes made durable by them.
     pub synced_bytes: u64,
+    /// Time that all syncs together took, in nanoseconds.
+    pub sync_ns_total: u64,
     /// Time the latest sync took, in nanoseconds.
     pub last_sync_ns: u64,
     /// Syncs by time taken: class `i` counts those of `2^i` up to `2^(i+1)` nanoseconds.
@@ -29,12 +31,19 @@ pub struct LogStats {
     pub segments: u64,
     /// Bytes of prepared space behind the tail that are certain to be usable.
     pub prepared_bytes: u64,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+    /// The bound on `unsynced_bytes`.
+    pub unsynced_bytes_max: u64,
+    /// Attempts to prepare a segment that failed.
+    pub prepare_failures: u64,
 }
 
 /// Written by the flusher alone; all Relaxed, since nothing is inferred from one counter about another.
 pub(crate) struct SyncStats {
     syncs: AtomicU64,
     bytes: AtomicU64,
+    total_ns: AtomicU64,
     last_ns: AtomicU64,
     #[cfg(not(drawdown_loom))]
     classes: [AtomicU64; SYNC_LATENCY_CLASSES],
@@ -45,6 +54,7 @@ impl SyncStats {
         Self {
             syncs: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            total_ns: AtomicU64::new(0),
             last_ns: AtomicU64::new(0),
             #[cfg(not(drawdown_loom))]
             classes: [const { AtomicU64::new(0) }; SYNC_LATENCY_CLASSES],
@@ -60,6 +70,7 @@ impl SyncStats {
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.syncs.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.total_ns.fetch_add(ns, Ordering::Relaxed);
         self.last_ns.store(ns, Ordering::Relaxed);
         let class = (ns.max(1).ilog2() as usize).min(SYNC_LATENCY_CLASSES - 1);
         self.classes[class].fetch_add(1, Ordering::Relaxed);
@@ -68,6 +79,7 @@ impl SyncStats {
     pub(crate) fn fill(&self, stats: &mut LogStats) {
         stats.syncs = self.syncs.load(Ordering::Relaxed);
         stats.synced_bytes = self.bytes.load(Ordering::Relaxed);
+        stats.sync_ns_total = self.total_ns.load(Ordering::Relaxed);
         stats.last_sync_ns = self.last_ns.load(Ordering::Relaxed);
         #[cfg(not(drawdown_loom))]
         for (class, counter) in stats.sync_latency.iter_mut().zip(&self.classes) {

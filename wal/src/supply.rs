@@ -39,6 +39,8 @@ pub(crate) struct Supply {
     first: AtomicU64,
     preparing: Mutex<()>,
     failure: Mutex<Option<Arc<io::Error>>>,
+    /// Attempts that failed. Relaxed: for people.
+    failures: AtomicU64,
     preparer: OnceLock<Thread>,
     stop: AtomicBool,
 }
@@ -60,6 +62,7 @@ impl Supply {
             first: AtomicU64::new(existing.start),
             preparing: Mutex::new(()),
             failure: Mutex::new(None),
+            failures: AtomicU64::new(0),
             preparer: OnceLock::new(),
             stop: AtomicBool::new(false),
         }
@@ -85,6 +88,11 @@ impl Supply {
         lock(&self.failure).clone()
     }
 
+    /// Attempts to prepare a segment that failed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
     /// Prepares the next segment if fewer than `segments_ahead` lie ahead of segment `current`.
     pub(crate) fn prepare(
         &self,
@@ -103,6 +111,7 @@ impl Supply {
             Err(error) => {
                 let shared = Arc::new(io::Error::new(error.kind(), error.to_string()));
                 *lock(&self.failure) = Some(shared);
+                self.failures.fetch_add(1, Ordering::Relaxed);
                 return Err(error);
             }
         };

@@ -304,10 +304,14 @@ impl Core {
             unsynced_bytes: tail.get() - durable.get() + outstanding,
             syncs: 0,
             synced_bytes: 0,
+            sync_ns_total: 0,
             last_sync_ns: 0,
             sync_latency: [0; SYNC_LATENCY_CLASSES],
             segments: prepared - self.supply.first(),
             prepared_bytes: self.geometry.capacity(tail.get(), prepared),
+            segment_bytes: self.geometry.segment_bytes,
+            unsynced_bytes_max: self.max_unsynced_bytes,
+            prepare_failures: self.supply.failures(),
         };
         self.commit.stats.fill(&mut stats);
         stats

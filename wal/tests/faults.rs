@@ -386,6 +386,96 @@ fn a_full_disk_refuses_appends_until_there_is_space() {
     assert_eq!(read_all(&log), book.frames);
 }
 
+/// The log's own threads, and nobody who drives them: writing goes on by itself when creations succeed again.
+#[test]
+fn a_log_whose_preparer_fails_for_a_while_goes_on_by_itself() {
+    let disk = Disk::new();
+    let (log, _) = Log::open_on(disk.medium(), Options { manual: false, ..options() }).unwrap();
+    // As many as lie ahead may be prepared at any moment: from now on all fail, until the log is known to have run out of room.
+    disk.fill_up(1);
+    let mut book = Book::default();
+    let mut last = Lsn::ZERO;
+    let error = loop {
+        match append(&log, &[5; 1000]) {
+            Ok((lsn, end)) => {
+                book.frames.push((lsn, vec![5; 1000]));
+                last = end;
+            }
+            Err(AppendError::Overloaded { .. }) => log.wait_durable(last).unwrap(),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, AppendError::NoSpace { .. }), "{error}");
+    assert_eq!(log.prepare_failure().unwrap().kind(), std::io::ErrorKind::StorageFull);
+    log.wait_durable(last).unwrap();
+    assert_eq!(read_all(&log), book.frames);
+    let failures = log.stats().prepare_failures;
+    disk.fail_creations(3);
+    disk.make_space();
+    let (lsn, end) = loop {
+        match append(&log, &[6; 1000]) {
+            Ok(appended) => break appended,
+            Err(error) => {
+                assert!(matches!(error, AppendError::NoSpace { .. } | AppendError::Overloaded { .. }), "{error}")
+            }
+        }
+        std::thread::yield_now();
+    };
+    book.frames.push((lsn, vec![6; 1000]));
+    log.wait_durable(end).unwrap();
+    assert_eq!(read_all(&log), book.frames);
+    assert!(log.prepare_failure().is_none());
+    assert!(log.stats().prepare_failures >= failures + 3, "the failures were met one after the other");
+}
+
+/// A full disk is no reason not to open what is there: it can be read, and written when there is space again.
+#[test]
+fn a_log_opens_on_a_full_disk() {
+    let disk = Disk::new();
+    let (log, _) = Log::open_on(disk.medium(), options()).unwrap();
+    let mut book = Book::default();
+    run(&log, &mut book, 30, 3);
+    log.pump();
+    log.close().unwrap();
+    drop(log);
+    disk.fill_up(1);
+    let (log, _) = Log::open_on(disk.medium(), options()).unwrap();
+    assert_eq!(read_all(&log), book.frames);
+    while let Ok((lsn, _)) = append(&log, &[7; 1000]) {
+        book.frames.push((lsn, vec![7; 1000]));
+        log.pump();
+    }
+    assert!(matches!(append(&log, &[7; 1000]), Err(AppendError::NoSpace { .. })));
+    assert_eq!(read_all(&log), book.frames);
+    disk.make_space();
+    log.pump();
+    let (lsn, end) = append(&log, b"again").unwrap();
+    book.frames.push((lsn, b"again".to_vec()));
+    log.wait_durable(end).unwrap();
+    assert_eq!(read_all(&log), book.frames);
+}
+
+#[test]
+fn syncs_that_are_held_up_overload_the_log_and_lose_nothing() {
+    let disk = Disk::new();
+    let (log, _) = Log::open_on(disk.medium(), Options { manual: false, ..options() }).unwrap();
+    disk.hold_syncs();
+    let mut book = Book::default();
+    let error = loop {
+        match append(&log, &[9; 500]) {
+            Ok((lsn, _)) => book.frames.push((lsn, vec![9; 500])),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, AppendError::Overloaded { .. }), "{error}");
+    disk.release_syncs();
+    log.wait_durable(log.tail()).unwrap();
+    assert_eq!(read_all(&log), book.frames);
+    let stats = log.stats();
+    assert!(stats.sync_ns_total >= stats.last_sync_ns && stats.last_sync_ns > 0);
+    append(&log, b"again").unwrap();
+}
+
 #[test]
 fn a_disk_that_is_full_at_once_is_an_error_of_opening() {
     let disk = Disk::new();

@@ -82,7 +82,7 @@ impl Engine {
         arena.reset();
         ARENA.set(Some(arena));
         decided?;
-        inner.counters.count(&tally, events.len());
+        inner.counters.count(&tally, outcomes);
         Ok(self.barrier())
     }
 
@@ -146,7 +146,9 @@ impl<'a> Batch<'a> {
     fn run(mut self) -> Result<(), Unavailable> {
         let guard = pin();
         let pending = self.plan(&guard);
-        let mut pending = if pending.is_empty() { pending } else { self.first_round(&pending, &guard)? };
+        // What is too large for one frame of this log is decided in parts.
+        let at_once = !pending.is_empty() && (self.fits_surely(pending.len()) || self.fits(&pending));
+        let mut pending = if at_once { self.first_round(&pending, &guard)? } else { pending };
         drop(guard);
         while !pending.is_empty() {
             pending = self.further_round(pending)?;

@@ -19,6 +19,11 @@ use bumpalo::collections::Vec as ArenaVec;
 /// Log space that a round is admitted to for operations, beside what its events may need each.
 const SLOW_BYTES: u64 = 32 << 10;
 
+/// Log bytes of an event at most, names of the longest and [`super::SLOW_BYTES_PER_EVENT`] included. A batch's header takes fewer.
+const EVENT_BYTES_MAX: u64 = 512;
+// Two names, and less than 96 bytes of everything else in a record.
+const _: () = assert!(EVENT_BYTES_MAX >= 2 * crate::engine::MAX_ID_BYTES as u64 + 96 + super::SLOW_BYTES_PER_EVENT);
+
 /// An event whose identity this round has in flight.
 struct Claimed<'g> {
     entry: Entry<'g>,
@@ -72,19 +77,36 @@ impl<'a> Batch<'a> {
 
     /// Takes out what one admission cannot cover, at least one event staying.
     fn leave_for_later(&self, pending: &mut ArenaVec<'a, Pending>) -> ArenaVec<'a, Pending> {
-        let most = self.inner.log.max_admission_bytes() / 2;
         let mut fits = pending.len();
-        while fits > 1 && self.log_bound(&pending[..fits]) > most {
+        while fits > 1 && !self.fits(&pending[..fits]) {
             fits = fits.div_ceil(2);
         }
         pending.split_off(fits)
     }
 
+    /// Whether so many events fit whatever they are, as far as can be told without looking at them: nearly every batch is that small.
+    pub(super) fn fits_surely(&self, events: usize) -> bool {
+        let log = &self.inner.log;
+        let most = EVENT_BYTES_MAX * (1 + events as u64);
+        most <= log.max_frame_bytes() && most + SLOW_BYTES <= log.max_admission_bytes() / 2
+    }
+
+    /// Whether the events' records find room in one frame, and all that they may need in half of what the log admits at once.
+    pub(super) fn fits(&self, pending: &[Pending]) -> bool {
+        let log = &self.inner.log;
+        self.frame_bound(pending) <= log.max_frame_bytes() && self.log_bound(pending) <= log.max_admission_bytes() / 2
+    }
+
+    /// Bytes of the frame that the events' records may take.
+    fn frame_bound(&self, pending: &[Pending]) -> u64 {
+        let records = pending.iter().map(|pending| pending.record_bytes as usize).sum();
+        Budget::frame_bytes(Page::payload_bytes(self.frame_source(), records))
+    }
+
     /// Log bytes that the events may take.
     fn log_bound(&self, pending: &[Pending]) -> u64 {
-        let records = pending.iter().map(|pending| pending.record_bytes as usize).sum();
         let slow: u64 = pending.iter().map(|pending| pending.slow_bytes).sum();
-        Budget::frame_bytes(Page::payload_bytes(self.frame_source(), records)) + SLOW_BYTES + slow
+        self.frame_bound(pending) + SLOW_BYTES + slow
     }
 
     /// The idempotency probe. Decides duplicates, conflicts and unknown wallets; defers what others have in flight.

@@ -73,6 +73,7 @@ impl Batch<'_> {
             }
             let is_debit = operation.event.is_some();
             let Ok(changed) = slot.change(&driver, reading.generation, operation, guard) else { continue };
+            self.inner.counters.operation();
             if is_debit {
                 let new = &*changed.generation.terms().get();
                 return decided(match changed.effects.result {

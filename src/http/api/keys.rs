@@ -1,6 +1,7 @@
 //! API keys: making, listing and revoking them.
 
 use super::parse;
+use crate::engine::Unavailable;
 use crate::http::app::Call;
 use crate::http::auth::{NewKey, Scopes};
 use crate::http::body;
@@ -38,7 +39,7 @@ where
     };
     let key = NewKey::generate(&name, live, scopes, call.engine().now()).map_err(|error| {
         tracing::error!(%error, "the system gives no randomness");
-        Problem::new(Reason::Overloaded, "no key could be made just now")
+        Problem::new(Reason::Unavailable(Unavailable::Overloaded), "no key could be made just now")
     })?;
     let shown = KeyBody::of(&key.record).with_token(key.token);
     call.engine().put_api_key(key.record)?.await?;

@@ -1,16 +1,17 @@
 //! Operations: is it alive, is it ready, what does it count, what is its contract.
 
-use crate::engine::{EngineStats, Unavailable};
+use crate::engine::EngineStats;
 use crate::http::app::Call;
 use crate::http::auth::Gate;
-use crate::http::metrics::{LATENCY_US, RouteMetrics};
-use crate::http::openapi;
 use crate::http::problem::Problem;
+use crate::http::readiness::Readiness;
 use crate::http::reply::Reply;
-use crate::http::route::ROUTES;
+use crate::http::{exposition, openapi};
+use crate::ledger::Rejection;
+use crate::metrics::CONTENT_TYPE;
+use crate::metrics::process::Process;
 use hyper::StatusCode;
-use serde_json::{Value, json};
-use std::fmt::Write;
+use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// `GET /healthz`: the process answers.
@@ -18,13 +19,9 @@ pub(crate) fn health() -> Reply {
     Reply::ok(&json!({"status": "ok"}))
 }
 
-/// `GET /readyz`: recovered, the log takes writes, and the server was not told to stop.
+/// `GET /readyz`: recovered, the log takes writes, nothing was refused for overload just now, and the server was not told to stop.
 pub(crate) fn ready(call: Call<'_>) -> Result<Reply, Problem> {
-    if *call.app.draining.borrow() {
-        return Err(Problem::from(Unavailable::Closed));
-    }
-    call.engine().health()?;
-    Ok(Reply::ok(&json!({"status": "ready"})))
+    Ok(Reply::ok(&Readiness::of(call.app).answer()?))
 }
 
 /// `GET /openapi.json`
@@ -39,19 +36,53 @@ pub(crate) fn openapi(call: Call<'_>) -> Reply {
 /// `GET /v1/stats`
 pub(crate) fn stats(call: Call<'_>) -> Reply {
     let stats = call.engine().stats();
-    let app = call.app;
+    let (app, process) = (call.app, Process::read());
+    let (metrics, admission) = (&app.metrics, &stats.admission);
     Reply::ok(&json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": Readiness::of(app).is_ready(),
         "wallets": stats.wallets,
         "events": {"applied": stats.applied, "duplicate": stats.duplicates, "rejected": stats.rejected},
+        "rejections": rejections(&stats),
         "batches": stats.batches,
         "crossings": stats.crossings,
-        "log": log(&stats),
-        "http": {
-            "connections": app.metrics.connections.load(Relaxed),
-            "connections_refused": app.metrics.connections_refused.load(Relaxed),
-            "in_flight_bytes": app.in_flight.bytes(),
+        "generations": stats.operations,
+        "grants": stats.grants,
+        "identities": {
+            "count": stats.remembered_events,
+            "age_ms": stats.idempotency_age_ms,
+            "window_ms": stats.idempotency_window_ms,
         },
+        "memory_bytes": {
+            "identities": stats.idempotency_bytes,
+            "index": stats.index_bytes,
+            "slots": stats.slab_bytes,
+            "resident": process.resident_bytes,
+            "anonymous": process.anonymous_bytes,
+        },
+        "log": log(&stats),
+        "admission": {
+            "waits": admission.waits,
+            "waiting": admission.waiting,
+            "wait_us_total": admission.wait_ns / 1000,
+            "overloaded": admission.overloaded,
+            "no_space": admission.no_space,
+        },
+        "http": {
+            "connections": metrics.connections.load(Relaxed),
+            "connections_refused": metrics.connections_refused.load(Relaxed),
+            "in_flight_requests": app.in_flight.requests(),
+            "in_flight_bytes": app.in_flight.bytes(),
+            "refusals": metrics.refusals.counts().collect::<std::collections::BTreeMap<_, _>>(),
+        },
+        "process": {"cpu_seconds": process.cpu_seconds, "open_fds": process.open_fds, "threads": process.threads},
     }))
+}
+
+/// How many events were rejected for each reason that there was.
+fn rejections(stats: &EngineStats) -> Map<String, Value> {
+    let counts = Rejection::SLUGS.into_iter().zip(stats.rejections);
+    counts.filter(|(_, count)| *count > 0).map(|(slug, count)| (slug.to_owned(), json!(count))).collect()
 }
 
 fn log(stats: &EngineStats) -> Value {
@@ -62,101 +93,16 @@ fn log(stats: &EngineStats) -> Value {
         "unsynced_bytes": log.unsynced_bytes,
         "syncs": log.syncs,
         "synced_bytes": log.synced_bytes,
+        "sync_us_total": log.sync_ns_total / 1000,
         "last_sync_us": log.last_sync_ns / 1000,
         "segments": log.segments,
+        "segment_bytes": log.segment_bytes,
         "prepared_bytes": log.prepared_bytes,
+        "prepare_failures": log.prepare_failures,
     })
 }
 
 /// `GET /metrics`: Prometheus text.
 pub(crate) fn metrics(call: Call<'_>) -> Reply {
-    let mut text = Exposition::default();
-    let (stats, app) = (call.engine().stats(), call.app);
-    text.one("drawdown_wallets", "gauge", "Wallets that exist.", stats.wallets);
-    text.head("drawdown_events_total", "counter", "Usage events by outcome.");
-    for (outcome, count) in [("applied", stats.applied), ("duplicate", stats.duplicates), ("rejected", stats.rejected)]
-    {
-        text.line(format_args!("drawdown_events_total{{outcome=\"{outcome}\"}} {count}"));
-    }
-    text.one("drawdown_batches_total", "counter", "Batches of usage events.", stats.batches);
-    text.one("drawdown_crossings_total", "counter", "Alert levels crossed.", stats.crossings);
-    text.one("drawdown_log_tail_bytes", "gauge", "End of the log.", stats.log.tail.get());
-    text.one("drawdown_log_durable_bytes", "gauge", "Durable end of the log.", stats.log.durable.get());
-    text.one("drawdown_log_unsynced_bytes", "gauge", "Bytes waiting for the disk.", stats.log.unsynced_bytes);
-    text.one("drawdown_log_syncs_total", "counter", "Syncs of the log.", stats.log.syncs);
-    text.one("drawdown_log_synced_bytes_total", "counter", "Bytes made durable.", stats.log.synced_bytes);
-    text.one("drawdown_log_segments", "gauge", "Segments of the log, prepared ones included.", stats.log.segments);
-    text.one("drawdown_http_connections", "gauge", "Open connections.", app.metrics.connections.load(Relaxed));
-    let refused = app.metrics.connections_refused.load(Relaxed);
-    text.one("drawdown_http_connections_refused_total", "counter", "Connections over the limit.", refused);
-    text.one("drawdown_http_in_flight_bytes", "gauge", "Bytes of bodies in flight.", app.in_flight.bytes() as u64);
-    let received = app.metrics.body_bytes.load(Relaxed);
-    text.one("drawdown_http_body_bytes_total", "counter", "Bytes of bodies received.", received);
-    text.routes(&app.metrics.routes);
-    Reply::new(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.0)
-}
-
-/// Text in Prometheus' format. Writing to a String cannot fail.
-#[derive(Default)]
-struct Exposition(String);
-
-impl Exposition {
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        let _ = writeln!(self.0, "{line}");
-    }
-
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
-        self.head(name, kind, help);
-        self.line(format_args!("{name} {value}"));
-    }
-
-    /// Answers and latencies of every route that was ever asked for.
-    fn routes(&mut self, metrics: &[RouteMetrics]) {
-        let label = |index: usize| {
-            let route = ROUTES.get(index);
-            route.map_or("method=\"\",route=\"none\"".to_owned(), |r| {
-                format!("method=\"{}\",route=\"{}\"", r.method, r.path)
-            })
-        };
-        self.head("drawdown_http_requests_total", "counter", "Requests by route and class of status.");
-        for (index, route) in metrics.iter().enumerate() {
-            for (class, count) in route.answers.iter().map(|count| count.load(Relaxed)).enumerate() {
-                if count > 0 {
-                    let class = class + 1;
-                    self.line(format_args!(
-                        "drawdown_http_requests_total{{{},status=\"{class}xx\"}} {count}",
-                        label(index)
-                    ));
-                }
-            }
-        }
-        let name = "drawdown_http_request_duration_seconds";
-        self.head(name, "histogram", "Time from the request's header to its answer.");
-        for (index, route) in metrics.iter().enumerate() {
-            let counts: Vec<u64> = route.latency.iter().map(|count| count.load(Relaxed)).collect();
-            if counts.iter().any(|&count| count > 0) {
-                self.histogram(name, &label(index), &counts, route.latency_us_sum.load(Relaxed));
-            }
-        }
-    }
-
-    fn histogram(&mut self, name: &str, label: &str, counts: &[u64], sum_us: u64) {
-        let mut below = 0;
-        for (bound_us, count) in LATENCY_US.iter().zip(counts) {
-            below += count;
-            self.line(format_args!("{name}_bucket{{{label},le=\"{}\"}} {below}", seconds(*bound_us)));
-        }
-        let all: u64 = counts.iter().sum();
-        self.line(format_args!("{name}_bucket{{{label},le=\"+Inf\"}} {all}"));
-        self.line(format_args!("{name}_sum{{{label}}} {}\n{name}_count{{{label}}} {all}", seconds(sum_us)));
-    }
-}
-
-/// Microseconds as seconds, exactly.
-fn seconds(us: u64) -> String {
-    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+    Reply::new(StatusCode::OK, CONTENT_TYPE, exposition::page(call.app).into_text())
 }

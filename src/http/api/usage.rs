@@ -1,9 +1,10 @@
 //! Usage: events and checks. The hot path.
 
 use super::parse;
-use crate::engine::{Charge, Engine, EventOutcome, EventStatus, UsageEvent};
+use crate::engine::{Charge, Engine, EventOutcome, EventStatus, Ticket, Unavailable, UsageEvent};
 use crate::http::app::{Call, unsupported};
 use crate::http::decode::{Batch, BinaryHeaders, Dialect, Media, decode};
+use crate::http::metrics::Stopwatch;
 use crate::http::problem::Problem;
 use crate::http::reply::Reply;
 use crate::http::wire::fields::Fields;
@@ -29,6 +30,10 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
+/// Log bytes that a batch and each of its events are admitted with, in general: what a batch without room waits for.
+const LOG_BYTES: u64 = 36 << 10;
+const LOG_BYTES_PER_EVENT: u64 = 192;
+
 /// Elements for which a kept vector may hold on to room.
 const SCRATCH_EVENTS_MAX: usize = 16_384;
 
@@ -46,7 +51,7 @@ where
         _ => Ok(Reply::new(StatusCode::OK, "application/json", events::write(events, outcomes, minimal))),
     })
     .await?;
-    ticket.await?;
+    durable(call, ticket).await?;
     let reply = reply?;
     Ok(if minimal { reply.header("preference-applied", "return=minimal") } else { reply })
 }
@@ -60,35 +65,87 @@ where
         return Err(call.refuse(body, unsupported(Media::CLOUD_EVENTS)).await);
     };
     let (ticket, reply) = apply(call, media, body, |events, outcomes, _| all_or_problem(events, outcomes)).await?;
-    ticket.await?;
+    durable(call, ticket).await?;
     reply
 }
 
-/// Receives, decodes and submits a batch, and shows the outcomes while events and outcomes are at hand.
+/// Waits until what the answer says is on disk.
+async fn durable(call: Call<'_>, ticket: Ticket) -> Result<(), Problem> {
+    let mut watch = Stopwatch::start();
+    ticket.await?;
+    watch.lap(&call.app.metrics.stages.durable);
+    Ok(())
+}
+
+/// Receives, decodes and submits a batch, and shows the outcomes while events and outcomes are at hand. A batch for which the log has no
+/// room waits for it as a future, with nothing held but its body, and is decoded again.
 ///
 /// The answer may leave when the ticket has resolved, which is the caller's to await: nothing borrowed is held across that wait.
 async fn apply<B, T>(
     call: Call<'_>,
     media: Media,
     body: B,
-    show: impl FnOnce(&[UsageEvent<'_>], &[EventOutcome], bool) -> T,
-) -> Result<(crate::engine::Ticket, T), Problem>
+    show: impl Fn(&[UsageEvent<'_>], &[EventOutcome], bool) -> T,
+) -> Result<(Ticket, T), Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     let body = call.receive(body).await?;
+    let (mut deadline, mut patience) = (None, 1);
+    loop {
+        match attempt(call, media, &body.bytes, &show)? {
+            Attempt::Decided(ticket, shown) => return Ok((ticket, shown)),
+            Attempt::NoRoom { log_bytes } => {
+                let deadline = *deadline.get_or_insert_with(|| call.app.room_deadline());
+                if patience > 1 && tokio::time::Instant::now() >= deadline {
+                    return Err(Unavailable::Overloaded.into());
+                }
+                call.app.await_room(log_bytes.saturating_mul(patience), deadline).await?;
+                // Room that was there and did not do was too little, or is taken by another now: the next time there has to be more.
+                patience = patience.saturating_mul(2);
+            }
+        }
+    }
+}
+
+/// What came of submitting a batch once.
+enum Attempt<T> {
+    Decided(Ticket, T),
+    /// Nothing was applied: too much is waiting for the disk. The batch takes about so many bytes of log.
+    NoRoom {
+        log_bytes: u64,
+    },
+}
+
+fn attempt<T>(
+    call: Call<'_>,
+    media: Media,
+    body: &Bytes,
+    show: &impl Fn(&[UsageEvent<'_>], &[EventOutcome], bool) -> T,
+) -> Result<Attempt<T>, Problem> {
+    let stages = &call.app.metrics.stages;
+    let mut watch = Stopwatch::start();
     SCRATCH.with_borrow_mut(|scratch| {
         let arena = Bump::new();
         let mut batch = Batch { events: std::mem::take(&mut scratch.events), ..Batch::default() };
         let headers = BinaryHeaders::new(&call.parts.headers);
-        decode(media, &headers, &body.bytes, &arena, call.app.limits.batch_events, &mut batch)?;
+        decode(media, &headers, body, &arena, call.app.limits.batch_events, &mut batch)?;
         check_currencies(call.engine(), &batch)?;
-        let ticket = call.engine().submit(&batch.events, &mut scratch.outcomes)?;
+        watch.lap(&stages.decode);
+        let ticket = match call.engine().submit(&batch.events, &mut scratch.outcomes) {
+            Err(Unavailable::Overloaded) => {
+                return Ok(Attempt::NoRoom { log_bytes: LOG_BYTES + LOG_BYTES_PER_EVENT * batch.events.len() as u64 });
+            }
+            outcome => outcome?,
+        };
+        watch.lap(&stages.engine);
+        stages.events.record(batch.events.len() as u64);
         let shown = show(&batch.events, &scratch.outcomes, batch.single);
+        watch.lap(&stages.encode);
         scratch.events = recycle(batch.events);
         scratch.outcomes.clear();
         scratch.outcomes.shrink_to(SCRATCH_EVENTS_MAX);
-        Ok((ticket, shown))
+        Ok(Attempt::Decided(ticket, shown))
     })
 }
 

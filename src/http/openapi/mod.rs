@@ -87,7 +87,7 @@ fn render(route: &Route, operation: Operation) -> Value {
     }
     let mut statuses = operation.problems.to_vec();
     if route.scopes.is_some() {
-        statuses.extend([401, 403]);
+        statuses.extend([401, 403, 503]);
     }
     if operation.body.is_some() {
         statuses.extend([400, 408, 413, 415, 503]);

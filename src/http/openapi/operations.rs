@@ -178,8 +178,13 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             .fails(&[404, 409, 422])
             .writes(),
         Action::Health => Operation::new("Operations", "health", "The process answers").ok("Status"),
-        Action::Ready => Operation::new("Operations", "ready", "Recovered, the log takes writes, not stopping")
-            .ok("Status")
+        Action::Ready => Operation::new("Operations", "ready", "Whether requests should be sent here, and why not")
+            .about(
+                "503 while the log is replayed (`recovering`), when it takes no writes any more (`poisoned`) or has no room (`no_space`), when \
+                 requests were refused within the last two seconds because there were too many (`overloaded`), and when the server was told to \
+                 stop (`shutting_down`). The problem has the same `checks` as the answer.",
+            )
+            .ok("Readiness")
             .fails(&[503]),
         Action::Metrics => metrics(),
         Action::OpenApi => Operation::new("Operations", "openapi", "This document").answers(
@@ -187,7 +192,7 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             "The document.",
             &json!({"type": "object"}),
         ),
-        Action::Stats => Operation::new("Operations", "stats", "Counters since the start").answers(
+        Action::Stats => Operation::new("Operations", "stats", "Counters since the start, and sizes").answers(
             200,
             "Counters.",
             &json!({"type": "object"}),

@@ -97,9 +97,23 @@ fn basics() -> Group {
         ("DecimalInput", signed),
         ("PositiveInput", positive),
         ("Metadata", metadata),
+        ("Readiness", readiness()),
         ("Status", object(&[("status", json!({"type": "string"}))])),
         ("Problem", problem()),
     ]
+}
+
+fn ready_check() -> Value {
+    object(&[
+        ("name", json!({"type": "string", "enum": ["recovery", "log", "space", "draining", "load"]})),
+        ("status", json!({"type": "string", "enum": ["ok", "warning", "failing"]})),
+        ("reason?", json!({"type": "string", "description": "The slug, where it fails."})),
+        ("detail?", json!({"type": "string"})),
+    ])
+}
+
+fn readiness() -> Value {
+    object(&[("status", json!({"type": "string", "const": "ready"})), ("checks", list(ready_check()))])
 }
 
 fn problem() -> Value {
@@ -114,6 +128,8 @@ fn problem() -> Value {
         ("index?", json!({"type": "integer", "minimum": 0, "description": "The offending member of a batch."})),
         ("offset?", json!({"type": "integer", "minimum": 0, "description": "The offending byte of the body."})),
         ("limit?", json!({"type": "integer", "description": "The limit that was exceeded."})),
+        ("exceeded?", json!({"type": "string", "description": "The server's own limit that was exceeded."})),
+        ("checks?", list(ready_check())),
         ("amount?", amount()),
         ("balance?", amount()),
         ("available?", amount()),

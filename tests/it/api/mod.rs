@@ -4,6 +4,8 @@ mod bad_input;
 mod contract;
 mod grants;
 mod limits;
+mod metrics;
+mod pressure;
 mod process;
 mod reads;
 mod usage;
@@ -55,7 +57,13 @@ impl TestServer {
 
     fn with(limits: Limits, gate: impl FnOnce(&Engine) -> Gate) -> Self {
         let engine = engine();
-        let app = App::new(engine.clone(), gate(&engine), limits, 1);
+        let gate = gate(&engine);
+        Self::over(engine, limits, gate)
+    }
+
+    /// A server over an engine of the test's own.
+    fn over(engine: Engine, limits: Limits, gate: Gate) -> Self {
+        let app = App::new(engine.clone(), gate, limits, 1);
         let (stop, stopped) = oneshot::channel();
         let (tell_address, address) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -104,7 +112,8 @@ impl Drop for TestServer {
         let ended = self.thread.take().map(JoinHandle::join);
         if !std::thread::panicking() {
             ended.expect("was running").expect("ends in order");
-            self.engine.close().expect("closes");
+            // A log that the test broke says so.
+            assert!(self.engine.health().is_err() || self.engine.close().is_ok());
         }
     }
 }
@@ -205,6 +214,15 @@ impl Client {
     /// Posts text with a content type.
     fn post_as(&mut self, content_type: &str, path: &str, body: impl AsRef<[u8]>) -> Answer {
         self.send("POST", path, &[("content-type", content_type)], body.as_ref())
+    }
+
+    /// The value of a metric with exactly these labels, such as `drawdown_wallets` or `x_total{a="b"}`. 0 if it is not there.
+    fn metric(&mut self, name: &str) -> f64 {
+        let page = self.get("/metrics");
+        assert_eq!(page.status, 200);
+        let text = String::from_utf8(page.body).expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
     fn balance(&mut self, customer: &str) -> String {
