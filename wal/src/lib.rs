@@ -33,7 +33,10 @@
 //! The bytes, the recovery argument and what is assumed of disks stand in `docs/wal-format.md`.
 #![deny(unsafe_code)]
 
+mod archive;
+mod chain;
 mod error;
+mod flip;
 mod format;
 mod group_commit;
 mod log;
@@ -48,10 +51,14 @@ mod segment;
 pub mod sim;
 mod stats;
 mod supply;
+mod survey;
 mod sync;
 mod wakers;
+mod window;
 mod writer;
 
+pub use archive::{Archive, ArchiveError, Images};
+pub use chain::{Chain, ChainFile, ChainHead, ChainStats, Hash};
 pub use error::{AppendError, OpenError, Poisoned, ReadError, Stage};
 pub use format::{FRAME_ALIGN, FRAME_COUNT_MAX, FRAME_HEADER_BYTES, FRAME_KINDS, frame_bytes};
 pub use log::{Log, Options, Pumped};
@@ -61,4 +68,5 @@ pub use medium::{Heap, Mapped, Medium, SyncMethod};
 pub use reader::{FrameRef, Reader, SegmentView};
 pub use recovery::{Recovery, TornTail, Verify};
 pub use stats::{LogStats, SYNC_LATENCY_CLASSES};
+pub use survey::{Damage, Ended, Fault, SegmentSurvey, Survey, Visitor};
 pub use writer::{Admission, Admitted, FrameMut, WhenDurable};

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool as PlainBool;
 
 use crossbeam::utils::CachePadded;
-use memmap2::MmapRaw;
+use memmap2::{MmapOptions, MmapRaw};
 
 use crate::format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FRAME_REST, SEGMENT_HEADER_BYTES};
 use crate::lsn::Lsn;
@@ -54,6 +54,7 @@ pub struct Region {
 
 enum Memory {
     Mapped { map: MmapRaw, file: File, method: SyncMethod },
+    Private { _map: MmapRaw },
     Heap { _lease: Lease, backing: Box<dyn Backing> },
 }
 
@@ -76,6 +77,14 @@ impl Region {
         let base = NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling());
         let len = map.len();
         Self::over(base, len, Memory::Mapped { map, file, method })
+    }
+
+    /// A region over a private mapping: what is written to it stays in memory, and nothing is ever made durable. The file, if there is one,
+    /// must not be changed while it is mapped.
+    pub(crate) fn private(map: MmapRaw) -> Self {
+        let base = NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling());
+        let len = map.len();
+        Self::over(base, len, Memory::Private { _map: map })
     }
 
     /// A region over heap pages, made durable by `backing`. Refused while another region over the same pages lives.
@@ -120,6 +129,7 @@ impl Region {
         let (from, to) = (range.start as usize, range.end as usize);
         match &self.memory {
             Memory::Mapped { .. } => self.sync_mapped(range),
+            Memory::Private { .. } => Ok(()),
             Memory::Heap { backing, .. } => {
                 // SAFETY: as in `contents`; the range is checked by the slicing below.
                 let all = unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.len) };
@@ -132,6 +142,7 @@ impl Region {
     pub(crate) fn sync(&self, range: Range<u64>) -> io::Result<()> {
         match &self.memory {
             Memory::Mapped { .. } => self.sync_mapped(range),
+            Memory::Private { .. } => Ok(()),
             Memory::Heap { backing, .. } => {
                 let bytes = self.bytes(range.clone());
                 let bytes = bytes.ok_or_else(|| io::Error::other("asked to sync unpublished bytes"))?;
@@ -216,6 +227,22 @@ impl Region {
         // are not stored to again either; plain reads of them cannot race.
         Some(unsafe { std::slice::from_raw_parts(at, len) })
     }
+}
+
+/// A region over a copy of a file: pages are shared with the file until they are written to. The file must not be changed while it is mapped.
+pub(crate) fn private_copy(file: &File) -> io::Result<Region> {
+    let mut options = MmapOptions::new();
+    // SAFETY: the mapping is private, so nothing is written to the file. That nobody else changes it is the caller's part: archives hold
+    // the directory's lock, or map only what lies below a durable position, which no server changes.
+    let map = unsafe { options.no_reserve_swap().map_copy(file) }?;
+    Ok(Region::private(map.into()))
+}
+
+/// A region of so many zeros in memory, after `fill` had it.
+pub(crate) fn private_anonymous(bytes: u64, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<Region> {
+    let mut map = MmapOptions::new().len(bytes as usize).no_reserve_swap().map_anon()?;
+    fill(&mut map)?;
+    Ok(Region::private(map.into()))
 }
 
 /// Memory for a heap region: zeroed pages. Keep the `Arc` to open the same bytes again, as if a process had died.

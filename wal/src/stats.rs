@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::chain::ChainStats;
 use crate::lsn::Lsn;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -29,6 +30,8 @@ pub struct LogStats {
     pub segments: u64,
     /// Bytes of prepared space behind the tail that are certain to be usable.
     pub prepared_bytes: u64,
+    /// The hash chain over sealed segments.
+    pub chain: ChainStats,
 }
 
 /// Written by the flusher alone; all Relaxed, since nothing is inferred from one counter about another.

@@ -26,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use crossbeam::utils::CachePadded;
 
+use crate::chain::Keeper;
 use crate::error::{AppendError, Poisoned};
 use crate::format::{
     FRAME_ALIGN, FRAME_COUNT_MAX, FRAME_HEADER_BYTES, FRAME_KINDS, FrameHeader, KIND_PAD, frame_bytes,
@@ -54,6 +55,7 @@ pub(crate) struct Core {
     pub(crate) tail: Tail,
     pub(crate) commit: GroupCommit,
     pub(crate) supply: Supply,
+    pub(crate) chain: Keeper,
     /// Bytes admitted and not released, and the bits [`CLOSED`] and [`WAITING`]. Only changed by read-modify-writes, so that each addition acquires every
     /// earlier release.
     outstanding: CachePadded<AtomicU64>,
@@ -71,6 +73,7 @@ impl Core {
         run: u32,
         table: Table,
         supply: Supply,
+        chain: Keeper,
         max_unsynced_bytes: u64,
         max_admission_bytes: u64,
     ) -> Self {
@@ -80,6 +83,7 @@ impl Core {
             tail: Tail::new(end, geometry),
             commit: GroupCommit::new(end, geometry),
             supply,
+            chain,
             outstanding: CachePadded::new(AtomicU64::new(0)),
             room: Wakers::new(),
             run,
@@ -197,7 +201,20 @@ impl Core {
 
     /// The flusher thread's body.
     pub(crate) fn run_flusher(&self) {
-        self.commit.run(&self.table, || self.wake_room(), || self.drained());
+        let mut sealed = self.geometry.split(self.commit.durable().get()).0;
+        let after_sync = || {
+            self.wake_room();
+            let (number, _) = self.geometry.split(self.commit.durable().get());
+            if number > std::mem::replace(&mut sealed, number) {
+                self.chain.wake();
+            }
+        };
+        self.commit.run(&self.table, after_sync, || self.drained());
+    }
+
+    /// Goes on with the hash chain by one segment, if one is sealed.
+    pub(crate) fn extend_chain(&self) -> io::Result<bool> {
+        self.chain.extend(self.supply.medium(), &self.table, self.geometry, self.commit.durable())
     }
 
     /// Prepares one segment if one is wanted.
@@ -275,6 +292,7 @@ impl Core {
             sync_latency: [0; SYNC_LATENCY_CLASSES],
             segments: prepared - self.supply.first(),
             prepared_bytes: self.geometry.capacity(tail.get(), prepared),
+            chain: self.chain.stats(self.geometry),
         };
         self.commit.stats.fill(&mut stats);
         stats
@@ -394,6 +412,8 @@ impl FrameMut<'_> {
         let rest = header.encode(seed, &span.payload_mut()[..used]);
         span.write_header(0, &rest);
         if occupied < span.size_bytes() {
+            // No checksum covers a pad's payload. It is zero in every log, so that a changed bit can be told.
+            span.payload_mut()[rounded..].fill(0);
             // Before the frame: whoever walks past the frame finds the padding.
             self.core.publish_pad(&mut span, occupied);
         }
@@ -409,6 +429,7 @@ impl Drop for FrameMut<'_> {
             if std::thread::panicking() {
                 std::process::abort();
             }
+            span.payload_mut().fill(0);
             self.core.publish_pad(&mut span, 0);
             drop(span);
             self.core.commit.published();
