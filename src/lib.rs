@@ -9,3 +9,4 @@ pub mod http;
 pub mod journal;
 pub mod ledger;
 pub mod store;
+pub mod verify;

@@ -4,6 +4,7 @@ use crate::config::{Acknowledge, LogFormat, ServeArgs, Settings, SettingsError};
 use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
 use drawdown::http::{App, Server};
+use drawdown_wal::ChainFile;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -111,6 +112,9 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
     let (engine, report) = opened.map_err(|source| ServeError::Open { path: settings.data.clone(), source })?;
     let OpenReport { wallets, debits, torn_bytes, .. } = report;
     tracing::info!(wallets, debits, torn_bytes, took = ?started.elapsed(), "opened the ledger");
+    if let ChainFile::Damaged { offset, what } = engine.log().chain_file() {
+        tracing::warn!(offset, what, "the file of the hash chain was damaged: made again from the segments");
+    }
     Ok(engine)
 }
 

@@ -26,6 +26,7 @@
 //! 5. One identity and content, one effect and one answer, across restarts.
 //! 6. The rules run inside the store's swaps and are pure: no clock, no randomness, no hash order.
 
+pub mod audit;
 mod background;
 mod budget;
 pub mod catalog;
@@ -111,6 +112,8 @@ pub struct EngineConfig {
     pub replay_workers: u32,
     /// Whether a background thread keeps house; without it, see [`Engine::tidy`].
     pub background: bool,
+    /// Where the replay at opening is to tell how far in the log it is, for whoever shows that.
+    pub replayed_to: Option<Arc<AtomicU64>>,
 }
 
 impl Default for EngineConfig {
@@ -125,6 +128,7 @@ impl Default for EngineConfig {
             acknowledge: Acknowledge::Durable,
             replay_workers: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32).min(8),
             background: true,
+            replayed_to: None,
         }
     }
 }

@@ -114,6 +114,9 @@ impl Worker<'_> {
         let mut reader = self.inner.log.reader(self.inner.log.first());
         while let Some(frame) = reader.next()? {
             self.fold_frame(&frame, &mut fold, &pin())?;
+            if let Some(position) = self.inner.config.replayed_to.as_ref().filter(|_| self.number == 0) {
+                position.store(frame.end.get(), std::sync::atomic::Ordering::Relaxed);
+            }
         }
         self.fold_ahead(&mut fold, &pin())?;
         Ok(fold)

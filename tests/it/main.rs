@@ -10,3 +10,4 @@ mod model;
 mod sim;
 mod stress;
 mod tidy;
+mod verify;

@@ -12,7 +12,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["catalog", "ledger", "journal", "store"]),
     ("http", &["engine", "ledger"]),
     ("config", &["engine", "http"]),
-    ("cli", &["config", "demo", "engine", "http"]),
+    ("verify", &["engine"]),
+    ("cli", &["config", "demo", "engine", "http", "journal", "ledger", "verify"]),
     ("processor", &[]),
     ("demo", &["engine", "http", "ledger"]),
 ];

@@ -238,6 +238,16 @@ impl Archive {
         self.place.path(number)
     }
 
+    /// Bytes per segment, as the first header that can be read says. `None` if none can.
+    pub fn segment_bytes(&self) -> io::Result<Option<u64>> {
+        for &number in &self.numbers {
+            if let Some(header) = self.header(number)? {
+                return Ok(Some(header.segment_bytes).filter(|&bytes| bytes > 0));
+            }
+        }
+        Ok(None)
+    }
+
     /// Bytes of all segments together, as far as they will be read.
     pub fn size_bytes(&self) -> io::Result<u64> {
         let mut size = 0;

@@ -194,6 +194,11 @@ pub trait Visitor {
 
     /// So many bytes more have been read.
     fn read(&mut self, _bytes: u64) {}
+
+    /// Whether to go on. A survey that is broken off says nothing about the log.
+    fn goes_on(&self) -> bool {
+        true
+    }
 }
 
 impl Visitor for () {}
@@ -249,6 +254,9 @@ pub(crate) fn survey(archive: &Archive, visitor: &mut dyn Visitor) -> io::Result
         surveyor.read_chain()?;
         for (number, header) in headers {
             surveyor.walk(number, header.as_ref(), visitor)?;
+            if !visitor.goes_on() {
+                return Ok(surveyor.survey);
+            }
         }
         surveyor.judge_end();
         surveyor.judge_chain();
@@ -376,6 +384,9 @@ impl Surveyor<'_> {
         let mut walked = Walked { number, stop: None, content_end: at };
         while at < extent {
             visitor.read(told.take());
+            if !visitor.goes_on() {
+                return Ok(());
+            }
             match self.frame(&mut window, at, &segment)? {
                 Ok(frame) => {
                     walked.content_end = self.take(&frame, &mut window, at, &mut segment, visitor)?;

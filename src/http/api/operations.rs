@@ -65,6 +65,15 @@ fn log(stats: &EngineStats) -> Value {
         "last_sync_us": log.last_sync_ns / 1000,
         "segments": log.segments,
         "prepared_bytes": log.prepared_bytes,
+        "chain": {
+            "head": log.chain.head.map(|head| json!({
+                "segment": head.segment,
+                "lsn": head.lsn.get(),
+                "hash": head.hash.to_string(),
+            })),
+            "next_segment": log.chain.next,
+            "failure": log.chain.failure,
+        },
     })
 }
 

@@ -7,6 +7,7 @@
 //! `DRAWDOWN_SIM_SEED=<seed> cargo test --test it sim` replays one seed; `DRAWDOWN_SIM_SEEDS=<count>` runs more.
 
 mod damage;
+mod verify;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -136,6 +137,7 @@ impl Run {
 
     /// Opens the engine on what a fault left, compares, sends everything again, and opens it once more.
     fn recover(&self, left: &Disk, random: &mut Random) {
+        verify::assert_sound(left);
         let mut books = {
             let engine = open(left, &self.clock);
             let books = self.books.cut_back(&engine, self.acknowledged);
@@ -151,6 +153,7 @@ impl Run {
         books.send_all_again(&engine);
         books.audit(&engine);
         drop(engine);
+        verify::assert_sound(left);
         books.audit(&open(left, &self.clock));
     }
 
