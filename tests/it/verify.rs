@@ -194,9 +194,9 @@ fn segments_records_and_wallets_are_shown_and_no_secret_is() {
     assert_eq!(some.iter().collect::<Vec<_>>(), expected);
 
     let wallet = lines(&drawdown(&["inspect", "wallet", "ada", "credits", "--json"], directory.path()));
-    assert_eq!((&wallet[0]["type"], &wallet[0]["balance"]), (&"wallet".into(), &"2".into()));
+    assert_eq!((&wallet[0]["type"], &wallet[0]["balance"]), (&"wallet".into(), &"1.6".into()));
     let debits: Vec<_> = wallet.iter().filter(|line| line["kind"] == "debit").collect();
-    assert_eq!(debits.len(), 800);
+    assert_eq!(debits.len(), 840);
     assert!(debits.windows(2).all(|pair| pair[0]["lsn"].as_u64() > pair[1]["lsn"].as_u64()), "newest first");
     assert_eq!(debits[0]["allocations"][0]["amount"], "0.01");
     let few = lines(&drawdown(&["inspect", "wallet", "ada", "credits", "--json", "--limit", "7"], directory.path()));

@@ -52,8 +52,8 @@ fn ledger(in_order: bool) -> Ledger {
                 while ahead() < 3_000 {
                     unsynced.make(&more.next().expect("enough"), &engine, &run.clock).expect("nothing fails");
                 }
-                let durable = engine.log().durable().get();
-                let left = disk.crash_keeping(durable / SEGMENT_BYTES, durable % SEGMENT_BYTES + 2_048);
+                let kept = engine.log().tail().get() - 1_500;
+                let left = disk.crash_keeping(kept / SEGMENT_BYTES, kept % SEGMENT_BYTES);
                 return Ledger { images: Images { segments: left.images(), chain }, run };
             }
             _ => engine.close().expect("a healthy log"),
