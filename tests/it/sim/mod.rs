@@ -85,6 +85,15 @@ fn fresh_disk() -> Disk {
     Disk::from_images(images.clone())
 }
 
+/// The segments of a ledger that a workload made.
+pub(crate) fn some_ledger() -> BTreeMap<u64, Vec<u8>> {
+    let (mut run, disk) = (Run::new(), fresh_disk());
+    let engine = open(&disk, &run.clock);
+    run.make(&engine, &workload::steps(9, 120), &mut Random::new(9)).expect("nothing fails");
+    engine.close().expect("a healthy log");
+    disk.images()
+}
+
 fn copy(disk: &Disk) -> Disk {
     Disk::from_images(disk.images())
 }

@@ -45,16 +45,19 @@ fn ledger(in_order: bool) -> Ledger {
                     engine.close().expect("a healthy log");
                     return Ledger { images: Images { segments: disk.images(), chain }, run };
                 }
-                // What comes now is not synced, and half of it is lost.
+                // What comes now is not synced.
                 let mut unsynced = run.books.clone();
                 let mut more = workload::steps(6, 400).into_iter();
                 let ahead = || engine.log().tail().get() - engine.log().durable().get();
                 while ahead() < 3_000 {
                     unsynced.make(&more.next().expect("enough"), &engine, &run.clock).expect("nothing fails");
                 }
-                let kept = engine.log().tail().get() - 1_500;
-                let left = disk.crash_keeping(kept / SEGMENT_BYTES, kept % SEGMENT_BYTES);
-                return Ledger { images: Images { segments: left.images(), chain }, run };
+                // All of it arrived but for one sector in the middle.
+                let lost = (engine.log().durable().get() + ahead() / 2) / 512 * 512;
+                let mut segments = disk.kill().images();
+                let image = segments.get_mut(&(lost / SEGMENT_BYTES)).expect("a segment");
+                image[(lost % SEGMENT_BYTES) as usize..][..512].fill(0);
+                return Ledger { images: Images { segments, chain }, run };
             }
             _ => engine.close().expect("a healthy log"),
         }
