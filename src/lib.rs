@@ -10,3 +10,4 @@ pub mod journal;
 pub mod ledger;
 pub mod metrics;
 pub mod store;
+pub mod verify;

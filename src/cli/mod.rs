@@ -1,9 +1,12 @@
 //! The command line.
 
 mod demo;
+mod inspect;
 mod keys;
+mod screen;
 mod serve;
 mod system;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::error::Error;
@@ -23,6 +26,10 @@ enum Command {
     Serve(Box<crate::config::ServeArgs>),
     /// Make, list and revoke API keys
     Keys(keys::KeysArgs),
+    /// Check everything in a data directory: every byte, every record, every wallet's books
+    Verify(verify::VerifyArgs),
+    /// Look into a data directory: segments, records, a wallet's history
+    Inspect(inspect::InspectArgs),
     /// Replay a real trace of usage against a server of its own, watch, and audit the outcome
     Demo(demo::DemoArgs),
 }
@@ -32,6 +39,8 @@ pub(crate) fn run() -> ExitCode {
     let outcome: Result<(), Box<dyn Error>> = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args).map_err(Into::into),
         Command::Keys(args) => keys::run(args).map_err(Into::into),
+        Command::Verify(args) => return verify::run(&args),
+        Command::Inspect(args) => inspect::run(args).map_err(Into::into),
         Command::Demo(args) => demo::run(args).map_err(Into::into),
     };
     match outcome {

@@ -5,6 +5,7 @@ use crate::config::{Acknowledge, LogFormat, ServeArgs, Settings, SettingsError};
 use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
 use drawdown::http::{App, Listener, Server};
+use drawdown_wal::ChainFile;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,6 +118,9 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
     }
     let took = started.elapsed();
     tracing::info!(wallets, debits, operations, reopened, torn_bytes, %snapshot, ?took, "opened the ledger");
+    if let ChainFile::Damaged { offset, what } = engine.log().chain_file() {
+        tracing::warn!(offset, what, "the file of the hash chain was damaged: made again from the segments");
+    }
     Ok(engine)
 }
 

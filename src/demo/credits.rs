@@ -35,7 +35,7 @@ pub(super) fn shown(units: i64) -> String {
 }
 
 /// Writes 1234567 as `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
     for (place, digit) in digits.chars().enumerate() {

@@ -15,13 +15,13 @@
 mod audit;
 mod books;
 mod client;
-mod credits;
+pub(crate) mod credits;
 mod plan;
 mod progress;
 mod replay;
 mod setup;
 mod summary;
-mod terminal;
+pub(crate) mod terminal;
 mod trace;
 mod view;
 mod watch;

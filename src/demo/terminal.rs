@@ -68,7 +68,7 @@ pub(super) fn size() -> (usize, usize) {
 
 /// How text looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     Plain,
     Bold,
     Dim,
@@ -79,7 +79,7 @@ pub(super) enum Style {
 }
 
 impl Style {
-    const fn code(self) -> &'static str {
+    pub(crate) const fn code(self) -> &'static str {
         match self {
             Style::Plain => "",
             Style::Bold => "1",
@@ -138,7 +138,7 @@ impl Line {
 }
 
 /// A bar so many columns long, filled by `part` of `whole`, to an eighth of a column.
-pub(super) fn bar(part: u64, whole: u64, columns: usize) -> String {
+pub(crate) fn bar(part: u64, whole: u64, columns: usize) -> String {
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     let all = columns as u64 * 8;
     let filled = (part.min(whole) * all).checked_div(whole).unwrap_or(0);

@@ -26,6 +26,7 @@
 //! 5. One identity and content, one effect and one answer, across restarts.
 //! 6. The rules run inside the store's swaps and are pure: no clock, no randomness, no hash order.
 
+pub mod audit;
 mod background;
 mod budget;
 pub mod catalog;
@@ -127,6 +128,8 @@ pub struct EngineConfig {
     pub snapshots: SnapshotConfig,
     /// How much history is kept.
     pub retention: Retention,
+    /// Where the replay at opening is to tell how far in the log it is, for whoever shows that.
+    pub replayed_to: Option<Arc<AtomicU64>>,
 }
 
 impl Default for EngineConfig {
@@ -143,6 +146,7 @@ impl Default for EngineConfig {
             background: true,
             snapshots: SnapshotConfig::default(),
             retention: Retention::default(),
+            replayed_to: None,
         }
     }
 }

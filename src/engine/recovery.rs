@@ -120,6 +120,10 @@ fn fold(inner: &Inner, from: Lsn, loose: Loose, share: Share) -> Result<(Count, 
     let mut reader = inner.log.reader(from);
     while let Some(frame) = reader.next()? {
         fold.frame(&frame)?;
+        if let Some(position) = inner.config.replayed_to.as_ref().filter(|_| leads) {
+            // A figure for people.
+            position.store(frame.end.get(), Ordering::Relaxed);
+        }
     }
     fold.settle()?;
     Ok((fold.count, fold.loose))

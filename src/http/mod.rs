@@ -28,6 +28,7 @@ mod server;
 mod wire;
 
 pub use app::App;
+pub use decode::time::format as time_text;
 pub use limits::Limits;
 pub use problem::{Problem, Reason};
 pub use server::{Listener, Server};

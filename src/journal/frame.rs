@@ -105,6 +105,18 @@ impl<'a> Records<'a> {
         Only { records: self, wanted }
     }
 
+    /// Where each record stands, and how far behind the start of the payload it says that it does. Ends at the first that is malformed.
+    pub fn places(&self) -> impl Iterator<Item = (Lsn, u32)> + 'a {
+        let (mut rest, payload, start) = (self.rest, self.payload, self.payload_lsn);
+        std::iter::from_fn(move || {
+            let lsn = Lsn::new(start.get() + (payload.len() - rest.0.len()) as u64);
+            let distance = Fields(rest.0.get(PREFIX..)?).u32().ok()?;
+            let (_, length) = prefix(rest.0).ok()?;
+            rest.take(length).ok()?;
+            Some((lsn, distance))
+        })
+    }
+
     fn advance(&mut self) -> Result<(Lsn, Record<'a>), Corrupt> {
         let offset = self.payload.len() - self.rest.0.len();
         let (tag, length) = prefix(self.rest.0)?;

@@ -13,7 +13,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["catalog", "ledger", "journal", "metrics", "store"]),
     ("http", &["engine", "ledger", "metrics"]),
     ("config", &["engine", "http"]),
-    ("cli", &["config", "demo", "engine", "http"]),
+    ("verify", &["engine"]),
+    ("cli", &["config", "demo", "engine", "http", "journal", "ledger", "verify"]),
     ("processor", &[]),
     ("demo", &["engine", "http", "ledger"]),
 ];

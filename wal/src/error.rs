@@ -82,6 +82,19 @@ pub enum OpenError {
         /// Highest durable LSN that any valid frame or segment header vouches for.
         durable: Lsn,
     },
+    /// The last frame that there is would be whole if one bit of it were the other way. No write that a power cut tears leaves that: the
+    /// frame was written, perhaps acknowledged, and the medium has changed it since. It is never cut away.
+    #[error("{}: the frame at LSN {lsn} would be whole if bit {bit} of the byte at offset {offset} were the other way", path.display())]
+    FlippedBit {
+        /// The segment's file.
+        path: PathBuf,
+        /// Offset of the byte in the file.
+        offset: u64,
+        /// The bit; 0 is the lowest.
+        bit: u8,
+        /// Position of the frame.
+        lsn: Lsn,
+    },
     /// The first sync of the run failed.
     #[error(transparent)]
     Poisoned(#[from] Poisoned),

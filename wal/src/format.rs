@@ -103,12 +103,31 @@ impl FrameHeader {
         }
     }
 
-    /// Whether the checksum in `rest` is that of this frame.
-    pub(crate) fn checks(&self, seed: u32, rest: &[u8], payload: &[u8]) -> bool {
+    /// Reads a whole header. Nothing is checked.
+    pub(crate) fn of(header: &[u8; FRAME_HEADER_BYTES as usize]) -> Self {
+        Self::decode(u32_at(header, 0), &header[4..])
+    }
+
+    /// By how much the checksum in `rest` differs from that of this frame, as bits: zero if it checks.
+    pub(crate) fn checksum_difference(&self, seed: u32, rest: &[u8], payload: &[u8]) -> u32 {
         let mut summed = [0u8; FRAME_REST];
         summed.copy_from_slice(&rest[..FRAME_REST]);
         summed[0..4].copy_from_slice(&self.length.to_le_bytes());
-        Self::checksum(seed, &summed, self.kind, payload) == u32_at(rest, 0)
+        Self::checksum(seed, &summed, self.kind, payload) ^ u32_at(rest, 0)
+    }
+
+    /// Whether the checksum in `rest` is that of this frame.
+    pub(crate) fn checks(&self, seed: u32, rest: &[u8], payload: &[u8]) -> bool {
+        self.checksum_difference(seed, rest, payload) == 0
+    }
+
+    /// The header of what stands at `lsn`, if its position and length can be those of a frame. `bytes` begin there and go on to the end of
+    /// the segment, or as far as the frame does. Its checksum is not looked at.
+    pub(crate) fn plausible(bytes: &[u8], lsn: Lsn) -> Option<Self> {
+        let header = bytes.first_chunk::<{ FRAME_HEADER_BYTES as usize }>()?;
+        let header = Self::of(header);
+        let fits = u64::from(header.length) >= FRAME_HEADER_BYTES && header.extent() <= bytes.len() as u64;
+        (fits && header.lsn == lsn).then_some(header)
     }
 
     /// Bytes the frame occupies, rounding included.
@@ -133,23 +152,31 @@ pub(crate) enum Slot {
     Broken,
 }
 
+/// The frame that `header` and the payload behind it make at `lsn`, if its every check passes. `bytes` begin at the frame and go on to the end of
+/// the segment; their own header is not looked at.
+pub(crate) fn judge(
+    header: &[u8; FRAME_HEADER_BYTES as usize],
+    bytes: &[u8],
+    lsn: Lsn,
+    seed: u32,
+) -> Option<FrameHeader> {
+    let frame = FrameHeader::of(header);
+    if frame.lsn != lsn || u64::from(frame.length) < FRAME_HEADER_BYTES || frame.extent() > bytes.len() as u64 {
+        return None;
+    }
+    let payload = &bytes[FRAME_HEADER_BYTES as usize..frame.length as usize];
+    frame.checks(seed, &header[4..], payload).then_some(frame)
+}
+
 /// Judges the bytes at `offset` of a segment. `offset` is a multiple of 32 inside `segment`.
 pub(crate) fn slot_at(segment: &[u8], offset: usize, base: Lsn, seed: u32) -> Slot {
     let rest = &segment[offset..];
-    let length = u32_at(rest, 0);
-    if length == 0 {
+    let Some(header) = rest.first_chunk::<{ FRAME_HEADER_BYTES as usize }>().filter(|header| u32_at(*header, 0) != 0)
+    else {
         return Slot::Empty;
-    }
-    let header = FrameHeader::decode(length, &rest[4..FRAME_HEADER_BYTES as usize]);
+    };
     // The position is compared before the checksum: it costs one load and turns away almost everything that is no frame.
-    if header.lsn != base.plus(offset as u64) {
-        return Slot::Broken;
-    }
-    if u64::from(length) < FRAME_HEADER_BYTES || header.extent() > rest.len() as u64 {
-        return Slot::Broken;
-    }
-    let payload = &rest[FRAME_HEADER_BYTES as usize..length as usize];
-    if header.checks(seed, &rest[4..], payload) { Slot::Frame(header) } else { Slot::Broken }
+    judge(header, rest, base.plus(offset as u64), seed).map_or(Slot::Broken, Slot::Frame)
 }
 
 /// The header of a segment file, in its first 64 bytes.

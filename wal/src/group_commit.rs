@@ -203,7 +203,7 @@ impl GroupCommit {
     }
 
     /// The flusher: syncs what is wanted at once and the rest before long, until `done` says that nothing more will come.
-    pub(crate) fn run(&self, table: &Table, after_sync: impl Fn(), done: impl Fn() -> bool) {
+    pub(crate) fn run(&self, table: &Table, mut after_sync: impl FnMut(), done: impl Fn() -> bool) {
         let mut rested = false;
         loop {
             if rested || self.is_wanted() {

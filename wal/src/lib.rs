@@ -33,8 +33,11 @@
 //! The bytes, the recovery argument and what is assumed of disks stand in `docs/wal-format.md`.
 #![deny(unsafe_code)]
 
+mod archive;
+mod chain;
 mod error;
 mod files;
+mod flip;
 mod format;
 mod group_commit;
 mod log;
@@ -49,10 +52,14 @@ mod segment;
 pub mod sim;
 mod stats;
 mod supply;
+mod survey;
 mod sync;
 mod wakers;
+mod window;
 mod writer;
 
+pub use archive::{Archive, ArchiveError, Images};
+pub use chain::{Chain, ChainFile, ChainHead, ChainStats, Hash};
 pub use error::{AppendError, OpenError, Poisoned, ReadError, Stage};
 pub use files::{Contents, Draft, Files, Scratch};
 pub use format::{FRAME_ALIGN, FRAME_COUNT_MAX, FRAME_HEADER_BYTES, FRAME_KINDS, frame_bytes};
@@ -64,4 +71,5 @@ pub use reader::{FrameRef, Reader, SegmentView};
 pub use recovery::{Recovery, TornTail, Verify};
 pub use stats::{LogStats, SYNC_LATENCY_CLASSES};
 pub use supply::Disposal;
+pub use survey::{Damage, Ended, Fault, SegmentSurvey, Survey, Visitor};
 pub use writer::{Admission, Admitted, FrameMut, WhenDurable};

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::chain::{self, Chain, ChainFile, Keeper};
 use crate::error::{AppendError, OpenError, Poisoned, Stage};
 use crate::format::{FRAME_ALIGN, FRAME_HEADER_BYTES, KIND_CLOSE, KIND_OPEN, SEGMENT_HEADER_BYTES};
 use crate::group_commit::Flushed;
@@ -116,6 +117,7 @@ struct Threads {
     manual: bool,
     flusher: Mutex<Option<JoinHandle<()>>>,
     preparer: Mutex<Option<JoinHandle<()>>>,
+    hasher: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What [`Log::pump`] did.
@@ -161,15 +163,22 @@ impl Log {
             log_id: scan.log_id,
             segment_bytes: geometry.segment_bytes,
         };
-        let core = Arc::new(assemble(Arc::clone(&medium), &options, geometry, first, run, scan));
+        let chain = Keeper::open(&*medium, scan.log_id, first)
+            .map_err(|source| OpenError::Io { path: medium.path(first).with_file_name(chain::FILE), source })?;
+        let core = Arc::new(assemble(Arc::clone(&medium), &options, geometry, first, run, scan, chain));
         begin_run(&core, &*medium)?;
         let log = Self::start(core, options.manual, &*medium)?;
         Ok((log, recovery))
     }
 
     fn start(core: Arc<Core>, manual: bool, medium: &dyn Medium) -> Result<Self, OpenError> {
-        let threads =
-            Threads { core: Arc::clone(&core), manual, flusher: Mutex::new(None), preparer: Mutex::new(None) };
+        let threads = Threads {
+            core: Arc::clone(&core),
+            manual,
+            flusher: Mutex::new(None),
+            preparer: Mutex::new(None),
+            hasher: Mutex::new(None),
+        };
         let log = Self { core, threads: Arc::new(threads) };
         if !manual {
             let failed = |source| OpenError::Io { path: medium.path(0), source };
@@ -181,6 +190,14 @@ impl Log {
             let preparer = spawn("wal-preparer", move || core.supply.run(|| core.prepare())).map_err(failed)?;
             log.core.supply.employ(preparer.thread().clone());
             *lock(&log.threads.preparer) = Some(preparer);
+            let core = Arc::clone(&log.core);
+            let hasher = spawn("wal-chain", move || {
+                give_way();
+                core.chain.run(|| core.extend_chain());
+            });
+            let hasher = hasher.map_err(failed)?;
+            log.core.chain.employ(hasher.thread().clone());
+            *lock(&log.threads.hasher) = Some(hasher);
         }
         Ok(log)
     }
@@ -301,7 +318,7 @@ impl Log {
         Pumped { synced, prepared }
     }
 
-    /// Removes the segments that lie wholly below `lsn` and the durable LSN. Returns how many.
+    /// Removes the segments that lie wholly below `lsn` and the durable LSN and are in the hash chain. Returns how many.
     pub fn retire(&self, lsn: Lsn) -> io::Result<u64> {
         self.retire_to(lsn, &Disposal::Remove)
     }
@@ -310,7 +327,8 @@ impl Log {
     /// another call goes on where it stopped.
     pub fn retire_to(&self, lsn: Lsn, disposal: &Disposal) -> io::Result<u64> {
         let (number, _) = self.core.geometry.split(lsn.min(self.durable()).get());
-        self.core.supply.retire(number, disposal, &self.core.table)
+        while self.threads.manual && self.core.chain.next() < number && self.core.extend_chain()? {}
+        self.core.supply.retire(number.min(self.core.chain.next()), disposal, &self.core.table)
     }
 
     /// The start of the segment that holds `lsn`. Everything below the start of the one that holds the durable LSN is *sealed*: published to
@@ -328,6 +346,22 @@ impl Log {
     /// Identity of the log.
     pub fn id(&self) -> [u8; 16] {
         self.core.supply.log_id()
+    }
+
+    /// The hash chain over the sealed segments, as far as it has been made.
+    pub fn chain(&self) -> Chain {
+        self.core.chain.chain()
+    }
+
+    /// What the file that keeps the chain was when the log was opened. What it lacked is made again, from the segments.
+    pub fn chain_file(&self) -> ChainFile {
+        self.core.chain.found()
+    }
+
+    /// Goes on with the hash chain by one segment, if one is sealed, on this thread; a thread does it as they become sealed. Answers whether the
+    /// chain grew.
+    pub fn extend_chain(&self) -> io::Result<bool> {
+        self.core.extend_chain()
     }
 
     #[cfg(all(test, drawdown_loom))]
@@ -369,6 +403,10 @@ impl Threads {
         if let Some(preparer) = lock(&self.preparer).take() {
             let _ = preparer.join();
         }
+        self.core.chain.stop();
+        if let Some(hasher) = lock(&self.hasher).take() {
+            let _ = hasher.join();
+        }
         if self.core.commit.poisoned().is_none() {
             self.core.commit.latch(Stage::Closed, io::Error::other("the log is closed"));
         }
@@ -400,8 +438,21 @@ impl Drop for Threads {
     }
 }
 
+/// Lets every other thread go first. What the system refuses is no harm.
+fn give_way() {
+    let _ = rustix::process::setpriority_process(None, 19);
+}
+
 /// Builds the shared state from what recovery found.
-fn assemble(medium: Arc<dyn Medium>, options: &Options, geometry: Geometry, first: u64, run: u32, scan: Scan) -> Core {
+fn assemble(
+    medium: Arc<dyn Medium>,
+    options: &Options,
+    geometry: Geometry,
+    first: u64,
+    run: u32,
+    scan: Scan,
+    chain: Keeper,
+) -> Core {
     let table = Table::new();
     let count = scan.segments.len() as u64;
     for mut found in scan.segments {
@@ -412,7 +463,7 @@ fn assemble(medium: Arc<dyn Medium>, options: &Options, geometry: Geometry, firs
     }
     let supply = Supply::new(medium, options.segments_ahead as u64, scan.log_id, run, first..first + count);
     let max_admission = options.max_admission(geometry);
-    Core::new(geometry, scan.end, run, table, supply, options.max_unsynced_bytes, max_admission)
+    Core::new(geometry, scan.end, run, table, supply, chain, options.max_unsynced_bytes, max_admission)
 }
 
 /// Makes sure that there is room, and carries the run number to disk before anything else is appended.

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool as PlainBool;
 
 use crossbeam::utils::CachePadded;
+use memmap2::{MmapOptions, MmapRaw};
 
 use crate::format::{FRAME_ALIGN, FRAME_HEADER_BYTES, FRAME_REST, SEGMENT_HEADER_BYTES};
 use crate::lsn::Lsn;
@@ -55,6 +56,7 @@ pub struct Region {
 
 enum Memory {
     File(FileMemory),
+    Private { _map: MmapRaw },
     Heap { _lease: Lease, backing: Box<dyn Backing> },
 }
 
@@ -63,6 +65,7 @@ impl Memory {
     fn write_out(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         match self {
             Memory::File(file) => file.write_out(offset, bytes),
+            Memory::Private { .. } => Ok(()),
             Memory::Heap { backing, .. } => backing.sync(offset, bytes),
         }
     }
@@ -94,6 +97,14 @@ impl Region {
 
     fn in_front_of(memory: FileMemory) -> Self {
         Self::over(memory.base(), memory.len(), Memory::File(memory))
+    }
+
+    /// A region over a private mapping: what is written to it stays in memory, and nothing is ever made durable. The file, if there is one,
+    /// must not be changed while it is mapped.
+    pub(crate) fn private(map: MmapRaw) -> Self {
+        let base = NonNull::new(map.as_mut_ptr()).unwrap_or(NonNull::dangling());
+        let len = map.len();
+        Self::over(base, len, Memory::Private { _map: map })
     }
 
     /// A region over heap pages, made durable by `backing`. Refused while another region over the same pages lives.
@@ -131,7 +142,7 @@ impl Region {
     pub(crate) fn end_of_content(&mut self, range: Range<u64>) -> io::Result<u64> {
         match &self.memory {
             Memory::File(file) => file.end_of_content(range),
-            Memory::Heap { .. } => {
+            Memory::Private { .. } | Memory::Heap { .. } => {
                 let last = file::last_nonzero(&self.contents()[range.start as usize..range.end as usize]);
                 Ok(last.map_or(range.start, |last| range.start + last as u64 + 1))
             }
@@ -142,7 +153,7 @@ impl Region {
     pub(crate) fn renewed(self) -> io::Result<Self> {
         match self.memory {
             Memory::File(file) => file.renewed().map(Self::in_front_of),
-            Memory::Heap { .. } => Ok(self),
+            Memory::Private { .. } | Memory::Heap { .. } => Ok(self),
         }
     }
 
@@ -173,7 +184,7 @@ impl Region {
         match &self.memory {
             // Only what is known to be published: the file has it, and nobody writes there.
             Memory::File(file) => file.tend(durable.min(self.watermark.load(Ordering::Acquire)), tail),
-            Memory::Heap { .. } => {}
+            Memory::Private { .. } | Memory::Heap { .. } => {}
         }
     }
 
@@ -243,6 +254,22 @@ impl Region {
         // are not stored to again either; plain reads of them cannot race.
         Some(unsafe { std::slice::from_raw_parts(at, len) })
     }
+}
+
+/// A region over a copy of a file: pages are shared with the file until they are written to. The file must not be changed while it is mapped.
+pub(crate) fn private_copy(file: &File) -> io::Result<Region> {
+    let mut options = MmapOptions::new();
+    // SAFETY: the mapping is private, so nothing is written to the file. That nobody else changes it is the caller's part: archives hold
+    // the directory's lock, or map only what lies below a durable position, which no server changes.
+    let map = unsafe { options.no_reserve_swap().map_copy(file) }?;
+    Ok(Region::private(map.into()))
+}
+
+/// A region of so many zeros in memory, after `fill` had it.
+pub(crate) fn private_anonymous(bytes: u64, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<Region> {
+    let mut map = MmapOptions::new().len(bytes as usize).no_reserve_swap().map_anon()?;
+    fill(&mut map)?;
+    Ok(Region::private(map.into()))
 }
 
 /// Memory for a heap region: zeroed pages. Keep the `Arc` to open the same bytes again, as if a process had died.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +40,27 @@ pub trait Medium: Files + Send + Sync + fmt::Debug {
 
     /// Name of a segment, for messages.
     fn path(&self, number: u64) -> PathBuf;
+
+    /// The bytes of a segment as they lie on the device, for readers that must not fault on them. `None` where they are in memory only.
+    fn read_segment(&self, _number: u64) -> io::Result<Option<Box<dyn Read>>> {
+        Ok(None)
+    }
+
+    /// The file `name` that is kept beside the segments. `None` if there is none, or none is ever kept: then the log does with what it has in
+    /// memory.
+    fn read_beside(&self, _name: &str) -> io::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    /// Adds to the file `name`, which exists, durably.
+    fn append_beside(&self, _name: &str, _bytes: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Writes the file `name` anew, durably, whole or not at all.
+    fn replace_beside(&self, _name: &str, _bytes: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Segments as files `<number>.wal` of a directory, mapped into memory and written out by position.
@@ -127,16 +148,8 @@ impl Medium for Mapped {
             let path = entry?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("tmp") => fs::remove_file(&path)?,
-                Some("spare") => self.keep_spare(path)?,
-                Some("wal") => {
-                    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-                    let number = u64::from_str_radix(stem, 16);
-                    let odd = |_| {
-                        io::Error::new(io::ErrorKind::InvalidData, format!("{} is no segment's name", path.display()))
-                    };
-                    numbers.push(number.map_err(odd)?);
-                }
-                _ => {}
+                Some("spare") => self.keep_spare(path.clone())?,
+                _ => numbers.extend(segment_number(&path)?),
             }
         }
         numbers.sort_unstable();
@@ -212,7 +225,55 @@ impl Medium for Mapped {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.directory.join(format!("{number:016x}.wal"))
+        segment_path(&self.directory, number)
+    }
+
+    fn read_segment(&self, number: u64) -> io::Result<Option<Box<dyn Read>>> {
+        Ok(Some(Box::new(File::open(self.path(number))?)))
+    }
+
+    fn read_beside(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        read_if_there(&self.directory.join(name))
+    }
+
+    fn append_beside(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).open(self.directory.join(name))?;
+        file.write_all(bytes)?;
+        file.sync_data()
+    }
+
+    fn replace_beside(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.directory.join(name);
+        let temporary = path.with_extension("tmp");
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &path)?;
+        self.handle.sync_all()
+    }
+}
+
+/// The file of a segment.
+pub(crate) fn segment_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number:016x}.wal"))
+}
+
+/// The number of the segment that a file would hold by its name: `None` for other files, an error for a name that none has.
+pub(crate) fn segment_number(path: &Path) -> io::Result<Option<u64>> {
+    if path.extension().is_none_or(|extension| extension != "wal") {
+        return Ok(None);
+    }
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let odd = |_| io::Error::new(io::ErrorKind::InvalidData, format!("{} is no segment's name", path.display()));
+    u64::from_str_radix(stem, 16).map(Some).map_err(odd)
+}
+
+/// The bytes of a file, if it exists.
+pub(crate) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -6,13 +6,16 @@
 //!
 //! - **clean**: `D <= H` and nothing but zeros from `H` on. The log ends at `H`.
 //! - **torn**: `D <= H`, and something stands behind `H`. It was never durable: cut.
+//! - **flipped**: `D <= H`, and what stands at `H` would be a frame if one bit were the other way (see `flip`): refuse.
 //! - **lost**: `H < D`. Something that was durable is gone: refuse.
 //! - **gap**: a segment file is missing between others, or `D` lies behind the last one: refuse.
 //!
 //! Only what was made durable last, with no frame written since, is ambiguous: no mark vouches for it. A log closed in order
 //! ends with a frame that vouches for all of it.
 
+use crate::chain::{self, Chain};
 use crate::error::OpenError;
+use crate::flip::{self, Flip};
 use crate::format::{FRAME_ALIGN, SEGMENT_HEADER_BYTES, SegmentHeader, Slot, segment_seed, slot_at};
 use crate::lsn::Lsn;
 use crate::mapping::Region;
@@ -88,6 +91,13 @@ pub(crate) fn recover(medium: &dyn Medium, numbers: &[u64], verify: Verify) -> R
         marks.durable = marks.durable.max(header.durable);
         marks.run = marks.run.max(header.run);
     }
+    // A segment is hashed when all of it is durable.
+    let file = medium.read_beside(chain::FILE);
+    let file =
+        file.map_err(|source| OpenError::Io { path: medium.path(first.number).with_file_name(chain::FILE), source })?;
+    if let (Some(chain), _) = Chain::read(file.as_deref(), log_id) {
+        marks.durable = marks.durable.max(geometry.base(chain.next()));
+    }
     let from = match verify {
         Verify::All => 0,
         Verify::Tail => {
@@ -104,6 +114,7 @@ pub(crate) fn recover(medium: &dyn Medium, numbers: &[u64], verify: Verify) -> R
     if end < marks.durable {
         return Err(refuse(medium, &segments, geometry, end, marks.durable));
     }
+    refuse_flipped(medium, &mut segments[hole], at, geometry, log_id)?;
     let torn = cut(medium, &mut segments, hole, at, &ends, geometry, marks.durable)?;
     renew(medium, &mut segments, hole)?;
     Ok(Scan { segments, geometry_bytes: segment_bytes, log_id, end, highest_run: marks.run, torn })
@@ -247,6 +258,25 @@ fn refuse(medium: &dyn Medium, segments: &[Found], geometry: Geometry, end: Lsn,
         return OpenError::MissingSegment { path: medium.path(number), number };
     }
     OpenError::LostData { path: medium.path(number), offset, lsn: end, durable }
+}
+
+/// Refuses a log whose end is a frame that was whole until a bit of it flipped.
+fn refuse_flipped(
+    medium: &dyn Medium,
+    segment: &mut Found,
+    at: u64,
+    geometry: Geometry,
+    log_id: [u8; 16],
+) -> Result<(), OpenError> {
+    let number = segment.number;
+    let lsn = geometry.base(number).plus(at);
+    let bytes = &segment.region.contents()[at as usize..];
+    match flip::find(bytes, at, lsn, segment_seed(log_id, number)) {
+        Some(Flip { byte, bit }) => {
+            Err(OpenError::FlippedBit { path: medium.path(number), offset: at + byte, bit, lsn })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Makes everything below the end durable and everything behind it zero, durably.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::chain::ChainStats;
 use crate::lsn::Lsn;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -37,6 +38,8 @@ pub struct LogStats {
     pub unsynced_bytes_max: u64,
     /// Attempts to prepare a segment that failed.
     pub prepare_failures: u64,
+    /// The hash chain over sealed segments.
+    pub chain: ChainStats,
 }
 
 /// Written by the flusher alone; all Relaxed, since nothing is inferred from one counter about another.

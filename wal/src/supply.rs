@@ -68,6 +68,10 @@ impl Supply {
         }
     }
 
+    pub(crate) fn medium(&self) -> &dyn Medium {
+        &*self.medium
+    }
+
     /// Acquire: pairs with the Release in `prepare`; whoever is admitted to a segment sees it.
     pub(crate) fn prepared(&self) -> u64 {
         self.prepared.load(Ordering::Acquire)

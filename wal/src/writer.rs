@@ -26,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use crossbeam::utils::CachePadded;
 
+use crate::chain::Keeper;
 use crate::error::{AppendError, Poisoned};
 use crate::format::{
     FRAME_ALIGN, FRAME_COUNT_MAX, FRAME_HEADER_BYTES, FRAME_KINDS, FrameHeader, KIND_PAD, frame_bytes,
@@ -56,6 +57,7 @@ pub(crate) struct Core {
     pub(crate) tail: Tail,
     pub(crate) commit: GroupCommit,
     pub(crate) supply: Supply,
+    pub(crate) chain: Keeper,
     /// Bytes admitted and not released, and the bits [`CLOSED`] and [`WAITING`]. Only changed by read-modify-writes, so that each addition acquires every
     /// earlier release.
     outstanding: CachePadded<AtomicU64>,
@@ -75,6 +77,7 @@ impl Core {
         run: u32,
         table: Table,
         supply: Supply,
+        chain: Keeper,
         max_unsynced_bytes: u64,
         max_admission_bytes: u64,
     ) -> Self {
@@ -84,6 +87,7 @@ impl Core {
             tail: Tail::new(end, geometry),
             commit: GroupCommit::new(end, geometry),
             supply,
+            chain,
             outstanding: CachePadded::new(AtomicU64::new(0)),
             room: Wakers::new(),
             run,
@@ -203,14 +207,25 @@ impl Core {
     /// The flusher thread's body.
     pub(crate) fn run_flusher(&self) {
         let steps = Cell::new(0);
+        let sealed = Cell::new(self.geometry.split(self.commit.durable().get()).0);
         let after_sync = || {
             self.wake_room();
-            let step = self.commit.durable().get() / TEND_BYTES;
+            let durable = self.commit.durable().get();
+            let step = durable / TEND_BYTES;
             if steps.replace(step) != step {
                 self.supply.wake();
             }
+            let (number, _) = self.geometry.split(durable);
+            if number > sealed.replace(number) {
+                self.chain.wake();
+            }
         };
         self.commit.run(&self.table, after_sync, || self.drained());
+    }
+
+    /// Goes on with the hash chain by one segment, if one is sealed.
+    pub(crate) fn extend_chain(&self) -> io::Result<bool> {
+        self.chain.extend(self.supply.medium(), &self.table, self.geometry, self.commit.durable())
     }
 
     /// Housekeeping of the memory between the durable LSN and the tail, for the preparer.
@@ -312,6 +327,7 @@ impl Core {
             segment_bytes: self.geometry.segment_bytes,
             unsynced_bytes_max: self.max_unsynced_bytes,
             prepare_failures: self.supply.failures(),
+            chain: self.chain.stats(self.geometry),
         };
         self.commit.stats.fill(&mut stats);
         stats
@@ -431,6 +447,8 @@ impl FrameMut<'_> {
         let rest = header.encode(seed, &span.payload_mut()[..used]);
         span.write_header(0, &rest);
         if occupied < span.size_bytes() {
+            // No checksum covers a pad's payload. It is zero in every log, so that a changed bit can be told.
+            span.payload_mut()[rounded..].fill(0);
             // Before the frame: whoever walks past the frame finds the padding.
             self.core.publish_pad(&mut span, occupied);
         }
@@ -446,6 +464,7 @@ impl Drop for FrameMut<'_> {
             if std::thread::panicking() {
                 std::process::abort();
             }
+            span.payload_mut().fill(0);
             self.core.publish_pad(&mut span, 0);
             drop(span);
             self.core.commit.published();

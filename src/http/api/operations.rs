@@ -99,6 +99,15 @@ fn log(stats: &EngineStats) -> Value {
         "segment_bytes": log.segment_bytes,
         "prepared_bytes": log.prepared_bytes,
         "prepare_failures": log.prepare_failures,
+        "chain": {
+            "head": log.chain.head.map(|head| json!({
+                "segment": head.segment,
+                "lsn": head.lsn.get(),
+                "hash": head.hash.to_string(),
+            })),
+            "next_segment": log.chain.next,
+            "failure": log.chain.failure,
+        },
     })
 }
 

@@ -103,7 +103,7 @@ const fn civil_from_days(days: i64) -> (i64, i64, i64) {
 }
 
 /// The time as RFC 3339 in UTC with milliseconds.
-pub(crate) fn format(time: Timestamp) -> String {
+pub fn format(time: Timestamp) -> String {
     let ms = time.millis().min(LAST_MS).cast_signed();
     let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
     let in_day = ms.rem_euclid(DAY_MS);

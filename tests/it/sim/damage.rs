@@ -165,6 +165,7 @@ impl Damaged {
     /// Opens the engine and compares what it shows with the debits that there are; opens it again, under cuts too, and goes on with it.
     fn check(&self, mended: bool, debits: &[Told], missing: &[u32]) {
         let disk = copy(&self.disk);
+        super::verify::assert_sound(&disk);
         let (engine, report) = self.open(&disk);
         assert_eq!(report.reopened, u64::from(mended));
         compare(&engine, debits);

@@ -7,6 +7,7 @@
 //! `DRAWDOWN_SIM_SEED=<seed> cargo test --test it sim` replays one seed; `DRAWDOWN_SIM_SEEDS=<count>` runs more.
 
 mod damage;
+mod verify;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -84,6 +85,15 @@ fn fresh_disk() -> Disk {
     Disk::from_images(images.clone())
 }
 
+/// The segments of a ledger that a workload made.
+pub(crate) fn some_ledger() -> BTreeMap<u64, Vec<u8>> {
+    let (mut run, disk) = (Run::new(), fresh_disk());
+    let engine = open(&disk, &run.clock);
+    run.make(&engine, &workload::steps(9, 120), &mut Random::new(9)).expect("nothing fails");
+    engine.close().expect("a healthy log");
+    disk.images()
+}
+
 fn copy(disk: &Disk) -> Disk {
     Disk::from_images(disk.images())
 }
@@ -136,6 +146,7 @@ impl Run {
 
     /// Opens the engine on what a fault left, compares, sends everything again, and opens it once more.
     fn recover(&self, left: &Disk, random: &mut Random) {
+        verify::assert_sound(left);
         let mut books = {
             let engine = open(left, &self.clock);
             let books = self.books.cut_back(&engine, self.acknowledged);
@@ -151,6 +162,7 @@ impl Run {
         books.send_all_again(&engine);
         books.audit(&engine);
         drop(engine);
+        verify::assert_sound(left);
         books.audit(&open(left, &self.clock));
     }
 

@@ -1,0 +1,321 @@
+//! `drawdown inspect records`.
+
+use super::{InspectError, check};
+use drawdown::http::time_text;
+use drawdown::journal::admin::AdminRecord;
+use drawdown::journal::debit::{DebitRecord, Metered};
+use drawdown::journal::operation::{Event, OperationRecord};
+use drawdown::journal::{self, Record};
+use drawdown::ledger::{Amount, Movement, Operation, Scale, Timestamp};
+use drawdown_wal::{Archive, FrameRef, Lsn, Visitor};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+/// Reads `CUSTOMER/CURRENCY`. Currencies have no slash.
+pub(super) fn parse_wallet(text: &str) -> Result<(String, String), &'static str> {
+    match text.rsplit_once('/') {
+        Some((customer, currency)) if !customer.is_empty() && !currency.is_empty() => {
+            Ok((customer.to_owned(), currency.to_owned()))
+        }
+        _ => Err("expected CUSTOMER/CURRENCY"),
+    }
+}
+
+pub(super) fn show(
+    archive: &Archive,
+    json: bool,
+    from: Lsn,
+    limit: usize,
+    wallet: Option<(String, String)>,
+) -> Result<(), InspectError> {
+    let mut printer = Printer { json, from, left: limit, only: wallet, known: Known::default(), failed: None };
+    let survey = archive.survey(&mut printer)?;
+    match printer.failed {
+        Some(failed) => Err(failed),
+        None if printer.left == 0 => Ok(()),
+        None => check(&survey),
+    }
+}
+
+/// What the records so far have said about names.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Id and scale by number.
+    currencies: HashMap<u16, (String, Scale)>,
+    meters: HashMap<u16, String>,
+    /// Customer and currency by slot.
+    wallets: HashMap<u32, (String, u16)>,
+}
+
+impl Known {
+    fn learn(&mut self, record: &AdminRecord) {
+        match record {
+            AdminRecord::Currency(currency) => {
+                self.currencies.insert(currency.number.0, (currency.id.clone(), currency.scale));
+            }
+            AdminRecord::Meter(meter) => {
+                self.meters.insert(meter.number, meter.event_type.clone());
+            }
+            AdminRecord::Wallet(wallet) => {
+                self.wallets.insert(wallet.slot, (wallet.customer.clone(), wallet.currency.0));
+            }
+            AdminRecord::Genesis(_) | AdminRecord::Grant(_) | AdminRecord::ApiKey(_) | AdminRecord::Metadata(_) => {}
+        }
+    }
+
+    /// Customer, currency, and how its amounts are written.
+    fn wallet(&self, slot: u32) -> Option<(&str, &str, Scale)> {
+        let (customer, currency) = self.wallets.get(&slot)?;
+        let (id, scale) = self.currencies.get(currency)?;
+        Some((customer, id, *scale))
+    }
+}
+
+/// Prints the records that it passes.
+struct Printer {
+    json: bool,
+    from: Lsn,
+    left: usize,
+    only: Option<(String, String)>,
+    known: Known,
+    failed: Option<InspectError>,
+}
+
+impl Visitor for Printer {
+    fn frame(&mut self, frame: &FrameRef<'_>) {
+        if self.goes_on() {
+            self.failed = self.print_frame(frame).err();
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.left > 0 && self.failed.is_none()
+    }
+}
+
+impl Printer {
+    fn print_frame(&mut self, frame: &FrameRef<'_>) -> Result<(), InspectError> {
+        let corrupt = |source| InspectError::Record { lsn: frame.lsn, source };
+        let records = journal::records(frame.payload, frame.payload_lsn).map_err(corrupt)?;
+        let time = records.prelude().time;
+        for record in records {
+            let (lsn, record) = record.map_err(corrupt)?;
+            if let Record::Admin(admin) = &record {
+                self.known.learn(admin);
+            }
+            if lsn >= self.from && self.left > 0 && self.is_wanted(&record) {
+                self.left -= 1;
+                self.print(lsn, time, &record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&self, record: &Record<'_>) -> bool {
+        let Some((customer, currency)) = &self.only else { return true };
+        let wallet = slot_of(record).and_then(|slot| self.known.wallet(slot));
+        wallet.is_some_and(|(owner, id, _)| owner == customer && id == currency)
+    }
+
+    fn print(&self, lsn: Lsn, time: Timestamp, record: &Record<'_>) -> Result<(), InspectError> {
+        let fields = fields_of(record, &self.known);
+        let wallet = slot_of(record).and_then(|slot| self.known.wallet(slot));
+        let mut out = io::stdout().lock();
+        if self.json {
+            let mut object = Map::new();
+            object.insert("lsn".to_owned(), lsn.get().into());
+            object.insert("time".to_owned(), time_text(time).into());
+            if let Some((customer, currency, _)) = wallet {
+                object.insert("customer".to_owned(), customer.into());
+                object.insert("currency".to_owned(), currency.into());
+            }
+            object.extend(fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+            writeln!(out, "{}", Value::Object(object))?;
+            return Ok(());
+        }
+        let wallet = wallet.map_or_else(|| "-".to_owned(), |(customer, currency, _)| format!("{customer}/{currency}"));
+        write!(out, "{lsn:>12}  {}  {wallet:<24}", time_text(time))?;
+        for (place, (name, value)) in fields.iter().enumerate() {
+            match (place, value) {
+                (0, Value::String(text)) => write!(out, "  {text:<10}")?,
+                (_, Value::Null) => {}
+                (_, Value::String(text)) => write!(out, "  {name} {text}")?,
+                (_, value) => write!(out, "  {name} {value}")?,
+            }
+        }
+        writeln!(out)?;
+        Ok(())
+    }
+}
+
+fn slot_of(record: &Record<'_>) -> Option<u32> {
+    match record {
+        Record::Debit(debit) => Some(debit.slot),
+        Record::Operation(operation) => Some(operation.slot),
+        Record::Admin(AdminRecord::Wallet(wallet)) => Some(wallet.slot),
+        Record::Admin(AdminRecord::Grant(grant)) => Some(grant.slot),
+        Record::Admin(AdminRecord::Metadata(metadata)) => Some(metadata.slot),
+        Record::Admin(
+            AdminRecord::Genesis(_) | AdminRecord::Currency(_) | AdminRecord::Meter(_) | AdminRecord::ApiKey(_),
+        ) => None,
+    }
+}
+
+type Fields = Vec<(&'static str, Value)>;
+
+/// What a record says, its kind first.
+fn fields_of(record: &Record<'_>, known: &Known) -> Fields {
+    let scale = slot_of(record).and_then(|slot| known.wallet(slot)).map_or(Scale::WHOLE, |(_, _, scale)| scale);
+    match record {
+        Record::Debit(debit) => debit_fields(debit, scale, known),
+        Record::Operation(operation) => operation_fields(operation, scale, known),
+        Record::Admin(admin) => admin_fields(admin, scale, known),
+    }
+}
+
+fn text(amount: Amount, scale: Scale) -> Value {
+    amount.display(scale).to_string().into()
+}
+
+fn debit_fields(debit: &DebitRecord<'_>, scale: Scale, known: &Known) -> Fields {
+    let mut fields = vec![
+        ("type", "debit".into()),
+        ("generation", debit.generation.into()),
+        ("amount", text(debit.amount, scale)),
+        ("balance_after", text(debit.balance_after, scale)),
+        ("previous", debit.previous.into()),
+    ];
+    let event = Event { id: debit.id, source: debit.source, time: debit.event_time, metered: debit.metered };
+    fields.extend(event_fields(&event, known));
+    fields
+}
+
+fn event_fields(event: &Event<'_>, known: &Known) -> Fields {
+    let mut fields =
+        vec![("event", event.id.into()), ("source", event.source.into()), ("event_time", time_text(event.time).into())];
+    if let Some(Metered { meter, quantity }) = event.metered {
+        fields.push(("meter", known.meters.get(&meter).cloned().unwrap_or_else(|| meter.to_string()).into()));
+        fields.push(("quantity", quantity.to_string().into()));
+    }
+    fields
+}
+
+fn operation_fields(record: &OperationRecord<'_>, scale: Scale, known: &Known) -> Fields {
+    let mut fields = vec![
+        ("type", operation_name(&record.body.operation).into()),
+        ("generation", record.generation.into()),
+        ("closing", text(record.closing, scale)),
+        ("opening", text(record.opening, scale)),
+        ("previous", record.previous.into()),
+        ("previous_opening", record.previous_opening.into()),
+        ("counts", record.counts.into()),
+    ];
+    if record.body.rejected {
+        fields.push(("rejected", true.into()));
+    }
+    if let Some(event) = &record.body.event {
+        fields.extend(event_fields(event, known));
+    }
+    let movements: Vec<_> = record.body.movements.iter().map(|movement| movement_value(movement, scale)).collect();
+    fields.push(("movements", movements.into()));
+    let lots = record.body.lots.iter().map(|(id, left)| json!({"grant": id.get(), "remaining": text(*left, scale)}));
+    fields.push(("lots", lots.collect::<Vec<_>>().into()));
+    let crossed = &record.body.crossed;
+    if !crossed.levels.is_empty() || crossed.depleted || crossed.negative {
+        let built_in = crossed.depleted.then_some("depleted").into_iter().chain(crossed.negative.then_some("negative"));
+        fields.push(("crossed", crossed.levels.iter().copied().chain(built_in).collect::<Vec<_>>().into()));
+    }
+    let repair = &record.body.repair;
+    if !repair.is_empty() {
+        fields.push((
+            "repair",
+            json!({"relinked": repair.relinked, "corrected": repair.corrected, "dropped": repair.dropped}),
+        ));
+    }
+    fields
+}
+
+fn operation_name(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Grant(_) => "grant",
+        Operation::Void { .. } => "void",
+        Operation::MoveExpiry { .. } => "move_expiry",
+        Operation::Debit { .. } => "operation_debit",
+        Operation::Due => "due",
+        Operation::SetStatus(_) => "set_status",
+        Operation::SetAllowance(_) => "set_allowance",
+        Operation::SetLevels(_) => "set_levels",
+        Operation::Reopen => "reopen",
+    }
+}
+
+fn movement_value(movement: &Movement, scale: Scale) -> Value {
+    let (kind, amount) = match *movement {
+        Movement::Granted { amount, .. } => ("granted", amount),
+        Movement::Scheduled { amount, .. } => ("scheduled", amount),
+        Movement::Activated { amount, .. } => ("activated", amount),
+        Movement::DebtPaid { amount, .. } => ("debt_paid", amount),
+        Movement::Spent { amount, .. } => ("spent", amount),
+        Movement::Overdrawn { amount } => ("overdrawn", amount),
+        Movement::Depleted { .. } => ("depleted", Amount::ZERO),
+        Movement::Expired { amount, .. } => ("expired", amount),
+        Movement::Voided { amount, .. } => ("voided", amount),
+        Movement::ScheduledVoided { amount, .. } => ("scheduled_voided", amount),
+        Movement::ExpiryMoved { amount, .. } => ("expiry_moved", amount),
+        Movement::WrittenOff { amount, .. } => ("written_off", amount),
+        Movement::DebtWrittenOff { amount } => ("debt_written_off", amount),
+    };
+    let mut value = json!({"kind": kind, "amount": text(amount, scale)});
+    if let Some(grant) = movement.grant() {
+        value["grant"] = grant.get().into();
+    }
+    value
+}
+
+/// What may be told of an administrative record: no seed, no hash of a key.
+fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
+    let time = |time: Timestamp| Value::from(time_text(time));
+    match admin {
+        AdminRecord::Genesis(genesis) => {
+            vec![("type", "genesis".into()), ("created_at", time(Timestamp::from_millis(genesis.created_ms)))]
+        }
+        AdminRecord::Wallet(wallet) => vec![("type", "wallet".into()), ("slot", wallet.slot.into())],
+        AdminRecord::Grant(grant) => vec![
+            ("type", "grant_declared".into()),
+            ("amount", text(grant.amount, scale)),
+            ("source", grant.source.as_str().into()),
+            ("category", grant.category.as_str().into()),
+            ("priority", grant.priority.into()),
+            ("effective_at", time(grant.effective_at)),
+            ("expires_at", grant.expires_at.map_or(Value::Null, time)),
+            ("key", grant.key.clone().into()),
+        ],
+        AdminRecord::Currency(currency) => vec![
+            ("type", "currency".into()),
+            ("id", currency.id.clone().into()),
+            ("number", currency.number.0.into()),
+            ("scale", currency.scale.places().into()),
+            ("archived", currency.archived.into()),
+        ],
+        AdminRecord::Meter(meter) => vec![
+            ("type", "meter".into()),
+            ("event_type", meter.event_type.clone().into()),
+            ("number", meter.number.into()),
+            ("charges", known.currencies.get(&meter.currency.0).map(|(id, _)| id.clone()).into()),
+            ("rate", meter.rate.to_string().into()),
+            ("rounding", meter.rounding.as_str().into()),
+            ("archived", meter.archived.into()),
+        ],
+        AdminRecord::ApiKey(key) => vec![
+            ("type", "api_key".into()),
+            ("id", key.id.clone().into()),
+            ("name", key.name.clone().into()),
+            ("live", key.live.into()),
+            ("revoked", key.revoked.into()),
+        ],
+        AdminRecord::Metadata(metadata) => {
+            vec![("type", "metadata".into()), ("metadata", json!(metadata.metadata))]
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The audit: every wallet's books kept again from the records alone, and compared with what the fold made of them.
+//!
+//! Replay asks the rules again and refuses a log in which they say something else. The audit asks no rule. For every wallet it checks that
+//! 1. credits are conserved, grant by grant: what a record says is left of each follows from what was left before it, the debits between, and
+//!    the movements that it names; and what is left in the end is what the engine has;
+//! 2. within a generation each debit takes over at the balance where another left, from the opening balance to the closing one;
+//! 3. its records are one row: each is the predecessor of exactly one other, or the newest. Circles beside the row are told by replay, which
+//!    puts a record on the row only when its predecessor is there, and mends what is left over;
+//! 4. each grant was declared before it was made, with the same amount, for the same wallet;
+//! 5. each frame holds as many records as its header says, and each record says how far it stands from its frame.
+//!
+//! What recovery has mended counts as mended. Memory is bounded: so many wallets' books are kept at a time, and the log is walked again for
+//! the next.
+
+mod book;
+
+pub use book::Sums;
+
+use super::{Engine, Inner, OpenError};
+use crate::catalog::CreditCurrency;
+use crate::journal::admin::AdminRecord;
+use crate::journal::debit::DebitRecord;
+use crate::journal::operation::OperationRecord;
+use crate::journal::{self, Record};
+use crate::ledger::{Amount, GrantId, Movement, Operation};
+use crate::store::pin;
+use book::{Book, Debits, Found};
+use drawdown_wal::{FrameRef, Lsn};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Wallets whose books are kept at a time, by each thread.
+const WALLETS_AT_A_TIME: u32 = 1 << 20;
+/// More contradictions are counted, not kept.
+const FINDINGS_MAX: usize = 100;
+
+/// A contradiction between records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The record at which it shows.
+    pub lsn: Lsn,
+    /// The wallet's customer and currency.
+    pub wallet: Option<(String, String)>,
+    /// What contradicts.
+    pub what: &'static str,
+}
+
+/// A currency's wallets together.
+#[derive(Clone, Debug)]
+pub struct CurrencyAudit {
+    /// The currency.
+    pub currency: Arc<CreditCurrency>,
+    /// Wallets in it.
+    pub wallets: u64,
+    /// Sums over the recorded movements.
+    pub sums: Sums,
+    /// Sum of what the grants have left.
+    pub remaining: i128,
+    /// Sum of debts.
+    pub debt: i128,
+    /// Sum of grants that have not taken effect.
+    pub scheduled: i128,
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    /// Debits on the fast path.
+    pub debits: u64,
+    /// Operations, copies included.
+    pub operations: u64,
+    /// Administrative records.
+    pub administrative: u64,
+    /// By currency, in the order in which they were made.
+    pub currencies: Vec<CurrencyAudit>,
+    /// Contradictions in order of position, a hundred at most.
+    pub findings: Vec<Finding>,
+}
+
+impl Engine {
+    /// Audits the whole log of an engine that nobody else uses meanwhile. `position` is moved along.
+    pub fn audit(&self, position: &AtomicU64) -> Result<Audit, OpenError> {
+        let inner = &*self.inner;
+        // What recovery has mended is part of it.
+        inner.log.flush();
+        let workers = inner.config.replay_workers.max(1);
+        let wallets = inner.slab.len() as u32;
+        let share = wallets.div_ceil(workers);
+        let rounds = share.div_ceil(WALLETS_AT_A_TIME).max(1);
+        let parts = workers * rounds;
+        let hasher = RandomState::new();
+        let mut audit = Audit::default();
+        let mut totals = BTreeMap::new();
+        for round in 0..rounds {
+            let auditors = std::thread::scope(|scope| {
+                let walk = |worker: u32| {
+                    let part = round * workers + worker;
+                    let mut auditor = Auditor::new(inner, &hasher, part, parts, (worker == 0).then_some(position));
+                    scope.spawn(move || auditor.walk().map(|()| auditor))
+                };
+                let threads: Vec<_> = (0..workers).map(walk).collect();
+                let join =
+                    |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().expect("an auditor does not panic");
+                threads.into_iter().map(join).collect::<Result<Vec<Auditor<'_>>, OpenError>>()
+            })?;
+            for auditor in auditors {
+                auditor.close(&mut audit, &mut totals);
+            }
+        }
+        audit.currencies = totals.into_values().collect();
+        audit.findings.sort_by_key(|finding| finding.lsn);
+        audit.findings.truncate(FINDINGS_MAX);
+        Ok(audit)
+    }
+}
+
+/// Audits the wallets of one part: those whose slot, divided by the number of parts, leaves the part's number.
+struct Auditor<'a> {
+    inner: &'a Inner,
+    hasher: &'a RandomState,
+    part: u32,
+    parts: u32,
+    position: Option<&'a AtomicU64>,
+    books: HashMap<u32, Book>,
+    /// Debits of generations that have not been opened yet, by slot and generation, with the position of one of them.
+    ahead: HashMap<(u32, u32), (Debits, u64)>,
+    /// Declared grants that have not been made.
+    declared: HashMap<u64, (u32, Amount)>,
+    audit: Audit,
+}
+
+impl<'a> Auditor<'a> {
+    fn new(inner: &'a Inner, hasher: &'a RandomState, part: u32, parts: u32, position: Option<&'a AtomicU64>) -> Self {
+        let (books, ahead, declared) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Auditor { inner, hasher, part, parts, position, books, ahead, declared, audit: Audit::default() }
+    }
+
+    fn owns(&self, slot: u32) -> bool {
+        slot % self.parts == self.part
+    }
+
+    fn find(&mut self, lsn: u64, slot: Option<u32>, what: Found) {
+        if self.audit.findings.len() < FINDINGS_MAX {
+            let catalog = self.inner.catalog.snapshot();
+            let name = slot.and_then(|slot| self.inner.names.get(slot));
+            let wallet = name.map(|name| {
+                let currency = catalog.currency_by_number(name.currency);
+                (name.customer.to_owned(), currency.map_or_else(String::new, |currency| currency.id.clone()))
+            });
+            self.audit.findings.push(Finding { lsn: Lsn::new(lsn), wallet, what });
+        }
+    }
+
+    fn walk(&mut self) -> Result<(), OpenError> {
+        let mut reader = self.inner.log.reader(self.inner.log.first());
+        while let Some(frame) = reader.next()? {
+            self.frame(&frame)?;
+            if let Some(position) = self.position {
+                // A figure to be shown.
+                position.store(frame.end.get(), Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &FrameRef<'_>) -> Result<(), OpenError> {
+        let corrupt = |source| OpenError::Record { lsn: frame.lsn, source };
+        let records = journal::records(frame.payload, frame.payload_lsn).map_err(corrupt)?;
+        if self.part == 0 {
+            self.check_frame(frame, &records);
+        }
+        let (part, parts) = (self.part, self.parts);
+        for record in records.only(|slot| slot % parts == part) {
+            let (lsn, record) = record.map_err(corrupt)?;
+            match record {
+                Record::Debit(debit) => self.debit(lsn.get(), &debit),
+                Record::Operation(operation) => self.operation(lsn.get(), &operation),
+                Record::Admin(admin) => self.admin(lsn.get(), &admin),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_frame(&mut self, frame: &FrameRef<'_>, records: &journal::frame::Records<'_>) {
+        let (mut count, mut distances_hold) = (0, true);
+        for (lsn, distance) in records.places() {
+            count += 1;
+            distances_hold &= u64::from(distance) == lsn.get() - frame.payload_lsn.get();
+        }
+        if count != frame.count {
+            self.find(frame.lsn.get(), None, "the frame holds another number of records than its header says");
+        }
+        if !distances_hold {
+            self.find(frame.lsn.get(), None, "a record stands elsewhere in its frame than it says");
+        }
+    }
+
+    fn hash(&self, position: u64) -> u64 {
+        self.hasher.hash_one(position)
+    }
+
+    /// The book of a wallet, with a record of it linked.
+    fn link(&mut self, lsn: u64, slot: u32, previous: u64) -> Option<&mut Book> {
+        let previous = self.inner.repairs.previous(lsn).unwrap_or(previous);
+        let ends = self.hash(lsn).wrapping_sub(self.hash(previous));
+        if !self.books.contains_key(&slot) {
+            self.find(lsn, Some(slot), "a record of a wallet that was never made");
+        }
+        let book = self.books.get_mut(&slot)?;
+        book.links = book.links.wrapping_add(ends);
+        Some(book)
+    }
+
+    fn debit(&mut self, lsn: u64, debit: &DebitRecord<'_>) {
+        self.audit.debits += 1;
+        let Some(present) = self.link(lsn, debit.slot, debit.previous).map(|book| book.generation) else { return };
+        if self.inner.repairs.is_dropped(lsn) {
+            return;
+        }
+        let amount = i128::from(debit.amount.units());
+        let after = self.inner.repairs.balance_after(lsn).unwrap_or(debit.balance_after);
+        let after = i128::from(after.units());
+        if amount < 0 {
+            self.find(lsn, Some(debit.slot), "a debit of less than nothing");
+        }
+        let steps = self.hasher.hash_one(after + amount).wrapping_sub(self.hasher.hash_one(after));
+        let debits = Debits { sum: amount, steps };
+        match debit.generation.wrapping_sub(present).cast_signed() {
+            0 => {
+                if let Some(book) = self.books.get_mut(&debit.slot) {
+                    book.debit(debits);
+                }
+            }
+            1.. => self.ahead.entry((debit.slot, debit.generation)).or_insert((Debits::default(), lsn)).0.add(debits),
+            _ => self.find(lsn, Some(debit.slot), "a debit of a generation that was closed without it"),
+        }
+    }
+
+    fn operation(&mut self, lsn: u64, record: &OperationRecord<'_>) {
+        self.audit.operations += 1;
+        let slot = record.slot;
+        let Some(present) = self.link(lsn, slot, record.previous).map(|book| book.generation) else { return };
+        let ahead = record.generation.wrapping_sub(present).cast_signed();
+        if ahead <= 0 {
+            // A copy of one that was made.
+            return;
+        }
+        if ahead > 1 && record.body.operation != Operation::Reopen {
+            self.find(lsn, Some(slot), "an operation on a generation that was never opened");
+        }
+        self.check_declared(lsn, record);
+        let hasher = self.hasher;
+        let Some(book) = self.books.get_mut(&slot) else { return };
+        let steps = book.check_steps(|balance| hasher.hash_one(balance));
+        let outcome = steps.and_then(|()| book.operate(record));
+        if let Err(what) = outcome {
+            self.find(lsn, Some(slot), what);
+            // The others are still worth looking at.
+            self.books.entry(slot).and_modify(|book| book.generation = record.generation);
+        }
+        if let Some((debits, _)) = self.ahead.remove(&(slot, record.generation))
+            && let Some(book) = self.books.get_mut(&slot)
+        {
+            book.debit(debits);
+        }
+    }
+
+    fn check_declared(&mut self, lsn: u64, record: &OperationRecord<'_>) {
+        let Operation::Grant(_) = record.body.operation else { return };
+        for movement in &record.body.movements {
+            let (Movement::Granted { grant, amount } | Movement::Scheduled { grant, amount }) = movement else {
+                continue;
+            };
+            if self.declared.remove(&grant.get()) != Some((record.slot, *amount)) {
+                self.find(lsn, Some(record.slot), "a grant was made otherwise than it was declared, or never was");
+            }
+        }
+    }
+
+    fn admin(&mut self, lsn: u64, admin: &AdminRecord) {
+        match admin {
+            AdminRecord::Wallet(wallet) if self.owns(wallet.slot) => {
+                if self.books.insert(wallet.slot, Book::new()).is_some() {
+                    self.find(lsn, Some(wallet.slot), "a wallet is made twice");
+                }
+            }
+            AdminRecord::Grant(grant) if self.owns(grant.slot) => {
+                self.declared.insert(lsn, (grant.slot, grant.amount));
+            }
+            _ => {}
+        }
+        self.audit.administrative += u64::from(self.part == 0);
+    }
+
+    /// Compares the books with the engine, and enters them into the totals.
+    fn close(mut self, audit: &mut Audit, totals: &mut BTreeMap<u16, CurrencyAudit>) {
+        let catalog = self.inner.catalog.snapshot();
+        for ((slot, _), (_, lsn)) in std::mem::take(&mut self.ahead) {
+            self.find(lsn, Some(slot), "a debit of a generation that was never opened");
+        }
+        for (slot, book) in std::mem::take(&mut self.books) {
+            if let Err(what) = self.compare(slot, &book) {
+                self.find(self.inner.slab.get(slot).last_lsn(), Some(slot), what);
+            }
+            let name = self.inner.names.get(slot);
+            let Some(currency) = name.and_then(|name| catalog.currency_by_number(name.currency)) else {
+                self.find(0, Some(slot), "a wallet of a currency that was never made");
+                continue;
+            };
+            let (lots, debt) = book.holdings();
+            let total = totals.entry(currency.number.0).or_insert_with(|| CurrencyAudit {
+                currency: Arc::clone(currency),
+                wallets: 0,
+                sums: Sums::default(),
+                remaining: 0,
+                debt: 0,
+                scheduled: 0,
+            });
+            total.wallets += 1;
+            total.sums.add(&book.sums);
+            total.remaining += lots.iter().map(|(_, left)| left).sum::<i128>();
+            total.debt += debt;
+            total.scheduled += book.scheduled().iter().map(|(_, left)| left).sum::<i128>();
+        }
+        audit.debits += self.audit.debits;
+        audit.operations += self.audit.operations;
+        audit.administrative += self.audit.administrative;
+        audit.findings.append(&mut self.audit.findings);
+    }
+
+    /// Compares a wallet's books with what the engine has.
+    fn compare(&self, slot: u32, book: &Book) -> Result<(), Found> {
+        let cell = self.inner.slab.get(slot);
+        let guard = pin();
+        let reading = cell.read(&guard).ok_or("a wallet that the engine does not have")?;
+        if reading.generation.number() as u32 != book.generation || i128::from(reading.balance) != book.balance() {
+            return Err("the wallet's balance is not what its records lead to");
+        }
+        if book.sums.balance() != book.balance() {
+            return Err("what was granted is not what was debited, expired, voided, written off and is left");
+        }
+        book.check_steps(|balance| self.hasher.hash_one(balance))?;
+        if book.links != self.hash(cell.last_lsn()).wrapping_sub(self.hash(0)) {
+            return Err("the wallet's records are not one row");
+        }
+        let terms = reading.generation.terms().get();
+        let holdings = terms.lots_at(Amount::new(reading.balance));
+        let (mut lots, debt) = book.holdings();
+        lots.retain(|(_, left)| *left != 0);
+        let whole = |lot: &crate::ledger::Lot| (lot.id, i128::from(lot.remaining.units()));
+        let sorted = |mut lots: Vec<(GrantId, i128)>| {
+            lots.sort_unstable_by_key(|(id, _)| *id);
+            lots
+        };
+        if sorted(lots) != sorted(holdings.lots.iter().map(whole).collect())
+            || debt != i128::from(holdings.debt.units())
+        {
+            return Err("what is left of the wallet's grants is not what its records lead to");
+        }
+        if sorted(book.scheduled().to_vec()) != sorted(terms.scheduled.iter().map(whole).collect()) {
+            return Err("the wallet's scheduled grants are not those that its records lead to");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! A wallet kept by the rules, and told the same story as the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use drawdown::ledger::{
+    Amount, Category, Change, GrantId, Level, Levels, Movement, NewGrant, Operation, Policy, Rejection, Status, Terms,
+    Timestamp, Trigger, transition,
+};
+
+use crate::model::{self, Account, Command, Model, Outcome, Refusal};
+
+pub(crate) fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+pub(crate) fn amount(units: i128) -> Amount {
+    Amount::new(i64::try_from(units).expect("amounts of commands are 64 bits wide"))
+}
+
+pub(crate) fn units(amount: Amount) -> i128 {
+    i128::from(amount.units())
+}
+
+/// A wallet kept by the rules, driven as the engine drives it: debits that fit the headroom lower the balance, anything else
+/// is a transition.
+struct Subject {
+    terms: Terms,
+    balance: Amount,
+    /// Send every debit the slow way. The outcome must be the same.
+    slow_only: bool,
+    accounts: BTreeMap<u64, Account>,
+    depleted: BTreeSet<u64>,
+    debt_made: i128,
+    debt_paid: i128,
+}
+
+impl Subject {
+    fn new(slow_only: bool) -> Subject {
+        Subject {
+            terms: Terms::new(),
+            balance: Amount::ZERO,
+            slow_only,
+            accounts: BTreeMap::new(),
+            depleted: BTreeSet::new(),
+            debt_made: 0,
+            debt_paid: 0,
+        }
+    }
+
+    fn apply(&mut self, command: &Command, now: u64) -> Outcome {
+        let operation = operation(command);
+        if let Operation::Debit { amount, .. } = operation
+            && self.fits(amount, at(now))
+        {
+            return self.debit_fast(amount);
+        }
+        let change = transition(&self.terms, self.balance, &operation, at(now));
+        assert_eq!(change.terms.validate(), Ok(()), "{:?}", change.terms);
+        let outcome = self.record(&change);
+        self.balance = change.terms.opening;
+        self.terms = change.terms;
+        outcome
+    }
+
+    fn fits(&self, amount: Amount, now: Timestamp) -> bool {
+        let headroom = self.balance.checked_sub(self.terms.base()).expect("headroom is an amount");
+        let is_due = self.terms.deadline().is_some_and(|deadline| deadline <= now);
+        !self.slow_only && !is_due && amount >= Amount::ZERO && amount <= headroom
+    }
+
+    fn debit_fast(&mut self, amount: Amount) -> Outcome {
+        let before = self.balance;
+        self.balance = before.checked_sub(amount).expect("a fast debit fits");
+        let allocation = self.terms.allocate(before, self.balance);
+        self.debt_made += units(allocation.debt);
+        let paid_by: Vec<(u64, i128)> = allocation.parts.iter().map(|(id, part)| (id.get(), units(*part))).collect();
+        for (grant, part) in &paid_by {
+            self.account(*grant).spent += part;
+        }
+        Outcome { taken: units(amount), paid_by, ..Outcome::default() }
+    }
+
+    fn account(&mut self, grant: u64) -> &mut Account {
+        self.accounts.get_mut(&grant).expect("a grant that was made")
+    }
+
+    /// Keeps the books by the movements alone, and gives what happened in the model's words.
+    fn record(&mut self, change: &Change) -> Outcome {
+        let mut paid_by = Vec::new();
+        let moved: i128 = change.effects.movements.iter().map(Movement::delta).sum();
+        assert_eq!(units(self.balance) + moved, units(change.terms.opening), "{change:?}");
+        for movement in &change.effects.movements {
+            let id = movement.grant().map_or(0, GrantId::get);
+            match *movement {
+                Movement::Granted { amount, .. } | Movement::Scheduled { amount, .. } => {
+                    let account = Account { granted: units(amount), ..Account::default() };
+                    assert_eq!(self.accounts.insert(id, account), None);
+                }
+                Movement::Spent { amount, .. } => {
+                    self.account(id).spent += units(amount);
+                    paid_by.push((id, units(amount)));
+                }
+                Movement::DebtPaid { amount, .. } => {
+                    self.account(id).debt_paid += units(amount);
+                    self.debt_paid += units(amount);
+                }
+                Movement::Expired { amount, .. } => self.account(id).expired += units(amount),
+                Movement::Voided { amount, .. } | Movement::ScheduledVoided { amount, .. } => {
+                    self.account(id).voided += units(amount);
+                }
+                Movement::WrittenOff { amount, .. } => self.account(id).written_off += units(amount),
+                Movement::Overdrawn { amount } => self.debt_made += units(amount),
+                Movement::DebtWrittenOff { amount } => self.debt_paid += units(amount),
+                Movement::Depleted { .. } => assert!(self.depleted.insert(id), "grant {id} depleted twice"),
+                Movement::Activated { .. } | Movement::ExpiryMoved { .. } => {}
+            }
+        }
+        outcome_of(change, paid_by)
+    }
+
+    /// What is left of every grant that has something left.
+    fn remaining(&self) -> BTreeMap<u64, i128> {
+        let lots = self.terms.lots_at(self.balance).lots;
+        lots.iter().chain(&self.terms.scheduled).map(|lot| (lot.id.get(), units(lot.remaining))).collect()
+    }
+
+    #[track_caller]
+    fn check_against(&self, model: &Model) {
+        assert_eq!(units(self.balance), model.balance());
+        assert_eq!(units(self.terms.available(self.balance)), model.available());
+        let holdings = self.terms.lots_at(self.balance);
+        assert_eq!(units(holdings.debt), model.debt());
+        assert_eq!(self.debt_made - self.debt_paid, model.debt());
+        assert_eq!(self.names(self.terms.states.armed), model.armed());
+        assert_eq!(self.names(self.terms.states.triggered), model.fired());
+        assert_eq!(status(model.status()), self.terms.status);
+        let remaining = self.remaining();
+        assert_eq!(self.accounts.len(), model.accounts().count());
+        for (id, expected) in model.accounts() {
+            let account = Account { remaining: remaining.get(&id).copied().unwrap_or(0), ..self.accounts[&id].clone() };
+            assert_eq!(&account, expected, "grant {id}");
+            assert_eq!(account.remaining, model.remaining(id));
+            assert!(account.is_conserved(), "grant {id}: {account:?}");
+        }
+    }
+
+    fn names(&self, mask: u64) -> BTreeSet<String> {
+        names(&self.terms, mask)
+    }
+}
+
+pub(crate) fn names(terms: &Terms, mask: u64) -> BTreeSet<String> {
+    let levels = terms.levels.iter().flat_map(|levels| levels.of_mask(mask));
+    levels.map(|level| level.name.to_string()).collect()
+}
+
+pub(crate) fn outcome_of(change: &Change, paid_by: Vec<(u64, i128)>) -> Outcome {
+    let taken = change.result.unwrap_or_default();
+    let available = match change.result {
+        Err(Rejection::InsufficientCredit { available, .. }) => Some(units(available)),
+        _ => None,
+    };
+    let refused = change.result.err().map(|rejection| Refusal { reason: rejection.slug(), available });
+    Outcome {
+        refused,
+        taken: units(taken.amount),
+        shortfall: units(taken.shortfall),
+        overdraft: units(taken.overdraft),
+        paid_by,
+        crossed: names(&change.terms, change.effects.crossed.levels),
+        recovered: names(&change.terms, change.effects.recovered.levels),
+        depleted: change.effects.crossed.depleted,
+        negative: change.effects.crossed.negative,
+    }
+}
+
+pub(crate) fn status(status: model::Status) -> Status {
+    match status {
+        model::Status::Active => Status::Active,
+        model::Status::Frozen => Status::Frozen,
+        model::Status::Closed => Status::Closed,
+    }
+}
+
+pub(crate) fn policy(policy: model::Policy) -> Policy {
+    match policy {
+        model::Policy::Reject => Policy::Reject,
+        model::Policy::Partial => Policy::Partial,
+        model::Policy::Overdraft => Policy::Overdraft,
+    }
+}
+
+pub(crate) fn level(level: &model::Level) -> Level {
+    Level {
+        name: level.name.as_str().into(),
+        amount: amount(level.amount),
+        trigger: if level.at_or_below { Trigger::AtOrBelow } else { Trigger::Below },
+        margin: amount(level.margin),
+    }
+}
+
+pub(crate) fn new_grant(grant: &model::Grant) -> NewGrant {
+    NewGrant {
+        id: GrantId::new(grant.id),
+        amount: amount(grant.amount),
+        priority: grant.priority,
+        category: if grant.promotional { Category::Promotional } else { Category::Paid },
+        effective_at: at(grant.effective_at),
+        expires_at: grant.expires_at.map(at),
+        cost: grant.cost.map(|cost| amount(cost).units()),
+        max_balance: grant.max_balance.map(amount),
+    }
+}
+
+pub(crate) fn operation(command: &Command) -> Operation {
+    match command {
+        Command::Grant(grant) => Operation::Grant(new_grant(grant)),
+        Command::Void { grant } => Operation::Void { grant: GrantId::new(*grant) },
+        Command::MoveExpiry { grant, expires_at } => {
+            Operation::MoveExpiry { grant: GrantId::new(*grant), expires_at: expires_at.map(at) }
+        }
+        Command::Debit { amount: debit, policy: asked } => {
+            Operation::Debit { amount: amount(*debit), policy: policy(*asked) }
+        }
+        Command::SetStatus(wanted) => Operation::SetStatus(status(*wanted)),
+        Command::SetAllowance(allowance) => Operation::SetAllowance(amount(*allowance)),
+        Command::SetLevels(list) => {
+            let levels = Levels::new(list.iter().map(level).collect()).expect("levels are generated valid");
+            Operation::SetLevels((!list.is_empty()).then(|| Arc::new(levels)))
+        }
+        Command::Wait => Operation::Due,
+    }
+}
+
+/// Gives a command the dates and ids of its place in the story. Dates lie a little around `now`, on either side.
+pub(crate) fn placed(command: &Command, now: u64, made: &mut u64) -> Command {
+    match command.clone() {
+        Command::Grant(grant) => {
+            *made += 1;
+            let begin = if grant.effective_at == 0 { now - 5 } else { now + grant.effective_at - 3 };
+            let end = grant.expires_at.map(|after| now + after);
+            Command::Grant(model::Grant { id: *made, effective_at: begin, expires_at: end, ..grant })
+        }
+        // Mostly the newest grants: they are the ones that are still there.
+        Command::Void { grant } => Command::Void { grant: made.saturating_sub(grant / 2) },
+        Command::MoveExpiry { grant, expires_at } => {
+            let expires_at = expires_at.map(|after| now + after);
+            Command::MoveExpiry { grant: made.saturating_sub(grant / 2), expires_at }
+        }
+        other => other,
+    }
+}
+
+#[track_caller]
+pub(crate) fn tell(story: &[(u64, Command)], slow_only: bool) {
+    let (mut subject, mut model) = (Subject::new(slow_only), Model::new());
+    let (mut now, mut made) = (1_000, 0);
+    for (step, (pause, command)) in story.iter().enumerate() {
+        now += pause;
+        let command = placed(command, now, &mut made);
+        let expected = model.apply(&command, now);
+        let outcome = subject.apply(&command, now);
+        // A fast debit does not open a generation, so whatever it reports besides is nothing; the model agrees or fails here.
+        assert_eq!(outcome, expected, "step {step}: {command:?} at {now}");
+        subject.check_against(&model);
+    }
+}

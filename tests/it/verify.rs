@@ -1,0 +1,257 @@
+//! `drawdown verify` and `drawdown inspect` with the real binary, on real directories.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use drawdown::engine::{ApiKeyRecord, Engine, EngineConfig, ManualClock};
+use serde_json::Value;
+
+use crate::books::{Ask, GrantSpec};
+use crate::books::{BEGIN, Books, Step, Usage, WalletNumber, When, at, config, set_up};
+
+const SEGMENT_BYTES: u64 = 64 << 10;
+/// What must not be shown: the bytes of an API key's hash, as any of the usual texts.
+const HASH: [u8; 32] = [0xab; 32];
+
+fn engine_config() -> EngineConfig {
+    config(SEGMENT_BYTES)
+}
+
+fn usage(id: u32, wallet: usize, units: i64) -> Usage {
+    Usage { id, source: 0, wallet: WalletNumber(wallet), ask: Ask::Units(units), time: When::Unsaid, policy: None }
+}
+
+/// A ledger of some segments in a directory, closed in order if wanted.
+fn make(directory: &Path, close: bool) -> Engine {
+    let clock = Arc::new(ManualClock::new(at(BEGIN)));
+    let (engine, _) = Engine::open(directory, engine_config(), clock.clone()).expect("a fresh directory");
+    set_up(&engine).expect("currencies and meters");
+    let key = ApiKeyRecord {
+        id: "key1".to_owned(),
+        name: "gateway".to_owned(),
+        live: true,
+        scopes: 1,
+        hash: HASH,
+        created_ms: BEGIN,
+        revoked: false,
+    };
+    engine.put_api_key(key).expect("a key").wait().expect("a healthy log");
+    let mut books = Books::new();
+    for wallet in [0, 2, 4] {
+        let grant = GrantSpec {
+            wallet: WalletNumber(wallet),
+            units: 1000,
+            source: 0,
+            promotional: false,
+            priority: None,
+            effective: None,
+            lasts: None,
+            cost: None,
+            key: None,
+            note: false,
+        };
+        books.make(&Step::Grant(grant), &engine, &clock).expect("a healthy engine");
+    }
+    for round in 0..60 {
+        let batch = (0..40).map(|place| usage(round * 40 + place, place as usize % 3 * 2, 1)).collect();
+        books.make(&Step::Batch(batch), &engine, &clock).expect("a healthy engine");
+        engine.log().pump();
+    }
+    engine.barrier().wait().expect("a healthy log");
+    while engine.log().extend_chain().expect("segments can be read") {}
+    if close {
+        engine.close().expect("a healthy log");
+    }
+    engine
+}
+
+fn drawdown(arguments: &[&str], directory: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drawdown"));
+    command.args(arguments).arg("--data").arg(directory).env_remove("NO_COLOR");
+    command.output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("text")
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn contents(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let mut all: Vec<_> = entries
+        .map(|path| (path.file_name().expect("a name").to_string_lossy().into_owned(), fs::read(&path).expect("bytes")))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_sound_directory_verifies_and_is_left_as_it_was() {
+    let directory = tempfile::tempdir().expect("a directory");
+    drop(make(directory.path(), true));
+    let before = contents(directory.path());
+    let output = drawdown(&["verify"], directory.path());
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    assert!(out.ends_with("sound\n") && out.contains("ended in order") && !out.contains('\x1b'), "{out}");
+    assert!(err.contains("survey: ") && err.contains("fold: ") && err.contains("audit: "), "{err}");
+    let json: Value = serde_json::from_slice(&drawdown(&["verify", "--json"], directory.path()).stdout).expect("JSON");
+    assert_eq!((&json["sound"], &json["damage"]), (&Value::Bool(true), &Value::Array(vec![])));
+    assert_eq!(json["currencies"][0]["currency"], "credits");
+    let quiet = drawdown(&["verify", "--quiet"], directory.path());
+    assert_eq!((text(&quiet.stdout), text(&quiet.stderr), quiet.status.code()), ("", "", Some(0)));
+    assert_eq!(contents(directory.path()), before);
+}
+
+#[test]
+fn damage_is_named_by_file_offset_and_position() {
+    let directory = tempfile::tempdir().expect("a directory");
+    drop(make(directory.path(), true));
+    let path = directory.path().join("0000000000000001.wal");
+    let mut bytes = fs::read(&path).expect("a segment");
+    bytes[20_000] ^= 0x10;
+    fs::write(&path, bytes).expect("a segment");
+    let output = drawdown(&["verify"], directory.path());
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    let damage = out.lines().find(|line| line.starts_with("damage: ")).expect("a line of damage");
+    assert!(damage.contains("0000000000000001.wal, offset 20000, LSN ") && damage.contains("bit 4"), "{damage}");
+    let json: Value = serde_json::from_slice(&drawdown(&["verify", "--json"], directory.path()).stdout).expect("JSON");
+    assert_eq!((&json["sound"], &json["damage"][0]["offset"]), (&Value::Bool(false), &Value::from(20_000)));
+    let quiet = drawdown(&["verify", "--quiet"], directory.path());
+    assert_eq!(text(&quiet.stdout).lines().count(), 1);
+}
+
+#[test]
+fn what_cannot_be_checked_is_neither_sound_nor_damaged() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for path in [directory.path().to_owned(), directory.path().join("nothing")] {
+        let output = drawdown(&["verify"], &path);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).starts_with("drawdown: "), "{}", text(&output.stderr));
+    }
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0, "nothing was made");
+}
+
+#[test]
+fn a_directory_in_use_is_checked_as_far_as_it_was_durable() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = make(directory.path(), false);
+    let output = drawdown(&["verify"], directory.path());
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{out}{}", text(&output.stderr));
+    assert!(out.contains("note: a server has the directory open"), "{out}");
+    engine.close().expect("a healthy log");
+}
+
+#[test]
+fn a_log_that_died_verifies_with_notes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = make(directory.path(), false);
+    let left = tempfile::tempdir().expect("a directory");
+    for (name, bytes) in contents(directory.path()) {
+        fs::write(left.path().join(name), bytes).expect("a copy");
+    }
+    engine.close().expect("a healthy log");
+    let output = drawdown(&["verify"], left.path());
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{out}");
+    assert!(out.contains("note: the log did not end in order"), "{out}");
+}
+
+#[test]
+fn segments_records_and_wallets_are_shown_and_no_secret_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    drop(make(directory.path(), true));
+    let before = contents(directory.path());
+    let segments = lines(&drawdown(&["inspect", "segments", "--json"], directory.path()));
+    assert_eq!(segments[0]["state"], "sealed");
+    assert_eq!(segments[0]["hash"], segments[0]["recorded_hash"]);
+    assert_eq!(segments[0]["first_time"], "2027-01-15T08:00:00.000Z");
+    assert!(segments.len() > 3 && segments.last().is_some_and(|segment| segment["state"] == "prepared"));
+
+    let records = lines(&drawdown(&["inspect", "records", "--json", "--limit", "100000"], directory.path()));
+    let of = |kind: &str| records.iter().filter(|record| record["type"] == kind).count();
+    assert_eq!((of("genesis"), of("currency"), of("meter"), of("api_key")), (1, 2, 2, 1));
+    assert_eq!((of("wallet"), of("grant"), of("grant_declared")), (3, 3, 3));
+    assert_eq!(of("debit"), 2400);
+    let total: u64 = segments.iter().map(|segment| segment["records"].as_u64().expect("a number")).sum();
+    assert_eq!(records.len() as u64, total);
+
+    let from = records[40]["lsn"].to_string();
+    let some = ["inspect", "records", "--json", "--from", &from, "--limit", "3", "--wallet", "bob/credits"];
+    let some = lines(&drawdown(&some, directory.path()));
+    assert_eq!(some.len(), 3);
+    assert!(some.iter().all(|record| record["customer"] == "bob" && record["currency"] == "credits"));
+    let next = records.iter().filter(|record| record["lsn"].as_u64() >= records[40]["lsn"].as_u64());
+    let expected: Vec<_> = next.filter(|r| r["customer"] == "bob" && r["currency"] == "credits").take(3).collect();
+    assert_eq!(some.iter().collect::<Vec<_>>(), expected);
+
+    let wallet = lines(&drawdown(&["inspect", "wallet", "ada", "credits", "--json"], directory.path()));
+    assert_eq!((&wallet[0]["type"], &wallet[0]["balance"]), (&"wallet".into(), &"1.6".into()));
+    let debits: Vec<_> = wallet.iter().filter(|line| line["kind"] == "debit").collect();
+    assert_eq!(debits.len(), 840);
+    assert!(debits.windows(2).all(|pair| pair[0]["lsn"].as_u64() > pair[1]["lsn"].as_u64()), "newest first");
+    assert_eq!(debits[0]["allocations"][0]["amount"], "0.01");
+    let few = lines(&drawdown(&["inspect", "wallet", "ada", "credits", "--json", "--limit", "7"], directory.path()));
+    assert_eq!(few.len(), 8);
+
+    let mut shown = String::new();
+    for arguments in [
+        &["inspect", "segments"][..],
+        &["inspect", "records"],
+        &["inspect", "records", "--json"],
+        &["inspect", "wallet", "ada", "credits"],
+    ] {
+        let output = drawdown(arguments, directory.path());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        shown.push_str(text(&output.stdout));
+    }
+    let seed = seed_of(directory.path());
+    for secret in [HASH, seed] {
+        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let list = format!("{secret:?}").replace(' ', "");
+        assert!(!shown.contains(&hex) && !shown.replace(' ', "").contains(&list), "a secret is shown");
+    }
+    assert!(shown.contains("ada/credits") && shown.contains("api_key"));
+    let nobody = drawdown(&["inspect", "wallet", "nobody", "credits"], directory.path());
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("there is no wallet nobody/credits"));
+    assert_eq!(contents(directory.path()), before, "nothing is written");
+}
+
+/// The ledger's secret, by hand: the first record's body is an array of the seed and the time.
+fn seed_of(directory: &Path) -> [u8; 32] {
+    let bytes = fs::read(directory.join("0000000000000000.wal")).expect("a segment");
+    let start = 4096 + 32 + 32 + 9 + 9;
+    let mut body = &bytes[start..start + 200];
+    let genesis: ([u8; 32], u64) = rmp_serde::from_read(&mut body).expect("the first record's body");
+    assert_eq!(genesis.1, BEGIN);
+    genesis.0
+}
+
+#[test]
+fn a_damaged_log_is_shown_up_to_the_damage() {
+    let directory = tempfile::tempdir().expect("a directory");
+    drop(make(directory.path(), true));
+    let path = directory.path().join("0000000000000001.wal");
+    let mut bytes = fs::read(&path).expect("a segment");
+    bytes[20_000] ^= 0x10;
+    fs::write(&path, bytes).expect("a segment");
+    for command in ["segments", "records"] {
+        let output = drawdown(&["inspect", command, "--json"], directory.path());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(!output.stdout.is_empty());
+    }
+    let before_it = drawdown(&["inspect", "records", "--limit", "9"], directory.path());
+    assert_eq!((before_it.status.code(), text(&before_it.stdout).lines().count()), (Some(0), 9));
+    let output = drawdown(&["inspect", "records", "--limit", "1000000"], directory.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("0000000000000001.wal, offset 20000"), "{}", text(&output.stderr));
+}
