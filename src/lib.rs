@@ -5,7 +5,9 @@
 
 pub mod catalog;
 pub mod engine;
+pub mod files;
 pub mod http;
+pub mod identities;
 pub mod journal;
 pub mod ledger;
 pub mod store;

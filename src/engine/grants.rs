@@ -111,7 +111,10 @@ impl Inner {
             let guard = pin();
             match self.idempotency.claim(fingerprint, &strangers, &guard) {
                 Claim::New(entry) => {
-                    return settle(self.make_grant(request, prepared, now), entry).map(|view| (view, false));
+                    return match self.replay_spilled(fingerprint, key, request, &prepared, now, &guard)? {
+                        Some(view) => Ok((view, true)),
+                        None => settle(self.make_grant(request, prepared, now), entry).map(|view| (view, false)),
+                    };
                 }
                 Claim::Existing { lsn } => match self.replay(lsn, key, request, &prepared, now)? {
                     Some(view) => return Ok((view, true)),
@@ -120,6 +123,30 @@ impl Inner {
                 Claim::InFlight(_) => self.wait_settled(fingerprint),
             }
         }
+    }
+
+    /// The grant that was made with this key, if a run leads to it.
+    fn replay_spilled(
+        &self,
+        fingerprint: u64,
+        key: &str,
+        request: &GrantRequest,
+        prepared: &Prepared,
+        now: Timestamp,
+        guard: &Guard,
+    ) -> Result<Option<GrantView>, CommandError> {
+        let Some(runs) = self.spilled.runs(guard) else { return Ok(None) };
+        let lsns = runs.lookup(fingerprint).map_err(|_| CommandError::Unavailable(Unavailable::Overloaded))?;
+        let horizon = self.horizon.lsn();
+        for lsn in lsns.into_iter().filter(|lsn| *lsn >= horizon) {
+            match self.replay(lsn, key, request, prepared, now) {
+                Ok(None) => {}
+                // It was declared, and never took effect.
+                Err(CommandError::NotFound { what: "grant" }) => {}
+                answer => return answer,
+            }
+        }
+        Ok(None)
     }
 
     /// The grant that was made with this key, if it is this key's.

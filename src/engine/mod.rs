@@ -34,12 +34,14 @@ pub mod event;
 mod feed;
 mod grants;
 mod history;
+mod identity;
 mod kept;
 mod names;
 mod openings;
 mod recovery;
 mod repairs;
 mod settings;
+mod spill;
 mod stats;
 mod ticket;
 mod usage;
@@ -50,10 +52,13 @@ mod wallets;
 pub use crate::journal::admin::ApiKeyRecord;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
+pub use spill::SpillError;
 pub use stats::EngineStats;
 pub use ticket::Ticket;
 pub use view::{CommandError, Unavailable};
 
+use crate::files::{Directory, Files, Memory};
+use crate::identities::{self, Spilled};
 use crate::journal::admin::{AdminRecord, Genesis};
 use crate::journal::{self, Corrupt, Record};
 use crate::ledger::Timestamp;
@@ -68,6 +73,7 @@ use drawdown_wal::{Admission, AppendError, Log, Lsn, Medium, ReadError, SegmentV
 use names::Names;
 use repairs::Repairs;
 use settings::CatalogCell;
+use spill::Room;
 use stats::Counters;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -79,6 +85,12 @@ use wallet::WalletSlot;
 
 /// The longest id, source and customer, in bytes.
 pub const MAX_ID_BYTES: usize = 128;
+
+/// The longest idempotency window: 34 days, ms.
+pub const MAX_WINDOW_MS: u64 = 34 * 24 * 3_600_000;
+
+/// Where the files of spilled identities lie, within the ledger's directory.
+const IDENTITIES_DIRECTORY: &str = "identities";
 
 /// When an answer may leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,8 +107,10 @@ pub enum Acknowledge {
 pub struct EngineConfig {
     /// The log.
     pub log: drawdown_wal::Options,
-    /// How long an event's identity is remembered, ms. Events whose own time is older are refused.
+    /// How long an event's identity is remembered, ms, at most [`MAX_WINDOW_MS`]. Events whose own time is older are refused.
     pub idempotency_window_ms: u64,
+    /// Bytes of memory for identities; what exceeds them goes to files, which take two bytes of memory an identity.
+    pub idempotency_memory: u64,
     /// How far ahead of the server's clock an event's own time may be, ms.
     pub future_tolerance_ms: u64,
     /// How long a command waits for a busy log before it is refused, ms.
@@ -118,6 +132,7 @@ impl Default for EngineConfig {
         EngineConfig {
             log: drawdown_wal::Options::default(),
             idempotency_window_ms: 24 * 3_600_000,
+            idempotency_memory: 1 << 30,
             future_tolerance_ms: 5 * 60_000,
             admission_wait_ms: 5_000,
             expected_events: 1 << 20,
@@ -160,6 +175,15 @@ pub enum OpenError {
     /// The log takes no writes.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The idempotency window is longer than [`MAX_WINDOW_MS`].
+    #[error("the idempotency window may be 34 days at most")]
+    Window,
+    /// The files of spilled identities cannot be listed or read.
+    #[error("the spilled identities in {0}")]
+    Identities(#[from] identities::OpenError),
+    /// Identities that memory has no room for could not be spilled.
+    #[error("spilling identities: {0}")]
+    Spill(#[from] SpillError),
     /// A thread could not be started.
     #[error("the background thread could not be started: {0}")]
     Thread(#[source] std::io::Error),
@@ -197,7 +221,7 @@ impl OpenReport {
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
-    /// Held by engines only, not by the background thread: the last one dropped stops it.
+    /// Held by engines only, not by the background threads: the last one dropped stops them.
     keeper: Arc<Keeper>,
 }
 
@@ -207,20 +231,27 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Stops the background thread when the last engine is gone.
+/// Stops the background threads when the last engine is gone.
 struct Keeper {
     inner: Arc<Inner>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Keeper {
     fn stop(&self) {
         self.inner.closed.store(true, Ordering::Release); // with check_open
         self.inner.bell.ring();
-        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A panic there has been reported by the panic itself.
             let _ = thread.join();
         }
+    }
+
+    fn start(&self, name: &str, run: impl FnOnce(&Inner) + Send + 'static) -> Result<(), OpenError> {
+        let inner = Arc::clone(&self.inner);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || run(&inner));
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread.map_err(OpenError::Thread)?);
+        Ok(())
     }
 }
 
@@ -236,6 +267,9 @@ pub(crate) struct Inner {
     slab: Slab<WalletSlot>,
     index: Index,
     idempotency: Idempotency,
+    /// Identities that the table has no room for.
+    spilled: Spilled,
+    room: Room,
     names: Names,
     catalog: CatalogCell,
     api_keys: DashMap<String, Arc<ApiKeyRecord>>,
@@ -266,40 +300,59 @@ impl Engine {
     /// Opens the ledger in `dir`, making both if need be.
     pub fn open(dir: &Path, config: EngineConfig, clock: Arc<dyn Clock>) -> Result<(Engine, OpenReport), OpenError> {
         let (log, recovery) = Log::open(dir, config.log.clone())?;
-        Self::open_log(log, recovery, config, clock)
+        let path = dir.join(IDENTITIES_DIRECTORY);
+        let files = Directory::open(&path).map_err(|source| identities::OpenError { path, source })?;
+        Self::open_log(log, recovery, Arc::new(files), config, clock)
     }
 
-    /// Opens the ledger on a medium, for tests and simulations.
+    /// Opens the ledger on a medium, for tests and simulations. Identities are spilled to memory.
     pub fn open_on(
         medium: Arc<dyn Medium>,
         config: EngineConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<(Engine, OpenReport), OpenError> {
+        Self::open_with(medium, Arc::new(Memory::new()), config, clock)
+    }
+
+    /// Opens the ledger on a medium, with files for what does not belong into the log.
+    pub fn open_with(
+        medium: Arc<dyn Medium>,
+        files: Arc<dyn Files>,
+        config: EngineConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Engine, OpenReport), OpenError> {
         let (log, recovery) = Log::open_on(medium, config.log.clone())?;
-        Self::open_log(log, recovery, config, clock)
+        Self::open_log(log, recovery, files, config, clock)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "what was found is used up here")]
     fn open_log(
         log: Log,
         recovery: drawdown_wal::Recovery,
+        files: Arc<dyn Files>,
         config: EngineConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<(Engine, OpenReport), OpenError> {
+        if config.idempotency_window_ms > MAX_WINDOW_MS {
+            return Err(OpenError::Window);
+        }
         let genesis = match first_record(&log)? {
             Some(genesis) => genesis,
             None => begin(&log, clock.now())?,
         };
+        let (room, spilled) = (Room::of(config.idempotency_memory), spill::open(files, &log, recovery.log_id)?);
         // A replay that has to grow the table again and again takes twice as long.
-        let recorded = log.tail().get() - log.first().get();
-        let expected_events =
-            config.expected_events.max((recorded / BYTES_PER_EVENT).min(EVENTS_FORESEEN_MAX) as usize);
+        let recorded = log.tail().get() - spilled.end().unwrap_or_default().max(log.first().get());
+        let foreseen = (recorded / BYTES_PER_EVENT).min(EVENTS_FORESEEN_MAX) as usize;
+        let expected_events = config.expected_events.max(foreseen).min(room.resident());
         let mut inner = Inner {
             log,
             seed: Seed::new(genesis.seed),
             slab: Slab::new(),
             index: Index::with_capacity(config.expected_wallets),
             idempotency: Idempotency::with_capacity(expected_events),
+            spilled,
+            room,
             names: Names::default(),
             catalog: CatalogCell::default(),
             api_keys: DashMap::new(),
@@ -313,18 +366,16 @@ impl Engine {
             closed: AtomicBool::new(false),
             config,
         };
+        inner.spill_before_replay()?;
         let workers = inner.config.replay_workers;
         let mut report = recovery::replay(&mut inner, workers)?;
         report.torn_bytes = recovery.torn.map_or(0, |torn| torn.bytes);
+        inner.fill_holes()?;
         let inner = Arc::new(inner);
-        let keeper = Arc::new(Keeper { inner: Arc::clone(&inner), thread: Mutex::new(None) });
+        let keeper = Arc::new(Keeper { inner: Arc::clone(&inner), threads: Mutex::default() });
         if inner.config.background {
-            let keep = Arc::clone(&inner);
-            let thread = std::thread::Builder::new()
-                .name("engine-background".to_owned())
-                .spawn(move || keep.run_background())
-                .map_err(OpenError::Thread)?;
-            *keeper.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+            keeper.start("engine-background", Inner::run_background)?;
+            keeper.start("engine-identities", Inner::run_keeping)?;
         }
         Ok((Engine { inner, keeper }, report))
     }

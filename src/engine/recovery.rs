@@ -19,6 +19,7 @@
 
 use super::background::minute_end;
 use super::budget::Budget;
+use super::identity::Fingerprints;
 use super::names::Name;
 use super::repairs::Repairs;
 use super::wallet::{WalletDriver, WalletGeneration, WalletOperation, WalletSlot, close};
@@ -28,7 +29,6 @@ use crate::journal::debit::DebitRecord;
 use crate::journal::operation::{OperationRecord, Repair};
 use crate::journal::{self, Record};
 use crate::ledger::{Amount, Operation, Terms, Timestamp};
-use crate::store::hash::EventsOf;
 use crate::store::slot::{Driver, Opening};
 use crate::store::{Guard, pin};
 use drawdown_wal::{FrameRef, Lsn};
@@ -48,8 +48,7 @@ struct Fold {
     keys: HashMap<u64, u64>,
     /// Debits that were read and whose cache lines were requested, to be folded before anything else is.
     ahead: Vec<Debit>,
-    /// The source of the last debit, and the beginning of its fingerprint.
-    source: Option<(Box<str>, EventsOf)>,
+    fingerprints: Fingerprints,
     /// The ends of minutes, as positions of the log; see [`super::background::Horizon`].
     marks: Vec<(Timestamp, u64)>,
 }
@@ -161,11 +160,7 @@ impl Worker<'_> {
 
     fn read_ahead(&self, lsn: u64, record: &DebitRecord<'_>, fold: &mut Fold, guard: &Guard) -> Result<(), OpenError> {
         let inner = self.inner;
-        let begun = match &fold.source {
-            Some((source, begun)) if **source == *record.source => *begun,
-            _ => fold.source.insert((record.source.into(), inner.seed.events_of(record.source.as_bytes()))).1,
-        };
-        let fingerprint = inner.seed.event_of(begun, record.id.as_bytes());
+        let fingerprint = fold.fingerprints.of_event(&inner.seed, record.source, record.id);
         inner.slab.prefetch(record.slot);
         inner.idempotency.prefetch(fingerprint, guard);
         fold.ahead.push(Debit {
@@ -244,36 +239,20 @@ impl Worker<'_> {
                 what: "a closing balance that its generation's debits do not lead to",
             });
         }
-        let counts = self.counting(lsn, &record);
+        let counts = self.inner.counting(lsn, &record);
         self.remember(counts, &record, fold);
         let number = present + u64::from(ahead(record.generation, present).unsigned_abs());
         Self::open_next(slot, counts, number, record)?;
         self.apply_unopened(slot, handle, number, fold, lsn)
     }
 
-    /// The place of the copy that counts of the record at `lsn`: answers have named it. A crash may have taken it, before anybody got an
-    /// answer, and left this one; then this one counts.
-    fn counting(&self, lsn: u64, record: &OperationRecord<'_>) -> u64 {
-        let is_copy = |other: &OperationRecord<'_>| other.slot == record.slot && other.generation == record.generation;
-        let counts = record.counts;
-        let is_there = counts == lsn
-            || self.inner.is_record(counts)
-                && matches!(journal::read_at(&self.inner.log, Lsn::new(counts), &mut None), Ok(Record::Operation(other)) if is_copy(&other));
-        if is_there { counts } else { lsn }
-    }
-
     /// Enters the identities that an operation settles.
     fn remember(&self, lsn: u64, record: &OperationRecord<'_>, fold: &mut Fold) {
-        if record.body.rejected {
-            return;
-        }
-        let seed = &self.inner.seed;
-        let remembered = match (&record.body.operation, &record.body.event) {
-            (Operation::Debit { .. }, Some(event)) => {
-                Some((seed.event_fingerprint(event.source.as_bytes(), event.id.as_bytes()), lsn))
+        let remembered = match &record.body.operation {
+            Operation::Grant(grant) if !record.body.rejected => {
+                fold.keys.remove(&grant.id.get()).map(|key| (key, grant.id.get()))
             }
-            (Operation::Grant(grant), _) => fold.keys.remove(&grant.id.get()).map(|key| (key, grant.id.get())),
-            _ => None,
+            _ => self.inner.carried_out(record).map(|fingerprint| (fingerprint, lsn)),
         };
         if let Some((fingerprint, lsn)) = remembered {
             self.inner.idempotency.insert_replayed(fingerprint, lsn, &pin());

@@ -23,7 +23,7 @@ pub struct EngineStats {
     pub crossings: u64,
     /// Operations other than debits.
     pub operations: u64,
-    /// Identities remembered, about.
+    /// Identities in the table, about; those that have expired or were spilled are among them until it is rebuilt.
     pub remembered_events: u64,
     /// Bytes of memory of the table of identities.
     pub idempotency_bytes: u64,
@@ -31,8 +31,14 @@ pub struct EngineStats {
     pub index_bytes: u64,
     /// Bytes of memory of the wallets' slots.
     pub slab_bytes: u64,
-    /// LSN below which identities are forgotten.
+    /// The true horizon: what was recorded below this LSN is older than the idempotency window, and forgotten.
     pub idempotency_horizon: u64,
+    /// The resident horizon: identities recorded below this LSN are remembered in files, down to the true one.
+    pub resident_horizon: u64,
+    /// The files of spilled identities.
+    pub spilled: crate::identities::Figures,
+    /// How often spilling or merging them has failed.
+    pub spill_failures: u64,
     /// The log's own counters.
     pub log: LogStats,
 }
@@ -106,7 +112,10 @@ impl Inner {
             idempotency_bytes: self.idempotency.bytes(&guard) as u64,
             index_bytes: self.index.bytes(&guard) as u64,
             slab_bytes: self.slab.bytes() as u64,
-            idempotency_horizon: self.idempotency.horizon(),
+            idempotency_horizon: self.horizon.lsn(),
+            resident_horizon: self.idempotency.resident_horizon(),
+            spilled: self.spilled.figures(&guard),
+            spill_failures: self.room.failures(),
             log: self.log.stats(),
         }
     }

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("ledger", &[]),
     ("store", &[]),
+    ("files", &[]),
+    ("identities", &["files", "store"]),
     ("catalog", &["ledger"]),
     ("journal", &["catalog", "ledger"]),
-    ("engine", &["catalog", "ledger", "journal", "store"]),
+    ("engine", &["catalog", "files", "identities", "ledger", "journal", "store"]),
     ("http", &["engine", "ledger"]),
     ("config", &["engine", "http"]),
     ("cli", &["config", "demo", "engine", "http"]),

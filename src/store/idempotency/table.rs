@@ -22,7 +22,7 @@ pub(super) const GONE: u64 = 2;
 const PER_LINE: usize = if cfg!(drawdown_loom) { 1 } else { 4 };
 
 /// Entries in a table at least.
-const LEN_MIN: usize = if cfg!(drawdown_loom) {
+pub(super) const LEN_MIN: usize = if cfg!(drawdown_loom) {
     2
 } else if cfg!(any(test, miri)) {
     8
