@@ -141,12 +141,25 @@ impl Inner {
         for lsn in lsns.into_iter().filter(|lsn| *lsn >= horizon) {
             match self.replay(lsn, key, request, prepared, now) {
                 Ok(None) => {}
-                // It was declared, and never took effect.
+                // A run knows what was declared. What never took effect has no claim to its key.
                 Err(CommandError::NotFound { what: "grant" }) => {}
+                Err(CommandError::Conflict { .. }) if !self.took_effect(lsn, now)? => {}
                 answer => return answer,
             }
         }
         Ok(None)
+    }
+
+    /// Whether the grant that was declared at `lsn` took effect.
+    fn took_effect(&self, lsn: u64, now: Timestamp) -> Result<bool, CommandError> {
+        let mut view = None;
+        let record = self.read_record(lsn, &mut view).map_err(unreadable)?;
+        let Record::Admin(AdminRecord::Grant(declared)) = record else { return Ok(false) };
+        match self.grant_view(GrantId::new(lsn), declared, now) {
+            Ok(_) => Ok(true),
+            Err(CommandError::NotFound { what: "grant" }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The grant that was made with this key, if it is this key's.

@@ -23,8 +23,10 @@ pub struct EngineStats {
     pub crossings: u64,
     /// Operations other than debits.
     pub operations: u64,
-    /// Identities in the table, about; those that have expired or were spilled are among them until it is rebuilt.
+    /// Identities remembered, about: in memory and in files, there expired ones included.
     pub remembered_events: u64,
+    /// Those of them that are in memory.
+    pub resident_events: u64,
     /// Bytes of memory of the table of identities.
     pub idempotency_bytes: u64,
     /// Bytes of memory of the index of wallets.
@@ -100,6 +102,7 @@ impl Inner {
         let guard = pin();
         let fields = &*self.counters.0;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (resident_events, spilled) = (self.idempotency.alive(&guard) as u64, self.spilled.figures(&guard));
         EngineStats {
             wallets: self.index.len() as u64,
             batches: read(&fields.batches),
@@ -108,13 +111,14 @@ impl Inner {
             rejected: read(&fields.rejected),
             crossings: read(&fields.crossings),
             operations: read(&fields.operations),
-            remembered_events: self.idempotency.len(&guard) as u64,
+            remembered_events: resident_events + spilled.identities,
+            resident_events,
             idempotency_bytes: self.idempotency.bytes(&guard) as u64,
             index_bytes: self.index.bytes(&guard) as u64,
             slab_bytes: self.slab.bytes() as u64,
             idempotency_horizon: self.horizon.lsn(),
             resident_horizon: self.idempotency.resident_horizon(),
-            spilled: self.spilled.figures(&guard),
+            spilled,
             spill_failures: self.room.failures(),
             log: self.log.stats(),
         }

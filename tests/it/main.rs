@@ -8,5 +8,6 @@ mod keys;
 mod ledger_props;
 mod model;
 mod sim;
+mod spill;
 mod stress;
 mod tidy;
