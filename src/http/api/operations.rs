@@ -46,6 +46,7 @@ pub(crate) fn stats(call: Call<'_>) -> Reply {
         "batches": stats.batches,
         "crossings": stats.crossings,
         "log": log(&stats),
+        "idempotency": idempotency(&stats),
         "http": {
             "connections": app.metrics.connections.load(Relaxed),
             "connections_refused": app.metrics.connections_refused.load(Relaxed),
@@ -68,6 +69,21 @@ fn log(stats: &EngineStats) -> Value {
     })
 }
 
+/// What is remembered of events: from which LSN on, of that from which on in memory, and what it takes.
+fn idempotency(stats: &EngineStats) -> Value {
+    json!({
+        "horizon": stats.idempotency_horizon,
+        "resident_horizon": stats.resident_horizon,
+        "remembered": stats.remembered_events,
+        "resident": stats.resident_events,
+        "table_bytes": stats.idempotency_bytes,
+        "runs": stats.spilled.runs,
+        "run_bytes": stats.spilled.file_bytes,
+        "filter_bytes": stats.spilled.memory_bytes,
+        "spill_failures": stats.spill_failures,
+    })
+}
+
 /// `GET /metrics`: Prometheus text.
 pub(crate) fn metrics(call: Call<'_>) -> Reply {
     let mut text = Exposition::default();
@@ -86,6 +102,7 @@ pub(crate) fn metrics(call: Call<'_>) -> Reply {
     text.one("drawdown_log_syncs_total", "counter", "Syncs of the log.", stats.log.syncs);
     text.one("drawdown_log_synced_bytes_total", "counter", "Bytes made durable.", stats.log.synced_bytes);
     text.one("drawdown_log_segments", "gauge", "Segments of the log, prepared ones included.", stats.log.segments);
+    text.identities(&stats);
     text.one("drawdown_http_connections", "gauge", "Open connections.", app.metrics.connections.load(Relaxed));
     let refused = app.metrics.connections_refused.load(Relaxed);
     text.one("drawdown_http_connections_refused_total", "counter", "Connections over the limit.", refused);
@@ -112,6 +129,31 @@ impl Exposition {
     fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
         self.head(name, kind, help);
         self.line(format_args!("{name} {value}"));
+    }
+
+    fn identities(&mut self, stats: &EngineStats) {
+        let horizon = stats.idempotency_horizon;
+        self.one("drawdown_idempotency_horizon_bytes", "gauge", "LSN below which events are forgotten.", horizon);
+        let resident = stats.resident_horizon;
+        self.one(
+            "drawdown_idempotency_resident_horizon_bytes",
+            "gauge",
+            "LSN from which on memory knows events.",
+            resident,
+        );
+        self.one("drawdown_idempotency_remembered", "gauge", "Events remembered, about.", stats.remembered_events);
+        self.one(
+            "drawdown_idempotency_resident",
+            "gauge",
+            "Events remembered in memory, about.",
+            stats.resident_events,
+        );
+        self.one("drawdown_idempotency_table_bytes", "gauge", "Memory of the table.", stats.idempotency_bytes);
+        self.one("drawdown_idempotency_runs", "gauge", "Files of events past memory.", stats.spilled.runs);
+        self.one("drawdown_idempotency_run_bytes", "gauge", "Disk that they take.", stats.spilled.file_bytes);
+        self.one("drawdown_idempotency_filter_bytes", "gauge", "Memory that they take.", stats.spilled.memory_bytes);
+        let failures = stats.spill_failures;
+        self.one("drawdown_idempotency_spill_failures_total", "counter", "Failures to write or merge them.", failures);
     }
 
     /// Answers and latencies of every route that was ever asked for.
