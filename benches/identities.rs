@@ -103,7 +103,9 @@ fn claim(table: &Idempotency, spilled: Option<&Spilled>, first: u64, rounds: u64
         let fingerprints: Vec<u64> = (first..first + BATCH as u64).map(stranger).collect();
         let guard = pin();
         let start = Instant::now();
-        fingerprints.iter().for_each(|fingerprint| table.prefetch(*fingerprint, &guard));
+        for fingerprint in &fingerprints {
+            table.prefetch(*fingerprint, &guard);
+        }
         let mut entries = Vec::with_capacity(BATCH);
         for fingerprint in &fingerprints {
             let Claim::New(entry) = table.claim(*fingerprint, &[], &guard) else { panic!("a new event") };
@@ -114,7 +116,9 @@ fn claim(table: &Idempotency, spilled: Option<&Spilled>, first: u64, rounds: u64
                 assert!(runs.lookup(fingerprints[index]).expect("sound runs").is_empty());
             });
         }
-        entries.into_iter().for_each(|entry| entry.finish(FIRST));
+        for entry in entries {
+            entry.finish(FIRST);
+        }
         took += start.elapsed();
         while table.maintain(1, &guard) {}
     }
@@ -128,7 +132,7 @@ fn what_does_sifting_cost() {
         let dir = disk_dir();
         let spilled = open(dir.path());
         (0..count).for_each(|run| add(&spilled, run * each..(run + 1) * each));
-        drop(sift(&spilled, size(500, 1)));
+        let _ = sift(&spilled, size(500, 1)); // warms up
         let (ns, passed) = sift(&spilled, size(5_000, 10));
         figures.push(figure(format!("{count} runs of {}", short(each)), ns));
         println!("    {count} runs: {passed:.0} of a million pass");
@@ -242,11 +246,11 @@ fn what_do_a_billion_identities_cost() {
 }
 
 fn costs(spilled: &Spilled, count: u64) {
-    drop(sift(spilled, size(500, 1)));
+    let _ = sift(spilled, size(500, 1)); // warms up
     let (sifting, passed) = sift(spilled, size(5_000, 10));
     let table = Idempotency::with_capacity(size(8_000_000, 8_000) as usize);
     let rounds = size(2_000, 2);
-    drop(claim(&table, None, 1 << 40, rounds));
+    let _ = claim(&table, None, 1 << 40, rounds); // warms up
     let without = claim(&table, None, 2 << 40, rounds);
     let with = claim(&table, Some(spilled), 3 << 40, rounds);
     let random = |n: u64| mix(n) % count;

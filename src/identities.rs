@@ -324,13 +324,12 @@ impl Spilled {
             keeper.merging = None;
             return Ok(false);
         }
-        let merge = match keeper.merging.take() {
-            Some(merge) => Ok(merge),
-            None => {
-                let alive: Vec<u64> = keeper.runs.iter().map(|run| run.alive(horizon)).collect();
-                let Some(range) = merge::choose(&alive) else { return Ok(false) };
-                Merge::begin(&*self.files, self.log_id, keeper.runs[range].to_vec(), horizon)
-            }
+        let merge = if let Some(merge) = keeper.merging.take() {
+            Ok(merge)
+        } else {
+            let alive: Vec<u64> = keeper.runs.iter().map(|run| run.alive(horizon)).collect();
+            let Some(range) = merge::choose(&alive) else { return Ok(false) };
+            Merge::begin(&*self.files, self.log_id, keeper.runs[range].to_vec(), horizon)
         };
         match merge.and_then(|mut merge| Ok((merge.step(MERGE_STEP)?, merge))) {
             Ok((true, merge)) => {

@@ -140,9 +140,8 @@ impl Inner {
         let horizon = self.horizon.lsn();
         for lsn in lsns.into_iter().filter(|lsn| *lsn >= horizon) {
             match self.replay(lsn, key, request, prepared, now) {
-                Ok(None) => {}
                 // A run knows what was declared. What never took effect has no claim to its key.
-                Err(CommandError::NotFound { what: "grant" }) => {}
+                Ok(None) | Err(CommandError::NotFound { what: "grant" }) => {}
                 Err(CommandError::Conflict { .. }) if !self.took_effect(lsn, now)? => {}
                 answer => return answer,
             }
