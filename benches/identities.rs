@@ -49,7 +49,7 @@ fn portion(numbers: std::ops::Range<u64>) -> Portion {
 }
 
 fn open(dir: &Path) -> Spilled {
-    let files: Arc<dyn Files> = Arc::new(Directory::open(dir).expect("a directory"));
+    let files: Arc<dyn Files> = Arc::new(Directory::new(dir.to_owned()));
     Spilled::open(files, [0; 16], |_, _| true).expect("runs that can be read")
 }
 

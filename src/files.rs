@@ -57,29 +57,41 @@ const TEMPORARY: &str = ".tmp";
 /// Bytes after which what was written is sent to the disk. A sync of gigabytes at the end would hold up those of the log.
 const SYNC_EVERY: u64 = 16 << 20;
 
-/// The files of a directory.
-#[derive(Debug)]
+/// The files of a directory, which is made when the first of them is.
+#[derive(Clone, Debug)]
 pub struct Directory {
     path: PathBuf,
-    handle: File,
 }
 
 impl Directory {
-    /// Opens the directory, making it if need be. Nobody else may write there.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        if !path.is_dir() {
-            fs::create_dir_all(path)?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-        }
-        Ok(Directory { path: path.to_owned(), handle: File::open(path)? })
+    /// The files of the directory at `path`, which lies in one that exists. Nobody else may write there.
+    pub fn new(path: PathBuf) -> Self {
+        Directory { path }
     }
+
+    /// Makes sure that there is the directory.
+    fn make(&self) -> io::Result<()> {
+        if self.path.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir(&self.path)?;
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_directory(parent.unwrap_or(Path::new(".")))
+    }
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 impl Files for Directory {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
+        let entries = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             if name.ends_with(TEMPORARY) {
@@ -93,11 +105,11 @@ impl Files for Directory {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
+        self.make()?;
         let path = self.path(name);
         let temporary = self.path.join([name, TEMPORARY].concat());
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
-        let directory = self.handle.try_clone()?;
-        Ok(Box::new(Unfinished { file, temporary, path, directory, unsynced: 0 }))
+        Ok(Box::new(Unfinished { file, temporary, path, directory: self.path.clone(), unsynced: 0 }))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn ReadAt>> {
@@ -106,7 +118,7 @@ impl Files for Directory {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path(name))?;
-        self.handle.sync_all()
+        sync_directory(&self.path)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -128,7 +140,7 @@ struct Unfinished {
     file: File,
     temporary: PathBuf,
     path: PathBuf,
-    directory: File,
+    directory: PathBuf,
     /// Bytes written since the last sync.
     unsynced: u64,
 }
@@ -147,7 +159,7 @@ impl NewFile for Unfinished {
     fn finish(self: Box<Self>) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.temporary, &self.path)?;
-        self.directory.sync_all().inspect_err(|_| {
+        sync_directory(&self.directory).inspect_err(|_| {
             // A file whose creation was reported as failed must not exist.
             let _ = fs::remove_file(&self.path);
         })
@@ -199,10 +211,12 @@ mod tests {
     fn files_are_there_whole_or_not_at_all() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("files");
-        check(&Directory::open(&path).expect("opened"));
+        let directory = Directory::new(path.clone());
+        assert_eq!(directory.list().expect("listed"), [""; 0], "no directory, no files");
+        check(&directory);
         check(&Memory::new());
         fs::write(path.join("d.tmp"), b"left by a crash").expect("written");
-        assert_eq!(Directory::open(&path).expect("opened again").list().expect("listed"), ["b"]);
+        assert_eq!(directory.list().expect("listed"), ["b"]);
         assert!(!path.join("d.tmp").exists());
     }
 }

@@ -300,8 +300,7 @@ impl Engine {
     /// Opens the ledger in `dir`, making both if need be.
     pub fn open(dir: &Path, config: EngineConfig, clock: Arc<dyn Clock>) -> Result<(Engine, OpenReport), OpenError> {
         let (log, recovery) = Log::open(dir, config.log.clone())?;
-        let path = dir.join(IDENTITIES_DIRECTORY);
-        let files = Directory::open(&path).map_err(|source| identities::OpenError { path, source })?;
+        let files = Directory::new(dir.join(IDENTITIES_DIRECTORY));
         Self::open_log(log, recovery, Arc::new(files), config, clock)
     }
 

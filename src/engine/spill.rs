@@ -68,6 +68,14 @@ impl Room {
         if self.is_used_up.load(Ordering::Relaxed) { Err(Unavailable::Overloaded) } else { Ok(()) }
     }
 
+    /// Notes how large the table is. A large one that is not crowded is no reason to refuse: it is replaced by a smaller one as events come.
+    fn note(&self, bytes: u64, is_crowded: impl FnOnce() -> bool) {
+        let is_used_up = bytes > self.bytes_max && is_crowded();
+        if self.is_used_up.swap(is_used_up, Ordering::Relaxed) != is_used_up {
+            tracing::warn!(bytes, is_used_up, "the memory for identities");
+        }
+    }
+
     /// How often spilling or merging has failed.
     pub(super) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
@@ -194,10 +202,7 @@ impl Inner {
 
     /// Notes whether identities take more memory than they may.
     pub(super) fn watch_room(&self) {
-        let is_used_up = self.idempotency.bytes(&pin()) as u64 > self.room.bytes_max;
-        if self.room.is_used_up.swap(is_used_up, Ordering::Relaxed) != is_used_up {
-            tracing::warn!(is_used_up, "the memory for identities");
-        }
+        self.room.note(self.idempotency.bytes(&pin()) as u64, || self.is_crowded());
     }
 
     /// Where the next run begins.
@@ -288,5 +293,25 @@ impl Inner {
             }
         }
         Ok(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_refused_while_a_crowded_table_exceeds_its_share_by_half() {
+        let gigabyte = 1 << 30;
+        let room = Room::of(gigabyte);
+        assert_eq!((room.resident(), room.portion()), (22_369_621, 5_592_405));
+        room.note(gigabyte + gigabyte / 2, || panic!("there is room"));
+        assert_eq!(room.check(), Ok(()));
+        room.note(gigabyte + gigabyte / 2 + 1, || true);
+        assert_eq!(room.check(), Err(Unavailable::Overloaded));
+        // All of it was spilled, and nobody fills the table any more while batches are refused: it would stay as large for ever.
+        room.note(2 * gigabyte, || false);
+        assert_eq!(room.check(), Ok(()));
+        Room::of(1).note(SLACK_BYTES, || panic!("the smallest table is no reason"));
     }
 }

@@ -288,13 +288,13 @@ impl Idempotency {
         self.shards.iter().map(|shard| shard.chain.view(guard).newest().taken()).sum()
     }
 
-    /// About how many entries count as present, judging by a part of each table.
+    /// About how many entries count as present: of those taken so many as in a part of each table.
     pub fn alive(&self, guard: &Guard) -> usize {
         let horizon = self.resident_horizon();
         let of_shard = |shard: &CachePadded<Shard>| {
             let view = shard.chain.view(guard);
             let tables = view.older().chain([view.newest()]);
-            tables.map(|table| table.alive(shard::SAMPLE.max(table::LEN_MIN), horizon)).sum::<usize>()
+            tables.map(|table| table.alive_of_taken(shard::SAMPLE.max(table::LEN_MIN), horizon)).sum::<usize>()
         };
         self.shards.iter().map(of_shard).sum()
     }

@@ -234,7 +234,7 @@ fn racing_threads_and_a_background_that_spills_apply_each_event_once() {
     while engine.tidy() {}
     assert!(engine.stats().spilled.identities > 8_000, "{:?}", engine.stats());
     let balance = |engine: &Engine| engine.wallet("ada", "credits").expect("a wallet").balance.units();
-    assert_eq!(balance(&engine), 1_000_000 - applied.len() as i64);
+    assert_eq!(balance(&engine), 1_000_000 - i64::try_from(applied.len()).expect("few"));
     engine.close().expect("a healthy log");
     drop(engine);
     let (engine, _) = Engine::open(dir.path(), config(), clock()).expect("it opens again");
@@ -243,5 +243,5 @@ fn racing_threads_and_a_background_that_spills_apply_each_event_once() {
         let outcomes = send(&engine, batch.iter().copied()).expect("a healthy engine");
         assert!(outcomes.iter().all(|outcome| outcome.status == EventStatus::Duplicate));
     }
-    assert_eq!(balance(&engine), 1_000_000 - applied.len() as i64);
+    assert_eq!(balance(&engine), 1_000_000 - i64::try_from(applied.len()).expect("few"));
 }

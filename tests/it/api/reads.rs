@@ -162,14 +162,14 @@ fn operations_answer() {
     let stats = client.get("/v1/stats").expect_status(200);
     assert_eq!((&stats["events"]["applied"], &stats["wallets"]), (&json!(1), &json!(1)));
     let idempotency = &stats["idempotency"];
-    assert_eq!((&idempotency["resident"], &idempotency["runs"]), (&json!(1), &json!(0)), "{idempotency}");
+    assert_eq!((&idempotency["runs"], &idempotency["spill_failures"]), (&json!(0), &json!(0)), "{idempotency}");
     let metrics = client.get("/metrics");
     let text = String::from_utf8(metrics.body.clone()).expect("text");
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for line in [
         "drawdown_events_total{outcome=\"applied\"} 1",
         "drawdown_wallets 1",
-        "drawdown_idempotency_remembered 1",
+        "drawdown_idempotency_runs 0",
         "drawdown_http_requests_total{method=\"POST\",route=\"/v1/events\",status=\"2xx\"} 1",
         "drawdown_http_request_duration_seconds_count{method=\"POST\",route=\"/v1/events\"} 1",
     ] {

@@ -106,7 +106,9 @@ fn event(id: u32) -> Step {
 fn make(books: &mut Books, engine: &Engine, clock: &ManualClock, steps: impl IntoIterator<Item = Step>) {
     for step in steps {
         let ticket = books.make(&step, engine, clock).expect("a healthy engine");
-        ticket.into_iter().for_each(|ticket| ticket.wait().expect("a healthy log"));
+        if let Some(ticket) = ticket {
+            ticket.wait().expect("a healthy log");
+        }
     }
 }
 
