@@ -51,7 +51,11 @@ fn set_up(engine: &Engine) {
         max_balance: None,
     };
     engine.put_currency(spec).expect("a currency").1.wait().expect("a healthy log");
-    let request = GrantRequest {
+    engine.grant(&[grant(None)]).expect("a grant").1.wait().expect("a healthy log");
+}
+
+fn grant(key: Option<&str>) -> GrantRequest {
+    GrantRequest {
         customer: "ada".to_owned(),
         currency: None,
         amount: Decimal::from_integer(1_000_000),
@@ -61,10 +65,9 @@ fn set_up(engine: &Engine) {
         effective_at: None,
         expires_at: None,
         cost_basis: None,
-        key: None,
+        key: key.map(str::to_owned),
         metadata: Metadata::new(),
-    };
-    engine.grant(&[request]).expect("a grant").1.wait().expect("a healthy log");
+    }
 }
 
 /// Sends the events numbered `numbers`, in one batch, and waits for them.
@@ -194,6 +197,29 @@ fn files_that_refuse_leave_identities_in_memory() {
     assert_eq!((stats.spilled.runs, stats.resident_horizon), (0, stats.idempotency_horizon));
     assert!(stats.spill_failures > 20, "it is tried again: {stats:?}");
     send_all(&engine, 3_000, EventStatus::Duplicate);
+}
+
+/// As the command line opens a ledger to look at it or to make a key.
+#[test]
+fn an_engine_that_knows_no_identities_takes_no_events_and_leaves_files_alone() {
+    let disk = Disk::new();
+    let engine = open(&disk, room(100));
+    set_up(&engine);
+    send_all(&engine, 2_000, EventStatus::Applied);
+    engine.tidy();
+    engine.close().expect("a healthy log");
+    drop(engine);
+    let (balance, files) = (1_000_000 - 2_000, runs(&disk));
+    let engine = open(&disk, EngineConfig { remembers_identities: false, ..room(100) });
+    engine.tidy();
+    assert_eq!((engine.stats().remembered_events, runs(&disk)), (0, files.clone()));
+    assert_eq!(engine.wallet("ada", "credits").expect("a wallet").balance.units(), balance);
+    assert!(matches!(send(&engine, [1]), Err(Unavailable::Overloaded)));
+    assert_eq!(engine.grant(&[grant(Some("key"))]).map(|_| ()), Err(Unavailable::Overloaded));
+    engine.close().expect("a healthy log");
+    drop(engine);
+    assert_eq!(runs(&disk), files);
+    send_all(&open(&disk, room(100)), 2_000, EventStatus::Duplicate);
 }
 
 #[test]

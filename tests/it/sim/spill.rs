@@ -72,6 +72,32 @@ fn a_power_cut_at_any_moment_of_spilling_and_merging_loses_no_identity() {
     }
 }
 
+/// A disk that fails a sync of a run or of the removal of one, and goes on: identities stay where they are until it is tried again.
+#[test]
+fn a_sync_that_fails_under_a_run_loses_no_identity() {
+    for seed in seeds(1) {
+        let mut replay = Replay::new(seed);
+        let steps = steps(seed ^ 0xd15c, 20);
+        let (mut run, disk) = (Run::new(), fresh_disk());
+        let engine = open(&disk, &run.clock);
+        run.make(&engine, &steps, &mut Random::new(seed)).expect("nothing fails");
+        let mut failed = 0;
+        for sync in 1..=disk.syncs() {
+            replay.doing = format!("failing sync {sync}");
+            let (mut run, disk) = (Run::new(), fresh_disk());
+            disk.fail_sync(sync);
+            let Ok(engine) = try_open(&disk, &run.clock) else { continue };
+            // Where it was one of the log's, the log has failed: that is told elsewhere.
+            if run.make(&engine, &steps, &mut Random::new(seed)).is_ok() {
+                failed += engine.stats().spill_failures;
+                run.books.audit(&engine);
+                recover(&run, &disk.crash(sync));
+            }
+        }
+        assert!(failed > 3, "{failed}");
+    }
+}
+
 fn event(id: u32) -> Step {
     Step::Batch(vec![Usage { id, ..workload::usage(id) }])
 }
