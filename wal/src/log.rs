@@ -19,7 +19,7 @@ use crate::stats::LogStats;
 use crate::supply::Supply;
 use crate::sync::{JoinHandle, Mutex, lock, spawn};
 use crate::wakers::{block_on, block_on_for};
-use crate::writer::{Admission, Admitted, Core, WhenDurable};
+use crate::writer::{Admission, Admitted, Bounds, Core, WhenDurable};
 
 /// How a log is laid out and driven.
 #[derive(Clone, Debug)]
@@ -431,8 +431,9 @@ fn assemble(
         table.insert(Segment::new(found.number, base, scan.log_id, found.region));
     }
     let supply = Supply::new(medium, options.segments_ahead as u64, scan.log_id, run, first..first + count);
-    let max_admission = options.max_admission(geometry);
-    Core::new(geometry, scan.end, run, table, supply, chain, options.max_unsynced_bytes, max_admission)
+    let bounds =
+        Bounds { max_unsynced_bytes: options.max_unsynced_bytes, max_admission_bytes: options.max_admission(geometry) };
+    Core::new(geometry, scan.end, run, table, supply, chain, bounds)
 }
 
 /// Makes sure that there is room, and carries the run number to disk before anything else is appended.

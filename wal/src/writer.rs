@@ -48,7 +48,14 @@ const WAITING: u64 = 1 << 62;
 /// What is left of `outstanding`: bytes.
 const BYTES: u64 = WAITING - 1;
 
-/// Everything that appenders, flusher, preparer and readers share.
+/// What admissions are bounded by, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) max_unsynced_bytes: u64,
+    pub(crate) max_admission_bytes: u64,
+}
+
+/// Everything that appenders, flusher, preparer, hasher and readers share.
 pub(crate) struct Core {
     pub(crate) geometry: Geometry,
     pub(crate) table: Table,
@@ -74,9 +81,9 @@ impl Core {
         table: Table,
         supply: Supply,
         chain: Keeper,
-        max_unsynced_bytes: u64,
-        max_admission_bytes: u64,
+        bounds: Bounds,
     ) -> Self {
+        let Bounds { max_unsynced_bytes, max_admission_bytes } = bounds;
         Self {
             geometry,
             table,
