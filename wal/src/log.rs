@@ -473,8 +473,8 @@ fn assemble(
         table.insert(Segment::new(found.number, base, scan.log_id, found.region));
     }
     let supply = Supply::new(medium, options.segments_ahead as u64, scan.log_id, run, first..first + count);
-    let max_admission = options.max_admission(geometry);
-    let bounds = Bounds { unsynced_bytes: options.max_unsynced_bytes, admission_bytes: max_admission };
+    let bounds =
+        Bounds { max_unsynced_bytes: options.max_unsynced_bytes, max_admission_bytes: options.max_admission(geometry) };
     Core::new(geometry, scan.end, run, table, supply, chain, bounds)
 }
 

@@ -49,7 +49,14 @@ const WAITING: u64 = 1 << 62;
 /// What is left of `outstanding`: bytes.
 const BYTES: u64 = WAITING - 1;
 
-/// Everything that appenders, flusher, preparer and readers share.
+/// What admissions are bounded by, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) max_unsynced_bytes: u64,
+    pub(crate) max_admission_bytes: u64,
+}
+
+/// Everything that appenders, flusher, preparer, hasher and readers share.
 pub(crate) struct Core {
     pub(crate) geometry: Geometry,
     pub(crate) table: Table,
@@ -68,15 +75,6 @@ pub(crate) struct Core {
     pub(crate) care: Care,
 }
 
-/// What a log takes at most.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Bytes admitted or written and not durable.
-    pub(crate) unsynced_bytes: u64,
-    /// Bytes of one admission.
-    pub(crate) admission_bytes: u64,
-}
-
 impl Core {
     pub(crate) fn new(
         geometry: Geometry,
@@ -87,6 +85,7 @@ impl Core {
         chain: Keeper,
         bounds: Bounds,
     ) -> Self {
+        let Bounds { max_unsynced_bytes, max_admission_bytes } = bounds;
         Self {
             geometry,
             table,
@@ -97,8 +96,8 @@ impl Core {
             outstanding: CachePadded::new(AtomicU64::new(0)),
             room: Wakers::new(),
             run,
-            max_unsynced_bytes: bounds.unsynced_bytes,
-            max_admission_bytes: bounds.admission_bytes,
+            max_unsynced_bytes,
+            max_admission_bytes,
             care: Care::new(end, geometry),
         }
     }

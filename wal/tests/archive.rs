@@ -7,7 +7,7 @@ use std::path::Path;
 use drawdown_wal::sim::{Disk, Random};
 use drawdown_wal::{
     Archive, ArchiveError, Chain, ChainFile, Damage, Ended, Fault, FrameRef, Images, Log, Lsn, OpenError, Options,
-    Survey, Visitor, frame_bytes,
+    Recovery, Survey, Visitor, frame_bytes,
 };
 
 const SEGMENT: u64 = 16384;
@@ -41,9 +41,9 @@ fn append(log: &Log, count: usize, random: &mut Random, sync_every: u64) {
     }
 }
 
-fn chained(log: &Log) -> Option<Vec<u8>> {
+fn chained(log: &Log) -> Vec<u8> {
     while log.extend_chain().unwrap() {}
-    Some(log.chain().write())
+    log.chain().write()
 }
 
 /// A log with everything in it: several segments and runs, padding, an end in order and one by a power cut. It ends in order, or with what a
@@ -57,13 +57,13 @@ fn everything(in_order: bool) -> Images {
         match run {
             1 => disk = disk.crash(random.draw()),
             3 if in_order => {
-                let chain = chained(&log);
+                let chain = Some(chained(&log));
                 log.close().unwrap();
                 return Images { segments: disk.images(), chain };
             }
             3 => {
                 log.pump();
-                let chain = chained(&log);
+                let chain = Some(chained(&log));
                 append(&log, 10, &mut random, 1);
                 // The first unsynced page is there, the next is not, the last are.
                 let (durable, live) = (disk.images(), disk.kill().images());
@@ -110,8 +110,11 @@ fn survey(images: &Images) -> Survey {
     Archive::of_images(images.clone()).survey(&mut ()).unwrap()
 }
 
+/// Positions and payloads.
+type Read = Vec<(Lsn, Vec<u8>)>;
+
 /// Opens the log and reads all of it.
-fn reopen(images: &Images) -> Result<(Vec<(Lsn, Vec<u8>)>, drawdown_wal::Recovery), String> {
+fn reopen(images: &Images) -> Result<(Read, Recovery), String> {
     let disk = Disk::from_images(images.segments.clone());
     let (log, recovery) = Log::open_on(disk.medium(), options()).map_err(|error| error.to_string())?;
     let mut reader = log.reader(log.first());

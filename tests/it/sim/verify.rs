@@ -232,13 +232,15 @@ impl Visitor for Debits {
     }
 }
 
+/// What is changed, and how.
+type Forgery = (&'static str, fn(&mut [u8]));
+
 #[test]
 fn forged_records_with_right_checksums_are_found() {
     let Ledger { images, .. } = ledger(true);
     let mut debits = Debits::default();
     Archive::of_images(images.clone()).survey(&mut debits).expect("images can be read");
     let unchained = Images { chain: None, ..images.clone() };
-    type Forgery = (&'static str, fn(&mut [u8]));
     let forgeries: [Forgery; 6] = [
         ("amount", |record| record[16] ^= 1),
         ("balance after", |record| record[24] ^= 1),
