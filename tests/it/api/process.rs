@@ -5,12 +5,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// The server as a process of its own.
-struct Process {
+pub(super) struct Process {
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
-fn serve(directory: &std::path::Path, arguments: &[&str]) -> Command {
+pub(super) fn serve(directory: &std::path::Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drawdown"));
     command
         .arg("serve")
@@ -23,7 +23,7 @@ fn serve(directory: &std::path::Path, arguments: &[&str]) -> Command {
 }
 
 impl Process {
-    fn start(mut command: Command) -> Self {
+    pub(super) fn start(mut command: Command) -> Self {
         let mut child = command.spawn().expect("starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
