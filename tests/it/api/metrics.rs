@@ -272,6 +272,10 @@ fn the_manual_names_every_exit_of_a_refusal() {
     ] {
         assert!(listed(&reason), "{reason:?} is not in the table of refusals");
     }
+    let all: BTreeSet<String> = rows(&manual, "Refusals").into_iter().map(|row| row[0].clone()).collect();
+    for slug in drawdown::ledger::Rejection::SLUGS {
+        assert!(all.contains(slug), "{slug} is not in the tables of refusals");
+    }
     // The labels of the metric, from a page of them.
     let server_page = TestServer::start();
     let page = Page::read(&mut server_page.client());
