@@ -1,5 +1,5 @@
 # The door to everything one runs on this repository. `make help` lists it.
-.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash sim props fuzz flips demo load load-full soak compare
+.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash faults sim props fuzz flips demo load load-full soak compare
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -35,6 +35,9 @@ loom: ## Models of the lock-free parts, every interleaving within bounds
 
 crash: ## Kills the real server under load; DRAWDOWN_CRASH_CYCLES=N for more
 	cargo test --test crash -- --nocapture
+
+faults: ## Full and broken disks under the real server; as root, and DRAWDOWN_REQUIRE_LOOP=1 so that nothing is skipped
+	cargo test --test faults -- --nocapture
 
 sim: ## Power cuts on a simulated disk; DRAWDOWN_SIM_SEED=N replays one
 	cargo test --test it sim:: -- --nocapture
