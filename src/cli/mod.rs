@@ -3,6 +3,7 @@
 mod demo;
 mod keys;
 mod serve;
+mod snapshot;
 
 use clap::{Parser, Subcommand};
 use std::error::Error;
@@ -22,6 +23,8 @@ enum Command {
     Serve(Box<crate::config::ServeArgs>),
     /// Make, list and revoke API keys
     Keys(keys::KeysArgs),
+    /// Make a snapshot of a ledger that no server has open, so that opening it is quick
+    Snapshot(snapshot::SnapshotArgs),
     /// Replay a real trace of usage against a server of its own, watch, and audit the outcome
     Demo(demo::DemoArgs),
 }
@@ -31,6 +34,7 @@ pub(crate) fn run() -> ExitCode {
     let outcome: Result<(), Box<dyn Error>> = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args).map_err(Into::into),
         Command::Keys(args) => keys::run(args).map_err(Into::into),
+        Command::Snapshot(args) => snapshot::run(&args).map_err(Into::into),
         Command::Demo(args) => demo::run(args).map_err(Into::into),
     };
     match outcome {

@@ -93,7 +93,8 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
         Acknowledge::Durable => engine::Acknowledge::Durable,
         Acknowledge::Buffered => engine::Acknowledge::Buffered,
     };
-    let mut config = EngineConfig { acknowledge, ..EngineConfig::default() };
+    let (snapshots, retention) = (settings.snapshots.clone(), settings.retention.clone());
+    let mut config = EngineConfig { acknowledge, snapshots, retention, ..EngineConfig::default() };
     if let Some(window) = settings.idempotency_window {
         config.idempotency_window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     }
@@ -109,8 +110,9 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
     let started = Instant::now();
     let opened = Engine::open(&settings.data, config, Arc::new(SystemClock));
     let (engine, report) = opened.map_err(|source| ServeError::Open { path: settings.data.clone(), source })?;
-    let OpenReport { wallets, debits, torn_bytes, .. } = report;
-    tracing::info!(wallets, debits, torn_bytes, took = ?started.elapsed(), "opened the ledger");
+    let OpenReport { wallets, debits, torn_bytes, snapshot, .. } = report;
+    let (snapshot, took) = (snapshot.get(), started.elapsed());
+    tracing::info!(wallets, debits, torn_bytes, snapshot, ?took, "opened the ledger");
     Ok(engine)
 }
 

@@ -21,7 +21,7 @@ mod progress;
 mod replay;
 mod setup;
 mod summary;
-mod terminal;
+pub(crate) mod terminal;
 mod trace;
 mod view;
 mod watch;

@@ -138,7 +138,7 @@ impl Line {
 }
 
 /// A bar so many columns long, filled by `part` of `whole`, to an eighth of a column.
-pub(super) fn bar(part: u64, whole: u64, columns: usize) -> String {
+pub(crate) fn bar(part: u64, whole: u64, columns: usize) -> String {
     const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     let all = columns as u64 * 8;
     let filled = (part.min(whole) * all).checked_div(whole).unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Operations: is it alive, is it ready, what does it count, what is its contract.
 
-use crate::engine::{EngineStats, Unavailable};
+use crate::engine::{EngineStats, SnapshotStats, Unavailable};
 use crate::http::app::Call;
 use crate::http::auth::Gate;
 use crate::http::metrics::{LATENCY_US, RouteMetrics};
@@ -46,12 +46,35 @@ pub(crate) fn stats(call: Call<'_>) -> Reply {
         "batches": stats.batches,
         "crossings": stats.crossings,
         "log": log(&stats),
+        "snapshots": snapshots(&stats.snapshots),
         "http": {
             "connections": app.metrics.connections.load(Relaxed),
             "connections_refused": app.metrics.connections_refused.load(Relaxed),
             "in_flight_bytes": app.in_flight.bytes(),
         },
     }))
+}
+
+/// `POST /v1/snapshots`: has a snapshot made in the background. `GET /v1/stats` tells how far it has come.
+pub(crate) fn post_snapshot(call: Call<'_>) -> Reply {
+    call.engine().request_snapshot();
+    Reply::json(StatusCode::ACCEPTED, &snapshots(&call.engine().stats().snapshots))
+}
+
+fn snapshots(stats: &SnapshotStats) -> Value {
+    let (done, total) = stats.progress;
+    json!({
+        "lsn": stats.lsn,
+        "earlier_lsn": stats.earlier_lsn,
+        "age_ms": stats.age_ms,
+        "bytes": stats.bytes,
+        "took_ms": stats.took_ms,
+        "made": stats.made,
+        "failures": stats.failures,
+        "making": {"done_bytes": done, "total_bytes": total},
+        "log_first": stats.first_lsn,
+        "retired_segments": stats.retired_segments,
+    })
 }
 
 fn log(stats: &EngineStats) -> Value {
@@ -86,6 +109,17 @@ pub(crate) fn metrics(call: Call<'_>) -> Reply {
     text.one("drawdown_log_syncs_total", "counter", "Syncs of the log.", stats.log.syncs);
     text.one("drawdown_log_synced_bytes_total", "counter", "Bytes made durable.", stats.log.synced_bytes);
     text.one("drawdown_log_segments", "gauge", "Segments of the log, prepared ones included.", stats.log.segments);
+    let snapshots = &stats.snapshots;
+    text.one("drawdown_log_first_bytes", "gauge", "First position of the log that is kept.", snapshots.first_lsn);
+    text.one("drawdown_log_retired_segments_total", "counter", "Segments retired.", snapshots.retired_segments);
+    text.one("drawdown_snapshot_position_bytes", "gauge", "Position of the newest snapshot; 0 if none.", snapshots.lsn);
+    text.one("drawdown_snapshot_bytes", "gauge", "Length of the newest snapshot.", snapshots.bytes);
+    text.head("drawdown_snapshot_age_seconds", "gauge", "Age of the newest snapshot; 0 if there is none.");
+    text.line(format_args!("drawdown_snapshot_age_seconds {}", seconds(snapshots.age_ms.saturating_mul(1000))));
+    text.head("drawdown_snapshot_duration_seconds", "gauge", "How long making the newest took; 0 if none was made.");
+    text.line(format_args!("drawdown_snapshot_duration_seconds {}", seconds(snapshots.took_ms.saturating_mul(1000))));
+    text.one("drawdown_snapshots_total", "counter", "Snapshots made.", snapshots.made);
+    text.one("drawdown_snapshot_failures_total", "counter", "Snapshots that could not be made.", snapshots.failures);
     text.one("drawdown_http_connections", "gauge", "Open connections.", app.metrics.connections.load(Relaxed));
     let refused = app.metrics.connections_refused.load(Relaxed);
     text.one("drawdown_http_connections_refused_total", "counter", "Connections over the limit.", refused);
