@@ -4,7 +4,7 @@ use super::app::App;
 use super::metrics::STATUSES;
 use super::readiness::Readiness;
 use super::route::ROUTES;
-use crate::engine::EngineStats;
+use crate::engine::{EngineStats, SnapshotStats};
 use crate::ledger::Rejection;
 use crate::metrics::process::Process;
 use crate::metrics::{Page, Reading};
@@ -29,6 +29,7 @@ pub(crate) fn page(app: &App) -> Page {
     events(&mut page, app, &stats);
     memory(&mut page, &stats);
     log(&mut page, &stats.log);
+    snapshots(&mut page, &stats.snapshots);
     admission(&mut page, &stats);
     http(&mut page, app);
     limits(&mut page, app);
@@ -129,6 +130,8 @@ fn log(page: &mut Page, log: &LogStats) {
         .value(log.prepared_bytes);
     page.counter("drawdown_log_prepare_failures_total", "Attempts to prepare a segment that failed.")
         .value(log.prepare_failures);
+    let chained = log.chain.head.as_ref().map_or(0, |head| head.lsn.get());
+    page.gauge("drawdown_log_chained_bytes", "Position up to which the log is in the hash chain.").value(chained);
     page.counter("drawdown_log_syncs_total", "Syncs of the log.").value(log.syncs);
     page.counter("drawdown_log_synced_bytes_total", "Bytes that syncs carried to disk.").value(log.synced_bytes);
     page.histogram("drawdown_log_sync_duration_seconds", "Time that a sync of the log took.").distribution(
@@ -136,6 +139,20 @@ fn log(page: &mut Page, log: &LogStats) {
         &sync_latency(log),
         NS,
     );
+}
+
+fn snapshots(page: &mut Page, snapshots: &SnapshotStats) {
+    page.gauge("drawdown_log_first_bytes", "Position from which on the log is kept.").value(snapshots.first_lsn);
+    page.counter("drawdown_log_retired_segments_total", "Segments retired.").value(snapshots.retired_segments);
+    page.gauge("drawdown_snapshot_position_bytes", "Position of the newest snapshot, 0 without one.")
+        .value(snapshots.lsn);
+    page.gauge("drawdown_snapshot_bytes", "Length of the newest snapshot.").value(snapshots.bytes);
+    page.gauge("drawdown_snapshot_age_seconds", "Age of the newest snapshot, 0 without one.")
+        .value(milliseconds(snapshots.age_ms));
+    page.gauge("drawdown_snapshot_duration_seconds", "Time that making the newest took, 0 if it was made before.")
+        .value(milliseconds(snapshots.took_ms));
+    page.counter("drawdown_snapshots_total", "Snapshots made.").value(snapshots.made);
+    page.counter("drawdown_snapshot_failures_total", "Snapshots that could not be made.").value(snapshots.failures);
 }
 
 /// Classes of syncs' times that are shown each: of 2^14 ns (16 us) up to 2^33 ns (9 s).
