@@ -124,12 +124,8 @@ fn the_dashboard_shows_what_there_is_and_most_of_it() {
     }
     // What no panel needs: limits and positions that others are derived from, and what says the same again.
     let left_out: BTreeSet<_> = page.kinds.keys().filter(|name| !shown.contains(*name)).map(String::as_str).collect();
-    let expected = BTreeSet::from([
-        "drawdown_batches_total",
-        "drawdown_log_durable_bytes",
-        "drawdown_log_tail_bytes",
-        "process_virtual_memory_bytes",
-    ]);
+    let expected =
+        BTreeSet::from(["drawdown_batches_total", "drawdown_log_durable_bytes", "process_virtual_memory_bytes"]);
     assert_eq!(left_out, expected, "metrics that no panel shows");
     // Every panel has an id and a place of its own, on a grid of 24 columns.
     let panels = dashboard["panels"].as_array().expect("panels");
@@ -186,6 +182,7 @@ fn counters_move_when_what_they_count_happens() {
     ] {
         assert_eq!(moved(series), by, "{series}");
     }
+    // Identities are counted in samples, so that twenty may show as none.
     for series in [
         "drawdown_log_tail_bytes",
         "drawdown_log_durable_bytes",
@@ -194,7 +191,6 @@ fn counters_move_when_what_they_count_happens() {
         "drawdown_log_sync_duration_seconds_count",
         "drawdown_log_sync_duration_seconds_sum",
         "drawdown_http_body_bytes_total",
-        "drawdown_identities",
     ] {
         assert!(moved(series) > 0.0, "{series}");
     }
