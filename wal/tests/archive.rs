@@ -226,7 +226,7 @@ fn one_flipped_bit_anywhere_in_a_closed_log_is_found_and_harms_nothing() {
     let frames = all_frames(&images);
     let (sound, _) = reopen(&images).unwrap();
     let (mut refused, mut harmless) = (0, 0);
-    for (lsn, bit) in flips(&images, 500) {
+    for (lsn, bit) in flips(&images, 300) {
         let flipped = flip(&images, lsn, bit);
         let survey = survey(&flipped);
         let damage = survey.damages.first().unwrap_or_else(|| panic!("bit {bit} at {lsn} was not noticed"));
@@ -244,7 +244,7 @@ fn one_flipped_bit_anywhere_in_a_closed_log_is_found_and_harms_nothing() {
             }
         }
     }
-    assert!(refused > 50 && harmless > 50, "{refused} refused, {harmless} harmless");
+    assert!(refused > 30 && harmless > 30, "{refused} refused, {harmless} harmless");
 }
 
 /// Of a log that was cut by a crash, what lies behind the end is nobody's; everything before it is as safe as in a closed one, though nothing
@@ -257,11 +257,11 @@ fn one_flipped_bit_in_a_crashed_log_is_found_up_to_its_end() {
     let ambiguous = survey(&images).durable;
     assert!(ambiguous < recovery.end, "some of it is vouched for by nothing");
     let mut random = Random::new(3);
-    let last = (0..200).map(|_| {
+    let last = (0..100).map(|_| {
         let length = recovery.end.get() - ambiguous.get();
         (ambiguous.get() + random.below(length), random.below(8) as u32)
     });
-    for (lsn, bit) in flips(&images, 400).into_iter().chain(last) {
+    for (lsn, bit) in flips(&images, 200).into_iter().chain(last) {
         let flipped = flip(&images, lsn, bit);
         let survey = survey(&flipped);
         let is_header = lsn % SEGMENT < 4096;
