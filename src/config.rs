@@ -37,7 +37,7 @@ pub(crate) struct ServeArgs {
     /// Need no API keys, and listen on the loopback address only
     #[arg(long, env = "DRAWDOWN_DEV", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     dev: Option<bool>,
-    /// What to log: off, error, warn, info, debug, trace, or tracing directives [default: RUST_LOG, or info]
+    /// What to log: off, error, warn, info, debug, trace, or tracing directives; if not given, as `RUST_LOG` says [default: info]
     #[arg(long, env = "DRAWDOWN_LOG", value_name = "LEVEL", help_heading = "Logging")]
     log: Option<String>,
     /// Log as text or json, on standard error [default: text]

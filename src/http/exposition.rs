@@ -50,8 +50,7 @@ fn process(page: &mut Page) {
     let build = [("version", env!("CARGO_PKG_VERSION").into()), ("commit", COMMIT.into())];
     page.gauge("drawdown_build_info", "1, with what the program was built from.").under(build, 1);
     let process = Process::read();
-    let cpu = page.counter("process_cpu_seconds_total", "Processor time used, in seconds.");
-    process.cpu_seconds.into_iter().for_each(|seconds| cpu.value(seconds));
+    page.counter("process_cpu_seconds_total", "Processor time used, in seconds.").value_if_known(process.cpu_seconds);
     for (name, help, value) in [
         ("process_resident_memory_bytes", "Memory in RAM, cached log included.", process.resident_bytes),
         ("process_anonymous_memory_bytes", "Memory in RAM that belongs to no file.", process.anonymous_bytes),
@@ -60,11 +59,10 @@ fn process(page: &mut Page) {
         ("process_max_fds", "File descriptors that may be open.", process.max_fds),
         ("process_threads", "Threads.", process.threads),
     ] {
-        let family = page.gauge(name, help);
-        value.into_iter().for_each(|value| family.value(value));
+        page.gauge(name, help).value_if_known(value);
     }
-    let start = page.gauge("process_start_time_seconds", "When the process started, in seconds since 1970.");
-    process.start_seconds.into_iter().for_each(|seconds| start.value(seconds));
+    page.gauge("process_start_time_seconds", "When the process started, in seconds since 1970.")
+        .value_if_known(process.start_seconds);
 }
 
 fn readiness(page: &mut Page, readiness: &Readiness) {

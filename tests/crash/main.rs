@@ -11,10 +11,10 @@
 //! `DRAWDOWN_CRASH_CYCLES` sets the number of cycles, `DRAWDOWN_CRASH_SEED` the seed; a failure prints both.
 
 mod books;
-#[allow(dead_code, reason = "shared with the tests of faults")]
+#[allow(dead_code, reason = "shared with the tests of full and broken disks")]
 mod client;
 mod load;
-#[allow(dead_code, reason = "shared with the tests of faults")]
+#[allow(dead_code, reason = "shared with the tests of full and broken disks")]
 mod process;
 mod random;
 mod verify;

@@ -1,7 +1,7 @@
 //! Connections that send events until they are told to stop, what was refused once more, note what was answered, and tell what they see.
 
 use crate::books::{Books, CURRENCY, Event, Grant, Known, LEVELS, WALLETS, customer, decimal};
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::random::Random;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const BATCH: usize = 20;
 
 /// What an answer was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     /// 200.
     Applied,
@@ -96,30 +96,32 @@ fn lane(address: SocketAddr, mut random: Random, tell: &Sender<Seen>, stop: &Ato
             let _ = tell.send(Seen::Gone);
             return books;
         };
-        let seen = match answer.status {
-            503 => {
-                assert!(answer.retry_after.is_some(), "{}", answer.body);
-                let slug = answer.body["type"].as_str().expect("a type").trim_start_matches("/problems/").to_owned();
-                let slug = SLUGS.into_iter().find(|known| *known == slug);
-                Seen::Refused(slug.unwrap_or_else(|| panic!("refused otherwise: {}", answer.body)))
+        let seen = if answer.status == 503 {
+            refusal(&answer)
+        } else {
+            let closes = answer.closes;
+            let body = answer.success();
+            for (id, result) in ids.iter().zip(body["results"].as_array().expect("results")) {
+                books.events.get_mut(id).expect("noted").enter(id, result);
             }
-            _ => {
-                let closes = answer.closes;
-                let body = answer.success();
-                for (id, result) in ids.iter().zip(body["results"].as_array().expect("results")) {
-                    books.events.get_mut(id).expect("noted").enter(id, result);
-                }
-                ids.clear();
-                if closes { Seen::Gone } else { Seen::Applied }
-            }
+            ids.clear();
+            if closes { Seen::Gone } else { Seen::Applied }
         };
         // The test may have seen enough already.
-        let _ = tell.send(seen.clone());
+        let _ = tell.send(seen);
         if seen == Seen::Gone {
             return books;
         }
     }
     books
+}
+
+/// What a refusal says, which must be one of those that are expected, and say when to try again.
+fn refusal(answer: &Answer) -> Seen {
+    assert!(answer.retry_after.is_some(), "{}", answer.body);
+    let slug = answer.body["type"].as_str().expect("a type").trim_start_matches("/problems/");
+    let known = SLUGS.into_iter().find(|known| *known == slug);
+    Seen::Refused(known.unwrap_or_else(|| panic!("refused otherwise: {}", answer.body)))
 }
 
 /// A new event, noted before it is sent. Its id is long, so that the log fills.
