@@ -1,5 +1,5 @@
 # The door to everything one runs on this repository. `make help` lists it.
-.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash sim props demo load load-full soak compare
+.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash faults sim props fuzz flips demo load load-full soak compare
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -36,11 +36,27 @@ loom: ## Models of the lock-free parts, every interleaving within bounds
 crash: ## Kills the real server under load; DRAWDOWN_CRASH_CYCLES=N for more
 	cargo test --test crash -- --nocapture
 
+faults: ## Full and broken disks under the real server; as root, and DRAWDOWN_REQUIRE_LOOP=1 so that nothing is skipped
+	cargo test --test faults -- --nocapture
+
 sim: ## Power cuts on a simulated disk; DRAWDOWN_SIM_SEED=N replays one
 	cargo test --test it sim:: -- --nocapture
 
 props: ## Random commands against the model; DRAWDOWN_PROPTEST_CASES=N for more
 	cargo test --test it props
+
+FUZZ_SECONDS ?= 120
+FUZZ_TARGETS ?= record recovery body decimal rules
+
+fuzz: ## Each fuzz target for FUZZ_SECONDS=120; needs a nightly compiler and cargo-fuzz
+	@cd fuzz && for target in $(FUZZ_TARGETS); do \
+		mkdir -p corpus/$$target found/$$target && \
+		cargo +nightly fuzz run $$target corpus/$$target seeds/$$target found/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 || exit 1; \
+	done
+
+flips: ## Turns FLIPS=1000 single bits of whole logs and looks who notices
+	DRAWDOWN_FLIPS=$(or $(FLIPS),1000) cargo test -p drawdown-wal --test archive flipped -- --nocapture
+	DRAWDOWN_FLIPS=$(or $(FLIPS),1000) cargo test --test it no_bit_changes -- --nocapture
 
 demo: ## The demo: a real trace through the real server
 	cargo run --release -- demo

@@ -167,15 +167,13 @@ fn notes(survey: &Survey) -> Vec<String> {
     let sealed = survey.segments.iter().filter(|segment| segment.is_sealed);
     let unrecorded = sealed.filter(|segment| segment.recorded.is_none()).count();
     match survey.chain {
-        ChainFile::Whole => {}
-        ChainFile::Missing if unrecorded == 0 => {}
-        ChainFile::Missing => {
-            notes.push("there is no file of the hash chain; the next start makes it again".to_owned())
+        ChainFile::Missing if unrecorded > 0 => {
+            notes.push("there is no file of the hash chain; the next start makes it again".to_owned());
         }
         ChainFile::Torn { offset } => notes
             .push(format!("the hash chain's last line, at offset {offset}, is torn; the next start makes it again")),
-        // Told as damage.
-        ChainFile::Damaged { .. } => {}
+        // A damaged one is damage.
+        ChainFile::Whole | ChainFile::Missing | ChainFile::Damaged { .. } => {}
     }
     if unrecorded > 0 && survey.chain != ChainFile::Missing {
         notes.push(format!("{unrecorded} sealed segments are not in the hash chain yet"));
@@ -294,8 +292,8 @@ fn problem_of(archive: &Archive, survey: &Survey, error: &OpenError, found_by: R
         | OpenError::NoSnapshot { .. }
         | OpenError::NoLog { .. }
         | OpenError::LostLog { .. } => at(first, error.to_string()),
-        OpenError::Read(ReadError::Corrupt { lsn, .. } | ReadError::Retired { lsn, .. }) => at(*lsn, error.to_string()),
-        OpenError::Log(
+        OpenError::Read(ReadError::Corrupt { lsn, .. } | ReadError::Retired { lsn, .. })
+        | OpenError::Log(
             drawdown_wal::OpenError::LostData { lsn, .. } | drawdown_wal::OpenError::FlippedBit { lsn, .. },
         ) => at(*lsn, error.to_string()),
         OpenError::Log(drawdown_wal::OpenError::Header { .. } | drawdown_wal::OpenError::MissingSegment { .. }) => {

@@ -118,6 +118,12 @@ impl Ledger {
         Ledger { engine, wallets, expected: AtomicI64::new(0), dir }
     }
 
+    /// A ledger that was closed.
+    pub(crate) fn reopen(dir: TempDir, config: EngineConfig, wallets: u64) -> Ledger {
+        let (engine, _) = Engine::open(dir.path(), config, Arc::new(SystemClock)).expect("it opens");
+        Ledger { engine, wallets, expected: AtomicI64::new(0), dir }
+    }
+
     /// Grants to each of the wallets, which makes those that are new. Leaves the log without a backlog.
     pub(crate) fn fund(&self, wallets: Range<u64>, credits: i64, priority: Option<u8>) {
         for first in wallets.clone().step_by(GRANTS_PER_CALL as usize) {

@@ -18,8 +18,11 @@ use serde::de::IgnoredAny;
 use crate::model::{Command, Grant, Level, Policy, Status};
 use crate::subject::tell;
 
+/// What a target does with its input.
+pub type Entry = fn(&[u8]);
+
 /// Every target with its entry.
-pub const TARGETS: [(&str, fn(&[u8])); 5] =
+pub const TARGETS: [(&str, Entry); 5] =
     [("record", record), ("recovery", recovery), ("body", body), ("decimal", decimal), ("rules", rules)];
 
 /// Takes numbers off the front of the input; zero when there is nothing left.
@@ -229,7 +232,7 @@ fn mark(number: u64, input: &mut Input<'_>) -> u64 {
 /// A frame with the right checksum, of whatever the input says. Answers where the next one goes.
 fn frame(image: &mut [u8], number: u64, at: usize, input: &mut Input<'_>) -> usize {
     let room = SEGMENT - at;
-    let kind = [1, 1, 2, 240, 241, 242][usize::from(input.below(6))];
+    let kind = [1u8, 1, 2, 240, 241, 242][usize::from(input.below(6))];
     let length = match input.below(8) {
         0 => room,
         1 => 32,
@@ -244,7 +247,7 @@ fn frame(image: &mut [u8], number: u64, at: usize, input: &mut Input<'_>) -> usi
     image[at..at + 4].copy_from_slice(&(length as u32).to_le_bytes());
     image[at + 8..at + 16].copy_from_slice(&(number * SEGMENT as u64 + at as u64).to_le_bytes());
     image[at + 16..at + 20].copy_from_slice(&run.to_le_bytes());
-    image[at + 20..at + 24].copy_from_slice(&u32::from(kind as u8).to_le_bytes());
+    image[at + 20..at + 24].copy_from_slice(&u32::from(kind).to_le_bytes());
     let durable = mark(number, input).min(number * SEGMENT as u64 + at as u64);
     image[at + 24..at + 32].copy_from_slice(&durable.to_le_bytes());
     let seed = crc32c::crc32c_append(crc32c::crc32c(&LOG_ID), &number.to_le_bytes());
@@ -353,8 +356,7 @@ fn by_the_grammar(text: &[u8]) -> Result<(i64, u8), DecimalError> {
         [b'e' | b'E', rest @ ..] => {
             let (sign, digits) = match rest {
                 [b'-', digits @ ..] => (-1, digits),
-                [b'+', digits @ ..] => (1, digits),
-                digits => (1, digits),
+                [b'+', digits @ ..] | digits => (1, digits),
             };
             if digits.is_empty() || digits_of(digits) < digits.len() {
                 return wrong;
@@ -375,14 +377,15 @@ fn by_the_grammar(text: &[u8]) -> Result<(i64, u8), DecimalError> {
     if digits.is_empty() {
         return Ok((0, 0));
     }
-    if digits.len() > 19 || exponent > 18 || exponent < -18 {
+    if digits.len() > 19 || !(-18..=18).contains(&exponent) {
         return Err(DecimalError::TooManyDigits);
     }
     let magnitude = digits.iter().fold(0i128, |value, digit| value * 10 + i128::from(digit - b'0'));
-    let magnitude = magnitude * 10i128.pow(exponent.max(0) as u32);
+    let (zeros, scale) = if exponent < 0 { (0, exponent.unsigned_abs()) } else { (exponent.unsigned_abs(), 0) };
+    let magnitude = magnitude * 10i128.pow(zeros as u32);
     let mantissa = if is_negative { -magnitude } else { magnitude };
     match i64::try_from(mantissa) {
-        Ok(mantissa) => Ok((mantissa, (-exponent).max(0) as u8)),
+        Ok(mantissa) => Ok((mantissa, scale as u8)),
         Err(_) => Err(DecimalError::TooManyDigits),
     }
 }

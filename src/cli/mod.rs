@@ -5,6 +5,7 @@ mod inspect;
 mod keys;
 mod screen;
 mod serve;
+mod snapshot;
 mod system;
 mod verify;
 
@@ -30,6 +31,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Look into a data directory: segments, records, a wallet's history
     Inspect(inspect::InspectArgs),
+    /// Make a snapshot of a ledger that no server has open, so that opening it is quick
+    Snapshot(snapshot::SnapshotArgs),
     /// Replay a real trace of usage against a server of its own, watch, and audit the outcome
     Demo(demo::DemoArgs),
 }
@@ -41,6 +44,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Keys(args) => keys::run(args).map_err(Into::into),
         Command::Verify(args) => return verify::run(&args),
         Command::Inspect(args) => inspect::run(args).map_err(Into::into),
+        Command::Snapshot(args) => snapshot::run(&args).map_err(Into::into),
         Command::Demo(args) => demo::run(args).map_err(Into::into),
     };
     match outcome {

@@ -25,15 +25,19 @@ pub(crate) fn bytes_text(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
-    let (mut value, mut unit) = (bytes as f64 / 1024.0, 0);
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    let places = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-    let text = format!("{value:.places$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text} {}", UNITS[unit])
+    // In hundredths of a unit, rounded.
+    let hundredths = |unit: usize| {
+        let size = 1u128 << (10 * (unit + 1));
+        (u128::from(bytes) * 100 + size / 2) / size
+    };
+    let unit = (0..UNITS.len()).find(|unit| hundredths(*unit) < 100_000).unwrap_or(UNITS.len() - 1);
+    let value = hundredths(unit);
+    let text = match value {
+        0..1_000 => format!("{}.{:02}", value / 100, value % 100),
+        1_000..10_000 => format!("{}.{}", value / 100, value % 100 / 10),
+        _ => format!("{}.0", value / 100),
+    };
+    format!("{} {}", text.trim_end_matches('0').trim_end_matches('.'), UNITS[unit])
 }
 
 /// Prints a table: columns as wide as they must be, the first ones to the left, the others to the right.
@@ -48,9 +52,10 @@ pub(crate) fn table(left: usize, head: &[&str], rows: &[Vec<String>], colours: b
         for (column, cell) in cells.enumerate() {
             let blanks = " ".repeat(widths[column] - cell.chars().count());
             let gap = if column == 0 { "" } else { "  " };
-            match column < left {
-                true => text.extend([gap, cell, &blanks]),
-                false => text.extend([gap, &blanks, cell]),
+            if column < left {
+                text.extend([gap, cell, &blanks]);
+            } else {
+                text.extend([gap, &blanks, cell]);
             }
         }
         text.trim_end().to_owned()
@@ -145,14 +150,16 @@ impl Meter {
 /// What a line of progress says.
 fn line(progress: Progress, took: Duration) -> String {
     let Progress { reading, done, total } = progress;
-    let rate = if took.is_zero() { 0.0 } else { done as f64 / took.as_secs_f64() };
-    let left = if rate > 0.0 { (total - done.min(total)) as f64 / rate } else { 0.0 };
+    let micros = took.as_micros();
+    let rate = u64::try_from((u128::from(done) * 1_000_000).checked_div(micros).unwrap_or(0)).unwrap_or(u64::MAX);
+    let left = u128::from(total - done.min(total)) * micros;
+    let left_seconds = left.div_ceil(u128::from(done.max(1)) * 1_000_000);
     let name = reading.as_str();
-    let (done_text, total_text, rate_text) = (bytes_text(done), bytes_text(total), bytes_text(rate as u64));
+    let (done_text, total_text, rate_text) = (bytes_text(done), bytes_text(total), bytes_text(rate));
     if done >= total {
         format!("{name}: {total_text} in {:.1} s, {rate_text}/s", took.as_secs_f64())
     } else {
-        format!("{name}: {done_text} of {total_text}, {rate_text}/s, {:.0} s left", left.ceil())
+        format!("{name}: {done_text} of {total_text}, {rate_text}/s, {left_seconds} s left")
     }
 }
 

@@ -78,8 +78,9 @@ pub(crate) fn run(args: ServeArgs) -> Result<(), ServeError> {
 fn start_logging(settings: &Settings) -> Result<(), ServeError> {
     let filter = EnvFilter::try_new(&settings.log)?;
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).with_ansi(colour);
+    // Whoever collects the lines may be gone; to complain of that on standard error, too, would be a panic.
+    let lines = tracing_subscriber::fmt().log_internal_errors(false);
+    let lines = lines.with_env_filter(filter).with_writer(io::stderr).with_target(false).with_ansi(colour);
     match settings.log_format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),
@@ -93,7 +94,8 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
         Acknowledge::Buffered => engine::Acknowledge::Buffered,
     };
     tracing::info!("opening the ledger");
-    let mut config = EngineConfig { acknowledge, ..EngineConfig::default() };
+    let (snapshots, retention) = (settings.snapshots.clone(), settings.retention.clone());
+    let mut config = EngineConfig { acknowledge, snapshots, retention, ..EngineConfig::default() };
     if let Some(window) = settings.idempotency_window {
         config.idempotency_window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     }

@@ -206,8 +206,8 @@ fn as_json(verdict: &Verdict) -> Value {
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn hex(id: &[u8; 16]) -> String {
+    id.map(|byte| format!("{byte:02x}")).concat()
 }
 
 #[cfg(test)]

@@ -222,9 +222,19 @@ impl Inner {
         loop {
             let from = self.spill_from();
             let foreseen = ground.foreseen(from, self.log.durable().get(), in_runs() - before);
-            let is_enough = from >= ground.identities_from && foreseen <= self.room.resident as u64;
-            if is_enough || !self.spill(from)? {
+            let is_left_out = from < ground.identities_from;
+            if !is_left_out && foreseen <= self.room.resident as u64 {
                 break;
+            }
+            match self.spill(from) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // A full disk keeps nobody from opening the ledger, if memory does.
+                Err(error @ SpillError::Files(_)) if !is_left_out => {
+                    self.failed_to_keep(&error);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
         self.idempotency.set_resident_horizon(self.spilled.end().unwrap_or_default().max(self.horizon.lsn()));
@@ -248,11 +258,15 @@ impl Inner {
             Ok(true) => Kept::Busy,
             Ok(false) => Kept::Idle,
             Err(error) => {
-                self.room.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%error, "identities stay in memory");
+                self.failed_to_keep(&error);
                 Kept::Failed
             }
         }
+    }
+
+    fn failed_to_keep(&self, error: &SpillError) {
+        self.room.failures.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(%error, "identities stay in memory");
     }
 
     fn try_keep_identities(&self) -> Result<bool, SpillError> {

@@ -246,6 +246,7 @@ where
         Action::Metrics => Ok(api::operations::metrics(call)),
         Action::OpenApi => Ok(api::operations::openapi(call)),
         Action::Stats => Ok(api::operations::stats(call)),
+        Action::PostSnapshot => Ok(api::operations::post_snapshot(call)),
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));

@@ -4,7 +4,7 @@ use super::app::App;
 use super::metrics::STATUSES;
 use super::readiness::Readiness;
 use super::route::ROUTES;
-use crate::engine::EngineStats;
+use crate::engine::{EngineStats, SnapshotStats};
 use crate::ledger::Rejection;
 use crate::metrics::process::Process;
 use crate::metrics::{Page, Reading};
@@ -29,6 +29,7 @@ pub(crate) fn page(app: &App) -> Page {
     events(&mut page, app, &stats);
     memory(&mut page, &stats);
     log(&mut page, &stats.log);
+    snapshots(&mut page, &stats.snapshots);
     admission(&mut page, &stats);
     http(&mut page, app);
     limits(&mut page, app);
@@ -49,8 +50,7 @@ fn process(page: &mut Page) {
     let build = [("version", env!("CARGO_PKG_VERSION").into()), ("commit", COMMIT.into())];
     page.gauge("drawdown_build_info", "1, with what the program was built from.").under(build, 1);
     let process = Process::read();
-    let cpu = page.counter("process_cpu_seconds_total", "Processor time used, in seconds.");
-    process.cpu_seconds.into_iter().for_each(|seconds| cpu.value(seconds));
+    page.counter("process_cpu_seconds_total", "Processor time used, in seconds.").value_if_known(process.cpu_seconds);
     for (name, help, value) in [
         ("process_resident_memory_bytes", "Memory in RAM, cached log included.", process.resident_bytes),
         ("process_anonymous_memory_bytes", "Memory in RAM that belongs to no file.", process.anonymous_bytes),
@@ -59,11 +59,10 @@ fn process(page: &mut Page) {
         ("process_max_fds", "File descriptors that may be open.", process.max_fds),
         ("process_threads", "Threads.", process.threads),
     ] {
-        let family = page.gauge(name, help);
-        value.into_iter().for_each(|value| family.value(value));
+        page.gauge(name, help).value_if_known(value);
     }
-    let start = page.gauge("process_start_time_seconds", "When the process started, in seconds since 1970.");
-    process.start_seconds.into_iter().for_each(|seconds| start.value(seconds));
+    page.gauge("process_start_time_seconds", "When the process started, in seconds since 1970.")
+        .value_if_known(process.start_seconds);
 }
 
 fn readiness(page: &mut Page, readiness: &Readiness) {
@@ -141,6 +140,8 @@ fn log(page: &mut Page, log: &LogStats) {
         .value(log.prepared_bytes);
     page.counter("drawdown_log_prepare_failures_total", "Attempts to prepare a segment that failed.")
         .value(log.prepare_failures);
+    let chained = log.chain.head.as_ref().map_or(0, |head| head.lsn.get());
+    page.gauge("drawdown_log_chained_bytes", "Position up to which the log is in the hash chain.").value(chained);
     page.counter("drawdown_log_syncs_total", "Syncs of the log.").value(log.syncs);
     page.counter("drawdown_log_synced_bytes_total", "Bytes that syncs carried to disk.").value(log.synced_bytes);
     page.histogram("drawdown_log_sync_duration_seconds", "Time that a sync of the log took.").distribution(
@@ -148,6 +149,20 @@ fn log(page: &mut Page, log: &LogStats) {
         &sync_latency(log),
         NS,
     );
+}
+
+fn snapshots(page: &mut Page, snapshots: &SnapshotStats) {
+    page.gauge("drawdown_log_first_bytes", "Position from which on the log is kept.").value(snapshots.first_lsn);
+    page.counter("drawdown_log_retired_segments_total", "Segments retired.").value(snapshots.retired_segments);
+    page.gauge("drawdown_snapshot_position_bytes", "Position of the newest snapshot, 0 without one.")
+        .value(snapshots.lsn);
+    page.gauge("drawdown_snapshot_bytes", "Length of the newest snapshot.").value(snapshots.bytes);
+    page.gauge("drawdown_snapshot_age_seconds", "Age of the newest snapshot, 0 without one.")
+        .value(milliseconds(snapshots.age_ms));
+    page.gauge("drawdown_snapshot_duration_seconds", "Time that making the newest took, 0 if it was made before.")
+        .value(milliseconds(snapshots.took_ms));
+    page.counter("drawdown_snapshots_total", "Snapshots made.").value(snapshots.made);
+    page.counter("drawdown_snapshot_failures_total", "Snapshots that could not be made.").value(snapshots.failures);
 }
 
 /// Classes of syncs' times that are shown each: of 2^14 ns (16 us) up to 2^33 ns (9 s).

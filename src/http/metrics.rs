@@ -188,7 +188,7 @@ mod tests {
         }
         let route = RouteMetrics::new();
         route.record(503, Duration::from_millis(3));
-        route.record(418, Duration::from_secs(60));
+        route.record(418, Duration::from_mins(1));
         assert_eq!((route.answers()[18], route.answers()[19]), (1, 1));
         assert_eq!(route.latency.read().beyond, 1);
     }

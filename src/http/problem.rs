@@ -423,3 +423,60 @@ pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str
         | Rejection::TooManyGrants => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Amount;
+
+    /// The tables of `docs/operations.md` say of each slug what is said here.
+    #[test]
+    fn the_manual_says_when_to_try_again() {
+        let manual =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md")).expect("it is there");
+        let row = |reason: &Reason| {
+            let (status, slug, _) = reason.describe();
+            let retry_after = reason.retry_after().unwrap_or("");
+            format!("| `{slug}` | {} | {retry_after}", status.as_u16())
+        };
+        for reason in [
+            Reason::MalformedBody,
+            Reason::InvalidField,
+            Reason::InvalidValue,
+            Reason::InvalidParameter,
+            Reason::MissingKey,
+            Reason::InvalidKey,
+            Reason::MissingScope,
+            Reason::NoSuchPath,
+            Reason::Unknown("wallet"),
+            Reason::Unknown("grant"),
+            Reason::Unknown("api_key"),
+            Reason::MethodNotAllowed,
+            Reason::Timeout,
+            Reason::BodyTooLarge,
+            Reason::BatchTooLarge,
+            Reason::UnsupportedMediaType,
+            Reason::TooManyWaiting,
+            Reason::NotImplemented,
+            Reason::TooManyBytes,
+            Reason::TooManyRequests,
+            Reason::TooManyConnections,
+            Reason::Recovering,
+            Reason::Unavailable(Unavailable::Overloaded),
+            Reason::Unavailable(Unavailable::NoSpace(String::new())),
+            Reason::Unavailable(Unavailable::Poisoned(String::new())),
+            Reason::Unavailable(Unavailable::Closed),
+            Reason::Conflict("idempotency_conflict"),
+            Reason::Conflict("currency_in_use"),
+            Reason::Conflict("currency_archived"),
+            Reason::Conflict("feed_position_retired"),
+            Reason::Conflict("too_many"),
+            Reason::Rejected(Rejection::InsufficientCredit { available: Amount::ONE, required: Amount::ONE }),
+            Reason::Rejected(Rejection::IdConflict),
+            Reason::Rejected(Rejection::WalletFrozen),
+            Reason::Rejected(Rejection::UnknownMeter),
+        ] {
+            assert!(manual.contains(&row(&reason)), "{} is not in docs/operations.md", row(&reason));
+        }
+    }
+}

@@ -132,7 +132,7 @@ impl Refusals {
             }
             Refusal::NoSpace | Refusal::Poisoned => tracing::error!(reason, id, %cause, unlogged, "refused"),
             Refusal::Connections | Refusal::Requests | Refusal::Bytes | Refusal::FeedWaiters | Refusal::Overloaded => {
-                tracing::warn!(reason, id, %cause, unlogged, "refused")
+                tracing::warn!(reason, id, %cause, unlogged, "refused");
             }
         }
     }

@@ -40,6 +40,7 @@ pub(crate) enum Action {
     Metrics,
     OpenApi,
     Stats,
+    PostSnapshot,
     /// Part of the contract, not built yet: the feature's name.
     Later(&'static str),
 }
@@ -83,6 +84,7 @@ impl Route {
             | Action::GetAlerts
             | Action::Feed
             | Action::ListKeys
+            | Action::PostSnapshot
             | Action::Health
             | Action::Ready
             | Action::Metrics
@@ -141,6 +143,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/api-keys", ADMIN, Action::PostKey),
     route("POST", "/v1/api-keys/{key}/revoke", ADMIN, Action::RevokeKey),
     route("GET", "/v1/stats", READ, Action::Stats),
+    route("POST", "/v1/snapshots", ADMIN, Action::PostSnapshot),
     open("/healthz", Action::Health),
     open("/readyz", Action::Ready),
     open("/metrics", Action::Metrics),

@@ -110,6 +110,13 @@ impl Family {
         self.values.push((Labels::new(), Value::Number(number.into())));
     }
 
+    /// The value, if there is one.
+    pub fn value_if_known(&mut self, number: Option<impl Into<Number>>) {
+        if let Some(number) = number {
+            self.value(number);
+        }
+    }
+
     /// The value under one label.
     pub fn labelled(
         &mut self,
@@ -229,9 +236,7 @@ impl Extras {
     pub fn write_to(&self, page: &mut Page) {
         for extra in self.0.read().unwrap_or_else(PoisonError::into_inner).iter() {
             let family = page.family(extra.name.clone(), extra.help.clone(), extra.kind);
-            if let Some(number) = (extra.read)() {
-                family.value(number);
-            }
+            family.value_if_known((extra.read)());
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Answer {
     pub(crate) replayed: bool,
     /// The server will close the connection.
     pub(crate) closes: bool,
+    /// Seconds after which to try again, if the server says so.
+    pub(crate) retry_after: Option<u64>,
     pub(crate) body: Value,
 }
 
@@ -72,7 +74,7 @@ impl Client {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line: {status_line:?}"));
-        let (mut length, mut replayed, mut closes) = (0, false, false);
+        let (mut length, mut replayed, mut closes, mut retry_after) = (0, false, false, None);
         loop {
             let line = self.line()?;
             let Some((name, value)) = line.split_once(':') else { break };
@@ -80,13 +82,18 @@ impl Client {
                 ("content-length", value) => length = value.parse().expect("a length"),
                 ("idempotency-replayed", "true") => replayed = true,
                 ("connection", "close") => closes = true,
+                ("retry-after", value) => retry_after = Some(value.parse().expect("seconds")),
                 _ => {}
             }
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("the body is JSON") };
-        Ok(Answer { status, replayed, closes, body })
+        let body = match body.first() {
+            None => Value::Null,
+            Some(b'{' | b'[') => serde_json::from_slice(&body).expect("the body is JSON"),
+            Some(_) => Value::String(String::from_utf8(body).expect("text")),
+        };
+        Ok(Answer { status, replayed, closes, retry_after, body })
     }
 
     fn line(&mut self) -> io::Result<String> {

@@ -57,6 +57,11 @@ impl Process {
         kill(&mut self.guard.0);
     }
 
+    /// Waits until it ends by itself, and gives back the exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.guard.0.wait().expect("a child").code()
+    }
+
     /// SIGTERM; gives back the exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         let sent = Command::new("kill").args(["-TERM", &self.guard.0.id().to_string()]).status().expect("kill runs");

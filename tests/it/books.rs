@@ -764,7 +764,7 @@ impl Books {
         assert_eq!((check.allowed, units(check.amount)), (check.reason.is_none(), amount));
     }
 
-    fn request(&self, spec: &GrantSpec) -> GrantRequest {
+    pub(crate) fn request(&self, spec: &GrantSpec) -> GrantRequest {
         GrantRequest {
             customer: spec.wallet.customer().to_owned(),
             currency: Some(spec.wallet.currency().to_owned()),

@@ -29,13 +29,12 @@ struct Told<'a> {
 impl Drop for Told<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let hex: String = self.input.iter().map(|byte| format!("{byte:02x}")).collect();
-            eprintln!("target {} fails on {hex}", self.target);
+            eprintln!("target {} fails on {:02x?}", self.target, self.input);
         }
     }
 }
 
-fn run(target: &'static str, entry: fn(&[u8]), input: &[u8]) {
+fn run(target: &'static str, entry: entries::Entry, input: &[u8]) {
     let _told = Told { target, input };
     entry(input);
 }
@@ -140,5 +139,5 @@ fn decimals() {
 
 #[test]
 fn rules() {
-    smoke("rules", vec![vec![0; 40], (0..=255).collect(), (0..200).map(|at| (at * 37 % 251) as u8).collect()]);
+    smoke("rules", vec![vec![0; 40], (0..=255).collect(), (0..200u32).map(|at| (at * 37 % 251) as u8).collect()]);
 }

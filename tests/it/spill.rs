@@ -197,6 +197,16 @@ fn files_that_refuse_leave_identities_in_memory() {
     assert_eq!((stats.spilled.runs, stats.resident_horizon), (0, stats.idempotency_horizon));
     assert!(stats.spill_failures > 20, "it is tried again: {stats:?}");
     send_all(&engine, 3_000, EventStatus::Duplicate);
+    engine.close().expect("a healthy log");
+    drop(engine);
+    // Nor do they keep anybody from opening the ledger; and when there is room again, they are written.
+    let engine = open(&disk, room(100));
+    assert_eq!((engine.stats().spill_failures, engine.stats().spilled.runs), (1, 0));
+    send_all(&engine, 3_000, EventStatus::Duplicate);
+    disk.make_space();
+    engine.tidy();
+    assert!(engine.stats().resident_events <= 100 && engine.stats().spilled.identities >= 2_900);
+    send_all(&engine, 3_000, EventStatus::Duplicate);
 }
 
 /// As the command line opens a ledger to look at it or to make a key.

@@ -215,7 +215,7 @@ fn segments_records_and_wallets_are_shown_and_no_secret_is() {
     }
     let seed = seed_of(directory.path());
     for secret in [HASH, seed] {
-        let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = secret.map(|byte| format!("{byte:02x}")).concat();
         let list = format!("{secret:?}").replace(' ', "");
         assert!(!shown.contains(&hex) && !shown.replace(' ', "").contains(&list), "a secret is shown");
     }

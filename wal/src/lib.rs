@@ -34,6 +34,7 @@
 #![deny(unsafe_code)]
 
 mod archive;
+mod care;
 mod chain;
 mod error;
 mod files;

@@ -19,7 +19,7 @@ use crate::stats::LogStats;
 use crate::supply::{Disposal, Supply};
 use crate::sync::{JoinHandle, Mutex, lock, spawn};
 use crate::wakers::{block_on, block_on_for};
-use crate::writer::{Admission, Admitted, Core, WhenDurable};
+use crate::writer::{Admission, Admitted, Bounds, Core, WhenDurable};
 
 /// How a log is laid out and driven.
 #[derive(Clone, Debug)]
@@ -118,6 +118,7 @@ struct Threads {
     flusher: Mutex<Option<JoinHandle<()>>>,
     preparer: Mutex<Option<JoinHandle<()>>>,
     hasher: Mutex<Option<JoinHandle<()>>>,
+    tender: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What [`Log::pump`] did.
@@ -178,6 +179,7 @@ impl Log {
             flusher: Mutex::new(None),
             preparer: Mutex::new(None),
             hasher: Mutex::new(None),
+            tender: Mutex::new(None),
         };
         let log = Self { core, threads: Arc::new(threads) };
         if !manual {
@@ -190,6 +192,10 @@ impl Log {
             let preparer = spawn("wal-preparer", move || core.supply.run(|| core.prepare())).map_err(failed)?;
             log.core.supply.employ(preparer.thread().clone());
             *lock(&log.threads.preparer) = Some(preparer);
+            let core = Arc::clone(&log.core);
+            let tender = spawn("wal-memory", move || core.care.run(|| core.tend())).map_err(failed)?;
+            log.core.care.employ(tender.thread().clone());
+            *lock(&log.threads.tender) = Some(tender);
             let core = Arc::clone(&log.core);
             let hasher = spawn("wal-chain", move || {
                 give_way();
@@ -311,9 +317,10 @@ impl Log {
         }
     }
 
-    /// One step of the flusher and one of the preparer, on this thread. Failures are latched, as they would be by the threads.
+    /// One step of the flusher, of the preparer, and of what looks after the memory, on this thread. Failures are latched, as they would be by the threads.
     pub fn pump(&self) -> Pumped {
         let synced = self.core.flush() == Flushed::Synced;
+        self.core.tend();
         let prepared = matches!(self.core.prepare(), Ok(true));
         Pumped { synced, prepared }
     }
@@ -403,6 +410,10 @@ impl Threads {
         if let Some(preparer) = lock(&self.preparer).take() {
             let _ = preparer.join();
         }
+        self.core.care.stop();
+        if let Some(tender) = lock(&self.tender).take() {
+            let _ = tender.join();
+        }
         self.core.chain.stop();
         if let Some(hasher) = lock(&self.hasher).take() {
             let _ = hasher.join();
@@ -462,8 +473,9 @@ fn assemble(
         table.insert(Segment::new(found.number, base, scan.log_id, found.region));
     }
     let supply = Supply::new(medium, options.segments_ahead as u64, scan.log_id, run, first..first + count);
-    let max_admission = options.max_admission(geometry);
-    Core::new(geometry, scan.end, run, table, supply, chain, options.max_unsynced_bytes, max_admission)
+    let bounds =
+        Bounds { max_unsynced_bytes: options.max_unsynced_bytes, max_admission_bytes: options.max_admission(geometry) };
+    Core::new(geometry, scan.end, run, table, supply, chain, bounds)
 }
 
 /// Makes sure that there is room, and carries the run number to disk before anything else is appended.

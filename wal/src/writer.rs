@@ -26,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 
 use crossbeam::utils::CachePadded;
 
+use crate::care::Care;
 use crate::chain::Keeper;
 use crate::error::{AppendError, Poisoned};
 use crate::format::{
@@ -34,10 +35,10 @@ use crate::format::{
 use crate::group_commit::{Flushed, GroupCommit};
 use crate::lsn::Lsn;
 use crate::mapping::{Claim, Span, Tail};
-use crate::segment::{Geometry, Segment, Table};
+use crate::segment::{Geometry, Table};
 use crate::stats::{LogStats, SYNC_LATENCY_CLASSES};
 use crate::supply::Supply;
-use crate::sync::{AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{AtomicU64, Ordering};
 use crate::wakers::Wakers;
 
 /// Set in `outstanding` when the log is closed. Living in the same word, it is seen by every admission that was not yet counted.
@@ -45,12 +46,17 @@ const CLOSED: u64 = 1 << 63;
 /// Set in `outstanding` when someone waits to be admitted. Living in the same word, it is seen by every release that the waiter did
 /// not see, without a fence.
 const WAITING: u64 = 1 << 62;
-/// Durable bytes after which the preparer is to look after the memory.
-const TEND_BYTES: u64 = 2 << 20;
 /// What is left of `outstanding`: bytes.
 const BYTES: u64 = WAITING - 1;
 
-/// Everything that appenders, flusher, preparer and readers share.
+/// What admissions are bounded by, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) max_unsynced_bytes: u64,
+    pub(crate) max_admission_bytes: u64,
+}
+
+/// Everything that appenders, flusher, preparer, hasher and readers share.
 pub(crate) struct Core {
     pub(crate) geometry: Geometry,
     pub(crate) table: Table,
@@ -66,8 +72,7 @@ pub(crate) struct Core {
     run: u32,
     max_unsynced_bytes: u64,
     pub(crate) max_admission_bytes: u64,
-    /// The first segment whose memory still needs care.
-    tending: Mutex<u64>,
+    pub(crate) care: Care,
 }
 
 impl Core {
@@ -78,9 +83,9 @@ impl Core {
         table: Table,
         supply: Supply,
         chain: Keeper,
-        max_unsynced_bytes: u64,
-        max_admission_bytes: u64,
+        bounds: Bounds,
     ) -> Self {
+        let Bounds { max_unsynced_bytes, max_admission_bytes } = bounds;
         Self {
             geometry,
             table,
@@ -93,7 +98,7 @@ impl Core {
             run,
             max_unsynced_bytes,
             max_admission_bytes,
-            tending: Mutex::new(end.get() / geometry.segment_bytes),
+            care: Care::new(end, geometry),
         }
     }
 
@@ -206,16 +211,12 @@ impl Core {
 
     /// The flusher thread's body.
     pub(crate) fn run_flusher(&self) {
-        let steps = Cell::new(0);
         let sealed = Cell::new(self.geometry.split(self.commit.durable().get()).0);
         let after_sync = || {
             self.wake_room();
-            let durable = self.commit.durable().get();
-            let step = durable / TEND_BYTES;
-            if steps.replace(step) != step {
-                self.supply.wake();
-            }
-            let (number, _) = self.geometry.split(durable);
+            let durable = self.commit.durable();
+            self.care.durable_moved(durable);
+            let (number, _) = self.geometry.split(durable.get());
             if number > sealed.replace(number) {
                 self.chain.wake();
             }
@@ -228,28 +229,15 @@ impl Core {
         self.chain.extend(self.supply.medium(), &self.table, self.geometry, self.commit.durable())
     }
 
-    /// Housekeeping of the memory between the durable LSN and the tail, for the preparer.
-    fn tend(&self) {
-        let mut tending = lock(&self.tending);
+    /// Looks after the memory.
+    pub(crate) fn tend(&self) {
         // The durable LSN is read first, so that the tail is not below it.
         let durable = self.commit.durable();
-        let tail = self.tail.position();
-        let offset_in = |segment: &Segment, lsn: Lsn| {
-            lsn.get().saturating_sub(segment.base().get()).min(self.geometry.segment_bytes)
-        };
-        let (first, _) = self.geometry.split(durable.get());
-        let (last, _) = self.geometry.split(tail.get());
-        for number in *tending..=last {
-            if let Some(segment) = self.table.get(number) {
-                segment.region().tend(offset_in(&segment, durable), offset_in(&segment, tail));
-            }
-        }
-        *tending = first;
+        self.care.tend(&self.table, self.geometry, durable, self.tail.position());
     }
 
-    /// Looks after the memory, and prepares one segment if one is wanted.
+    /// Prepares one segment if one is wanted.
     pub(crate) fn prepare(&self) -> io::Result<bool> {
-        self.tend();
         let (number, _) = self.geometry.split(self.tail.position().get());
         let prepared = self.supply.prepare(number, self.geometry, &self.table, || self.commit.durable());
         if !matches!(prepared, Ok(false)) {

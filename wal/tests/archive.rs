@@ -7,7 +7,7 @@ use std::path::Path;
 use drawdown_wal::sim::{Disk, Random};
 use drawdown_wal::{
     Archive, ArchiveError, Chain, ChainFile, Damage, Ended, Fault, FrameRef, Images, Log, Lsn, OpenError, Options,
-    Survey, Visitor, frame_bytes,
+    Recovery, Survey, Visitor, frame_bytes,
 };
 
 const SEGMENT: u64 = 16384;
@@ -41,9 +41,9 @@ fn append(log: &Log, count: usize, random: &mut Random, sync_every: u64) {
     }
 }
 
-fn chained(log: &Log) -> Option<Vec<u8>> {
+fn chained(log: &Log) -> Vec<u8> {
     while log.extend_chain().unwrap() {}
-    Some(log.chain().write())
+    log.chain().write()
 }
 
 /// A log with everything in it: several segments and runs, padding, an end in order and one by a power cut. It ends in order, or with what a
@@ -57,13 +57,13 @@ fn everything(in_order: bool) -> Images {
         match run {
             1 => disk = disk.crash(random.draw()),
             3 if in_order => {
-                let chain = chained(&log);
+                let chain = Some(chained(&log));
                 log.close().unwrap();
                 return Images { segments: disk.images(), chain };
             }
             3 => {
                 log.pump();
-                let chain = chained(&log);
+                let chain = Some(chained(&log));
                 append(&log, 10, &mut random, 1);
                 // The first unsynced page is there, the next is not, the last are.
                 let (durable, live) = (disk.images(), disk.kill().images());
@@ -110,8 +110,11 @@ fn survey(images: &Images) -> Survey {
     Archive::of_images(images.clone()).survey(&mut ()).unwrap()
 }
 
+/// Positions and payloads.
+type Read = Vec<(Lsn, Vec<u8>)>;
+
 /// Opens the log and reads all of it.
-fn reopen(images: &Images) -> Result<(Vec<(Lsn, Vec<u8>)>, drawdown_wal::Recovery), String> {
+fn reopen(images: &Images) -> Result<(Read, Recovery), String> {
     let disk = Disk::from_images(images.segments.clone());
     let (log, recovery) = Log::open_on(disk.medium(), options()).map_err(|error| error.to_string())?;
     let mut reader = log.reader(log.first());
@@ -223,7 +226,7 @@ fn one_flipped_bit_anywhere_in_a_closed_log_is_found_and_harms_nothing() {
     let frames = all_frames(&images);
     let (sound, _) = reopen(&images).unwrap();
     let (mut refused, mut harmless) = (0, 0);
-    for (lsn, bit) in flips(&images, 500) {
+    for (lsn, bit) in flips(&images, 300) {
         let flipped = flip(&images, lsn, bit);
         let survey = survey(&flipped);
         let damage = survey.damages.first().unwrap_or_else(|| panic!("bit {bit} at {lsn} was not noticed"));
@@ -241,7 +244,7 @@ fn one_flipped_bit_anywhere_in_a_closed_log_is_found_and_harms_nothing() {
             }
         }
     }
-    assert!(refused > 50 && harmless > 50, "{refused} refused, {harmless} harmless");
+    assert!(refused > 30 && harmless > 30, "{refused} refused, {harmless} harmless");
 }
 
 /// Of a log that was cut by a crash, what lies behind the end is nobody's; everything before it is as safe as in a closed one, though nothing
@@ -254,11 +257,11 @@ fn one_flipped_bit_in_a_crashed_log_is_found_up_to_its_end() {
     let ambiguous = survey(&images).durable;
     assert!(ambiguous < recovery.end, "some of it is vouched for by nothing");
     let mut random = Random::new(3);
-    let last = (0..200).map(|_| {
+    let last = (0..100).map(|_| {
         let length = recovery.end.get() - ambiguous.get();
         (ambiguous.get() + random.below(length), random.below(8) as u32)
     });
-    for (lsn, bit) in flips(&images, 400).into_iter().chain(last) {
+    for (lsn, bit) in flips(&images, 200).into_iter().chain(last) {
         let flipped = flip(&images, lsn, bit);
         let survey = survey(&flipped);
         let is_header = lsn % SEGMENT < 4096;

@@ -420,7 +420,7 @@ fn a_log_whose_preparer_fails_for_a_while_goes_on_by_itself() {
         match append(&log, &[6; 1000]) {
             Ok(appended) => break appended,
             Err(error) => {
-                assert!(matches!(error, AppendError::NoSpace { .. } | AppendError::Overloaded { .. }), "{error}")
+                assert!(matches!(error, AppendError::NoSpace { .. } | AppendError::Overloaded { .. }), "{error}");
             }
         }
         std::thread::yield_now();

@@ -281,17 +281,19 @@ impl<'a> Auditor<'a> {
 
     fn admin(&mut self, lsn: u64, admin: &AdminRecord) {
         match admin {
-            AdminRecord::Wallet(wallet) if self.owns(wallet.slot) => {
-                if self.books.insert(wallet.slot, Book::new()).is_some() {
-                    self.find(lsn, Some(wallet.slot), "a wallet is made twice");
-                }
-            }
+            AdminRecord::Wallet(wallet) if self.owns(wallet.slot) => self.wallet(lsn, wallet.slot),
             AdminRecord::Grant(grant) if self.owns(grant.slot) => {
                 self.declared.insert(lsn, (grant.slot, grant.amount));
             }
             _ => {}
         }
         self.audit.administrative += u64::from(self.part == 0);
+    }
+
+    fn wallet(&mut self, lsn: u64, slot: u32) {
+        if self.books.insert(slot, Book::new()).is_some() {
+            self.find(lsn, Some(slot), "a wallet is made twice");
+        }
     }
 
     /// Compares the books with the engine, and enters them into the totals.

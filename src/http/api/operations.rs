@@ -1,6 +1,6 @@
 //! Operations: is it alive, is it ready, what does it count, what is its contract.
 
-use crate::engine::EngineStats;
+use crate::engine::{EngineStats, SnapshotStats};
 use crate::http::app::Call;
 use crate::http::auth::Gate;
 use crate::http::problem::Problem;
@@ -46,6 +46,7 @@ pub(crate) fn stats(call: Call<'_>) -> Reply {
         "rejections": rejections(&stats),
         "batches": stats.batches,
         "crossings": stats.crossings,
+        "snapshots": snapshots(&stats.snapshots),
         "generations": stats.operations,
         "grants": stats.grants,
         "identities": {
@@ -84,6 +85,28 @@ pub(crate) fn stats(call: Call<'_>) -> Reply {
         },
         "process": {"cpu_seconds": process.cpu_seconds, "open_fds": process.open_fds, "threads": process.threads},
     }))
+}
+
+/// `POST /v1/snapshots`: has a snapshot made in the background. `GET /v1/stats` tells how far it has come.
+pub(crate) fn post_snapshot(call: Call<'_>) -> Reply {
+    call.engine().request_snapshot();
+    Reply::json(StatusCode::ACCEPTED, &snapshots(&call.engine().stats().snapshots))
+}
+
+fn snapshots(stats: &SnapshotStats) -> Value {
+    let (done, total) = stats.progress;
+    json!({
+        "lsn": stats.lsn,
+        "earlier_lsn": stats.earlier_lsn,
+        "age_ms": stats.age_ms,
+        "bytes": stats.bytes,
+        "took_ms": stats.took_ms,
+        "made": stats.made,
+        "failures": stats.failures,
+        "making": {"done_bytes": done, "total_bytes": total},
+        "log_first": stats.first_lsn,
+        "retired_segments": stats.retired_segments,
+    })
 }
 
 /// How many events were rejected for each reason that there was.

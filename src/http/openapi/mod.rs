@@ -143,6 +143,7 @@ fn problem(status: u16) -> Value {
         404 => "There is no such object.",
         408 => "The body did not arrive in time.",
         409 => "Something else stands under the same id or key.",
+        410 => "What is asked for lies before the part of the log that is kept.",
         413 => "The body or the batch is over the limit.",
         415 => "The content type is not one of those accepted.",
         422 => "Well-formed, but the rules refuse it.",

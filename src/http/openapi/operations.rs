@@ -136,17 +136,19 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             .ok("Alerts")
             .fails(&[404, 409, 422]),
         Action::PostGrants => grants(),
-        Action::GetGrant => Operation::new("Grants", "getGrant", "A grant as it is now").ok("Grant").fails(&[404]),
+        Action::GetGrant => {
+            Operation::new("Grants", "getGrant", "A grant as it is now").ok("Grant").fails(&[404, 410])
+        }
         Action::VoidGrant => {
             Operation::new("Grants", "voidGrant", "Void what is left of a grant; repeating it is success")
                 .ok("Grant")
-                .fails(&[404, 409, 422])
+                .fails(&[404, 409, 410, 422])
                 .writes()
         }
         Action::PatchGrant => Operation::new("Grants", "moveExpiry", "Move a grant's expiry")
             .takes("GrantPatch")
             .ok("Grant")
-            .fails(&[404, 409, 422]),
+            .fails(&[404, 409, 410, 422]),
         Action::PutCurrency => Operation::new("Catalogue", "putCurrency", "Make or change a credit currency")
             .about("The scale cannot change once wallets or meters use the currency.")
             .takes("CurrencyRequest")
@@ -197,6 +199,12 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             "Counters.",
             &json!({"type": "object"}),
         ),
+        Action::PostSnapshot => Operation::new("Operations", "postSnapshot", "Have a snapshot made")
+            .about(
+                "It is made in the background, of everything up to the segment of the log that is being written. `snapshots` of \
+                 `/v1/stats` says how far it has come; it is there when `lsn` has moved.",
+            )
+            .answers(202, "As `snapshots` of `/v1/stats`.", &json!({"type": "object"})),
         Action::Later(_) => return None,
     })
 }
@@ -263,8 +271,9 @@ fn entries() -> Operation {
         .parameter(limit())
         .parameter(query("before", "Entries older than this one.", position()))
         .parameter(query("cursor", "The same, as `next_cursor` of the page before.", position()))
+        .about("Where the log has been retired, history ends with 410 `history_retired`; `first` is the first position kept.")
         .pages("Entry")
-        .fails(&[404, 409, 503])
+        .fails(&[404, 409, 410, 503])
 }
 
 fn balances() -> Operation {
@@ -315,8 +324,9 @@ fn feed() -> Operation {
             "How long to wait for the next event when there is none.",
             json!({"type": "integer", "minimum": 0, "maximum": WAIT_MS_MAX, "default": 0}),
         ))
+        .about("A position that has been retired is refused with 410 `history_retired`; `first` is one that is not.")
         .ok("FeedPage")
-        .fails(&[409, 429, 503])
+        .fails(&[410, 429, 503])
 }
 
 fn metrics() -> Operation {

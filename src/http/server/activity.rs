@@ -110,7 +110,8 @@ impl Activity {
         Some(self.start + Duration::from_micros(since) + limits.answer_time)
     }
 
-    /// Resolves when the connection should end. `header` is whether headers are timed: those of HTTP/2 come in frames that hyper times.
+    /// Resolves when the connection should end. `header` is whether headers are timed: under HTTP/2 there may be any number of them under way, and
+    /// their size is bounded by hyper.
     pub(super) async fn watch(&self, limits: &Limits, header: bool) -> Verdict {
         // Something may begin just after a look; so nobody sleeps longer than it would have to end.
         let patience = limits.header_time.min(limits.idle_time).min(limits.answer_time);

@@ -17,8 +17,8 @@ const FILL_MAX: usize = 75;
 const FILL_URGENT: usize = 90;
 /// Fill at which claims take part in a migration: by then the background thread should have been done.
 const FILL_HELP: usize = 55;
-/// Fill of a new table by what is alive.
-const FILL_NEW: usize = 42;
+/// Fill of a new table by what is alive: an entry of a table that grows is copied less than twice on average.
+const FILL_NEW: usize = 32;
 
 /// Old entries that the background thread migrates at once.
 const STEP: usize = if cfg!(any(test, miri, drawdown_loom)) { 4 } else { 4096 };

@@ -114,7 +114,7 @@ fn writes_that_waited_too_long_are_refused_and_may_come_again() {
             }
             (number, answer.status)
         }));
-        let decided = writers.len() as f64;
+        let decided = f64::from(u32::try_from(writers.len()).expect("few"));
         until("decided or refused", || {
             (client.metric("drawdown_batches_total") + client.metric(refused) == decided).then_some(())
         });

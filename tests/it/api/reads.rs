@@ -176,3 +176,51 @@ fn operations_answer() {
         assert!(text.lines().any(|known| known == line), "{line} is not in:\n{text}");
     }
 }
+
+#[test]
+fn snapshots_are_asked_for_and_shown() {
+    let server = TestServer::funded();
+    let mut client = server.client();
+    let snapshots = client.get("/v1/stats").expect_status(200)["snapshots"].clone();
+    assert_eq!((&snapshots["lsn"], &snapshots["made"]), (&json!(0), &json!(0)));
+    // Nothing is sealed: the request is taken, and there is nothing to make.
+    let taken = client.post("/v1/snapshots", &json!({})).expect_status(202);
+    assert_eq!(taken["log_first"], snapshots["log_first"]);
+    crate::snapshots::seal(&server.engine);
+    server.engine.snapshot_now().expect("a healthy ledger").expect("a sealed segment");
+    let snapshots = client.get("/v1/stats").expect_status(200)["snapshots"].clone();
+    assert_eq!((&snapshots["lsn"], &snapshots["made"]), (&json!(32 << 20), &json!(1)));
+    assert!(snapshots["bytes"].as_u64().is_some_and(|bytes| bytes > 0));
+    let metrics = String::from_utf8(client.send("GET", "/metrics", &[], b"").body).expect("text");
+    assert!(metrics.contains("\ndrawdown_snapshots_total 1\n"), "{metrics}");
+    assert!(metrics.contains("\ndrawdown_snapshot_position_bytes 33554432\n"), "{metrics}");
+}
+
+/// A server of which the first segments of the log are gone.
+#[test]
+fn history_that_was_retired_is_gone_and_says_from_where_on_there_is_some() {
+    let server = TestServer::funded();
+    let mut client = server.client();
+    let event = json!([{"id": "e1", "customer": "cus", "amount": "1"}]);
+    client.post("/v1/events", &event).expect_status(200);
+    let entries = client.get("/v1/wallets/cus/credits/entries").expect_status(200);
+    let grant = entries["data"][1]["grant"].as_str().expect("a grant").to_owned();
+    for _ in 0..2 {
+        crate::snapshots::seal(&server.engine);
+        server.engine.snapshot_now().expect("a healthy ledger").expect("a sealed segment");
+    }
+    // What the settings would let go of after the idempotency window. A segment goes when it is in the hash chain.
+    while server.engine.log().extend_chain().expect("a healthy log") {}
+    server.engine.log().retire(server.engine.log().segment_start(server.engine.log().tail())).expect("retired");
+    let first = server.engine.first_lsn().get();
+    for path in ["/v1/wallets/cus/credits/entries", "/v1/wallets/cus/credits/entries?before=5000", "/v1/feed"] {
+        let gone = client.get(path).expect_problem(410, "history_retired");
+        assert_eq!(gone["first"], json!(first), "{path}");
+    }
+    client.get(&format!("/v1/feed?after={first}")).expect_status(200);
+    // The wallet and its grant are as they were.
+    let wallet = client.get("/v1/wallets/cus/credits").expect_status(200);
+    assert_eq!(wallet["balance"], "99");
+    let found = client.get(&format!("/v1/grants/{grant}")).expect_status(200);
+    assert_eq!((&found["amount"], &found["remaining"]), (&json!("100"), &json!("99")));
+}
