@@ -175,7 +175,7 @@ fn what_does_the_idempotency_probe_cost(criterion: &mut Criterion) {
                 lsn += 1;
             }
             if maintain {
-                table.set_horizon(lsn.saturating_sub(count));
+                table.set_resident_horizon(lsn.saturating_sub(count));
                 table.maintain(1, &guard);
             }
         };

@@ -19,6 +19,11 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7400
 
 /// How long a start waits for a process before it to be gone, unless told otherwise: a killed one may take seconds to unmap its log.
 const START_WAIT: Duration = Duration::from_secs(5);
+/// Limits of the idempotency window.
+const WINDOW_MIN: Duration = Duration::from_mins(1);
+const WINDOW_MAX: Duration = Duration::from_millis(drawdown::engine::MAX_WINDOW_MS);
+/// The least memory for events' ids, bytes.
+const IDEMPOTENCY_MEMORY_MIN: u64 = 16 << 20;
 
 /// What flags, variables or a file say; whatever they leave out is `None`.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -88,9 +93,12 @@ pub(crate) struct ServeArgs {
     /// Answer when what the answer says is on disk (durable), or before (buffered: a crash can take it back) [default: durable]
     #[arg(long, env = "DRAWDOWN_ACKNOWLEDGE", value_name = "WHEN", help_heading = "Ledger")]
     acknowledge: Option<Acknowledge>,
-    /// How long an event's id is remembered; older events are refused [default: 24h]
+    /// How long an event's id is remembered; older events are refused [default: 24h, at most 34d]
     #[arg(long, env = "DRAWDOWN_IDEMPOTENCY_WINDOW", value_name = "TIME", help_heading = "Ledger")]
     idempotency_window: Option<Span>,
+    /// Memory for events' ids; what exceeds it goes to files, which take 2 bytes of memory an id [default: 1GiB]
+    #[arg(long, env = "DRAWDOWN_IDEMPOTENCY_MEMORY", value_name = "SIZE", help_heading = "Ledger")]
+    idempotency_memory: Option<Size>,
     /// Bytes of a log segment, for a new log [default: 256MiB]
     #[arg(long, env = "DRAWDOWN_SEGMENT_BYTES", value_name = "SIZE", help_heading = "Ledger")]
     segment_bytes: Option<Size>,
@@ -162,6 +170,7 @@ pub(crate) struct Settings {
     pub(crate) start_wait: Duration,
     pub(crate) acknowledge: Acknowledge,
     pub(crate) idempotency_window: Option<Duration>,
+    pub(crate) idempotency_memory: Option<u64>,
     pub(crate) segment_bytes: Option<u64>,
     pub(crate) unsynced_bytes: Option<u64>,
     pub(crate) snapshots: SnapshotConfig,
@@ -196,6 +205,12 @@ pub(crate) enum SettingsError {
     /// `--dev` on an address that others can reach.
     #[error("--dev needs no key, so it listens on 127.0.0.1 or [::1] only, not on {0}")]
     DevInPublic(SocketAddr),
+    /// A window shorter than the minutes that it is told in, or longer than the records allow.
+    #[error("the idempotency window must be one minute to 34 days")]
+    Window,
+    /// Too little memory for the smallest table and the portions that go to files.
+    #[error("the memory for events' ids must be at least 16MiB")]
+    IdempotencyMemory,
 }
 
 /// Takes from the second what the first leaves out.
@@ -215,13 +230,20 @@ impl ServeArgs {
         let given = self;
         let all = merge!(
             given, file: config, data, listen, dev, log, log_format, threads, body_bytes, batch_events, header_time, body_time,
-            answer_time, idle_time, connections, in_flight_requests, in_flight_bytes, admission_wait, feed_waiters, start_wait, drain_time, acknowledge, idempotency_window, segment_bytes, unsynced_bytes,
+            answer_time, idle_time, connections, in_flight_requests, in_flight_bytes, admission_wait, feed_waiters, start_wait, drain_time, acknowledge, idempotency_window,
+            idempotency_memory, segment_bytes, unsynced_bytes,
             snapshot_log_bytes, snapshot_interval, snapshot_memory, retain_history, retain_bytes, archive_dir, recycle_segments,
         );
         let listen = all.listen.unwrap_or(LISTEN);
         let dev = all.dev.unwrap_or(false);
         if dev && !listen.ip().is_loopback() {
             return Err(SettingsError::DevInPublic(listen));
+        }
+        if all.idempotency_window.is_some_and(|span| !(WINDOW_MIN..=WINDOW_MAX).contains(&span.0)) {
+            return Err(SettingsError::Window);
+        }
+        if all.idempotency_memory.is_some_and(|size| size.0 < IDEMPOTENCY_MEMORY_MIN) {
+            return Err(SettingsError::IdempotencyMemory);
         }
         let (limits, snapshots, retention) = (all.limits(), all.snapshots(), all.retention()?);
         Ok(Settings {
@@ -235,6 +257,7 @@ impl ServeArgs {
             start_wait: all.start_wait.map_or(START_WAIT, |span| span.0),
             acknowledge: all.acknowledge.unwrap_or_default(),
             idempotency_window: all.idempotency_window.map(|span| span.0),
+            idempotency_memory: all.idempotency_memory.map(|size| size.0),
             segment_bytes: all.segment_bytes.map(|size| size.0),
             unsynced_bytes: all.unsynced_bytes.map(|size| size.0),
             snapshots,
@@ -410,6 +433,13 @@ mod tests {
         let public = parse(&["--data", "d", "--dev", "--listen", "0.0.0.0:7400"]).resolve();
         assert!(matches!(public, Err(SettingsError::DevInPublic(_))));
         assert!(parse(&["--data", "d", "--dev", "--listen", "[::1]:7400"]).resolve().is_ok());
+        let window = |span| parse(&["--data", "d", "--idempotency-window", span]).resolve();
+        assert!(window("34d").is_ok() && window("1m").is_ok());
+        assert!(matches!(window("35d"), Err(SettingsError::Window)));
+        assert!(matches!(window("59s"), Err(SettingsError::Window)));
+        let memory = |size| parse(&["--data", "d", "--idempotency-memory", size]).resolve();
+        assert_eq!(memory("16MiB").expect("resolves").idempotency_memory, Some(16 << 20));
+        assert!(matches!(memory("15MiB"), Err(SettingsError::IdempotencyMemory)));
         assert_eq!(parse(&["--data", "d"]).resolve().expect("resolves").listen, LISTEN);
     }
 

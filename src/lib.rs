@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod engine;
 pub mod http;
+pub mod identities;
 pub mod journal;
 pub mod ledger;
 pub mod metrics;

@@ -198,6 +198,7 @@ pub fn reading_config(segment_bytes: u64) -> EngineConfig {
             ..log
         },
         background: false,
+        remembers_identities: false,
         ..EngineConfig::default()
     }
 }
@@ -306,6 +307,9 @@ fn problem_of(archive: &Archive, survey: &Survey, error: &OpenError, found_by: R
         )
         | OpenError::Unavailable(_)
         | OpenError::NoSnapshotMade(_)
+        | OpenError::Window
+        | OpenError::Identities(_)
+        | OpenError::Spill(_)
         | OpenError::Thread(_) => None,
     }
 }

@@ -106,7 +106,8 @@ pub(crate) fn run(args: KeysArgs) -> Result<(), KeysError> {
 }
 
 fn open(path: &Path) -> Result<Engine, KeysError> {
-    match Engine::open(path, EngineConfig::default(), Arc::new(SystemClock)) {
+    let config = EngineConfig { remembers_identities: false, ..EngineConfig::default() };
+    match Engine::open(path, config, Arc::new(SystemClock)) {
         Ok((engine, _)) => Ok(engine),
         Err(source) => Err(KeysError::Open { path: path.to_owned(), source }),
     }

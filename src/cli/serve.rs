@@ -99,6 +99,9 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
     if let Some(window) = settings.idempotency_window {
         config.idempotency_window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     }
+    if let Some(bytes) = settings.idempotency_memory {
+        config.idempotency_memory = bytes;
+    }
     if let Some(bytes) = settings.segment_bytes {
         config.log.segment_bytes = bytes.next_multiple_of(4096);
         // The log's own rule: a frame has at most an eighth of a segment.

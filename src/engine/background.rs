@@ -1,8 +1,10 @@
 //! What the engine does beside its callers, in small steps on one thread: tables grow ahead of need, memory is faulted in, what fell due
-//! in quiet wallets is carried out, the idempotency horizon moves on.
+//! in quiet wallets is carried out, the idempotency horizon moves on. What takes longer, spilling identities and merging their runs, has a
+//! thread of its own ([`super::spill`]).
 //!
 //! Nothing depends on it for being right: expiry is exact on every path without it, and tables grow under their users' hands if they must.
 
+use super::spill::Kept;
 use super::wallet::WalletOperation;
 use super::{Engine, Inner};
 use crate::ledger::{Operation, Timestamp};
@@ -17,6 +19,8 @@ use std::time::Duration;
 const REST: Duration = Duration::from_millis(20);
 /// Slots that a step of the sweep looks at.
 const SWEEP_SLOTS: u32 = 1 << 14;
+/// How often the thread that keeps identities rests before it tries again what has failed.
+const RESTS_AFTER_FAILURE: u32 = 250;
 const MINUTE_MS: u64 = 60_000;
 
 /// Tells the background thread to stop.
@@ -51,6 +55,8 @@ pub(super) struct Horizon {
     /// The end of the last mark that was given up, in ms: what was recorded since is remembered. 0 while nothing was forgotten. A value
     /// on its own, for people; hence Relaxed.
     forgotten_ms: AtomicU64,
+    /// What lies below has expired. Only rises. Relaxed: to see it late is to remember an event a moment longer.
+    lsn: AtomicU64,
 }
 
 /// The end of the minute that `time` is in: the first instant that is not.
@@ -64,21 +70,29 @@ impl Horizon {
         self.marks().extend(marks);
     }
 
-    /// Notes that everything before `tail` was recorded at `now` or before, and answers the position below which all is older than the
+    /// Everything recorded below is older than the window: the true horizon.
+    pub(super) fn lsn(&self) -> u64 {
+        self.lsn.load(Ordering::Relaxed)
+    }
+
+    /// Notes that everything before `tail` was recorded at `now` or before, and raises the position below which all is older than the
     /// window.
-    pub(super) fn advance(&self, now: Timestamp, tail: u64, window_ms: u64) -> Option<u64> {
+    pub(super) fn advance(&self, now: Timestamp, tail: u64, window_ms: u64) {
         let mut marks = self.marks();
         let end = minute_end(now);
         match marks.back_mut() {
             Some((last, lsn)) if *last >= end => *lsn = tail,
             _ => marks.push_back((end, tail)),
         }
-        let mut horizon = None;
         while let Some((end, lsn)) = marks.pop_front_if(|(end, _)| end.saturating_add(window_ms) < now) {
             self.forgotten_ms.store(end.millis(), Ordering::Relaxed);
-            horizon = Some(lsn);
+            self.forget_below(lsn);
         }
-        horizon
+    }
+
+    /// Notes that everything recorded below is older than the window.
+    pub(super) fn forget_below(&self, lsn: u64) {
+        self.lsn.fetch_max(lsn, Ordering::Relaxed);
     }
 
     /// The age in milliseconds back to which every identity is remembered, about: to a minute.
@@ -103,7 +117,12 @@ impl Engine {
         let busy = self.inner.grow();
         let swept = self.inner.sweep(&mut sweep, u32::MAX);
         self.inner.move_horizon();
-        busy || swept
+        self.inner.watch_room();
+        let mut kept = false;
+        while self.inner.keep_identities() == Kept::Busy {
+            kept = true;
+        }
+        busy || swept || kept
     }
 }
 
@@ -115,6 +134,28 @@ impl Inner {
             while self.grow() && self.check_open().is_ok() {}
             self.sweep(&mut sweep, SWEEP_SLOTS);
             self.move_horizon();
+            self.watch_room();
+        }
+    }
+
+    /// The thread that spills identities and merges their runs.
+    pub(super) fn run_keeping(&self) {
+        let mut pause = 0;
+        while !self.bell.rest() {
+            if pause > 0 {
+                pause -= 1;
+                continue;
+            }
+            loop {
+                match self.keep_identities() {
+                    Kept::Busy if self.check_open().is_ok() => {}
+                    Kept::Busy | Kept::Idle => break,
+                    Kept::Failed => {
+                        pause = RESTS_AFTER_FAILURE;
+                        break;
+                    }
+                }
+            }
         }
     }
 
@@ -129,10 +170,8 @@ impl Inner {
 
     /// Forgets the identities that are older than the window.
     pub(super) fn move_horizon(&self) {
-        let horizon = self.horizon.advance(self.now(), self.log.tail().get(), self.config.idempotency_window_ms);
-        if let Some(lsn) = horizon {
-            self.idempotency.set_horizon(lsn);
-        }
+        self.horizon.advance(self.now(), self.log.tail().get(), self.config.idempotency_window_ms);
+        self.idempotency.set_resident_horizon(self.horizon.lsn());
     }
 
     /// Looks at up to `count` wallets from `next` on and carries out what is due in them. Answers whether anything was.

@@ -11,6 +11,7 @@
 use super::OpenError;
 use super::background::minute_end;
 use super::grants::key_fingerprint;
+use super::identity::{Fingerprints, carried_out, counting};
 use super::repairs::Repairs;
 use super::wallet::{WalletGeneration, WalletOperation, WalletSlot, close};
 use crate::journal::admin::{AdminRecord, WalletRecord};
@@ -19,7 +20,7 @@ use crate::journal::operation::{OperationRecord, Repair};
 use crate::journal::snapshot::entry::{LooseDebit as Debit, Mark, PendingGrant};
 use crate::journal::{self, Record};
 use crate::ledger::{Operation, Timestamp};
-use crate::store::hash::{EventsOf, Seed};
+use crate::store::hash::Seed;
 use crate::store::{Guard, pin};
 use drawdown_wal::{FrameRef, Log, Lsn};
 use std::collections::HashMap;
@@ -108,8 +109,7 @@ pub(super) struct Fold<'a, G> {
     pub(super) slots: u64,
     /// Debits that were read and whose cache lines were requested, to be folded before anything else is.
     ahead: Vec<Debit>,
-    /// The source of the last debit, and the beginning of its fingerprint.
-    source: Option<(Box<str>, EventsOf)>,
+    fingerprints: Fingerprints,
 }
 
 /// How many debits are read ahead.
@@ -118,8 +118,8 @@ const AHEAD: usize = 48;
 impl<'a, G: Ground> Fold<'a, G> {
     /// Goes on from what an earlier part of the log came to.
     pub(super) fn new(log: &'a Log, seed: &'a Seed, ground: &'a G, share: Share, leads: bool, loose: Loose) -> Self {
-        let (count, ahead) = (Count::default(), Vec::with_capacity(AHEAD));
-        Fold { log, seed, ground, share, leads, loose, count, slots: 0, ahead, source: None }
+        let (count, ahead, fingerprints) = (Count::default(), Vec::with_capacity(AHEAD), Fingerprints::default());
+        Fold { log, seed, ground, share, leads, loose, count, slots: 0, ahead, fingerprints }
     }
 
     /// Folds a frame.
@@ -166,11 +166,7 @@ impl<'a, G: Ground> Fold<'a, G> {
     }
 
     fn read_ahead(&mut self, lsn: u64, record: &DebitRecord<'_>, guard: &Guard) -> Result<(), OpenError> {
-        let begun = match &self.source {
-            Some((source, begun)) if **source == *record.source => *begun,
-            _ => self.source.insert((record.source.into(), self.seed.events_of(record.source.as_bytes()))).1,
-        };
-        let fingerprint = self.seed.event_of(begun, record.id.as_bytes());
+        let fingerprint = self.fingerprints.of_event(self.seed, record.source, record.id);
         self.ground.prefetch(record.slot, fingerprint, guard);
         self.ahead.push(Debit {
             lsn,
@@ -228,25 +224,11 @@ impl<'a, G: Ground> Fold<'a, G> {
         if balance != record.closing.units() {
             return Err(inconsistent(lsn, "a closing balance that its generation's debits do not lead to"));
         }
-        let counts = self.counting(lsn, &record);
+        let counts = counting(self.log, lsn, &record);
         self.remember(counts, &record);
         let number = present + u64::from(ahead(record.generation, present).unsigned_abs());
         open_next(slot, counts, number, record)?;
         self.apply_unopened(slot, handle, number, lsn)
-    }
-
-    /// The place of the copy that counts of the record at `lsn`: answers have named it. A crash may have taken it, before anybody got an
-    /// answer, and left this one; then this one counts.
-    ///
-    /// A copy that counts and lies behind what is folded is looked at where it stands: whoever folds a part of a log that is being written
-    /// waits until everything is durable that was reserved when the part was complete (`super::snapshot`).
-    fn counting(&self, lsn: u64, record: &OperationRecord<'_>) -> u64 {
-        let is_copy = |other: &OperationRecord<'_>| other.slot == record.slot && other.generation == record.generation;
-        let counts = record.counts;
-        let is_there = counts == lsn
-            || is_record(self.log, counts)
-                && matches!(journal::read_at(self.log, Lsn::new(counts), &mut None), Ok(Record::Operation(other)) if is_copy(&other));
-        if is_there { counts } else { lsn }
     }
 
     /// Enters the identities that an operation settles.
@@ -255,15 +237,9 @@ impl<'a, G: Ground> Fold<'a, G> {
             Operation::Grant(grant) => self.loose.pending.remove(&grant.id.get()),
             _ => None,
         };
-        if record.body.rejected {
-            return;
-        }
-        let remembered = match (&record.body.operation, &record.body.event) {
-            (Operation::Debit { .. }, Some(event)) => {
-                Some((self.seed.event_fingerprint(event.source.as_bytes(), event.id.as_bytes()), lsn))
-            }
-            (Operation::Grant(grant), _) => pending.and_then(|pending| pending.key).map(|key| (key, grant.id.get())),
-            _ => None,
+        let remembered = match pending {
+            Some(pending) if !record.body.rejected => pending.key.map(|key| (key, pending.grant)),
+            _ => carried_out(self.seed, record).map(|fingerprint| (fingerprint, lsn)),
         };
         if let Some((fingerprint, lsn)) = remembered {
             self.ground.remember(fingerprint, lsn, &pin());

@@ -106,13 +106,17 @@ impl Inner {
     fn grant(&self, request: &GrantRequest, now: Timestamp) -> Result<(GrantView, bool), CommandError> {
         let prepared = self.prepare(request, now)?;
         let Some(key) = &request.key else { return Ok((self.make_grant(request, prepared, now)?, false)) };
+        self.room.check()?;
         let fingerprint = self.grant_key_fingerprint(key);
         let mut strangers = Vec::new();
         loop {
             let guard = pin();
             match self.idempotency.claim(fingerprint, &strangers, &guard) {
                 Claim::New(entry) => {
-                    return settle(self.make_grant(request, prepared, now), entry).map(|view| (view, false));
+                    return match self.replay_spilled(fingerprint, key, request, &prepared, now, &guard)? {
+                        Some(view) => Ok((view, true)),
+                        None => settle(self.make_grant(request, prepared, now), entry).map(|view| (view, false)),
+                    };
                 }
                 Claim::Existing { lsn } => match self.replay(lsn, key, request, &prepared, now)? {
                     Some(view) => return Ok((view, true)),
@@ -120,6 +124,47 @@ impl Inner {
                 },
                 Claim::InFlight(_) => self.wait_settled(fingerprint),
             }
+        }
+    }
+
+    /// The grant that was made with this key, if a run leads to it.
+    fn replay_spilled(
+        &self,
+        fingerprint: u64,
+        key: &str,
+        request: &GrantRequest,
+        prepared: &Prepared,
+        now: Timestamp,
+        guard: &Guard,
+    ) -> Result<Option<GrantView>, CommandError> {
+        let Some(runs) = self.spilled.runs(guard) else { return Ok(None) };
+        let lsns = runs.lookup(fingerprint).map_err(|_| CommandError::Unavailable(Unavailable::Overloaded))?;
+        let horizon = self.horizon.lsn();
+        for lsn in lsns.into_iter().filter(|lsn| *lsn >= horizon) {
+            match self.replay(lsn, key, request, prepared, now) {
+                // A run knows what was declared. What never took effect has no claim to its key.
+                Ok(None) | Err(CommandError::NotFound { what: "grant" }) => {}
+                Err(CommandError::Conflict { .. }) if !self.took_effect(lsn, now)? => {}
+                answer => return answer,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the grant that was declared at `lsn` took effect.
+    fn took_effect(&self, lsn: u64, now: Timestamp) -> Result<bool, CommandError> {
+        let mut view = None;
+        let record = match self.read_record(lsn, &mut view) {
+            Ok(record) => record,
+            // As in `replay`.
+            Err(_) if self.is_retired(lsn) => return Ok(false),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let Record::Admin(AdminRecord::Grant(declared)) = record else { return Ok(false) };
+        match self.grant_view(GrantId::new(lsn), declared, now) {
+            Ok(_) => Ok(true),
+            Err(CommandError::NotFound { what: "grant" }) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

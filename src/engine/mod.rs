@@ -36,6 +36,7 @@ mod feed;
 mod fold;
 mod grants;
 mod history;
+mod identity;
 mod kept;
 mod mending;
 mod names;
@@ -45,6 +46,7 @@ mod recovery;
 mod repairs;
 mod settings;
 pub mod snapshot;
+mod spill;
 mod stats;
 mod ticket;
 mod usage;
@@ -58,10 +60,12 @@ pub use drawdown_wal::Disposal;
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
 pub use pressure::{AdmissionStats, Room, Space};
 pub use snapshot::{Follower, Made, Retention, SnapshotConfig, SnapshotFailure, SnapshotStats};
+pub use spill::SpillError;
 pub use stats::EngineStats;
 pub use ticket::Ticket;
 pub use view::{CommandError, Unavailable};
 
+use crate::identities::{self, Spilled};
 use crate::journal::admin::{AdminRecord, Genesis};
 use crate::journal::snapshot::SnapshotError;
 use crate::journal::snapshot::file::SnapshotFile;
@@ -81,6 +85,7 @@ use pressure::Pressure;
 use repairs::Repairs;
 use settings::CatalogCell;
 use snapshot::Snapshots;
+use spill::{Ground, IdentityRoom};
 use stats::Counters;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -92,6 +97,9 @@ use wallet::WalletSlot;
 
 /// The longest id, source and customer, in bytes.
 pub const MAX_ID_BYTES: usize = 128;
+
+/// The longest idempotency window: 34 days, ms.
+pub const MAX_WINDOW_MS: u64 = 34 * 24 * 3_600_000;
 
 /// When an answer may leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,8 +116,13 @@ pub enum Acknowledge {
 pub struct EngineConfig {
     /// The log.
     pub log: drawdown_wal::Options,
-    /// How long an event's identity is remembered, ms. Events whose own time is older are refused.
+    /// How long an event's identity is remembered, ms, at most [`MAX_WINDOW_MS`]. Events whose own time is older are refused.
     pub idempotency_window_ms: u64,
+    /// Bytes of memory for identities; what exceeds them goes to files, which take two bytes of memory an identity.
+    pub idempotency_memory: u64,
+    /// Whether identities are known at all. An engine that does not know them, opened to look at the ledger or to administer it, takes neither
+    /// memory nor files for them, and refuses events and grants with a key.
+    pub remembers_identities: bool,
     /// How far ahead of the server's clock an event's own time may be, ms.
     pub future_tolerance_ms: u64,
     /// How long a command waits for a busy log before it is refused, ms.
@@ -137,6 +150,8 @@ impl Default for EngineConfig {
         EngineConfig {
             log: drawdown_wal::Options::default(),
             idempotency_window_ms: 24 * 3_600_000,
+            idempotency_memory: 1 << 30,
+            remembers_identities: true,
             future_tolerance_ms: 5 * 60_000,
             admission_wait_ms: 5_000,
             expected_events: 1 << 20,
@@ -182,6 +197,15 @@ pub enum OpenError {
     /// The log takes no writes.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The idempotency window is longer than [`MAX_WINDOW_MS`].
+    #[error("the idempotency window may be 34 days at most")]
+    Window,
+    /// The files of spilled identities cannot be listed or read.
+    #[error("the spilled identities in {0}")]
+    Identities(#[from] identities::OpenError),
+    /// Identities that memory has no room for could not be spilled.
+    #[error("spilling identities: {0}")]
+    Spill(#[from] SpillError),
     /// A thread could not be started.
     #[error("the background thread could not be started: {0}")]
     Thread(#[source] std::io::Error),
@@ -302,6 +326,9 @@ pub(crate) struct Inner {
     slab: Slab<WalletSlot>,
     index: Index,
     idempotency: Idempotency,
+    /// Identities that the table has no room for.
+    spilled: Spilled,
+    room: IdentityRoom,
     names: Names,
     catalog: CatalogCell,
     api_keys: DashMap<String, Arc<ApiKeyRecord>>,
@@ -346,13 +373,22 @@ impl Engine {
         config: EngineConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<(Engine, OpenReport), OpenError> {
+        if config.idempotency_window_ms > MAX_WINDOW_MS {
+            return Err(OpenError::Window);
+        }
         let (log, recovery) = snapshot::open_log(&medium, config.log.clone())?;
         let (inner, mut report) = Inner::recover(&medium, &log, &recovery, &config, &clock)?;
         report.torn_bytes = recovery.torn.map_or(0, |torn| torn.bytes);
+        if inner.config.remembers_identities {
+            inner.fill_holes()?;
+        }
         let inner = Arc::new(inner);
         let keeper = Arc::new(Keeper { inner: Arc::clone(&inner), threads: Mutex::new(Vec::new()) });
         if inner.config.background {
             keeper.employ("engine-background", Inner::run_background)?;
+            if inner.config.remembers_identities {
+                keeper.employ("engine-identities", Inner::run_keeping)?;
+            }
             keeper.employ("engine-snapshots", Inner::keep_snapshots)?;
         }
         Ok((Engine { inner, keeper }, report))
@@ -410,18 +446,21 @@ impl Inner {
         let snapshot::Found { mut usable, mut passed_over } = snapshot::find_all(&**medium, log, recovery)?;
         passed_over.iter().for_each(|why| tracing::warn!("a snapshot cannot be used: {why}"));
         let workers = config.replay_workers;
-        let assemble = |genesis, kept: &[Arc<SnapshotFile>], from| {
+        let assemble = |genesis, kept: &[Arc<SnapshotFile>], ground: &Ground| {
             let snapshots = Snapshots::new(Arc::clone(medium), kept.to_vec());
-            Inner::assemble(log.clone(), genesis, config, Arc::clone(clock), snapshots, from)
+            Inner::assemble(log.clone(), genesis, config, Arc::clone(clock), snapshots, ground)
         };
         while let Some(file) = usable.first() {
-            let loaded = snapshot::genesis(file).and_then(|genesis| {
-                let inner = assemble(genesis, &usable, file.lsn());
-                snapshot::load(&inner, file, workers).map(|loose| (inner, loose))
-            });
+            let loaded = match snapshot::genesis(file).and_then(|genesis| Ok((genesis, snapshot::ground(file)?))) {
+                Ok((genesis, ground)) => {
+                    let mut inner = assemble(genesis, &usable, &ground)?;
+                    inner.remembered_since = ground.remembered_since(log);
+                    snapshot::load(&inner, file, workers).map(|loose| (inner, loose))
+                }
+                Err(error) => Err(error),
+            };
             match loaded {
                 Ok((mut inner, loose)) => {
-                    inner.remembered_since = file.sums().remembered_since;
                     let report = recovery::replay(&mut inner, file.lsn(), loose, workers)?;
                     return Ok((inner, OpenReport { snapshot: file.lsn(), passed_over, ..report }));
                 }
@@ -440,30 +479,37 @@ impl Inner {
             Some(genesis) => genesis,
             None => begin(log, clock.now())?,
         };
-        let mut inner = assemble(genesis, &[], log.first());
+        let mut inner = assemble(genesis, &[], &Ground::nothing(log.first()))?;
         let report = recovery::replay(&mut inner, log.first(), Loose::default(), workers)?;
         Ok((inner, OpenReport { passed_over, ..report }))
     }
 
-    /// Empty tables, with room for what the newest snapshot holds and what the log holds from `from` on: a replay that has to grow them
-    /// again and again takes twice as long.
+    /// Empty tables, with room for what is to be entered: a replay that has to grow them again and again takes twice as long. Identities that
+    /// memory has no room for are spilled before, so that opening takes no more of it than running.
     fn assemble(
         log: Log,
         genesis: Genesis,
         config: &EngineConfig,
         clock: Arc<dyn Clock>,
         snapshots: Snapshots,
-        from: Lsn,
-    ) -> Inner {
-        let (wallets, identities) = snapshots.sizes();
-        let recorded = (log.tail().get() - from.get()) / BYTES_PER_EVENT;
-        let events = (identities + recorded.min(EVENTS_FORESEEN_MAX)) as usize;
-        Inner {
+        ground: &Ground,
+    ) -> Result<Inner, OpenError> {
+        let room = if config.remembers_identities {
+            IdentityRoom::of(config.idempotency_memory)
+        } else {
+            IdentityRoom::none()
+        };
+        let spilled = spill::open(snapshots.files(), &log, config.remembers_identities)?;
+        let recorded = (log.tail().get() - ground.lsn.max(spilled.end().unwrap_or_default())) / BYTES_PER_EVENT;
+        let events = (ground.identities + recorded.min(EVENTS_FORESEEN_MAX)) as usize;
+        let inner = Inner {
             log,
             seed: Seed::new(genesis.seed),
             slab: Slab::new(),
-            index: Index::with_capacity(config.expected_wallets.max(wallets as usize)),
-            idempotency: Idempotency::with_capacity(config.expected_events.max(events)),
+            index: Index::with_capacity(config.expected_wallets.max(snapshots.wallets() as usize)),
+            idempotency: Idempotency::with_capacity(config.expected_events.max(events).min(room.resident())),
+            spilled,
+            room,
             names: Names::default(),
             catalog: CatalogCell::default(),
             api_keys: DashMap::new(),
@@ -480,7 +526,13 @@ impl Inner {
             bell: Bell::default(),
             closed: AtomicBool::new(false),
             config: config.clone(),
+        };
+        if inner.config.remembers_identities {
+            inner.spill_before_replay(ground)?;
+        } else {
+            inner.idempotency.set_resident_horizon(u64::MAX);
         }
+        Ok(inner)
     }
 
     fn now(&self) -> Timestamp {

@@ -30,15 +30,17 @@ pub struct EngineStats {
     pub operations: u64,
     /// Grants made.
     pub grants: u64,
-    /// Identities remembered, about.
+    /// Identities remembered, about: in memory and in files, there expired ones included.
     pub remembered_events: u64,
+    /// Those of them that are in memory.
+    pub resident_events: u64,
     /// Bytes of memory of the table of identities.
     pub idempotency_bytes: u64,
     /// Bytes of memory of the index of wallets.
     pub index_bytes: u64,
     /// Bytes of memory of the wallets' slots.
     pub slab_bytes: u64,
-    /// LSN below which identities are forgotten.
+    /// The true horizon: what was recorded below this LSN is older than the idempotency window, and forgotten.
     pub idempotency_horizon: u64,
     /// Snapshots and retention.
     pub snapshots: SnapshotStats,
@@ -48,6 +50,12 @@ pub struct EngineStats {
     pub idempotency_window_ms: u64,
     /// How the log's admission went.
     pub admission: AdmissionStats,
+    /// The resident horizon: identities recorded below this LSN are remembered in files, down to the true one.
+    pub resident_horizon: u64,
+    /// The files of spilled identities.
+    pub spilled: crate::identities::Figures,
+    /// How often spilling or merging them has failed.
+    pub spill_failures: u64,
     /// The log's own counters.
     pub log: LogStats,
 }
@@ -133,6 +141,7 @@ impl Inner {
         let read = |of: fn(&Fields) -> &AtomicU64| counters.sum(|fields| of(fields).load(Ordering::Relaxed));
         let rejections =
             std::array::from_fn(|kind| counters.sum(|fields| fields.rejections[kind].load(Ordering::Relaxed)));
+        let (resident_events, spilled) = (self.idempotency.alive(&guard) as u64, self.spilled.figures(&guard));
         EngineStats {
             wallets: self.index.len() as u64,
             batches: read(|fields| &fields.batches),
@@ -143,11 +152,15 @@ impl Inner {
             crossings: read(|fields| &fields.crossings),
             operations: read(|fields| &fields.operations),
             grants: read(|fields| &fields.grants),
-            remembered_events: self.idempotency.len(&guard) as u64,
+            remembered_events: resident_events + spilled.identities,
+            resident_events,
             idempotency_bytes: self.idempotency.bytes(&guard) as u64,
             index_bytes: self.index.bytes(&guard) as u64,
             slab_bytes: self.slab.bytes() as u64,
-            idempotency_horizon: self.idempotency.horizon(),
+            idempotency_horizon: self.horizon.lsn(),
+            resident_horizon: self.idempotency.resident_horizon(),
+            spilled,
+            spill_failures: self.room.failures(),
             snapshots: self.snapshot_stats(),
             idempotency_age_ms: self.horizon.age_ms(self.now()),
             idempotency_window_ms: self.config.idempotency_window_ms,

@@ -109,8 +109,20 @@ fn memory(page: &mut Page, stats: &EngineStats) {
         .value(milliseconds(stats.idempotency_age_ms));
     page.gauge("drawdown_identities_window_seconds", "Age back to which identities are meant to be remembered.")
         .value(milliseconds(stats.idempotency_window_ms));
+    let spilled = &stats.spilled;
+    page.gauge("drawdown_identities_resident", "Identities of events remembered in memory, about.")
+        .value(stats.resident_events);
+    page.gauge("drawdown_identities_horizon_bytes", "Position of the log below which identities are forgotten.")
+        .value(stats.idempotency_horizon);
+    page.gauge("drawdown_identities_resident_horizon_bytes", "Position from which on memory knows every identity.")
+        .value(stats.resident_horizon);
+    page.gauge("drawdown_identities_runs", "Files of identities that memory has no room for.").value(spilled.runs);
+    page.gauge("drawdown_identities_run_bytes", "Disk space of those files.").value(spilled.file_bytes);
+    page.counter("drawdown_identities_spill_failures_total", "Failures to write or merge those files.")
+        .value(stats.spill_failures);
     page.gauge("drawdown_memory_bytes", "Memory of the large tables.")
         .labelled("part", "identities", stats.idempotency_bytes)
+        .labelled("part", "identity_filters", spilled.memory_bytes)
         .labelled("part", "index", stats.index_bytes)
         .labelled("part", "slots", stats.slab_bytes);
 }

@@ -6,8 +6,9 @@
 //! bits of a keyed hash ([`super::hash`]); the log holds the whole id, and the caller compares it. Where two ids share a
 //! fingerprint, the caller claims again and names the LSNs that turned out to be other events.
 //!
-//! An entry's age is its LSN: below the *horizon* ([`Idempotency::set_horizon`]) it counts as absent, and the next rebuild
-//! leaves it out.
+//! An entry's age is its LSN: below the *resident horizon* ([`Idempotency::set_resident_horizon`]) it counts as absent, and the next
+//! rebuild leaves it out. What lies below has expired, or is kept elsewhere (`identities`): the table cannot tell, so whoever
+//! claims a new event asks there next.
 //!
 //! # How it works
 //! The table is cut into shards. A shard's table is an array of entries with open addressing: an entry's *path* begins at the
@@ -79,7 +80,9 @@ const SHARDS: usize = 1 << SHARD_BITS;
 /// See the module's documentation.
 pub struct Idempotency {
     shards: Box<[CachePadded<Shard>]>,
-    /// Entries below it are expired. Only rises. Relaxed: to see it a moment late is to remember an event a moment longer.
+    /// Entries below it count as absent. Only rises. Release and Acquire: what was done with those entries before it rose is known to
+    /// whoever misses them, because they read it or because they meet a table without them (invariant 5). To see it a moment late is to
+    /// remember an event a moment longer.
     horizon: AtomicU64,
     /// A table that the background thread is preparing, and for which shard.
     preparing: Mutex<Option<(usize, Prefaulting<Cell>)>>,
@@ -202,20 +205,20 @@ impl Idempotency {
     #[inline]
     pub fn claim<'g>(&'g self, fingerprint: u64, others: &[u64], guard: &'g Guard) -> Claim<'g> {
         assert!(!reserved(fingerprint));
-        self.shard(fingerprint).claim(fingerprint, self.horizon(), |lsn| others.contains(&lsn), guard)
+        self.shard(fingerprint).claim(fingerprint, self.resident_horizon(), |lsn| others.contains(&lsn), guard)
     }
 
     /// Looks for an event without claiming it.
     pub fn lookup<'g>(&'g self, fingerprint: u64, others: &[u64], guard: &'g Guard) -> Found<'g> {
         assert!(!reserved(fingerprint));
-        self.shard(fingerprint).lookup(fingerprint, self.horizon(), |lsn| others.contains(&lsn), guard)
+        self.shard(fingerprint).lookup(fingerprint, self.resident_horizon(), |lsn| others.contains(&lsn), guard)
     }
 
     /// Enters an event that recovery read from the log. To enter the same record twice changes nothing.
     pub fn insert_replayed(&self, fingerprint: u64, lsn: u64, guard: &Guard) {
         assert!(!reserved(fingerprint));
         assert!(lsn >= LSN_MIN);
-        let horizon = self.horizon();
+        let horizon = self.resident_horizon();
         if lsn < horizon {
             return;
         }
@@ -236,14 +239,17 @@ impl Idempotency {
         self.shard(fingerprint).prefetch(fingerprint, guard);
     }
 
-    /// From now on entries below `lsn` are expired. The horizon never falls.
-    pub fn set_horizon(&self, lsn: u64) {
-        self.horizon.fetch_max(lsn, Ordering::Relaxed);
+    /// From now on entries below `lsn` count as absent. The horizon never falls.
+    pub fn set_resident_horizon(&self, lsn: u64) {
+        // Release, with `resident_horizon`.
+        self.horizon.fetch_max(lsn, Ordering::Release);
     }
 
-    /// Entries below it are expired.
-    pub fn horizon(&self) -> u64 {
-        self.horizon.load(Ordering::Relaxed)
+    /// Entries below it count as absent.
+    #[inline]
+    pub fn resident_horizon(&self) -> u64 {
+        // Acquire, with `set_resident_horizon`.
+        self.horizon.load(Ordering::Acquire)
     }
 
     /// Does at most `steps` bounded pieces of growing and clearing. Answers whether it found any to do. For one background
@@ -266,10 +272,10 @@ impl Idempotency {
         for number in (first..first + SHARDS).map(|number| number % SHARDS) {
             let shard = &self.shards[number];
             self.next_shard.store(number, Ordering::Relaxed);
-            if shard.maintain_step(self.horizon(), guard) {
+            if shard.maintain_step(self.resident_horizon(), guard) {
                 return true;
             }
-            if let Some(len) = shard.wants_table(number, self.horizon(), guard) {
+            if let Some(len) = shard.wants_table(number, self.resident_horizon(), guard) {
                 *preparing = Some((number, Prefaulting::new(ZeroedArray::new(len))));
                 return true;
             }
@@ -282,6 +288,17 @@ impl Idempotency {
         self.shards.iter().map(|shard| shard.chain.view(guard).newest().taken()).sum()
     }
 
+    /// About how many entries count as present: of those taken so many as in a part of each table.
+    pub fn alive(&self, guard: &Guard) -> usize {
+        let horizon = self.resident_horizon();
+        let of_shard = |shard: &CachePadded<Shard>| {
+            let view = shard.chain.view(guard);
+            let tables = view.older().chain([view.newest()]);
+            tables.map(|table| table.alive_of_taken(shard::SAMPLE.max(table::LEN_MIN), horizon)).sum::<usize>()
+        };
+        self.shards.iter().map(of_shard).sum()
+    }
+
     /// Bytes of memory in tables.
     pub fn bytes(&self, guard: &Guard) -> usize {
         let of_shard = |shard: &CachePadded<Shard>| {
@@ -289,6 +306,12 @@ impl Idempotency {
             view.newest().bytes() + view.older().map(Table::bytes).sum::<usize>()
         };
         self.shards.iter().map(of_shard).sum()
+    }
+
+    /// Has the first shard move to a new table, for models of what goes on around it.
+    #[cfg(all(test, drawdown_loom))]
+    pub(crate) fn grow_for_a_model(&self) {
+        self.shards[0].grow(2);
     }
 
     #[inline]

@@ -5,13 +5,13 @@ pub mod hash;
 pub mod idempotency;
 pub mod index;
 mod mac;
-mod prefetch;
+pub(crate) mod prefetch;
 pub mod slab;
 pub mod slot;
-mod sync;
+pub(crate) mod sync;
 pub mod texts;
 pub mod word;
-mod zeroed;
+pub(crate) mod zeroed;
 
 pub use sync::{Guard, pin};
 pub use zeroed::ZeroValid;

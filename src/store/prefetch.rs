@@ -3,7 +3,7 @@
 /// Fetches the cache line at `address` into every level of cache, without waiting for it. Any address is allowed: the processor
 /// ignores one that it cannot translate. On other architectures, and under Miri and loom, it does nothing.
 #[inline]
-pub(super) fn prefetch<T>(address: *const T) {
+pub(crate) fn prefetch<T>(address: *const T) {
     #[cfg(all(target_arch = "x86_64", not(miri), not(drawdown_loom)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

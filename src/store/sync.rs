@@ -6,13 +6,13 @@
 #[cfg(not(drawdown_loom))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 #[cfg(drawdown_loom)]
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 /// Says to the processor (or to loom's scheduler) that this thread waits for another one.
@@ -96,6 +96,10 @@ impl Guard {
     /// None is needed; the real one has a contract.
     #[expect(clippy::unused_self, reason = "called as the real one is")]
     pub(crate) unsafe fn retire<T: 'static>(&self, _garbage: *mut T) {}
+
+    /// Does nothing: nothing is reclaimed.
+    #[expect(clippy::unused_self, reason = "called as the real one is")]
+    pub(crate) fn flush(&self) {}
 }
 
 /// The atomics of the slot: the real ones.

@@ -11,10 +11,10 @@
 use std::ops::Deref;
 
 #[cfg(not(drawdown_loom))]
-pub(super) use real::ZeroedArray;
+pub(crate) use real::ZeroedArray;
 
 #[cfg(drawdown_loom)]
-pub(super) use model::ZeroedArray;
+pub(crate) use model::ZeroedArray;
 
 /// Types for which zeroed memory is a valid value, to be changed from there through `&self` only.
 ///
@@ -100,7 +100,7 @@ mod real {
     use std::slice;
 
     /// A fixed number of `T`s, all of them zero at first.
-    pub(in crate::store) struct ZeroedArray<T> {
+    pub(crate) struct ZeroedArray<T> {
         start: NonNull<T>,
         len: usize,
         memory: Memory,
@@ -121,7 +121,7 @@ mod real {
     unsafe impl<T: Sync> Sync for ZeroedArray<T> {}
 
     impl<T: ZeroValid> ZeroedArray<T> {
-        pub(in crate::store) fn new(len: usize) -> Self {
+        pub(crate) fn new(len: usize) -> Self {
             assert!(len > 0 && size_of::<T>() > 0);
             let bytes = len.checked_mul(size_of::<T>()).expect("an array fits in the address space");
             // Miri maps no memory.
@@ -198,10 +198,10 @@ mod model {
     use super::{Deref, ZeroValid};
 
     /// Stands for the real array under loom.
-    pub(in crate::store) struct ZeroedArray<T>(Box<[T]>);
+    pub(crate) struct ZeroedArray<T>(Box<[T]>);
 
     impl<T: ZeroValid> ZeroedArray<T> {
-        pub(in crate::store) fn new(len: usize) -> Self {
+        pub(crate) fn new(len: usize) -> Self {
             ZeroedArray((0..len).map(|_| T::zero()).collect())
         }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use drawdown::engine::Engine;
-use drawdown_wal::Heap;
+use drawdown_wal::{Files, Heap};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -148,11 +148,31 @@ fn any_story() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+/// Identities that may stay in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    ForAll,
+    /// Whatever is durable goes to a file at once, but for the last one.
+    ForOne,
+}
+
 fn tell(story: &[Step]) {
+    tell_with(story, Room::ForAll);
+}
+
+fn tell_with(story: &[Step], room: Room) {
     let (clock, medium) = (clock(), Arc::new(Heap::new()));
+    let mut config = config(256 << 10);
+    if room == Room::ForOne {
+        config.idempotency_memory = 1;
+    }
     let mut books = Books::new();
-    let (engine, _) = Engine::open_on(medium.clone(), config(256 << 10), clock.clone()).expect("an empty medium opens");
+    let open = || Engine::open_on(medium.clone(), config.clone(), clock.clone());
+    let (engine, _) = open().expect("an empty medium opens");
     set_up(&engine).expect("currencies and meters");
+    let first_horizon = engine.stats().idempotency_horizon;
+    let spilling = story.iter().flat_map(|step| [step, &Step::Tidy]);
+    let story: Vec<_> = if room == Room::ForOne { spilling.collect() } else { story.iter().collect() };
     for step in story {
         let ticket = books.make(step, &engine, &clock).expect("a healthy engine");
         for wallet in WalletNumber::all() {
@@ -166,9 +186,15 @@ fn tell(story: &[Step]) {
         }
     }
     books.audit(&engine);
+    let stats = engine.stats();
+    assert_eq!(stats.spill_failures, 0);
+    assert_eq!(stats.resident_horizon > stats.idempotency_horizon, stats.spilled.runs > 0);
+    assert_eq!(stats.spilled.runs > 0, !medium.names("ids").expect("listed").is_empty());
+    if room == Room::ForOne && stats.idempotency_horizon == first_horizon {
+        assert!(stats.resident_events <= 1 && stats.spilled.identities + 1 >= stats.applied, "{stats:?}");
+    }
     drop(engine);
-    let (engine, report) =
-        Engine::open_on(medium, config(256 << 10), clock.clone()).expect("what was written can be read");
+    let (engine, report) = open().expect("what was written can be read");
     assert_eq!((report.reopened, report.torn_bytes), (0, 0));
     books.reopened();
     books.audit(&engine);
@@ -182,6 +208,11 @@ proptest! {
     #[test]
     fn the_engine_agrees_with_the_model(story in any_story()) {
         tell(&story);
+    }
+
+    #[test]
+    fn the_engine_agrees_with_the_model_when_memory_holds_one_identity(story in any_story()) {
+        tell_with(&story, Room::ForOne);
     }
 }
 
@@ -224,7 +255,7 @@ fn a_grant_that_debt_took_is_depleted_however_long_nobody_looked() {
 fn identities_are_free_again_after_the_window() {
     let key = |wallet, units| Step::Grant(GrantSpec { key: Some(0), ..grant_of(wallet, units) });
     let day = u64::from(24 * 3_600_000_u32);
-    tell(&[
+    let story = [
         key(0, 90),
         Step::Batch(vec![usage_of(1, 0, 3, Policy::Reject)]),
         Step::Tidy,
@@ -237,5 +268,7 @@ fn identities_are_free_again_after_the_window() {
         Step::Tidy,
         key(0, 80),
         Step::Batch(vec![usage_of(1, 0, 4, Policy::Reject)]),
-    ]);
+    ];
+    tell(&story);
+    tell_with(&story, Room::ForOne);
 }

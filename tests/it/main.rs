@@ -10,6 +10,7 @@ mod ledger_props;
 mod model;
 mod sim;
 mod snapshots;
+mod spill;
 mod stress;
 mod subject;
 mod tidy;

@@ -63,6 +63,11 @@ fn snapshot_names(disk: &Disk) -> Vec<String> {
     names
 }
 
+/// The files of spilled identities.
+fn run_names(disk: &Disk) -> Vec<String> {
+    disk.names("ids").expect("a list")
+}
+
 /// The same disk without its snapshots.
 fn without_snapshots(disk: &Disk) -> Disk {
     let bare = disk.duplicate();
@@ -139,6 +144,8 @@ enum Act {
     Snapshot,
     Retire,
     Reopen,
+    /// Reopens without the files of spilled identities.
+    LoseRuns,
 }
 
 /// Everything that was ever told of the past.
@@ -236,7 +243,11 @@ struct Tale {
 
 impl Tale {
     fn begin(memory_bytes: u64, retention: Retention) -> Tale {
-        let (disk, clock, config) = (Disk::new(), clock(), config(memory_bytes, retention));
+        Self::begin_with(config(memory_bytes, retention))
+    }
+
+    fn begin_with(config: EngineConfig) -> Tale {
+        let (disk, clock) = (Disk::new(), clock());
         let (engine, _) = open(&disk, &clock, &config).expect("an empty disk opens");
         set_up(&engine).expect("currencies and meters");
         Tale { disk, clock, config, engine, books: Books::new(), past: Past::default() }
@@ -270,6 +281,10 @@ impl Tale {
                 self.past.follow(&self.engine, &self.books);
             }
             Act::Reopen => self.reopen(),
+            Act::LoseRuns => {
+                run_names(&self.disk).iter().for_each(|name| self.disk.delete(name).expect("deleted"));
+                self.reopen();
+            }
         }
     }
 
@@ -322,6 +337,7 @@ fn any_act() -> impl Strategy<Value = Act> {
         4 => Just(Act::Snapshot),
         3 => Just(Act::Retire),
         2 => Just(Act::Reopen),
+        1 => Just(Act::LoseRuns),
     ]
 }
 
@@ -333,11 +349,20 @@ fn any_tale() -> impl Strategy<Value = Vec<Act>> {
     })
 }
 
-fn tell(acts: &[Act], memory_bytes: u64, retention: Retention, cuts: &[Index]) {
-    let mut tale = Tale::begin(memory_bytes, retention);
-    acts.iter().for_each(|act| tale.act(act));
+fn tell(acts: &[Act], config: EngineConfig, cuts: &[Index]) {
+    let spills = config.idempotency_memory == FOR_ONE;
+    let mut tale = Tale::begin_with(config);
+    for act in acts {
+        tale.act(act);
+        if spills {
+            tale.make(&Step::Tidy);
+        }
+    }
     tale.end(cuts);
 }
+
+/// Memory for identities that has room for a single one: whatever else is durable goes to files at once.
+const FOR_ONE: u64 = 1;
 
 fn cases() -> u32 {
     std::env::var("DRAWDOWN_PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
@@ -351,9 +376,90 @@ proptest! {
         acts in any_tale(),
         keeps_all in any::<bool>(),
         memory in prop_oneof![Just(LITTLE_MEMORY), Just(1 << 20)],
+        identities in prop_oneof![Just(FOR_ONE), Just(1 << 30)],
         cuts in proptest::collection::vec(any::<Index>(), 2),
     ) {
-        tell(&acts, memory, if keeps_all { Retention::default() } else { greedy() }, &cuts);
+        let config = config(memory, if keeps_all { Retention::default() } else { greedy() });
+        tell(&acts, EngineConfig { idempotency_memory: identities, ..config }, &cuts);
+    }
+}
+
+/// A snapshot leaves to files what they hold. Those are lost, and the log begins behind what was retired: they are derived from what is
+/// left of it, and every identity within the window is known. So it is from the older snapshot, and from the log without files before.
+#[test]
+fn identities_that_a_snapshot_leaves_to_files_are_known_when_those_are_lost() {
+    let mut tale = retired_tale_with(EngineConfig { idempotency_memory: FOR_ONE, ..config(1 << 20, greedy()) });
+    tale.make(&Step::Tidy);
+    for id in 0..20 {
+        tale.make(&Step::Batch(vec![usage_of(100 + id, 0, 3, Policy::Reject)]));
+        if id % 5 == 4 {
+            tale.make(&Step::Tidy);
+        }
+        if id % 8 == 7 {
+            tale.act(&Act::Seal(1));
+            tale.act(&Act::Snapshot);
+        }
+    }
+    tale.act(&Act::Retire);
+    assert!(!tale.is_whole());
+    let stats = tale.engine.stats();
+    assert!(stats.idempotency_horizon < stats.resident_horizon && stats.spilled.identities >= 19, "{stats:?}");
+    assert!(tale.engine.first_lsn().get() <= stats.idempotency_horizon, "what files are derived from is kept");
+    let newest = SnapshotFile::open(&tale.disk, &snapshot_names(&tale.disk)[1]).expect("a snapshot");
+    let sums = newest.sums();
+    assert!(sums.identities_from > stats.idempotency_horizon && sums.identities <= 2, "{sums:?}");
+    let known_again = |tale: &Tale| {
+        let mut books = tale.books.clone();
+        assert_eq!(tale.engine.stats().spill_failures, 0);
+        assert!(tale.engine.stats().resident_events <= 1, "{:?}", tale.engine.stats());
+        books.resend(&tale.engine);
+        books.audit_present(&tale.engine);
+    };
+    tale.act(&Act::Reopen);
+    known_again(&tale);
+    tale.act(&Act::LoseRuns);
+    assert!(!run_names(&tale.disk).is_empty());
+    known_again(&tale);
+    // Plenty of memory does not bring back what the snapshot leaves out; the log does.
+    tale.config.idempotency_memory = 1 << 30;
+    tale.act(&Act::LoseRuns);
+    tale.books.clone().resend(&tale.engine);
+    let names = snapshot_names(&tale.disk);
+    tale.engine.close().expect("a healthy log");
+    let disk = tale.disk.duplicate();
+    disk.delete(&names[1]).expect("deleted");
+    run_names(&disk).iter().for_each(|name| disk.delete(name).expect("deleted"));
+    let (engine, report) = open(&disk, &tale.clock, &tale.config).expect("a healthy ledger");
+    assert_eq!(drawdown::journal::snapshot::lsn_of(&names[0]), Some(report.snapshot));
+    tale.books.resend(&engine);
+}
+
+/// Segments go by the window that there is. Raised later, it does not reach back behind what is left: whoever sends an event of that time again
+/// is refused, in memory or not.
+#[test]
+fn a_raised_window_reaches_back_to_the_log_that_is_left() {
+    for identities in [FOR_ONE, 1 << 30] {
+        let config = EngineConfig { idempotency_memory: identities, ..config(1 << 20, greedy()) };
+        let mut tale = Tale::begin_with(config);
+        tale.make(&Step::Grant(grant_of(0, 50)));
+        let old = tale.books.now;
+        tale.make(&Step::Batch(vec![usage_of(1, 0, 1, Policy::Reject)]));
+        for _ in 0..2 {
+            tale.make(&Step::Tidy);
+            // Both snapshots hold the identity.
+            tale.act(&Act::Seal(4));
+            tale.act(&Act::Snapshot);
+        }
+        tale.act(&Act::LongPause);
+        tale.act(&Act::Retire);
+        assert!(!tale.is_whole());
+        tale.engine.close().expect("a healthy log");
+        tale.config.idempotency_window_ms = 30 * WINDOW_MS;
+        let (engine, _) = open(&tale.disk.duplicate(), &tale.clock, &tale.config).expect("a healthy ledger");
+        let usage = Usage { time: When::Before(tale.books.now - old), ..usage_of(1, 0, 1, Policy::Reject) };
+        let mut outcomes = Vec::new();
+        submit(&engine, &[usage], tale.books.now, &mut outcomes).expect("a healthy engine").wait().expect("durable");
+        assert_eq!(outcomes[0].status, EventStatus::Rejected(Rejection::EventTooOld));
     }
 }
 
@@ -414,7 +520,7 @@ fn a_raised_window_refuses_what_was_forgotten_under_the_old_one() {
     tale.act(&Act::Seal(1));
     tale.act(&Act::Snapshot);
     tale.engine.close().expect("a healthy log");
-    let config = EngineConfig { idempotency_window_ms: 40 * WINDOW_MS, ..tale.config.clone() };
+    let config = EngineConfig { idempotency_window_ms: 30 * WINDOW_MS, ..tale.config.clone() };
     let status = |engine: &Engine, usage: &Usage, time: u64| {
         let mut outcomes = Vec::new();
         let usage = Usage { time: When::Before(tale.books.now - time), ..usage.clone() };
@@ -434,7 +540,11 @@ fn a_raised_window_refuses_what_was_forgotten_under_the_old_one() {
 
 /// Two snapshots, a window, and a log long enough: the oldest segments go, and everything present stays.
 fn retired_tale(retention: Retention) -> Tale {
-    let mut tale = Tale::begin(1 << 20, retention);
+    retired_tale_with(config(1 << 20, retention))
+}
+
+fn retired_tale_with(config: EngineConfig) -> Tale {
+    let mut tale = Tale::begin_with(config);
     tale.make(&Step::Grant(grant_of(0, 500)));
     tale.make(&Step::Grant(grant_of(2, 40)));
     for number in 0..4 {

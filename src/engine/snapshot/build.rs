@@ -35,6 +35,8 @@ pub(super) struct Job<'a> {
     pub(super) durable: Lsn,
     pub(super) made: Timestamp,
     pub(super) window_ms: u64,
+    /// Identities recorded below are left out: files of their own hold them, and hold them again when they were lost.
+    pub(super) identities_from: u64,
     pub(super) memory_bytes: u64,
     pub(super) progress: &'a Progress,
 }
@@ -111,10 +113,13 @@ pub(super) fn build(job: &Job<'_>) -> Result<u64, SnapshotFailure> {
         ..Sums::default()
     };
     let horizon = left.forget(job.window_ms, &mut sums);
+    // What the snapshot before left out, this one cannot have.
+    let left_out = job.previous.map_or(0, |previous| previous.sums().identities_from);
+    sums.identities_from = job.identities_from.min(job.upto.get()).max(left_out);
     write_records(&mut writer, genesis, &common)?;
     left.write(&mut writer)?;
     let identities = common.identities.into_inner().finish()?;
-    sums.identities = job.write_identities(&mut writer, identities, horizon)?;
+    sums.identities = job.write_identities(&mut writer, identities, horizon.max(sums.identities_from))?;
     sums.grants = job.write_grants(&mut writer, held.finish()?)?;
     Ok(writer.finish(&sums)?)
 }

@@ -3,6 +3,7 @@
 use super::cursor::all;
 use crate::engine::fold::Loose;
 use crate::engine::names::Name;
+use crate::engine::spill::Ground;
 use crate::engine::wallet::restore;
 use crate::engine::{Inner, OpenError};
 use crate::journal::snapshot::entry::{
@@ -16,6 +17,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Entries that are read before the first of them is entered: enough for the cache lines to have come.
 const GROUP: usize = 32;
+
+/// What a replay from a snapshot begins with, as far as identities are concerned.
+pub(in crate::engine) fn ground(file: &SnapshotFile) -> Result<Ground, SnapshotError> {
+    let sums = file.sums();
+    Ok(Ground {
+        lsn: file.lsn().get(),
+        identities: sums.identities,
+        identities_from: sums.identities_from,
+        marks: all(file, Section::Marks, Mark::read)?,
+        latest: sums.latest,
+        remembered_since: sums.remembered_since,
+    })
+}
 
 /// Enters a snapshot, by so many threads; answers what belongs to the fold beside the tables.
 pub(in crate::engine) fn load(inner: &Inner, file: &SnapshotFile, threads: u32) -> Result<Loose, SnapshotError> {

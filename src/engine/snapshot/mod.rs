@@ -23,7 +23,7 @@ mod sorter;
 mod tests;
 
 pub(super) use build::genesis;
-pub(super) use load::load;
+pub(super) use load::{ground, load};
 pub use retention::{Follower, Retention};
 
 use super::ticket::poisoned_error;
@@ -219,9 +219,14 @@ impl Snapshots {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wallets and identities in the newest.
-    pub(super) fn sizes(&self) -> (u64, u64) {
-        self.kept().first().map_or((0, 0), |file| (file.sums().wallets, file.sums().identities))
+    /// Where they are.
+    pub(super) fn files(&self) -> Arc<dyn Files> {
+        Arc::<dyn Medium>::clone(&self.medium)
+    }
+
+    /// Wallets in the newest.
+    pub(super) fn wallets(&self) -> u64 {
+        self.kept().first().map_or(0, |file| file.sums().wallets)
     }
 
     /// Wakes the thread that makes snapshots, for the last time.
@@ -293,14 +298,22 @@ pub(super) fn is_whole(log: &Log) -> bool {
     log.segment_start(log.first()) == Lsn::ZERO
 }
 
-/// Makes a snapshot of what lies below `upto`, which is durable, onto the newest of `kept`, and keeps it. `None` if there is nothing new.
+/// What a snapshot is to hold.
+struct Extent {
+    /// Everything below, which is durable.
+    upto: Lsn,
+    /// Save that identities recorded below here are left to the files that hold them.
+    identities_from: u64,
+}
+
+/// Makes a snapshot onto the newest of `kept`, and keeps it. `None` if there is nothing new.
 fn make(
     log: &Log,
     files: &dyn Files,
     kept: &Mutex<Vec<Arc<SnapshotFile>>>,
     config: &EngineConfig,
     clock: &dyn Clock,
-    upto: Lsn,
+    Extent { upto, identities_from }: Extent,
     progress: &Progress,
 ) -> Result<Option<Made>, SnapshotFailure> {
     let started = Instant::now();
@@ -329,6 +342,7 @@ fn make(
             durable,
             made: clock.now(),
             window_ms: config.idempotency_window_ms,
+            identities_from,
             memory_bytes: config.snapshots.memory_bytes,
             progress,
         };
@@ -391,8 +405,8 @@ pub fn make_offline_on(
     for name in &passed_over {
         tracing::warn!("passed over {name}");
     }
-    let upto = upto.unwrap_or(log.segment_start(recovery.end));
-    let made = make(&log, &**medium, &Mutex::new(usable), config, clock, upto, progress);
+    let extent = Extent { upto: upto.unwrap_or(log.segment_start(recovery.end)), identities_from: 0 };
+    let made = make(&log, &**medium, &Mutex::new(usable), config, clock, extent, progress);
     let closed = log.close();
     let made = made.map_err(|failure| match failure {
         SnapshotFailure::Fold(error) => *error,
@@ -436,9 +450,12 @@ impl Inner {
     fn snapshot(&self) -> Result<Option<Made>, SnapshotFailure> {
         let snapshots = &self.snapshots;
         let _making = snapshots.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let upto = self.log.segment_start(self.log.durable());
         let (files, kept) = (&*snapshots.medium, &snapshots.kept);
-        let made = make(&self.log, files, kept, &self.config, &*self.clock, upto, &snapshots.progress);
+        let extent = Extent {
+            upto: self.log.segment_start(self.log.durable()),
+            identities_from: self.spilled.end().unwrap_or_default(),
+        };
+        let made = make(&self.log, files, kept, &self.config, &*self.clock, extent, &snapshots.progress);
         match &made {
             Ok(Some(made)) => {
                 snapshots.made.fetch_add(1, Ordering::Relaxed);

@@ -3,7 +3,8 @@
 //! History is kept for ever unless a setting says otherwise. Where one does, a segment goes when the setting lets go of it *and* nothing
 //! needs it:
 //! 1. two snapshots lie behind it, so that the older one and the log from there on are a ledger, should the newer one be damaged;
-//! 2. no identity within the idempotency window has its record in it;
+//! 2. no identity within the idempotency window has its record in it, whether memory knows it or a file: the record is what a duplicate is
+//!    answered from, and what a file of identities is derived from again ([`super::super::spill`]);
 //! 3. no follower has still to read it;
 //! 4. it lies so far from the log's end that mending after a crash will not look at it.
 //!
@@ -107,7 +108,7 @@ impl Inner {
     /// The position from which on something is needed; `None` if all is.
     fn needed(&self) -> Option<Lsn> {
         let older = self.snapshots.kept().get(1).map(|file| file.lsn())?;
-        let remembered = Lsn::new(self.idempotency.horizon());
+        let remembered = Lsn::new(self.horizon.lsn());
         let mended = self.log.durable().get().saturating_sub(4 * self.config.log.max_unsynced_bytes);
         let limits = [Some(remembered), Some(Lsn::new(mended)), self.snapshots.followers.lowest()];
         Some(limits.into_iter().flatten().fold(older, Lsn::min))

@@ -17,6 +17,7 @@ mod page;
 mod plan;
 mod recall;
 mod round;
+mod sift;
 mod slow;
 
 use super::event::{EventOutcome, UsageEvent};
@@ -65,6 +66,7 @@ impl Engine {
     pub fn submit(&self, events: &[UsageEvent<'_>], outcomes: &mut Vec<EventOutcome>) -> Result<Ticket, Unavailable> {
         let inner = &*self.inner;
         inner.check_open()?;
+        inner.room.check()?;
         let now = inner.now();
         let mut arena = ARENA.take().unwrap_or_default();
         let mut tally = Tally::default();

@@ -25,10 +25,10 @@ const EVENT_BYTES_MAX: u64 = 512;
 const _: () = assert!(EVENT_BYTES_MAX >= 2 * crate::engine::MAX_ID_BYTES as u64 + 96 + super::SLOW_BYTES_PER_EVENT);
 
 /// An event whose identity this round has in flight.
-struct Claimed<'g> {
+pub(super) struct Claimed<'g> {
     entry: Entry<'g>,
     /// Which of the pending events.
-    at: u32,
+    pub(super) at: u32,
     slot: u32,
     /// LSN of the record, once there is one; 0 if there will be none.
     lsn: u64,
@@ -43,7 +43,7 @@ impl<'a> Batch<'a> {
     ) -> Result<ArenaVec<'a, Pending>, Unavailable> {
         let budget = Budget(self.inner.admit(self.log_bound(pending))?);
         let mut deferred = ArenaVec::new_in(self.arena);
-        self.round(pending, &mut deferred, &budget, guard);
+        self.round(pending, &mut deferred, &budget, guard)?;
         Ok(deferred)
     }
 
@@ -57,12 +57,21 @@ impl<'a> Batch<'a> {
         }
         let mut deferred = self.leave_for_later(&mut pending);
         let budget = Budget(self.inner.admit_wait(self.log_bound(&pending))?);
-        self.round(&pending, &mut deferred, &budget, &pin());
+        self.round(&pending, &mut deferred, &budget, &pin())?;
         Ok(deferred)
     }
 
-    fn round(&mut self, pending: &[Pending], deferred: &mut ArenaVec<'a, Pending>, budget: &Budget<'_>, guard: &Guard) {
+    fn round(
+        &mut self,
+        pending: &[Pending],
+        deferred: &mut ArenaVec<'a, Pending>,
+        budget: &Budget<'_>,
+        guard: &Guard,
+    ) -> Result<(), Unavailable> {
         let mut claimed = self.claim(pending, deferred, guard);
+        if let Some(runs) = self.inner.spilled.runs(guard) {
+            self.sift(runs, pending, &mut claimed)?;
+        }
         if !claimed.is_empty() {
             self.apply(pending, &mut claimed, deferred, budget, guard);
         }
@@ -73,6 +82,7 @@ impl<'a> Batch<'a> {
                 lsn => claimed.entry.finish(lsn),
             }
         }
+        Ok(())
     }
 
     /// Takes out what one admission cannot cover, at least one event staying.
@@ -167,7 +177,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn refuse(&mut self, pending: &Pending, rejection: Rejection) {
+    pub(super) fn refuse(&mut self, pending: &Pending, rejection: Rejection) {
         self.outcomes[pending.index as usize] = rejected(rejection, Some(&pending.plan), Amount::ZERO, Amount::ZERO);
     }
 

@@ -6,9 +6,10 @@
 //!   8 version u32, 4 zero      4 entries u32                   8 directory u64        64 slots u64
 //!  16 log id, 16 bytes         8 offset u64                   16 blocks u64           72 identities u64
 //!  32 LSN u64, 24 zero        16 length u32, 4 zero           24 durable u64          80 grants u64
-//!  64 chain head, 32 bytes    24 key of first entry u64       32 latest u64 (ms)      88 run u32, 132 zero
-//!  96 zero                    32 BLAKE3 of the block          40 remembered u64 (ms) 224 BLAKE3 of header, directory
-//!                                                             48 made u64 (ms)           and the footer before this
+//!  64 chain head, 32 bytes    24 key of first entry u64       32 latest u64 (ms)      88 run u32, 4 zero
+//!  96 zero                    32 BLAKE3 of the block          40 remembered u64 (ms)  96 identities from u64, 120 zero
+//!                                                             48 made u64 (ms)       224 BLAKE3 of header, directory
+//!                                                                                        and the footer before this
 //! ```
 
 use super::{Head, Section, SnapshotError, Sums, file_name};
@@ -133,6 +134,7 @@ impl Writer {
             sums.identities,
             sums.grants,
             u64::from(sums.run),
+            sums.identities_from,
         ];
         for (place, word) in footer[8..].chunks_exact_mut(8).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
@@ -207,7 +209,8 @@ impl SnapshotFile {
             slots: end.u64()?,
             identities: end.u64()?,
             grants: end.u64()?,
-            run: end.u32()?,
+            run: end.u64()? as u32,
+            identities_from: end.u64()?,
         };
         let lines = directory.chunks_exact(ENTRY_BYTES);
         let mut blocks = lines.map(|line| block(line, at)).collect::<Result<Vec<_>, _>>()?;
@@ -275,9 +278,10 @@ impl SnapshotFile {
             }
             hasher.update(of_section.finalize().as_bytes());
         }
-        let Sums { latest, remembered_since, wallets, slots, identities, grants, run, durable: _, made: _ } = self.sums;
+        let Sums { latest, remembered_since, wallets, slots, identities, grants, run, identities_from, .. } = self.sums;
         let times = [latest.millis(), remembered_since.millis()];
-        for word in [wallets, slots, identities, grants, u64::from(run), self.lsn().get()].into_iter().chain(times) {
+        let counts = [wallets, slots, identities, identities_from, grants, u64::from(run), self.lsn().get()];
+        for word in counts.into_iter().chain(times) {
             hasher.update(&word.to_le_bytes());
         }
         Ok(*hasher.finalize().as_bytes())

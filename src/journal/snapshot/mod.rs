@@ -50,7 +50,7 @@ pub enum Section {
     Repairs = 7,
     /// Ends of minutes, as positions of the log.
     Marks = 8,
-    /// Identities within the idempotency window, by fingerprint.
+    /// Identities within the idempotency window, by fingerprint: those recorded at [`Sums::identities_from`] or behind.
     Identities = 9,
     /// Declarations of grants that wallets hold or that have not taken effect, by number.
     Grants = 10,
@@ -98,8 +98,10 @@ pub struct Sums {
     pub wallets: u64,
     /// Slots: the highest wallet's and one.
     pub slots: u64,
-    /// Identities.
+    /// Identities in it.
     pub identities: u64,
+    /// Identities recorded below this position are not in it: files of their own hold them, and the log does.
+    pub identities_from: u64,
     /// Declarations of grants.
     pub grants: u64,
     /// The run of the log that wrote the last frame below the snapshot's position.

@@ -25,12 +25,12 @@ fn shard(table: &Idempotency) -> &Shard {
 
 /// A step of a migration, if one is under way.
 fn step(table: &Idempotency) {
-    shard(table).maintain_step(table.horizon(), &pin());
+    shard(table).maintain_step(table.resident_horizon(), &pin());
 }
 
 fn migrate_to_the_end(table: &Idempotency) {
     while shard(table).chain.view(&pin()).len() > 1 {
-        if !shard(table).maintain_step(table.horizon(), &pin()) {
+        if !shard(table).maintain_step(table.resident_horizon(), &pin()) {
             thread::yield_now();
         }
     }

@@ -25,7 +25,7 @@ const STEP: usize = if cfg!(any(test, miri, drawdown_loom)) { 4 } else { 4096 };
 /// Old entries that a claim migrates which takes part.
 const HELP: usize = if cfg!(any(test, miri, drawdown_loom)) { 4 } else { 512 };
 /// Entries looked at to estimate how many are alive.
-const SAMPLE: usize = 1024;
+pub(super) const SAMPLE: usize = 1024;
 
 pub(super) struct Shard {
     pub(super) chain: Chain<Table>,

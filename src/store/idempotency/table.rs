@@ -22,7 +22,7 @@ pub(super) const GONE: u64 = 2;
 const PER_LINE: usize = if cfg!(drawdown_loom) { 1 } else { 4 };
 
 /// Entries in a table at least.
-const LEN_MIN: usize = if cfg!(drawdown_loom) {
+pub(super) const LEN_MIN: usize = if cfg!(drawdown_loom) {
     2
 } else if cfg!(any(test, miri)) {
     8
@@ -126,6 +126,14 @@ impl Cell {
     }
 }
 
+/// In flight, or finished and not below the horizon.
+fn is_alive(cell: &Cell, horizon: u64) -> bool {
+    match (cell.fingerprint(), cell.lsn()) {
+        (FREE | SEAL, _) | (_, DEAD | GONE) => false,
+        (_, lsn) => lsn == IN_FLIGHT || lsn >= horizon,
+    }
+}
+
 /// What closing an entry leaves to be done.
 pub(super) enum Left {
     /// It cannot be closed yet.
@@ -215,12 +223,19 @@ impl Table {
     /// random, so one stretch of the table is like another.
     pub(super) fn alive(&self, sample: usize, horizon: u64) -> usize {
         let sample = &self.cells[..sample.min(self.cells.len())];
-        let is_alive = |cell: &&Cell| match (cell.fingerprint(), cell.lsn()) {
-            (FREE | SEAL, _) | (_, DEAD | GONE) => false,
-            (_, lsn) => lsn == IN_FLIGHT || lsn >= horizon,
-        };
-        let alive = sample.iter().filter(is_alive).count();
+        let alive = sample.iter().filter(|cell| is_alive(cell, horizon)).count();
         (self.cells.len() as u128 * alive as u128).div_ceil(sample.len() as u128) as usize
+    }
+
+    /// As [`Table::alive`], as a part of those taken.
+    pub(super) fn alive_of_taken(&self, sample: usize, horizon: u64) -> usize {
+        let sample = &self.cells[..sample.min(self.cells.len())];
+        let taken = sample.iter().filter(|cell| !matches!(cell.fingerprint(), FREE | SEAL)).count();
+        let alive = sample.iter().filter(|cell| is_alive(cell, horizon)).count();
+        match taken {
+            0 => self.taken(),
+            _ => (self.taken() as u128 * alive as u128).div_ceil(taken as u128) as usize,
+        }
     }
 
     /// Enters a finished event from an older table. False if there is no room. By the holder of the lock, in the newest table:

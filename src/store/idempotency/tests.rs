@@ -102,9 +102,9 @@ fn an_expired_event_counts_as_absent_and_is_left_behind() {
     let (table, guard) = (Idempotency::with_capacity(0), pin());
     claimed(table.claim(7, &[], &guard)).finish(100);
     claimed(table.claim(8, &[], &guard)).finish(300);
-    table.set_horizon(200);
-    table.set_horizon(150);
-    assert_eq!(table.horizon(), 200);
+    table.set_resident_horizon(200);
+    table.set_resident_horizon(150);
+    assert_eq!(table.resident_horizon(), 200);
     assert!(matches!(table.lookup(7, &[], &guard), Found::Absent));
     assert_eq!(existing(table.claim(8, &[], &guard)), 300);
     grow(&table, &guard);
@@ -117,7 +117,7 @@ fn an_expired_event_counts_as_absent_and_is_left_behind() {
 #[test]
 fn replayed_events_are_entered_once_each() {
     let (table, guard) = (Idempotency::with_capacity(0), pin());
-    table.set_horizon(90);
+    table.set_resident_horizon(90);
     for _ in 0..2 {
         for lsn in [80, 100, 200, 300] {
             table.insert_replayed(7, lsn, &guard);
@@ -188,7 +188,7 @@ fn memory_follows_the_window() {
     let window = COUNT / 10;
     for n in 0..COUNT {
         claimed(table.claim(fingerprint(n), &[], &guard)).finish(64 + n);
-        table.set_horizon((64 + n).saturating_sub(window));
+        table.set_resident_horizon((64 + n).saturating_sub(window));
         if n % 4 == 0 {
             table.maintain(2, &guard);
         }
@@ -315,7 +315,7 @@ proptest! {
         for command in commands {
             match command {
                 Command::Claim { event } | Command::Replay { event } => {
-                    let original = finished.get(&event).copied().filter(|&lsn| lsn >= table.horizon());
+                    let original = finished.get(&event).copied().filter(|&lsn| lsn >= table.resident_horizon());
                     let alike = |other: &&u64| fingerprint(**other) == fingerprint(event);
                     let others: Vec<u64> =
                         finished.iter().filter(|(other, _)| **other != event && alike(other)).map(|(_, &lsn)| lsn).collect();
@@ -349,7 +349,7 @@ proptest! {
                         entry.give_up();
                     }
                 }
-                Command::Horizon { back } => table.set_horizon(lsn.saturating_sub(back)),
+                Command::Horizon { back } => table.set_resident_horizon(lsn.saturating_sub(back)),
                 Command::Maintain => {
                     table.maintain(1, &guard);
                 }

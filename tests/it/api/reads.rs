@@ -161,12 +161,15 @@ fn operations_answer() {
     client.post("/v1/events", &json!({"id": "e", "customer": "cus", "amount": 1})).expect_status(200);
     let stats = client.get("/v1/stats").expect_status(200);
     assert_eq!((&stats["events"]["applied"], &stats["wallets"]), (&json!(1), &json!(1)));
+    let identities = &stats["identities"];
+    assert_eq!((&identities["runs"], &identities["spill_failures"]), (&json!(0), &json!(0)), "{identities}");
     let metrics = client.get("/metrics");
     let text = String::from_utf8(metrics.body.clone()).expect("text");
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     for line in [
         "drawdown_events_total{outcome=\"applied\"} 1",
         "drawdown_wallets 1",
+        "drawdown_identities_runs 0",
         "drawdown_http_requests_total{method=\"POST\",route=\"/v1/events\",status=\"200\"} 1",
         "drawdown_http_request_duration_seconds_count{method=\"POST\",route=\"/v1/events\"} 1",
     ] {

@@ -7,6 +7,7 @@
 //! `DRAWDOWN_SIM_SEED=<seed> cargo test --test it sim` replays one seed; `DRAWDOWN_SIM_SEEDS=<count>` runs more.
 
 mod damage;
+mod spill;
 mod verify;
 mod workload;
 
