@@ -93,7 +93,7 @@ pub(crate) struct ServeArgs {
     /// Answer when what the answer says is on disk (durable), or before (buffered: a crash can take it back) [default: durable]
     #[arg(long, env = "DRAWDOWN_ACKNOWLEDGE", value_name = "WHEN", help_heading = "Ledger")]
     acknowledge: Option<Acknowledge>,
-    /// How long an event's id is remembered, at most 34d; older events are refused [default: 24h]
+    /// How long an event's id is remembered; older events are refused [default: 24h, at most 34d]
     #[arg(long, env = "DRAWDOWN_IDEMPOTENCY_WINDOW", value_name = "TIME", help_heading = "Ledger")]
     idempotency_window: Option<Span>,
     /// Memory for events' ids; what exceeds it goes to files, which take 2 bytes of memory an id [default: 1GiB]
@@ -230,8 +230,8 @@ impl ServeArgs {
         let given = self;
         let all = merge!(
             given, file: config, data, listen, dev, log, log_format, threads, body_bytes, batch_events, header_time, body_time,
-            answer_time, idle_time, connections, in_flight_requests, in_flight_bytes, admission_wait, feed_waiters, start_wait, drain_time, acknowledge,
-            idempotency_window, idempotency_memory, segment_bytes, unsynced_bytes,
+            answer_time, idle_time, connections, in_flight_requests, in_flight_bytes, admission_wait, feed_waiters, start_wait, drain_time, acknowledge, idempotency_window,
+            idempotency_memory, segment_bytes, unsynced_bytes,
             snapshot_log_bytes, snapshot_interval, snapshot_memory, retain_history, retain_bytes, archive_dir, recycle_segments,
         );
         let listen = all.listen.unwrap_or(LISTEN);

@@ -117,10 +117,7 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
         Engine::open(&settings.data, config.clone(), Arc::new(SystemClock))
     });
     let (engine, report) = opened.map_err(|source| ServeError::Open { path: settings.data.clone(), source })?;
-    let OpenReport { wallets, debits, operations, reopened, torn_bytes, snapshot, passed_over } = report;
-    for problem in passed_over {
-        tracing::warn!(%problem, "a snapshot could not be used");
-    }
+    let OpenReport { wallets, debits, operations, reopened, torn_bytes, snapshot, .. } = report;
     let took = started.elapsed();
     tracing::info!(wallets, debits, operations, reopened, torn_bytes, %snapshot, ?took, "opened the ledger");
     if let ChainFile::Damaged { offset, what } = engine.log().chain_file() {

@@ -138,7 +138,10 @@ impl<'a, G: Ground> Fold<'a, G> {
         }
         self.loose.latest = self.loose.latest.max(time);
         let share = self.share.clone();
-        for record in records.only(|slot| share.owns(slot)) {
+        let owns = |slot| share.owns(slot);
+        // Whoever leads looks at every wallet that was made.
+        let records = if self.leads { records.only(owns) } else { records.only_of(owns) };
+        for record in records {
             let (lsn, record) = record.map_err(|source| OpenError::Record { lsn: frame.lsn, source })?;
             self.record(lsn.get(), record, guard)?;
         }

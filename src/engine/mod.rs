@@ -368,6 +368,7 @@ impl Engine {
     }
 
     /// Opens the ledger on a medium, for tests and simulations.
+    #[expect(clippy::needless_pass_by_value, reason = "they become the engine's")]
     pub fn open_on(
         medium: Arc<dyn Medium>,
         config: EngineConfig,
@@ -444,7 +445,9 @@ impl Inner {
         clock: &Arc<dyn Clock>,
     ) -> Result<(Inner, OpenReport), OpenError> {
         let snapshot::Found { mut usable, mut passed_over } = snapshot::find_all(&**medium, log, recovery)?;
-        passed_over.iter().for_each(|why| tracing::warn!("a snapshot cannot be used: {why}"));
+        for why in &passed_over {
+            tracing::warn!("a snapshot cannot be used: {why}");
+        }
         let workers = config.replay_workers;
         let assemble = |genesis, kept: &[Arc<SnapshotFile>], ground: &Ground| {
             let snapshots = Snapshots::new(Arc::clone(medium), kept.to_vec());
@@ -472,7 +475,7 @@ impl Inner {
             }
         }
         if !snapshot::is_whole(log) {
-            let passed_over = passed_over.iter().map(|why| format!("; {why}")).collect();
+            let passed_over = passed_over.iter().flat_map(|why| ["; ", why]).collect();
             return Err(OpenError::NoSnapshot { first: log.first(), passed_over });
         }
         let genesis = match first_record(log)? {
@@ -486,6 +489,7 @@ impl Inner {
 
     /// Empty tables, with room for what is to be entered: a replay that has to grow them again and again takes twice as long. Identities that
     /// memory has no room for are spilled before, so that opening takes no more of it than running.
+    #[expect(clippy::needless_pass_by_value, reason = "what was found is used up here")]
     fn assemble(
         log: Log,
         genesis: Genesis,

@@ -134,15 +134,15 @@ fn split(loose: Loose, workers: u32) -> Vec<Loose> {
     let Loose { unopened, unattached, pending, repairs, marks, latest, run } = loose;
     let mut parts: Vec<_> = (0..workers).map(|_| Loose { latest, run, ..Loose::default() }).collect();
     let of = |slot: u32| (slot % workers) as usize;
-    unopened.into_iter().for_each(|(slot, debits)| {
+    for (slot, debits) in unopened {
         parts[of(slot)].unopened.insert(slot, debits);
-    });
-    unattached.into_iter().for_each(|(key, record)| {
+    }
+    for (key, record) in unattached {
         parts[of(key.0)].unattached.insert(key, record);
-    });
-    pending.into_iter().for_each(|(grant, pending)| {
+    }
+    for (grant, pending) in pending {
         parts[of(pending.slot)].pending.insert(grant, pending);
-    });
+    }
     parts[0].repairs = repairs;
     parts[0].marks = marks;
     parts

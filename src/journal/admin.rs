@@ -152,6 +152,16 @@ pub fn place(record: &mut [u8], distance: u32) {
     record[PREFIX..PREFIX + 4].copy_from_slice(&distance.to_le_bytes());
 }
 
+/// The slot of the wallet that an encoded record is about, if it is about one: the first field of its body, read without the rest.
+pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
+    if !matches!(tag, WALLET | GRANT | METADATA) || record.get(FIXED - 1) != Some(&VERSION) {
+        return None;
+    }
+    let mut body = record.get(FIXED..)?;
+    rmp::decode::read_array_len(&mut body).ok()?;
+    rmp::decode::read_int(&mut body).ok()
+}
+
 pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord, Corrupt> {
     let mut fields = Fields(bytes);
     fields.take(PREFIX + 4)?;

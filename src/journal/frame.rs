@@ -102,7 +102,13 @@ impl<'a> Records<'a> {
 
     /// Passes over debits and operations of the wallets that `wanted` does not want, without decoding them.
     pub fn only<F: Fn(u32) -> bool>(self, wanted: F) -> Only<'a, F> {
-        Only { records: self, wanted }
+        Only { records: self, wanted, admin_too: false }
+    }
+
+    /// As [`Records::only`], and passes over the administrative records of those wallets, too: their making, their grants' declarations,
+    /// their metadata.
+    pub fn only_of<F: Fn(u32) -> bool>(self, wanted: F) -> Only<'a, F> {
+        Only { records: self, wanted, admin_too: true }
     }
 
     /// Where each record stands, and how far behind the start of the payload it says that it does. Ends at the first that is malformed.
@@ -141,11 +147,12 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// The walk over the records of some wallets, and all administrative ones.
+/// The walk over the records of some wallets, and administrative ones.
 #[derive(Clone, Debug)]
 pub struct Only<'a, F> {
     records: Records<'a>,
     wanted: F,
+    admin_too: bool,
 }
 
 impl<'a, F: Fn(u32) -> bool> Iterator for Only<'a, F> {
@@ -157,6 +164,10 @@ impl<'a, F: Fn(u32) -> bool> Iterator for Only<'a, F> {
             let is_unwanted = |slot: &[u8; 4]| !(self.wanted)(u32::from_le_bytes(*slot));
             let skip = match (rest.first(), rest.get(8..).and_then(|rest| rest.first_chunk::<4>())) {
                 (Some(&(tag::DEBIT | tag::OPERATION)), Some(slot)) if is_unwanted(slot) => prefix(rest).ok(),
+                (Some(&tag), _) if self.admin_too => match admin::wallet_of(tag, rest) {
+                    Some(slot) if !(self.wanted)(slot) => prefix(rest).ok(),
+                    _ => None,
+                },
                 _ => None,
             };
             let Some((_, length)) = skip else { return self.records.next() };

@@ -587,3 +587,37 @@ const GOLDEN_API_KEY: &str = "\
     00505c18a30100000015480000090000000197a56b65795f31a86d65746572696e67c305dc0020090909090909090909090909090909\
     0909090909090909090909090909090909cf000001a3185c5000c2";
 const GOLDEN_METADATA: &str = "00505c18a301000000161600000900000001920781a474696572a4676f6c64";
+
+#[test]
+fn the_wallet_of_an_administrative_record_is_told_without_decoding_it() {
+    let declared = GrantRecord {
+        slot: 0,
+        amount: Amount::new(5),
+        source: Source::Plan,
+        category: Category::Paid,
+        priority: 1,
+        effective_at: NOW,
+        expires_at: None,
+        cost_basis: None,
+        key: None,
+        effective_at_given: false,
+        metadata: Metadata::new(),
+        created_at: NOW,
+    };
+    for slot in [0, 1, 127, 128, 255, 256, 65_535, 65_536, u32::MAX - 1, u32::MAX] {
+        let records = [
+            AdminRecord::Wallet(WalletRecord { slot, customer: "c".repeat(40), currency: CurrencyNumber(3) }),
+            AdminRecord::Metadata(MetadataRecord { slot, metadata: Metadata::new() }),
+            AdminRecord::Grant(GrantRecord { slot, ..declared.clone() }),
+        ];
+        for record in records {
+            let bytes = record.encode();
+            assert_eq!(super::admin::wallet_of(bytes[0], &bytes), Some(slot), "{record:?}");
+            for length in 0..bytes.len().min(12) {
+                let _ = super::admin::wallet_of(bytes[0], &bytes[..length]);
+            }
+        }
+    }
+    let genesis = AdminRecord::Genesis(Genesis { seed: [1; 32], created_ms: 5 }).encode();
+    assert_eq!(super::admin::wallet_of(genesis[0], &genesis), None);
+}

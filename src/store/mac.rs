@@ -155,6 +155,7 @@ mod cipher {
         }
 
         /// See [`super::pad`]. Shifting 128 bits by a variable count takes a dozen instructions, some of them slow; shuffling takes one.
+        #[expect(clippy::inline_always, reason = "a call costs more than the shuffles save")]
         #[inline(always)]
         pub(super) fn padded(bytes: &[u8], count: usize) -> Block {
             let wide = |bytes: &[u8; 8]| Block::new(u128::from(u64::from_le_bytes(*bytes)));

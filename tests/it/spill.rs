@@ -37,7 +37,9 @@ fn runs(disk: &Disk) -> Vec<String> {
 /// The same disk without them.
 fn without_runs(disk: &Disk) -> Disk {
     let disk = disk.duplicate();
-    runs(&disk).iter().for_each(|name| disk.delete(name).expect("deleted"));
+    for name in &runs(&disk) {
+        disk.delete(name).expect("deleted");
+    }
     disk
 }
 

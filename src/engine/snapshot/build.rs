@@ -73,17 +73,17 @@ pub(super) fn build(job: &Job<'_>) -> Result<u64, SnapshotFailure> {
     let common = Common {
         catalog: RefCell::new(Catalog::default()),
         api_keys: RefCell::new(BTreeMap::new()),
-        identities: RefCell::new(Sorter::new(job.files, job.memory_bytes / 4)),
+        identities: RefCell::new(Sorter::new(job.files, job.memory_bytes / 8)),
         failure: RefCell::new(None),
     };
-    let mut held = Sorter::new(job.files, job.memory_bytes / 8);
+    let mut held = Sorter::new(job.files, job.memory_bytes / 16);
     let mut left = job.begin(&common)?;
     let mut earlier = job.previous.map(|previous| {
         Earlier::new(Cursor::new(previous, Section::Wallets), Cursor::new(previous, Section::Metadata))
     });
     let mut first = 0;
     loop {
-        let (part, behind) = Part::fill(first, job.memory_bytes / 2, earlier.as_mut(), &common)?;
+        let (part, behind) = Part::fill(first, job.memory_bytes / 4 * 3, earlier.as_mut(), &common)?;
         let leads = first == 0;
         job.fold_part(&part, &seed, first..behind, leads, &common, &mut left)?;
         part.each(|wallet| {

@@ -57,10 +57,11 @@ pub(super) struct Earlier<'f> {
     read: Option<MetadataRecord>,
 }
 
-/// Memory that a wallet takes, about: slot, generation, name, allocator. What is long about it takes twice its length in the snapshot.
-const WALLET_BYTES: u64 = 240;
+/// Memory that a wallet takes, about: slot, generation, pointers, allocator. What else there is about it takes about twice its length in
+/// the snapshot.
+const WALLET_BYTES: u64 = 160;
 /// Memory that is set apart for a wallet of which nothing is known yet.
-const NEW_WALLET_BYTES: u64 = 400;
+const NEW_WALLET_BYTES: u64 = 300;
 
 impl<'f> Earlier<'f> {
     pub(super) fn new(wallets: Cursor<'f>, metadata: Cursor<'f>) -> Self {

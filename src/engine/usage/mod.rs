@@ -218,6 +218,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Makes sure of the wallets of some events, and learns how much their records may take.
+    #[expect(clippy::inline_always, reason = "out of line, its loop costs the batch fifty instructions an event")]
     #[inline(always)]
     fn find(&self, pending: &mut [Pending], range: Range<usize>, guard: &Guard) {
         for pending in &mut pending[range] {

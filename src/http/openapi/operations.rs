@@ -104,6 +104,7 @@ fn position() -> Value {
 }
 
 /// The operation behind an action; `None` for what is not built yet.
+#[expect(clippy::too_many_lines, reason = "a table, one entry a route")]
 pub(super) fn describe(action: Action) -> Option<Operation> {
     Some(match action {
         Action::Events => events(),

@@ -193,7 +193,9 @@ fn read_terms(fields: &mut Fields<'_>, flags: u8, balance: i64) -> Result<Terms,
 
 fn write_lots(lots: &[Lot], out: &mut Vec<u8>) {
     put_varint(out, lots.len() as u64);
-    lots.iter().for_each(|lot| write_lot(lot, out));
+    for lot in lots {
+        write_lot(lot, out);
+    }
 }
 
 fn read_lots(fields: &mut Fields<'_>) -> Result<Box<[Lot]>, Corrupt> {

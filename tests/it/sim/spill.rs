@@ -170,7 +170,9 @@ fn runs_of_another_course_of_the_log_do_not_count() {
         assert_eq!(engine.log().tail().get() > end, more > 0);
         engine.close().expect("a healthy log");
         drop(engine);
-        names(&other).iter().for_each(|name| other.delete(name).expect("deleted"));
+        for name in &names(&other) {
+            other.delete(name).expect("deleted");
+        }
         for name in names(&disk) {
             put(&other, &name, &bytes_of(&disk, &name));
         }
