@@ -109,7 +109,7 @@ pub struct EngineConfig {
     pub log: drawdown_wal::Options,
     /// How long an event's identity is remembered, ms, at most [`MAX_WINDOW_MS`]. Events whose own time is older are refused.
     pub idempotency_window_ms: u64,
-    /// Bytes of memory for identities; what exceeds them goes to files, which take two bytes of memory an identity.
+    /// Bytes of memory for identities; what exceeds them goes to files, which take three bytes of memory an identity.
     pub idempotency_memory: u64,
     /// How far ahead of the server's clock an event's own time may be, ms.
     pub future_tolerance_ms: u64,
