@@ -137,7 +137,7 @@ fn what_does_sifting_cost() {
         figures.push(figure(format!("{count} runs of {}", short(each)), ns));
         println!("    {count} runs: {passed:.0} of a million pass");
     }
-    tell("sifting", "what does it cost to know that no run has an event", "ns", &figures);
+    tell("sifting", "what does it cost to know that no run has an event, without a front", "ns", &figures);
 }
 
 /// The whole way of a batch, with the thread that spills beside it.
@@ -216,10 +216,9 @@ fn what_do_a_billion_identities_cost() {
     assert_eq!(stats.identities, count);
     tell(
         "identities",
-        "what do a billion remembered identities take",
+        &format!("what do {} remembered identities take", short(count)),
         "",
         &[
-            figure("identities, M", count as f64 / 1e6),
             figure("runs at the end", stats.runs as f64),
             figure("runs at the most", most_runs as f64),
             figure("disk, GB", gigabytes(stats.file_bytes)),
@@ -248,7 +247,7 @@ fn what_do_a_billion_identities_cost() {
     let front = start.elapsed();
     tell(
         "identities-open",
-        "how long does it take to open them",
+        &format!("how long does it take to open {} remembered identities", short(count)),
         "s",
         &[
             figure("from the disk", cold.as_secs_f64()),
@@ -273,7 +272,7 @@ fn costs(spilled: &Spilled, count: u64) {
     let again = look_up(spilled, (0..lookups).map(random));
     tell(
         "identities-cost",
-        "what do they cost an event",
+        &format!("what do {} remembered identities cost an event", short(count)),
         "ns",
         &[
             figure("to know that a new event is in no run", sifting),
