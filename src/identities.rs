@@ -383,7 +383,7 @@ impl Spilled {
         match keeper.refresh.as_mut().map(|refresh| refresh.step(STEP)) {
             Some(Ok(false)) => {
                 let old = keeper.front.take();
-                keeper.front = keeper.refresh.take().map(|refresh| refresh.filling);
+                keeper.front = keeper.refresh.take().map(|refresh| refresh.filling.complete());
                 self.publish(keeper);
                 keeper.retired.1.extend(old.map(|filling| filling.front));
             }

@@ -1,8 +1,9 @@
 //! The front: one filter before those of all runs, so that a new event costs about one cache line however many runs there are.
 //!
 //! It holds the fingerprints of all listed runs, and of some that have gone since: a filter cannot be made to forget. So it is made for half
-//! as many again as are alive, and when it has taken in that many it is made anew, from the runs, in steps ([`Refresh`]). What is spilled
-//! meanwhile is entered into both. A front that has taken in too many, or none at all (after opening), costs more and answers the same.
+//! as many again as are alive, and when half as many again have come it is made anew, from the runs, in steps ([`Refresh`]). What is
+//! spilled meanwhile is entered into both. A front that has taken in too many, or none at all (after opening), costs more and answers the
+//! same.
 
 use super::Damaged;
 use super::filter::{FRONT, Filter};
@@ -15,20 +16,29 @@ const RUNS_MIN: usize = 2;
 /// See the module's documentation.
 pub(super) struct Front {
     pub(super) filter: Filter,
-    /// Fingerprints that it is made for.
-    capacity: u64,
 }
 
 /// A front, and how many fingerprints have been entered. In the hands of the one thread that enters.
 pub(super) struct Filling {
     pub(super) front: Arc<Front>,
     entered: u64,
+    /// When it is to be made anew.
+    entered_max: u64,
 }
 
 impl Filling {
+    /// A front for half as many again as `alive`, which is an estimate.
     fn new(alive: u64) -> Self {
-        let capacity = (alive + alive / 2).max(1);
-        Filling { front: Arc::new(Front { filter: Filter::for_keys(FRONT, capacity), capacity }), entered: 0 }
+        let entered_max = (alive + alive / 2).max(1);
+        Filling { front: Arc::new(Front { filter: Filter::for_keys(FRONT, entered_max) }), entered: 0, entered_max }
+    }
+
+    /// All is entered that there is. If there was more than estimated it is a worse filter; made anew at once, it would be so again.
+    pub(super) fn complete(mut self) -> Self {
+        if self.is_full() {
+            self.entered_max = self.entered + self.entered / 2;
+        }
+        self
     }
 
     /// Enters a fingerprint. Whoever is given a list that needs it is given the list afterwards.
@@ -38,7 +48,7 @@ impl Filling {
     }
 
     fn is_full(&self) -> bool {
-        self.entered > self.front.capacity
+        self.entered > self.entered_max
     }
 }
 

@@ -418,3 +418,17 @@ fn a_front_stands_before_the_runs_and_is_made_anew_when_it_is_full() {
     while spilled.expire(3_000) {}
     assert!(spilled.keeper().front.is_none() && front(&spilled).is_none());
 }
+
+/// How many identities of a run are alive is reckoned as if they came evenly. Where they all came at the end, a front made for the estimate was
+/// full as soon as it was made, and was made again without end.
+#[test]
+fn a_front_of_more_than_was_reckoned_is_made_once() {
+    let files = Memory::new();
+    let spilled = open(&files);
+    let late = |from: u64, to: u64| portion(from, to, (to - 500..to).map(|lsn| (mix(lsn), lsn)).collect());
+    add(&spilled, late(100, 100_000)).expect("written");
+    add(&spilled, dense(100_000, 100_100)).expect("written");
+    merge_to_the_end(&spilled, 99_000);
+    assert!(spilled.keeper().front.is_some());
+    assert!((99_500..100_100).all(|lsn| lookup(&spilled, mix(lsn)) == [lsn]));
+}
