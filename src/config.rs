@@ -96,7 +96,7 @@ pub(crate) struct ServeArgs {
     /// How long an event's id is remembered; older events are refused [default: 24h, at most 34d]
     #[arg(long, env = "DRAWDOWN_IDEMPOTENCY_WINDOW", value_name = "TIME", help_heading = "Ledger")]
     idempotency_window: Option<Span>,
-    /// Memory for events' ids; what exceeds it goes to files, which take 2 bytes of memory an id [default: 1GiB]
+    /// Memory for events' ids; what exceeds it goes to files, which take 3 bytes of memory an id [default: 1GiB]
     #[arg(long, env = "DRAWDOWN_IDEMPOTENCY_MEMORY", value_name = "SIZE", help_heading = "Ledger")]
     idempotency_memory: Option<Size>,
     /// Bytes of a log segment, for a new log [default: 256MiB]

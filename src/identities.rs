@@ -1,10 +1,11 @@
 //! Identities past memory: what the table of identities has no room for, in sorted files with filters in memory.
 //!
 //! A *run* holds every identity whose record lies in one span of the log: 64 bits of fingerprint and the LSN of the original, sorted, in an
-//! immutable file; in memory it has a filter, which tells nearly every new event from what the file may know with one look at one cache
-//! line, and an index that leads to the one page to read for the rest. Runs follow one another without gaps, oldest first, from about the
-//! idempotency horizon up to where the table takes over; neighbours are merged in the background (`merge`), so there are few. Sixteen bytes
-//! of disk and two of memory an identity, where the table takes some thirty.
+//! immutable file; in memory it has a filter, which tells most new events from what the file may know, and an index that leads to the one
+//! page to read for the rest. Runs follow one another without gaps, oldest first, from about the idempotency horizon up to where the table
+//! takes over; neighbours are merged in the background (`merge`), so there are few. Before their filters stands one of all identities
+//! (`front`): a new event costs a cache line, however many runs there are. Seventeen bytes of disk and three of memory an identity, where
+//! the table takes some thirty.
 //!
 //! It knows nothing of events: the engine derives identities from the durable log, and reads the record behind a candidate to see whose it
 //! is. So nothing here is a source of truth. A run that is damaged, lost or of another log is derived again.
@@ -32,6 +33,7 @@
 
 mod filter;
 mod format;
+mod front;
 mod merge;
 mod run;
 mod shelf;
@@ -45,7 +47,8 @@ mod tests;
 
 use crate::store::{Guard, pin};
 use drawdown_wal::Files;
-use filter::Unreadable;
+use filter::{Filter, Unreadable};
+use front::{Filling, Front, Refresh};
 use merge::{Failed, Merge};
 use run::{Run, Writer};
 use shelf::Shelf;
@@ -109,10 +112,10 @@ pub struct Figures {
     pub memory_bytes: u64,
 }
 
-/// Entries that one step of a merge moves.
-const MERGE_STEP: usize = if cfg!(test) { 16 } else { 1 << 16 };
-/// Fingerprints whose lines are requested before the first is looked at. With several runs they are as many times as many lines.
-const GROUP: usize = 16;
+/// Entries that one step of merging, or of making a front, moves.
+const STEP: usize = if cfg!(test) { 128 } else { 1 << 16 };
+/// Fingerprints whose lines are requested before the first is looked at.
+const GROUP: usize = 32;
 
 /// All runs of a log. Anybody may look into them at any time; one thread at a time keeps them: writes, puts, expires, merges.
 pub struct Spilled {
@@ -133,53 +136,79 @@ struct Keeper {
     /// The runs as they are on the shelf.
     runs: Vec<Arc<Run>>,
     merging: Option<Merge>,
-    /// Runs that are no longer listed and that somebody may still be reading. Kept, so that their memory is given back here and not by
-    /// whoever lets go of the last list.
-    retired: Vec<Arc<Run>>,
+    front: Option<Filling>,
+    refresh: Option<Refresh>,
+    /// Runs and fronts that are no longer listed and that somebody may still be reading. Kept, so that their memory is given back here and
+    /// not by whoever lets go of the last list.
+    retired: (Vec<Arc<Run>>, Vec<Arc<Front>>),
 }
 
 /// The runs at one moment, oldest first. There is at least one.
-#[derive(Debug)]
-pub struct Runs(Vec<Arc<Run>>);
+pub struct Runs {
+    runs: Vec<Arc<Run>>,
+    /// A filter that holds whatever the runs hold, if there is one.
+    front: Option<Arc<Front>>,
+}
 
 impl Runs {
-    /// Calls `maybe` with the index of each fingerprint that some run may hold; the others are in none. One cache line for each run and
-    /// fingerprint, all of them requested ahead.
+    /// Calls `maybe` with the index of each fingerprint that some run may hold; the others are in none. One cache line for most fingerprints,
+    /// one for each run for the rest, all of them requested ahead.
     #[inline]
-    pub fn sift(&self, fingerprints: &[u64], mut maybe: impl FnMut(usize)) {
-        let mut ahead = fingerprints.chunks(GROUP);
-        self.prefetch(ahead.next());
-        for (group, first) in fingerprints.chunks(GROUP).zip((0..).step_by(GROUP)) {
-            self.prefetch(ahead.next());
-            let mut hits = 0_u32;
-            for run in &self.0 {
-                for (bit, fingerprint) in group.iter().enumerate() {
-                    hits |= u32::from(run.may_hold(*fingerprint)) << bit;
-                }
-            }
-            while hits != 0 {
-                maybe(first + hits.trailing_zeros() as usize);
-                hits &= hits - 1;
+    pub fn sift(&self, fingerprints: &[u64], maybe: impl FnMut(usize)) {
+        match &self.front {
+            None => self.sift_through_runs(fingerprints, maybe),
+            Some(front) => {
+                let mut passed = Vec::with_capacity(fingerprints.len() / 16);
+                sift_through(&[&front.filter], fingerprints, |index| passed.push(index));
+                self.sift_passed(fingerprints, &passed, maybe);
             }
         }
     }
 
-    #[inline]
-    fn prefetch(&self, group: Option<&[u64]>) {
-        for run in &self.0 {
-            for fingerprint in group.unwrap_or_default() {
-                run.prefetch(*fingerprint);
-            }
-        }
+    fn sift_passed(&self, fingerprints: &[u64], passed: &[usize], mut maybe: impl FnMut(usize)) {
+        let fingerprints: Vec<u64> = passed.iter().map(|index| fingerprints[*index]).collect();
+        self.sift_through_runs(&fingerprints, |index| maybe(passed[index]));
+    }
+
+    fn sift_through_runs(&self, fingerprints: &[u64], maybe: impl FnMut(usize)) {
+        let filters: Vec<&Filter> = self.runs.iter().map(|run| run.filter()).collect();
+        sift_through(&filters, fingerprints, maybe);
     }
 
     /// The LSNs that stand for a fingerprint, ascending. May read from the disk.
     pub fn lookup(&self, fingerprint: u64) -> Result<Vec<u64>, Damaged> {
         let mut lsns = Vec::new();
-        for run in self.0.iter().filter(|run| run.may_hold(fingerprint)) {
+        for run in self.runs.iter().filter(|run| run.may_hold(fingerprint)) {
             run.lookup(fingerprint, &mut lsns)?;
         }
         Ok(lsns)
+    }
+}
+
+/// Calls `maybe` with the index of each fingerprint that passes some filter.
+#[inline]
+fn sift_through(filters: &[&Filter], fingerprints: &[u64], mut maybe: impl FnMut(usize)) {
+    let prefetch = |group: Option<&[u64]>| {
+        for filter in filters {
+            for fingerprint in group.unwrap_or_default() {
+                filter.prefetch(*fingerprint);
+            }
+        }
+    };
+    let mut ahead = fingerprints.chunks(GROUP);
+    prefetch(ahead.next());
+    for (group, first) in fingerprints.chunks(GROUP).zip((0..).step_by(GROUP)) {
+        prefetch(ahead.next());
+        let mut hits = 0_u32;
+        for filter in filters {
+            for (bit, fingerprint) in group.iter().enumerate() {
+                hits |= u32::from(filter.may_hold(*fingerprint)) << bit;
+            }
+        }
+        while hits != 0 {
+            maybe(first + hits.trailing_zeros() as usize);
+            hits &= hits - 1;
+        }
     }
 }
 
@@ -261,7 +290,15 @@ impl Spilled {
         portion.identities.sort_unstable();
         let count = portion.identities.len() as u64;
         let mut writer = Writer::create(&*self.files, self.log_id, portion.span, count)?;
+        // Held throughout: nobody else needs the keeper but the thread that keeps.
+        let mut keeper = self.keeper();
+        let Keeper { front, refresh, .. } = &mut *keeper;
+        let mut fillings: Vec<_> =
+            front.iter_mut().chain(refresh.as_mut().map(|refresh| &mut refresh.filling)).collect();
         for identity in portion.identities {
+            for filling in &mut fillings {
+                filling.enter(identity.0);
+            }
             writer.push(identity).map_err(|error| match error {
                 Unreadable::Io(error) => error,
                 Unreadable::Malformed(error) => io::Error::other(error),
@@ -279,17 +316,23 @@ impl Spilled {
         keeper.merging.take_if(|merge| merge.inputs().iter().any(|run| gone.iter().any(|gone| Arc::ptr_eq(gone, run))));
         keeper.runs.extend(written.into_iter().map(|written| Arc::new(written.0)));
         keeper.runs.sort_unstable_by_key(|run| run.span());
+        if keeper.runs.is_empty() {
+            keeper.refresh = None;
+            let front = keeper.front.take();
+            keeper.retired.1.extend(front.map(|filling| filling.front));
+        }
         self.publish(&keeper);
         let is_listed = |name: &str| keeper.runs.iter().any(|run| format::file_name(run.span()) == name);
         let names: Vec<_> = gone.iter().map(|run| format::file_name(run.span())).collect();
         names.iter().filter(|name| !is_listed(name)).for_each(|name| self.remove(name));
-        keeper.retired.extend(gone);
+        keeper.retired.0.extend(gone);
     }
 
     /// Puts the keeper's runs on the shelf.
     fn publish(&self, keeper: &Keeper) {
         let (runs, guard) = (keeper.runs.clone(), pin());
-        self.shelf.replace((!runs.is_empty()).then_some(Runs(runs)), &guard);
+        let front = keeper.front.as_ref().map(|filling| Arc::clone(&filling.front));
+        self.shelf.replace((!runs.is_empty()).then_some(Runs { runs, front }), &guard);
         guard.flush();
     }
 
@@ -308,9 +351,11 @@ impl Spilled {
     /// Lets go of what lies before `horizon` whole, and gives back the memory of what was let go. Answers whether anything was.
     pub fn expire(&self, horizon: u64) -> bool {
         let mut keeper = self.keeper();
-        let retired = keeper.retired.len();
-        keeper.retired.retain(|run| Arc::strong_count(run) > 1);
-        let freed = keeper.retired.len() < retired;
+        let (runs, fronts) = &mut keeper.retired;
+        let retired = runs.len() + fronts.len();
+        runs.retain(|run| Arc::strong_count(run) > 1);
+        fronts.retain(|front| Arc::strong_count(front) > 1);
+        let freed = runs.len() + fronts.len() < retired;
         let oldest = keeper.runs.first().map(|run| run.span());
         drop(keeper);
         match oldest {
@@ -322,13 +367,38 @@ impl Spilled {
         }
     }
 
-    /// A bounded step of merging. Answers whether there was anything to do.
-    pub fn merge_step(&self, horizon: u64) -> io::Result<bool> {
+    /// A bounded step of making the front and of merging. Answers whether there was anything to do.
+    pub fn step(&self, horizon: u64) -> io::Result<bool> {
         let mut keeper = self.keeper();
         if keeper.runs.iter().any(|run| run.is_damaged()) {
-            keeper.merging = None;
+            (keeper.merging, keeper.refresh) = (None, None);
             return Ok(false);
         }
+        if keeper.refresh.is_none() {
+            keeper.refresh = Refresh::if_needed(keeper.front.as_ref(), &keeper.runs, horizon);
+        }
+        if keeper.refresh.is_some() {
+            self.step_refresh(&mut keeper);
+            return Ok(true);
+        }
+        self.step_merge(keeper, horizon)
+    }
+
+    fn step_refresh(&self, keeper: &mut Keeper) {
+        match keeper.refresh.as_mut().map(|refresh| refresh.step(STEP)) {
+            Some(Ok(false)) => {
+                let old = keeper.front.take();
+                keeper.front = keeper.refresh.take().map(|refresh| refresh.filling.complete());
+                self.publish(keeper);
+                keeper.retired.1.extend(old.map(|filling| filling.front));
+            }
+            // Whoever looks finds the run marked.
+            Some(Err(Damaged)) => keeper.refresh = None,
+            Some(Ok(true)) | None => {}
+        }
+    }
+
+    fn step_merge(&self, mut keeper: MutexGuard<'_, Keeper>, horizon: u64) -> io::Result<bool> {
         let merge = if let Some(merge) = keeper.merging.take() {
             Ok(merge)
         } else {
@@ -336,7 +406,7 @@ impl Spilled {
             let Some(range) = merge::choose(&alive) else { return Ok(false) };
             Merge::begin(&*self.files, self.log_id, keeper.runs[range].to_vec(), horizon)
         };
-        match merge.and_then(|mut merge| Ok((merge.step(MERGE_STEP)?, merge))) {
+        match merge.and_then(|mut merge| Ok((merge.step(STEP)?, merge))) {
             Ok((true, merge)) => {
                 keeper.merging = Some(merge);
                 Ok(true)
@@ -356,14 +426,16 @@ impl Spilled {
 
     /// What there is.
     pub fn figures(&self, guard: &Guard) -> Figures {
-        let runs = self.runs(guard).map_or(&[][..], |runs| &runs.0);
+        let Some(listed) = self.runs(guard) else { return Figures::default() };
+        let front_bytes = listed.front.as_ref().map_or(0, |front| front.filter.bytes());
+        let none = Figures { memory_bytes: front_bytes, ..Figures::default() };
         let add = |figures: Figures, run: &Arc<Run>| Figures {
             runs: figures.runs + 1,
             identities: figures.identities + run.entries(),
             file_bytes: figures.file_bytes + run.file_bytes(),
             memory_bytes: figures.memory_bytes + run.memory_bytes(),
         };
-        runs.iter().fold(Figures::default(), add)
+        listed.runs.iter().fold(none, add)
     }
 }
 

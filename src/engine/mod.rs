@@ -118,7 +118,7 @@ pub struct EngineConfig {
     pub log: drawdown_wal::Options,
     /// How long an event's identity is remembered, ms, at most [`MAX_WINDOW_MS`]. Events whose own time is older are refused.
     pub idempotency_window_ms: u64,
-    /// Bytes of memory for identities; what exceeds them goes to files, which take two bytes of memory an identity.
+    /// Bytes of memory for identities; what exceeds them goes to files, which take three bytes of memory an identity.
     pub idempotency_memory: u64,
     /// Whether identities are known at all. An engine that does not know them, opened to look at the ledger or to administer it, takes neither
     /// memory nor files for them, and refuses events and grants with a key.

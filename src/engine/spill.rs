@@ -281,7 +281,7 @@ impl Inner {
         if self.is_crowded() && self.spill(self.spill_from())? {
             return Ok(true);
         }
-        Ok(self.spilled.merge_step(horizon)?)
+        Ok(self.spilled.step(horizon)?)
     }
 
     /// Whether more identities are in the table than may stay there.

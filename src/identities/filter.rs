@@ -1,13 +1,13 @@
-//! A filter: one look at one cache line tells most fingerprints that are not in a run from those that may be.
+//! A filter: one look at one cache line tells most fingerprints that are not in a set from those that may be.
 //!
 //! A blocked Bloom filter (Putze, Sanders, Singler: "Cache-, Hash- and Space-Efficient Bloom Filters", 2007) whose lines are eight words of
 //! which each key sets one bit, as in the split-block variant. A fingerprint's high bits choose the line, so that the lines of sorted
 //! fingerprints are written front to back; a product of all its bits chooses the bit in each word. Fingerprints are a keyed pseudo-random
 //! function already, so nobody can aim at a line.
 //!
-//! With [`BITS_PER_KEY`] bits a key, one in 1100 of the fingerprints that are not there passes. A filter of 10 bits would let one in a hundred
-//! pass and save three eighths of the memory; but what passes costs a read of a page that is often not in memory, some hundred
-//! microseconds, and there are several runs.
+//! There are two kinds. A [`FRONT`] has 8 bits a key and lets 29 of a thousand strangers pass, a [`RUN`]'s filter has 12 and lets 4 pass; the one
+//! stands before the others. So of a million new events 700 are looked up in a page for nothing, if there are six runs. What is looked up costs
+//! a read of a page that is often not in memory, some fifty microseconds: on the average as much as one cache line.
 
 use super::format::{Malformed, PAGE_BYTES, whole_pages};
 use crate::store::ZeroValid;
@@ -17,14 +17,26 @@ use crate::store::zeroed::ZeroedArray;
 use drawdown_wal::{Contents, Draft};
 use std::io;
 
-/// Bits of filter for each fingerprint.
-pub(super) const BITS_PER_KEY: u64 = 16;
+/// What kind a filter is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    bits_per_key: u64,
+    /// Odd. Kinds with the same one would let the same strangers pass.
+    multiplier: u64,
+}
+
+/// The filter of a run: part of its file's format.
+pub(super) const RUN: Kind = Kind { bits_per_key: 12, multiplier: 0x9e37_79b9_7f4a_7c15 };
+/// The filter before those of all runs.
+pub(super) const FRONT: Kind = Kind { bits_per_key: 8, multiplier: 0xd6e8_feb8_6659_fd93 };
+
 const WORDS: usize = 8;
 const LINE_BYTES: usize = 64;
 /// Bytes that are read or written at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// A word of a line. Written by the one thread that builds the filter, before anybody else has it; hence Relaxed throughout.
+/// A word of a line. One thread sets bits; what they are needed for is shown to others afterwards (the list of runs, Release and Acquire). Hence
+/// Relaxed throughout.
 struct Word(AtomicU64);
 
 // SAFETY: zero is a valid integer, and there is nothing to drop.
@@ -37,24 +49,25 @@ unsafe impl ZeroValid for Word {
 
 pub(super) struct Filter {
     words: ZeroedArray<Word>,
+    kind: Kind,
 }
 
 /// The bit in each word of a line.
 #[inline]
-fn bits(fingerprint: u64) -> impl Iterator<Item = u64> {
+fn bits(kind: Kind, fingerprint: u64) -> impl Iterator<Item = u64> {
     // The high bits of the product depend on all bits of the fingerprint, of which the line fixes the highest only.
-    let mixed = fingerprint.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = fingerprint.wrapping_mul(kind.multiplier);
     (0..WORDS as u32).map(move |word| mixed >> (58 - 6 * word) & 63)
 }
 
 impl Filter {
     /// An empty filter for so many fingerprints.
-    pub(super) fn for_keys(keys: u64) -> Self {
-        Self::with_lines((keys * BITS_PER_KEY).div_ceil(LINE_BYTES as u64 * 8).max(1))
+    pub(super) fn for_keys(kind: Kind, keys: u64) -> Self {
+        Self::with_lines(kind, (keys * kind.bits_per_key).div_ceil(LINE_BYTES as u64 * 8).max(1))
     }
 
-    fn with_lines(lines: u64) -> Self {
-        Filter { words: ZeroedArray::new(lines as usize * WORDS) }
+    fn with_lines(kind: Kind, lines: u64) -> Self {
+        Filter { words: ZeroedArray::new(lines as usize * WORDS), kind }
     }
 
     pub(super) fn lines(&self) -> u64 {
@@ -73,9 +86,9 @@ impl Filter {
         words.first_chunk().expect("lines are whole")
     }
 
-    /// Enters a fingerprint. For the thread that builds the filter.
+    /// Enters a fingerprint. For the one thread that does.
     pub(super) fn insert(&self, fingerprint: u64) {
-        for (word, bit) in self.line(fingerprint).iter().zip(bits(fingerprint)) {
+        for (word, bit) in self.line(fingerprint).iter().zip(bits(self.kind, fingerprint)) {
             word.0.store(word.0.load(Ordering::Relaxed) | 1 << bit, Ordering::Relaxed);
         }
     }
@@ -91,7 +104,8 @@ impl Filter {
     pub(super) fn may_hold(&self, fingerprint: u64) -> bool {
         // Every word is looked at: where to stop early could not be foreseen.
         let line = self.line(fingerprint);
-        line.iter().zip(bits(fingerprint)).fold(1, |all, (word, bit)| all & word.0.load(Ordering::Relaxed) >> bit) == 1
+        let bits = bits(self.kind, fingerprint);
+        line.iter().zip(bits).fold(1, |all, (word, bit)| all & word.0.load(Ordering::Relaxed) >> bit) == 1
     }
 
     /// Writes the lines and zeros up to a whole page; answers their checksum, begun with `seed`.
@@ -111,9 +125,9 @@ impl Filter {
         Ok(checksum)
     }
 
-    /// Reads `lines` lines back from `at` on, whose checksum must be `expected`.
+    /// Reads the `lines` lines of a run's filter back from `at` on, whose checksum must be `expected`.
     pub(super) fn read(file: &dyn Contents, at: u64, lines: u64, seed: u32, expected: u32) -> Result<Self, Unreadable> {
-        let filter = Self::with_lines(lines);
+        let filter = Self::with_lines(RUN, lines);
         let mut checksum = seed;
         let mut chunk = vec![0; CHUNK_BYTES];
         for (number, words) in (0..).zip(filter.words.chunks(CHUNK_BYTES / 8)) {

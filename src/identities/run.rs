@@ -1,6 +1,6 @@
 //! A run: an immutable file of sorted identities, its filter and its index of pages in memory.
 
-use super::filter::{Filter, Unreadable};
+use super::filter::{Filter, RUN, Unreadable};
 use super::format::{
     self, ENTRY_BYTES, Malformed, PAGE_BYTES, PER_PAGE, Page, Pair, Trailer, encode_page, entries_in, whole_pages,
 };
@@ -84,9 +84,8 @@ impl Run {
         self.filter.bytes() + size_of_val::<[u64]>(&self.index) as u64
     }
 
-    #[inline]
-    pub(super) fn prefetch(&self, fingerprint: u64) {
-        self.filter.prefetch(fingerprint);
+    pub(super) fn filter(&self) -> &Filter {
+        &self.filter
     }
 
     /// Whether the fingerprint may be here; if not, it is not.
@@ -230,7 +229,7 @@ impl Writer {
             log_id,
             span,
             seed: format::seed(log_id, span),
-            filter: Filter::for_keys(entries),
+            filter: Filter::for_keys(RUN, entries),
             index: Vec::with_capacity(entries.div_ceil(PER_PAGE as u64) as usize),
             page: Vec::with_capacity(PER_PAGE),
             chunk: Vec::with_capacity(CHUNK_BYTES),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use drawdown::engine::{Engine, EventStatus, ManualClock, OpenReport};
+use drawdown::engine::{Engine, EngineConfig, EventStatus, ManualClock, OpenReport};
 use drawdown::journal::debit::DebitRecord;
 use drawdown::journal::frame::{Prelude, kind};
 use drawdown::journal::operation::{self, Body, Names, OperationRecord, Repair};
@@ -179,7 +179,10 @@ impl Damaged {
         check_cuts(&self.disk, &self.clock, 0..6, &|engine| compare(engine, debits));
         // And of what recovery made of it: repairs refer to records before a snapshot, and to such behind it.
         check_cuts(&disk, &self.clock, 0..6, &|engine| compare(engine, debits));
-        self.go_on(&disk, debits, missing);
+        // What a run is derived from is the log as the crash left it: before anybody knows what did not take place, and after.
+        for (disk, room) in [(copy(&self.disk), 1), (copy(&disk), 1), (disk, u64::MAX)] {
+            self.go_on(&disk, room, debits, missing);
+        }
     }
 
     fn check_under_cuts(&self, debits: &[Told]) {
@@ -196,9 +199,14 @@ impl Damaged {
         }
     }
 
-    /// What there is is a duplicate with the outcome that the history tells; what was lost applies; and the ledger goes on.
-    fn go_on(&self, disk: &Disk, debits: &[Told], missing: &[u32]) {
-        let (engine, _) = self.open(disk);
+    /// What there is is a duplicate with the outcome that the history tells; what was lost applies; and the ledger goes on, with room in
+    /// memory for all identities or for hardly any.
+    fn go_on(&self, disk: &Disk, room: u64, debits: &[Told], missing: &[u32]) {
+        let config = EngineConfig { idempotency_memory: room, ..config(SEGMENT_BYTES) };
+        let (engine, _) = Engine::open_on(disk.medium(), config, self.clock.clone()).expect("a mendable log");
+        engine.barrier().wait().expect("a healthy log");
+        engine.tidy();
+        assert_eq!(engine.stats().spilled.runs > 0, room == 1);
         let mut outcomes = Vec::new();
         let mut told = debits.to_vec();
         for (id, amount, after) in debits {
