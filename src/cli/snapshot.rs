@@ -65,7 +65,7 @@ pub(crate) fn run(args: &SnapshotArgs) -> Result<(), SnapshotError> {
             Duration::from_millis(made.took_ms).as_secs_f64(),
         ),
         None => {
-            println!("there is nothing to make a snapshot of: no segment of the log has been filled since the last")
+            println!("there is nothing to make a snapshot of: no segment of the log has been filled since the last");
         }
     }
     Ok(())

@@ -182,7 +182,7 @@ pub enum OpenError {
     #[error("a snapshot: {0}")]
     Snapshot(Box<SnapshotError>),
     /// The beginning of the log has been retired, and no snapshot takes its place.
-    #[error("the log begins at LSN {first}, and no snapshot holds what lay before it{passed_over}")]
+    #[error("the log begins at LSN {first}, and no snapshot holds what lay before it; looked at: [{passed_over}]")]
     NoSnapshot {
         /// Where the log begins.
         first: Lsn,
@@ -212,8 +212,6 @@ pub enum OpenError {
     NoSnapshotMade(Box<SnapshotFailure>),
 }
 
-/// Log bytes of an event, about: to foresee how many a log holds.
-const BYTES_PER_EVENT: u64 = 96;
 /// Events for which room is made before any is read; there may be fewer, and more are no harm.
 const EVENTS_FORESEEN_MAX: u64 = 1 << 26;
 
@@ -333,6 +331,7 @@ impl Engine {
     }
 
     /// Opens the ledger on a medium, for tests and simulations.
+    #[expect(clippy::needless_pass_by_value, reason = "they become the engine's")]
     pub fn open_on(
         medium: Arc<dyn Medium>,
         config: EngineConfig,
@@ -400,15 +399,17 @@ impl Inner {
         clock: &Arc<dyn Clock>,
     ) -> Result<(Inner, OpenReport), OpenError> {
         let snapshot::Found { mut usable, mut passed_over } = snapshot::find_all(&**medium, log, recovery)?;
-        passed_over.iter().for_each(|why| tracing::warn!("a snapshot cannot be used: {why}"));
+        for why in &passed_over {
+            tracing::warn!("a snapshot cannot be used: {why}");
+        }
         let workers = config.replay_workers;
-        let assemble = |genesis, kept: &[Arc<SnapshotFile>], from| {
+        let assemble = |genesis: &Genesis, kept: &[Arc<SnapshotFile>], from| {
             let snapshots = Snapshots::new(Arc::clone(medium), kept.to_vec());
             Inner::assemble(log.clone(), genesis, config, Arc::clone(clock), snapshots, from)
         };
         while let Some(file) = usable.first() {
             let loaded = snapshot::genesis(file).and_then(|genesis| {
-                let inner = assemble(genesis, &usable, file.lsn());
+                let inner = assemble(&genesis, &usable, file.lsn());
                 snapshot::load(&inner, file, workers).map(|loose| (inner, loose))
             });
             match loaded {
@@ -425,14 +426,13 @@ impl Inner {
             }
         }
         if !snapshot::is_whole(log) {
-            let passed_over = passed_over.iter().map(|why| format!("; {why}")).collect();
-            return Err(OpenError::NoSnapshot { first: log.first(), passed_over });
+            return Err(OpenError::NoSnapshot { first: log.first(), passed_over: passed_over.join("; ") });
         }
         let genesis = match first_record(log)? {
             Some(genesis) => genesis,
             None => begin(log, clock.now())?,
         };
-        let mut inner = assemble(genesis, &[], log.first());
+        let mut inner = assemble(&genesis, &[], log.first());
         let report = recovery::replay(&mut inner, log.first(), Loose::default(), workers)?;
         Ok((inner, OpenReport { passed_over, ..report }))
     }
@@ -441,15 +441,16 @@ impl Inner {
     /// again and again takes twice as long.
     fn assemble(
         log: Log,
-        genesis: Genesis,
+        genesis: &Genesis,
         config: &EngineConfig,
         clock: Arc<dyn Clock>,
         snapshots: Snapshots,
         from: Lsn,
     ) -> Inner {
         let (wallets, identities) = snapshots.sizes();
-        let recorded = (log.tail().get() - from.get()) / BYTES_PER_EVENT;
-        let events = (identities + recorded.min(EVENTS_FORESEEN_MAX)) as usize;
+        let recorded = recovery::foresee_events(&log, from);
+        // A little more than that: a table that is filled to the last entry foreseen would be about to grow.
+        let events = (identities + (recorded + recorded / 32).min(EVENTS_FORESEEN_MAX)) as usize;
         Inner {
             log,
             seed: Seed::new(genesis.seed),

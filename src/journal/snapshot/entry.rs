@@ -193,7 +193,9 @@ fn read_terms(fields: &mut Fields<'_>, flags: u8, balance: i64) -> Result<Terms,
 
 fn write_lots(lots: &[Lot], out: &mut Vec<u8>) {
     put_varint(out, lots.len() as u64);
-    lots.iter().for_each(|lot| write_lot(lot, out));
+    for lot in lots {
+        write_lot(lot, out);
+    }
 }
 
 fn read_lots(fields: &mut Fields<'_>) -> Result<Box<[Lot]>, Corrupt> {
@@ -497,6 +499,17 @@ pub fn write_grant(number: u64, grant: GrantRecord, out: &mut Vec<u8>) {
     out.extend_from_slice(&number.to_le_bytes());
     out.extend_from_slice(&grant.created_at.millis().to_le_bytes());
     write_record(&AdminRecord::Grant(grant), out);
+}
+
+/// Takes the declaration of a grant off the front of `rest` without reading it: the grant's number, and the whole entry.
+pub fn take_grant<'a>(rest: &mut &'a [u8]) -> Result<(u64, &'a [u8]), Corrupt> {
+    let all = *rest;
+    let mut fields = Fields(all);
+    let (number, _time) = (fields.u64()?, fields.u64()?);
+    let (_, length) = super::super::frame::prefix(fields.0)?;
+    fields.take(length)?;
+    *rest = fields.0;
+    Ok((number, &all[..all.len() - rest.len()]))
 }
 
 /// Takes a grant's number and its declaration off the front of `rest`.

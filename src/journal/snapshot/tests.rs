@@ -109,7 +109,9 @@ fn wallets_survive_with_all_that_they_have() {
 #[track_caller]
 fn check_fixed<T: Fixed + PartialEq + Debug>(entries: &[T], width: usize) {
     let mut bytes = Vec::new();
-    entries.iter().for_each(|entry| entry.write(&mut bytes));
+    for entry in entries {
+        entry.write(&mut bytes);
+    }
     assert_eq!(bytes.len(), width * entries.len());
     let mut rest = bytes.as_slice();
     for entry in entries {
@@ -210,7 +212,9 @@ fn hex(image: &[u8]) -> String {
     for (number, line) in image.chunks(32).enumerate() {
         if line.iter().any(|&byte| byte != 0) {
             write!(out, "{:06x}", number * 32).expect("a text takes it");
-            line.iter().for_each(|byte| write!(out, " {byte:02x}").expect("a text takes it"));
+            for byte in line {
+                write!(out, " {byte:02x}").expect("a text takes it");
+            }
             out.push('\n');
         }
     }
