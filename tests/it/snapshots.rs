@@ -66,7 +66,9 @@ fn snapshot_names(disk: &Disk) -> Vec<String> {
 /// The same disk without its snapshots.
 fn without_snapshots(disk: &Disk) -> Disk {
     let bare = disk.duplicate();
-    snapshot_names(&bare).iter().for_each(|name| bare.delete(name).expect("deleted"));
+    for name in snapshot_names(&bare) {
+        bare.delete(&name).expect("deleted");
+    }
     bare
 }
 
@@ -204,7 +206,9 @@ impl Past {
     fn follow_history(&mut self, engine: &Engine, wallet: WalletNumber) {
         let (entries, is_cut) = kept_history(engine, wallet);
         let mut told: BTreeMap<Lsn, Vec<Entry>> = BTreeMap::new();
-        entries.into_iter().for_each(|entry| told.entry(entry.entry).or_default().push(entry));
+        for entry in entries {
+            told.entry(entry.entry).or_default().push(entry);
+        }
         let known = self.histories.entry(wallet).or_default();
         let first = engine.first_lsn();
         assert!(!is_cut || engine.log().segment_start(first) > Lsn::ZERO, "nothing has been retired");
@@ -216,7 +220,7 @@ impl Past {
             match told.get(lsn) {
                 Some(told) => assert_eq!(format!("{told:?}"), format!("{entries:?}"), "{wallet:?}"),
                 None => {
-                    assert!(is_cut && *lsn < there, "{wallet:?}: the entry {lsn} is gone; the log begins at {first}")
+                    assert!(is_cut && *lsn < there, "{wallet:?}: the entry {lsn} is gone; the log begins at {first}");
                 }
             }
         }
@@ -335,7 +339,9 @@ fn any_tale() -> impl Strategy<Value = Vec<Act>> {
 
 fn tell(acts: &[Act], memory_bytes: u64, retention: Retention, cuts: &[Index]) {
     let mut tale = Tale::begin(memory_bytes, retention);
-    acts.iter().for_each(|act| tale.act(act));
+    for act in acts {
+        tale.act(act);
+    }
     tale.end(cuts);
 }
 
@@ -527,7 +533,7 @@ fn history_goes_by_age_and_by_size() {
     tale.act(&Act::Retire);
     let log = tale.engine.log();
     let kept = log.tail().get() - log.segment_start(log.first()).get();
-    assert!(kept >= 7 * SEGMENT_BYTES && kept < 9 * SEGMENT_BYTES, "{kept} bytes are kept");
+    assert!((7 * SEGMENT_BYTES..9 * SEGMENT_BYTES).contains(&kept), "{kept} bytes are kept");
     tale.reopen();
 }
 
@@ -600,7 +606,9 @@ fn without_any_usable_snapshot_a_whole_log_is_replayed_and_a_cut_one_refused() {
         tale.engine.close().expect("a healthy log");
         let names = snapshot_names(&tale.disk);
         let disk = tale.disk.duplicate();
-        names.iter().for_each(|name| flip(&disk, name, 140));
+        for name in &names {
+            flip(&disk, name, 140);
+        }
         match open(&disk, &tale.clock, &tale.config) {
             Ok((engine, report)) => {
                 assert!(is_whole);

@@ -1,6 +1,6 @@
 //! Snapshots: what the log comes to up to some position, in a file, so that opening need not read all of it and its beginning may go.
 //!
-//! A snapshot is a fold ([`super::fold`]) of sealed segments onto the snapshot before, from the files and never from live memory: clients do
+//! A snapshot is a fold (`engine/fold.rs`) of sealed segments onto the snapshot before, from the files and never from live memory: clients do
 //! not notice it, and each one proves that the log replays. It stands at the start of a segment. Two are kept; opening takes the newest,
 //! and the one before it if that is damaged.
 //!
@@ -8,7 +8,7 @@
 //! 1. Opening from a snapshot and the log behind it gives what replaying the whole log gives.
 //! 2. A snapshot depends on nothing that could still be lost: it is begun when everything is durable that was reserved when its last segment
 //!    was sealed. So a copy of an operation that the folded part refers to can be looked at, wherever it stands.
-//! 3. A segment goes only when two snapshots lie behind it, and nothing that is still promised lies in it ([`retention`]).
+//! 3. A segment goes only when two snapshots lie behind it, and nothing that is still promised lies in it (`retention.rs`).
 //! 4. Whatever a crash interrupts leaves a directory that opens: files appear whole or not at all, segments go one by one from the front.
 
 mod build;

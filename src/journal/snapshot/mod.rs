@@ -5,7 +5,7 @@
 //! footer has the digest of header and directory. So every byte is vouched for, blocks can be read and checked by several threads at once
 //! or one at a time, and a file is written from front to back.
 //!
-//! [`file`] owns the container, [`entry`] what stands in the sections.
+//! [`mod@file`] owns the container, [`entry`] what stands in the sections.
 
 pub mod entry;
 pub mod file;
