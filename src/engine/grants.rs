@@ -303,7 +303,8 @@ impl Inner {
         }
         // The text may be of a grant that a crash took back, and something else may stand at its place by now.
         let mut view = None;
-        let record = if self.is_record(id.get()) { self.read_record(id.get(), &mut view).map(Some) } else { Ok(None) };
+        let is_record = self.is_record(id.get());
+        let record = is_record.then(|| self.read_record(id.get(), &mut view)).transpose();
         match record {
             Ok(Some(Record::Admin(AdminRecord::Grant(record)))) => Ok((id, record)),
             // It went while it was looked for.

@@ -213,7 +213,7 @@ pub enum OpenError {
     #[error("a snapshot: {0}")]
     Snapshot(Box<SnapshotError>),
     /// The beginning of the log has been retired, and no snapshot takes its place.
-    #[error("the log begins at LSN {first}, and no snapshot holds what lay before it{passed_over}")]
+    #[error("the log begins at LSN {first}, and no snapshot holds what lay before it; looked at: [{passed_over}]")]
     NoSnapshot {
         /// Where the log begins.
         first: Lsn,
@@ -243,8 +243,6 @@ pub enum OpenError {
     NoSnapshotMade(Box<SnapshotFailure>),
 }
 
-/// Log bytes of an event, about: to foresee how many a log holds.
-const BYTES_PER_EVENT: u64 = 96;
 /// Events for which room is made before any is read; there may be fewer, and more are no harm.
 const EVENTS_FORESEEN_MAX: u64 = 1 << 26;
 
@@ -449,14 +447,14 @@ impl Inner {
             tracing::warn!("a snapshot cannot be used: {why}");
         }
         let workers = config.replay_workers;
-        let assemble = |genesis, kept: &[Arc<SnapshotFile>], ground: &Ground| {
+        let assemble = |genesis: &Genesis, kept: &[Arc<SnapshotFile>], ground: &Ground| {
             let snapshots = Snapshots::new(Arc::clone(medium), kept.to_vec());
             Inner::assemble(log.clone(), genesis, config, Arc::clone(clock), snapshots, ground)
         };
         while let Some(file) = usable.first() {
             let loaded = match snapshot::genesis(file).and_then(|genesis| Ok((genesis, snapshot::ground(file)?))) {
                 Ok((genesis, ground)) => {
-                    let mut inner = assemble(genesis, &usable, &ground)?;
+                    let mut inner = assemble(&genesis, &usable, &ground)?;
                     inner.remembered_since = ground.remembered_since(log);
                     snapshot::load(&inner, file, workers).map(|loose| (inner, loose))
                 }
@@ -482,7 +480,7 @@ impl Inner {
             Some(genesis) => genesis,
             None => begin(log, clock.now())?,
         };
-        let mut inner = assemble(genesis, &[], &Ground::nothing(log.first()))?;
+        let mut inner = assemble(&genesis, &[], &Ground::nothing(log.first()))?;
         let report = recovery::replay(&mut inner, log.first(), Loose::default(), workers)?;
         Ok((inner, OpenReport { passed_over, ..report }))
     }
@@ -492,7 +490,7 @@ impl Inner {
     #[expect(clippy::needless_pass_by_value, reason = "what was found is used up here")]
     fn assemble(
         log: Log,
-        genesis: Genesis,
+        genesis: &Genesis,
         config: &EngineConfig,
         clock: Arc<dyn Clock>,
         snapshots: Snapshots,
@@ -504,8 +502,9 @@ impl Inner {
             IdentityRoom::none()
         };
         let spilled = spill::open(snapshots.files(), &log, config.remembers_identities)?;
-        let recorded = (log.tail().get() - ground.lsn.max(spilled.end().unwrap_or_default())) / BYTES_PER_EVENT;
-        let events = (ground.identities + recorded.min(EVENTS_FORESEEN_MAX)) as usize;
+        let recorded = recovery::foresee_events(&log, Lsn::new(ground.lsn.max(spilled.end().unwrap_or_default())));
+        // A little more than that: a table that is filled to the last entry foreseen would be about to grow.
+        let events = (ground.identities + (recorded + recorded / 32).min(EVENTS_FORESEEN_MAX)) as usize;
         let inner = Inner {
             log,
             seed: Seed::new(genesis.seed),

@@ -12,9 +12,11 @@ use super::repairs::Repairs;
 use super::wallet::{WalletGeneration, WalletSlot};
 use super::{Inner, OpenError, OpenReport};
 use crate::journal::admin::{AdminRecord, WalletRecord};
+use crate::journal::frame::kind;
+use crate::journal::operation::Repair;
 use crate::ledger::{Terms, Timestamp};
 use crate::store::{Guard, pin};
-use drawdown_wal::Lsn;
+use drawdown_wal::{Log, Lsn};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
@@ -86,18 +88,18 @@ pub(super) fn replay(inner: &mut Inner, from: Lsn, loose: Loose, workers: u32) -
     let folds = std::thread::scope(|scope| {
         let shares = (0..).zip(split(loose, workers));
         let threads: Vec<_> = shares
-            .map(|(number, loose)| scope.spawn(move || fold(shared, from, loose, Share::Every { number, of: workers })))
+            .map(|(number, loose)| scope.spawn(move || fold_and_mend(shared, from, loose, number, workers)))
             .collect();
         threads.into_iter().map(|thread| thread.join().expect("a worker does not panic")).collect::<Result<Vec<_>, _>>()
     })?;
     let mut report = OpenReport::default();
     let mut reopening = BTreeMap::new();
     let mut repairs = Repairs::default();
-    for (worker, (count, loose)) in (0..workers).zip(folds) {
+    for (count, loose, mended) in folds {
         report.add(&count);
         inner.latest.fetch_max(loose.latest.millis(), Ordering::Relaxed);
         inner.horizon.restore(loose.marks.iter().map(|mark| (mark.end, mark.lsn)));
-        reopening.extend(mending(inner, &loose, worker, workers)?);
+        reopening.extend(mended);
         repairs.merge(loose.repairs);
     }
     // Before anyone asks: of two events that used one identity, a window apart, only the later one is remembered.
@@ -113,9 +115,12 @@ pub(super) fn replay(inner: &mut Inner, from: Lsn, loose: Loose, workers: u32) -
     Ok(report)
 }
 
-fn fold(inner: &Inner, from: Lsn, loose: Loose, share: Share) -> Result<(Count, Loose), OpenError> {
-    let ground = EngineGround(inner);
-    let leads = share.owns(0);
+/// What a worker comes to: what it folded, what is left beside the tables, and how its wallets are to be mended.
+type Folded = (Count, Loose, BTreeMap<u32, (u64, Repair)>);
+
+fn fold_and_mend(inner: &Inner, from: Lsn, loose: Loose, number: u32, workers: u32) -> Result<Folded, OpenError> {
+    let (ground, share) = (EngineGround(inner), Share::Every { number, of: workers });
+    let leads = number == 0;
     let mut fold = Fold::new(&inner.log, &inner.seed, &ground, share, leads, loose);
     let mut reader = inner.log.reader(from);
     while let Some(frame) = reader.next()? {
@@ -126,7 +131,34 @@ fn fold(inner: &Inner, from: Lsn, loose: Loose, share: Share) -> Result<(Count, 
         }
     }
     fold.settle()?;
-    Ok((fold.count, fold.loose))
+    let (count, loose) = (fold.count, fold.loose);
+    let mended = mending(inner, &loose, number, workers)?;
+    Ok((count, loose, mended))
+}
+
+/// Places at which a log is looked at to foresee what it holds, and bytes that are read at each.
+const SAMPLES: u64 = 8;
+const SAMPLE_BYTES: u64 = 1 << 20;
+
+/// About how many events the log holds from `from` on: frames say how many records they have, and those of a few stretches speak for all.
+pub(super) fn foresee_events(log: &Log, from: Lsn) -> u64 {
+    let span = log.durable().get().saturating_sub(from.get());
+    let (mut events, mut bytes) = (0, 0);
+    for sample in 0..SAMPLES {
+        let start = log.segment_start(Lsn::new(from.get() + span / SAMPLES * sample)).max(from);
+        let mut reader = log.reader(start);
+        // What cannot be read is reported by those who need it.
+        while let Ok(Some(frame)) = reader.next() {
+            events += if frame.kind == kind::ADMIN { 0 } else { u64::from(frame.count) };
+            if frame.end.get() - start.get() >= SAMPLE_BYTES {
+                break;
+            }
+        }
+        bytes += reader.position().get() - start.get();
+    }
+    // A log of few segments is seen more than once, its end as well as its beginning: the share is what counts.
+    let share = u128::from(events) * u128::from(span);
+    u64::try_from(share.checked_div(u128::from(bytes)).unwrap_or(0)).unwrap_or(0)
 }
 
 /// Gives every worker what belongs to its wallets, and the first one what belongs to none.

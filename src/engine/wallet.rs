@@ -7,7 +7,7 @@ use crate::journal::frame::{Prelude, kind};
 use crate::journal::operation::{self as record, OperationRecord, Repair};
 use crate::journal::snapshot::entry::WalletEntry;
 use crate::ledger::{self, Amount, Effects, Operation, Rejection, Taken, Timestamp};
-use crate::store::slot::{Driver, Opening, Rules, Slot, Terms};
+use crate::store::slot::{Driver, Opening, Rules, Slot};
 
 /// The kind of wallet that the engine keeps.
 #[derive(Debug)]
@@ -91,12 +91,8 @@ pub(super) fn close(
 
 /// Opens a zeroed slot as a fold had left it. The caller is alone with the slot.
 pub(super) fn restore(slot: &WalletSlot, key: u64, entry: WalletEntry<'_>) {
-    let (balance, lowest) = (entry.balance, entry.lowest);
     let generation = WalletGeneration::new(entry.generation, entry.opened_at, entry.terms.into());
-    let opening = generation.terms().opening();
-    slot.open(key, entry.last_lsn, generation);
-    slot.debit_alone(opening - balance);
-    slot.set_scratch_alone(lowest.cast_unsigned());
+    slot.open_at(key, entry.last_lsn, generation, entry.balance, entry.lowest.cast_unsigned());
 }
 
 /// Drives one wallet's slot for one thread.

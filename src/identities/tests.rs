@@ -419,11 +419,8 @@ fn a_front_stands_before_the_runs_and_is_made_anew_when_it_is_full() {
     let passed = (10_000..20_000).filter(|n| second.filter.may_hold(mix(*n))).count();
     assert!(passed < 400, "{passed} of ten thousand strangers");
     // A damaged run ends the making of a front.
-    let damaged = files.left();
-    let name = file_name(Span { from: 100, to: 1_000 });
-    let mut bytes = damaged.get(&name).expect("there").to_vec();
-    bytes[0] ^= 1;
-    damaged.put(&name, bytes);
+    let damaged = files.duplicate();
+    damaged.damage_file(&file_name(Span { from: 100, to: 1_000 }), |bytes| bytes[0] ^= 1);
     let reopened = open(&damaged);
     while reopened.step(0).expect("sound files") {}
     assert_eq!(reopened.damaged(), Some(Span { from: 100, to: 1_000 }));

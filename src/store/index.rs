@@ -45,6 +45,9 @@ const BUCKETS_PER_INSERT: usize = 2;
 /// Old buckets that the background thread copies at once; an insert into the same shard waits that long: tens of microseconds.
 const BUCKETS_PER_STEP: usize = if cfg!(any(test, miri, drawdown_loom)) { 2 } else { 256 };
 
+/// How far ahead lines are fetched where many keys are entered.
+const PREFETCHED: usize = 16;
+
 /// Fill at which an insert makes a new table itself. Few searches go on to a second bucket then.
 const FILL_MAX: Fill = Fill(82);
 /// Fills at which the background thread begins, spread over the shards, so that they do not all hold two tables at once.
@@ -180,10 +183,20 @@ impl Index {
         Placed::Inserted(slot)
     }
 
-    /// Enters a key that is certain not to be there, with its slot: recovery knows that what it reads holds each wallet once.
-    pub fn insert_new(&self, hash: WalletHash, slot: u32, guard: &Guard) {
-        let shard = self.shard(hash);
-        shard.insert(&mut shard.lock(), hash.index, slot, guard);
+    /// Enters keys that are certain not to be there, with their slots: recovery knows that what it reads holds each wallet once. Many at
+    /// once, for it takes each shard's lock once; the order of `entries` changes.
+    pub fn insert_new(&self, entries: &mut [(WalletHash, u32)], guard: &Guard) {
+        entries.sort_unstable_by_key(|(hash, _)| hash.index >> (u64::BITS - SHARD_BITS));
+        for of_shard in entries.chunk_by(|(a, _), (b, _)| std::ptr::eq(self.shard(*a), self.shard(*b))) {
+            let shard = self.shard(of_shard[0].0);
+            let mut writer = shard.lock();
+            for (at, (hash, slot)) in of_shard.iter().enumerate() {
+                if let Some((ahead, _)) = of_shard.get(at + PREFETCHED) {
+                    self.prefetch(*ahead, guard);
+                }
+                shard.insert(&mut writer, hash.index, *slot, guard);
+            }
+        }
     }
 
     /// Does one bounded piece of growing. Answers whether it found any to do. For one background thread; should it never be

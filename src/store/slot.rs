@@ -239,6 +239,18 @@ impl<R: Rules> Slot<R> {
         self.install_alone(generation);
     }
 
+    /// As [`Slot::open`], at a balance that debits have led to, and with a number for whoever is alone with the slot.
+    pub fn open_at(&self, key: u64, last_lsn: u64, generation: Generation<R>, balance: i64, scratch: u64) {
+        let word = Word { headroom: balance - generation.terms.base(), ..generation.word() };
+        self.key.store(key, Ordering::Relaxed);
+        self.last_lsn.store(last_lsn, Ordering::Relaxed);
+        self.spare.store(scratch, Ordering::Relaxed);
+        self.view.store(generation.view(), Ordering::Relaxed);
+        let old = self.terms.swap(Box::into_raw(Box::new(generation)), Ordering::Release); // with present
+        assert!(old.is_null(), "a slot is opened once");
+        self.word.store(word, Ordering::Release); // with debit
+    }
+
     /// Whether the slot's key is `key`.
     #[inline]
     pub fn has_key(&self, key: u64) -> bool {

@@ -6,13 +6,13 @@
 
 use super::cursor::{Cursor, all};
 use super::part::{Common, Earlier, Part};
-use super::sorter::{Sorted, Sorter};
+use super::sorter::{Pair, Sorted, Sorter};
 use super::{Progress, SnapshotFailure};
 use crate::engine::catalog::Catalog;
 use crate::engine::fold::{Fold, Loose, Share};
 use crate::engine::repairs::Repairs;
 use crate::engine::{OpenError, first_record};
-use crate::journal::admin::{AdminRecord, Genesis, GrantRecord};
+use crate::journal::admin::{AdminRecord, Genesis};
 use crate::journal::snapshot::entry::{self, Fixed, Identity, LooseDebit, Mark, Mended, PendingGrant, Unattached};
 use crate::journal::snapshot::file::{BLOCK_BYTES, SnapshotFile, Writer};
 use crate::journal::snapshot::{Head, Section, SnapshotError, Sums};
@@ -43,6 +43,8 @@ pub(super) struct Job<'a> {
 
 /// Bytes of log between two looks at whether to stop, after each of which other threads come first.
 const STEP_BYTES: u64 = 1 << 20;
+/// Entries between two such looks.
+const STEP_ENTRIES: u64 = 1 << 14;
 
 /// What the passes leave for the end.
 #[derive(Default)]
@@ -203,13 +205,16 @@ impl Job<'_> {
             if frame.end.get() - seen.get() >= STEP_BYTES {
                 self.progress.advance(frame.end.get() - seen.get());
                 seen = frame.end;
-                if self.progress.is_stopped() {
-                    return Err(SnapshotFailure::Stopped);
-                }
-                std::thread::yield_now();
+                self.pause()?;
             }
         }
         Ok(())
+    }
+
+    /// Lets others go first, and ends the making if it is to end.
+    fn pause(&self) -> Result<(), SnapshotFailure> {
+        std::thread::yield_now();
+        if self.progress.is_stopped() { Err(SnapshotFailure::Stopped) } else { Ok(()) }
     }
 
     fn write_identities(&self, writer: &mut Writer, mut new: Sorted, horizon: u64) -> Result<u64, SnapshotFailure> {
@@ -234,46 +239,76 @@ impl Job<'_> {
             };
             if lsn >= horizon {
                 count += 1;
+                if count.is_multiple_of(STEP_ENTRIES) {
+                    self.pause()?;
+                }
                 writer.put(Section::Identities, fingerprint, |out| Identity { fingerprint, lsn }.write(out))?;
             }
         }
     }
 
     /// Writes the declarations of the grants whose numbers `held` has.
-    fn write_grants(&self, writer: &mut Writer, mut held: Sorted) -> Result<u64, SnapshotFailure> {
-        let mut wanted = held.next()?;
-        let mut count = 0;
-        let mut declared = |number: u64, grant: GrantRecord| -> Result<(), SnapshotFailure> {
-            match wanted {
-                Some((wanted, _)) if wanted < number => return Err(undeclared(wanted)),
-                Some((held_number, _)) if held_number == number => {
-                    wanted = held.next()?;
-                    count += 1;
-                    writer.put(Section::Grants, number, |out| entry::write_grant(number, grant, out))?;
-                }
-                Some(_) | None => {}
-            }
-            Ok(())
-        };
+    fn write_grants(&self, writer: &mut Writer, held: Sorted) -> Result<u64, SnapshotFailure> {
+        let mut held = Held { sorted: held, next: None, count: 0 };
+        held.next = held.sorted.next()?;
         if let Some(previous) = self.previous {
-            let mut old = Cursor::new(previous, Section::Grants);
-            while let Some((number, grant)) = old.next(entry::read_grant)? {
-                declared(number, grant)?;
+            let (mut old, mut bytes, mut seen) = (Cursor::new(previous, Section::Grants), Vec::new(), 0_u64);
+            let mut next = |bytes: &mut Vec<u8>| {
+                old.next(|rest| {
+                    let (number, entry) = entry::take_grant(rest)?;
+                    bytes.clear();
+                    bytes.extend_from_slice(entry);
+                    Ok(number)
+                })
+            };
+            while let Some(number) = next(&mut bytes)? {
+                if held.has(number)? {
+                    writer.put(Section::Grants, number, |out| out.extend_from_slice(&bytes))?;
+                }
+                seen += 1;
+                if seen.is_multiple_of(STEP_ENTRIES) {
+                    self.pause()?;
+                }
             }
         }
         self.walk(|frame| {
             let corrupt = |source: Corrupt| OpenError::Record { lsn: frame.lsn, source };
             let records = journal::records(frame.payload, frame.payload_lsn).map_err(corrupt)?;
             for record in records.only(|_| false) {
-                if let (lsn, Record::Admin(AdminRecord::Grant(grant))) = record.map_err(corrupt)? {
-                    declared(lsn.get(), grant)?;
+                let (lsn, record) = record.map_err(corrupt)?;
+                if let Record::Admin(AdminRecord::Grant(grant)) = record
+                    && held.has(lsn.get())?
+                {
+                    writer.put(Section::Grants, lsn.get(), |out| entry::write_grant(lsn.get(), grant, out))?;
                 }
             }
             Ok(())
         })?;
-        match wanted {
-            Some((wanted, _)) => Err(undeclared(wanted)),
-            None => Ok(count),
+        match held.next {
+            Some((undeclared_grant, _)) => Err(undeclared(undeclared_grant)),
+            None => Ok(held.count),
+        }
+    }
+}
+
+/// The numbers of the grants that are held, while the declarations go by in the same order.
+struct Held {
+    sorted: Sorted,
+    next: Option<Pair>,
+    count: u64,
+}
+
+impl Held {
+    /// Whether the grant declared next is held. One that was held and has not been declared by now never was.
+    fn has(&mut self, declared: u64) -> Result<bool, SnapshotFailure> {
+        match self.next {
+            Some((held, _)) if held < declared => Err(undeclared(held)),
+            Some((held, _)) if held == declared => {
+                self.next = self.sorted.next()?;
+                self.count += 1;
+                Ok(true)
+            }
+            Some(_) | None => Ok(false),
         }
     }
 }

@@ -15,9 +15,6 @@ use crate::ledger::Timestamp;
 use crate::store::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Entries that are read before the first of them is entered: enough for the cache lines to have come.
-const GROUP: usize = 32;
-
 /// What a replay from a snapshot begins with, as far as identities are concerned.
 pub(in crate::engine) fn ground(file: &SnapshotFile) -> Result<Ground, SnapshotError> {
     let sums = file.sums();
@@ -74,32 +71,26 @@ fn wallets(
     blocks: &mut dyn Iterator<Item = &Block>,
 ) -> Result<(), SnapshotError> {
     let mut names = inner.names.filler();
-    let mut buffer = Vec::new();
+    let (mut buffer, mut hashes) = (Vec::new(), Vec::new());
     for block in blocks {
-        let guard = pin();
         let mut rest = file.read(block, &mut buffer)?;
-        let mut group = Vec::with_capacity(GROUP);
         while !rest.is_empty() {
-            while group.len() < GROUP && !rest.is_empty() {
-                let wallet = WalletEntry::read(&mut rest)?;
-                if wallet.slot >= slots {
-                    return Err(SnapshotError::Damaged("a wallet lies outside of the slots"));
-                }
-                let hash = inner.seed.wallet_hash(wallet.customer.as_bytes(), wallet.currency.0);
-                inner.index.prefetch(hash, &guard);
-                group.push((wallet, hash));
+            let wallet = WalletEntry::read(&mut rest)?;
+            let slot = wallet.slot;
+            if slot >= slots {
+                return Err(SnapshotError::Damaged("a wallet lies outside of the slots"));
             }
-            for (wallet, hash) in group.drain(..) {
-                let slot = wallet.slot;
-                let cell = inner.slab.get(slot);
-                if cell.is_open_alone() {
-                    return Err(SnapshotError::Damaged("two wallets have one slot"));
-                }
-                names.set(slot, Name { customer: wallet.customer, currency: wallet.currency });
-                restore(cell, hash.key, wallet);
-                inner.index.insert_new(hash, slot, &guard);
+            let cell = inner.slab.get(slot);
+            if cell.is_open_alone() {
+                return Err(SnapshotError::Damaged("two wallets have one slot"));
             }
+            let hash = inner.seed.wallet_hash(wallet.customer.as_bytes(), wallet.currency.0);
+            names.set(slot, Name { customer: wallet.customer, currency: wallet.currency });
+            restore(cell, hash.key, wallet);
+            hashes.push((hash, slot));
         }
+        inner.index.insert_new(&mut hashes, &pin());
+        hashes.clear();
     }
     Ok(())
 }

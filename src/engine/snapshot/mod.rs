@@ -367,7 +367,9 @@ fn make(
         kept.iter().map(|file| file.name().to_owned()).collect()
     };
     for name in names(files)?.iter().filter(|name| !stay.contains(name)) {
-        files.delete(name)?;
+        if let Err(error) = files.delete(name) {
+            tracing::warn!(name, %error, "an old snapshot could not be deleted; the next one tries again");
+        }
     }
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(Some(Made { lsn: upto, bytes, wallets, took_ms }))

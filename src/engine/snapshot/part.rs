@@ -109,7 +109,8 @@ impl<'a, 'f> Part<'a, 'f> {
         let part = Part { first, slab: Slab::new(), names: Names::default(), metadata: RefCell::default(), common };
         let (mut taken, mut behind) = (0, first);
         if let Some(earlier) = earlier {
-            while taken < bytes {
+            // One at the least, however little memory there is.
+            while taken < bytes.max(1) {
                 let read = earlier.wallets.next(|rest| {
                     let before = rest.len();
                     let wallet = WalletEntry::read(rest)?;

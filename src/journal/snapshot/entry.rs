@@ -501,6 +501,17 @@ pub fn write_grant(number: u64, grant: GrantRecord, out: &mut Vec<u8>) {
     write_record(&AdminRecord::Grant(grant), out);
 }
 
+/// Takes the declaration of a grant off the front of `rest` without reading it: the grant's number, and the whole entry.
+pub fn take_grant<'a>(rest: &mut &'a [u8]) -> Result<(u64, &'a [u8]), Corrupt> {
+    let all = *rest;
+    let mut fields = Fields(all);
+    let (number, _time) = (fields.u64()?, fields.u64()?);
+    let (_, length) = super::super::frame::prefix(fields.0)?;
+    fields.take(length)?;
+    *rest = fields.0;
+    Ok((number, &all[..all.len() - rest.len()]))
+}
+
 /// Takes a grant's number and its declaration off the front of `rest`.
 pub fn read_grant(rest: &mut &[u8]) -> Result<(u64, GrantRecord), Corrupt> {
     let mut fields = Fields(rest);

@@ -36,6 +36,19 @@ fn a_key_is_made_once_and_found_ever_after() {
 }
 
 #[test]
+fn many_keys_are_entered_at_once() {
+    let (index, guard) = (Index::with_capacity(0), pin());
+    insert(&index, 0, &guard);
+    for first in (1..COUNT).step_by(700) {
+        let mut entries: Vec<_> = (first..COUNT.min(first + 700)).map(|n| (hash(n), n)).collect();
+        index.insert_new(&mut entries, &guard);
+    }
+    assert!((0..COUNT).all(|n| lookup(&index, n, &guard) == Some(n)));
+    assert_eq!(index.len(), COUNT as usize);
+    assert_eq!(insert(&index, 3, &guard), Placed::Found(3));
+}
+
+#[test]
 fn the_background_alone_carries_a_migration_to_its_end() {
     let (index, guard) = (Index::with_capacity(0), pin());
     for n in 0..100.min(COUNT) {
