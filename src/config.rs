@@ -5,6 +5,7 @@
 //! lie around.
 
 use clap::Args;
+use drawdown::engine::{Disposal, Retention, SnapshotConfig};
 use drawdown::http::Limits;
 use serde::Deserialize;
 use std::fmt;
@@ -96,6 +97,34 @@ pub(crate) struct ServeArgs {
     /// Bytes that may wait for the disk before writes are held back [default: 64MiB]
     #[arg(long, env = "DRAWDOWN_UNSYNCED_BYTES", value_name = "SIZE", help_heading = "Ledger")]
     unsynced_bytes: Option<Size>,
+    /// A snapshot is made when so much log was written since the last; 0 makes none by size [default: 4GiB]
+    #[arg(long, env = "DRAWDOWN_SNAPSHOT_LOG_BYTES", value_name = "SIZE", help_heading = "Snapshots and history")]
+    snapshot_log_bytes: Option<Size>,
+    /// A snapshot is made when the last is so old, if anything was written [default: none by age]
+    #[arg(long, env = "DRAWDOWN_SNAPSHOT_INTERVAL", value_name = "TIME", help_heading = "Snapshots and history")]
+    snapshot_interval: Option<Span>,
+    /// Memory that making a snapshot may take, about [default: 256MiB]
+    #[arg(long, env = "DRAWDOWN_SNAPSHOT_MEMORY", value_name = "SIZE", help_heading = "Snapshots and history")]
+    snapshot_memory: Option<Size>,
+    /// History that is older goes, where two snapshots lie behind it [default: kept for ever]
+    #[arg(long, env = "DRAWDOWN_RETAIN_HISTORY", value_name = "TIME", help_heading = "Snapshots and history")]
+    retain_history: Option<Span>,
+    /// Log beyond so many bytes goes, oldest first, where two snapshots lie behind it [default: kept for ever]
+    #[arg(long, env = "DRAWDOWN_RETAIN_BYTES", value_name = "SIZE", help_heading = "Snapshots and history")]
+    retain_bytes: Option<Size>,
+    /// Directory to which segments of the log that go are moved, rather than removed
+    #[arg(long, env = "DRAWDOWN_ARCHIVE_DIR", value_name = "DIR", help_heading = "Snapshots and history")]
+    archive_dir: Option<PathBuf>,
+    /// Use the files of segments that go for new ones, rather than remove them
+    #[arg(
+        long,
+        env = "DRAWDOWN_RECYCLE_SEGMENTS",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true,
+        help_heading = "Snapshots and history"
+    )]
+    recycle_segments: Option<bool>,
 }
 
 /// How log lines look.
@@ -135,6 +164,8 @@ pub(crate) struct Settings {
     pub(crate) idempotency_window: Option<Duration>,
     pub(crate) segment_bytes: Option<u64>,
     pub(crate) unsynced_bytes: Option<u64>,
+    pub(crate) snapshots: SnapshotConfig,
+    pub(crate) retention: Retention,
 }
 
 /// Why the settings cannot be used.
@@ -159,6 +190,9 @@ pub(crate) enum SettingsError {
     /// Nobody said where the ledger is.
     #[error("name the ledger's directory: --data DIR, DRAWDOWN_DATA, or `data` in the file")]
     NoData,
+    /// Segments cannot both be kept and written over.
+    #[error("segments that go are either archived or recycled: give archive_dir or recycle_segments")]
+    ArchiveOrRecycle,
     /// `--dev` on an address that others can reach.
     #[error("--dev needs no key, so it listens on 127.0.0.1 or [::1] only, not on {0}")]
     DevInPublic(SocketAddr),
@@ -182,13 +216,14 @@ impl ServeArgs {
         let all = merge!(
             given, file: config, data, listen, dev, log, log_format, threads, body_bytes, batch_events, header_time, body_time,
             answer_time, idle_time, connections, in_flight_requests, in_flight_bytes, admission_wait, feed_waiters, start_wait, drain_time, acknowledge, idempotency_window, segment_bytes, unsynced_bytes,
+            snapshot_log_bytes, snapshot_interval, snapshot_memory, retain_history, retain_bytes, archive_dir, recycle_segments,
         );
         let listen = all.listen.unwrap_or(LISTEN);
         let dev = all.dev.unwrap_or(false);
         if dev && !listen.ip().is_loopback() {
             return Err(SettingsError::DevInPublic(listen));
         }
-        let limits = all.limits();
+        let (limits, snapshots, retention) = (all.limits(), all.snapshots(), all.retention()?);
         Ok(Settings {
             data: all.data.ok_or(SettingsError::NoData)?,
             listen,
@@ -202,7 +237,29 @@ impl ServeArgs {
             idempotency_window: all.idempotency_window.map(|span| span.0),
             segment_bytes: all.segment_bytes.map(|size| size.0),
             unsynced_bytes: all.unsynced_bytes.map(|size| size.0),
+            snapshots,
+            retention,
         })
+    }
+
+    fn snapshots(&self) -> SnapshotConfig {
+        let usual = SnapshotConfig::default();
+        SnapshotConfig {
+            log_bytes: self.snapshot_log_bytes.map_or(usual.log_bytes, |size| size.0),
+            interval_ms: self.snapshot_interval.map(Span::millis),
+            memory_bytes: self.snapshot_memory.map_or(usual.memory_bytes, |size| size.0),
+        }
+    }
+
+    fn retention(&self) -> Result<Retention, SettingsError> {
+        let disposal = match (&self.archive_dir, self.recycle_segments.unwrap_or(false)) {
+            (Some(_), true) => return Err(SettingsError::ArchiveOrRecycle),
+            (Some(dir), false) => Disposal::Archive(dir.clone()),
+            (None, true) => Disposal::Recycle,
+            (None, false) => Disposal::Remove,
+        };
+        let (history_ms, log_bytes) = (self.retain_history.map(Span::millis), self.retain_bytes.map(|size| size.0));
+        Ok(Retention { history_ms, log_bytes, disposal })
     }
 
     fn limits(&self) -> Limits {
@@ -238,6 +295,12 @@ pub(crate) struct Size(u64);
 /// A length of time, written `250ms`, `10s`, `5m` or `24h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(Duration);
+
+impl Span {
+    fn millis(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+}
 
 /// Why a text is no size or length of time.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -348,6 +411,25 @@ mod tests {
         assert!(matches!(public, Err(SettingsError::DevInPublic(_))));
         assert!(parse(&["--data", "d", "--dev", "--listen", "[::1]:7400"]).resolve().is_ok());
         assert_eq!(parse(&["--data", "d"]).resolve().expect("resolves").listen, LISTEN);
+    }
+
+    #[test]
+    fn snapshots_and_history_are_set() {
+        let usual = parse(&["--data", "d"]).resolve().expect("resolves");
+        assert_eq!((usual.snapshots, usual.retention), (SnapshotConfig::default(), Retention::default()));
+        let flags =
+            ["--data", "d", "--snapshot-log-bytes", "0", "--snapshot-interval", "1h", "--snapshot-memory", "64MiB"];
+        let history = ["--retain-history", "30d", "--retain-bytes", "9GiB", "--archive-dir", "/old"];
+        let set = parse(&[&flags[..], &history].concat()).resolve().expect("resolves");
+        let snapshots = SnapshotConfig { log_bytes: 0, interval_ms: Some(3_600_000), memory_bytes: 64 << 20 };
+        assert_eq!(set.snapshots, snapshots);
+        let disposal = Disposal::Archive("/old".into());
+        let retention = Retention { history_ms: Some(30 * 86_400_000), log_bytes: Some(9 << 30), disposal };
+        assert_eq!(set.retention, retention);
+        let recycled = parse(&["--data", "d", "--recycle-segments"]).resolve().expect("resolves");
+        assert_eq!(recycled.retention.disposal, Disposal::Recycle);
+        let both = parse(&["--data", "d", "--recycle-segments", "--archive-dir", "/old"]).resolve();
+        assert!(matches!(both, Err(SettingsError::ArchiveOrRecycle)));
     }
 
     #[test]

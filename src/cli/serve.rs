@@ -93,7 +93,8 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
         Acknowledge::Buffered => engine::Acknowledge::Buffered,
     };
     tracing::info!("opening the ledger");
-    let mut config = EngineConfig { acknowledge, ..EngineConfig::default() };
+    let (snapshots, retention) = (settings.snapshots.clone(), settings.retention.clone());
+    let mut config = EngineConfig { acknowledge, snapshots, retention, ..EngineConfig::default() };
     if let Some(window) = settings.idempotency_window {
         config.idempotency_window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     }
