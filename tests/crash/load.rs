@@ -7,8 +7,9 @@ use crate::random::Random;
 use serde_json::{Value, json};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
+use std::time::Duration;
 
 /// Connections at once.
 const CONNECTIONS: usize = 6;
@@ -42,18 +43,33 @@ pub(crate) fn set_up(client: &mut Client, books: &mut Books) {
 
 /// Loads the server until so many requests were answered, ends it as told, and enters what the connections have noted.
 pub(crate) fn run(process: &mut Process, books: &mut Books, random: &mut Random, answers: u64, end: End) {
+    run_until(process, books, random, Duration::ZERO, end, |waiting, _| {
+        for _ in 0..answers {
+            waiting.recv().expect("the connections go on until the server ends");
+        }
+    });
+}
+
+/// Loads the server, each connection resting a little between its requests, until `wait` has seen enough: it is given a message for each
+/// answer. Ends it as told, and enters what the connections have noted.
+pub(crate) fn run_until(
+    process: &mut Process,
+    books: &mut Books,
+    random: &mut Random,
+    rest: Duration,
+    end: End,
+    wait: impl FnOnce(&Receiver<()>, &mut Random),
+) {
     let (answered, waiting) = mpsc::channel();
     let address = process.address();
     let lanes: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
             let (random, answered) = (Random::new(random.next()), answered.clone());
-            thread::spawn(move || Lane::new(random, answered, end).run(address))
+            thread::spawn(move || Lane::new(random, answered, rest, end).run(address))
         })
         .collect();
     drop(answered);
-    for _ in 0..answers {
-        waiting.recv().expect("the connections go on until the server ends");
-    }
+    wait(&waiting, random);
     match end {
         End::Kill => process.kill(),
         End::Terminate => assert_eq!(process.terminate(), Some(0), "the server did not end well"),
@@ -72,12 +88,13 @@ struct Lane {
     applied: Vec<String>,
     granted: Vec<String>,
     answered: Sender<()>,
+    rest: Duration,
     end: End,
 }
 
 impl Lane {
-    fn new(random: Random, answered: Sender<()>, end: End) -> Lane {
-        Lane { random, notes: Books::new(), applied: Vec::new(), granted: Vec::new(), answered, end }
+    fn new(random: Random, answered: Sender<()>, rest: Duration, end: End) -> Lane {
+        Lane { random, notes: Books::new(), applied: Vec::new(), granted: Vec::new(), answered, rest, end }
     }
 
     /// Sends until there is no answer any more.
@@ -97,6 +114,8 @@ impl Lane {
                     if closes {
                         return self.notes;
                     }
+                    // Nothing waits for it: it makes a load that goes on for as long as a snapshot takes to come, and is small.
+                    thread::sleep(self.rest);
                 }
                 Err(_) => return self.notes,
             }
