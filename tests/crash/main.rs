@@ -169,11 +169,11 @@ fn kills_while_snapshots_are_made_and_segments_come_and_go_lose_nothing() {
             let watch = Watch::begin(directory.path(), moment);
             let mut has_come = false;
             let rest = Duration::from_millis(15);
-            load::run_until(&mut process, &mut books, &mut random, rest, End::Kill, |answers, random| {
+            load::run_until(&mut process, &mut books, &mut random, rest, End::Kill, |seen, random| {
                 let patience = if moment == Moment::Recovery { 50 + random.below(400) } else { PATIENCE };
                 let mut answered = 0;
                 while !has_come && answered < patience {
-                    answered += answers.try_iter().count() as u64;
+                    answered += seen.answers.try_iter().count() as u64;
                     has_come = watch.has_come();
                 }
                 watch.linger(random);
