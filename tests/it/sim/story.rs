@@ -10,13 +10,19 @@ use std::sync::Arc;
 
 use drawdown::engine::{Disposal, Engine, EngineConfig, ManualClock, Retention, SnapshotConfig, Ticket, Unavailable};
 use drawdown_wal::sim::{Disk, Random};
-use drawdown_wal::{Images, Verify};
+use drawdown_wal::{Images, Pumped, Verify};
 
 use super::{CUTS, Replay, fresh_disk_of, verify, workload};
 use crate::books::{self, BEGIN, Books, Step, WINDOW_MS, at};
 
 /// Small, so that a story is written into many segments.
 const SEGMENT_BYTES: u64 = 32 << 10;
+
+/// More than a batch asks for: with less room in the log it is refused, as it should be.
+const ROOM_BYTES: u64 = 44 << 10;
+
+/// Bytes that may wait for the disk.
+const UNSYNCED_BYTES: u64 = 96 << 10;
 
 /// What the disk is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,9 +132,9 @@ impl Story {
     fn something_happens(&mut self) {
         let cut = CUTS[self.random.below(3) as usize];
         match self.random.below(120) {
-            0..4 => self.fill_segment(),
-            4..9 => self.snapshot(),
-            9..12 => self.retire(),
+            0..6 => (0..=self.random.below(4)).for_each(|_| self.fill_segment()),
+            6..10 => self.snapshot(),
+            10..12 => self.retire(),
             12..14 => self.long_pause(),
             14 => self.clock_jumps_back(),
             15..19 if self.fault == Fault::None => {
@@ -159,6 +165,7 @@ impl Story {
     fn make(&mut self, step: &Step) {
         self.doing(&format!("{step:?}"));
         self.tally.steps += 1;
+        self.make_room();
         if self.fault == Fault::Full {
             return self.make_without_space(step);
         }
@@ -166,6 +173,16 @@ impl Story {
             Ok(ticket) => self.wait_for(ticket),
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Lets the disk do what it must so that a step is not refused for want of room.
+    fn make_room(&self) {
+        let log = self.engine.log();
+        let is_short = || {
+            let unsynced = log.tail().get() - log.durable().get();
+            unsynced > UNSYNCED_BYTES - ROOM_BYTES || log.stats().prepared_bytes < ROOM_BYTES
+        };
+        while is_short() && log.pump() != (Pumped { synced: false, prepared: false }) {}
     }
 
     /// As [`Story::make`], on a disk that may have no room. What is refused has left no trace.
@@ -431,7 +448,8 @@ fn config(random: &mut Random, disposal: Disposal) -> EngineConfig {
     let mut config = books::config(SEGMENT_BYTES);
     config.replay_workers = 1 + random.below(3) as u32;
     config.log.verify = if random.below(3) == 0 { Verify::All } else { Verify::Tail };
-    config.log.segments_ahead = 1 + random.below(2) as usize;
+    config.log.segments_ahead = 4 + random.below(2) as usize;
+    config.log.max_unsynced_bytes = UNSYNCED_BYTES;
     let memory_bytes = if random.below(2) == 0 { 2048 } else { 1 << 20 };
     config.snapshots = SnapshotConfig { memory_bytes, ..SnapshotConfig::default() };
     config.retention = Retention { log_bytes: Some(0), disposal, ..Retention::default() };
