@@ -1,5 +1,5 @@
 # The door to everything one runs on this repository. `make help` lists it.
-.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash faults sim props fuzz flips demo load load-full soak compare
+.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash faults powercut sim sim-long sim-planted props fuzz flips demo load load-full soak compare
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -39,8 +39,17 @@ crash: ## Kills the real server under load; DRAWDOWN_CRASH_CYCLES=N for more
 faults: ## Full and broken disks under the real server; as root, and DRAWDOWN_REQUIRE_LOOP=1 so that nothing is skipped
 	cargo test --test faults -- --nocapture
 
-sim: ## Power cuts on a simulated disk; DRAWDOWN_SIM_SEED=N replays one
-	cargo test --test it sim:: -- --nocapture
+powercut: ## Cuts the power under the real server, on disks in files; as root; DRAWDOWN_POWER_CUTS=N for more, DRAWDOWN_REQUIRE_LOOP=1 to skip nothing
+	cargo test --test powercut -- --nocapture
+
+sim: ## The engine on a failing simulated disk; SEED=N replays one story, SEEDS=N tells more
+	$(if $(SEED),DRAWDOWN_SIM_SEED=$(SEED)) $(if $(SEEDS),DRAWDOWN_SIM_SEEDS=$(SEEDS)) cargo test --release --test it sim:: -- --nocapture
+
+sim-long: ## Stories by night, and how far they are; SEEDS=10000, FIRST=0
+	DRAWDOWN_SIM_SEEDS=$(or $(SEEDS),10000) DRAWDOWN_SIM_FIRST=$(or $(FIRST),0) cargo test --release --test it sim::stories -- --nocapture
+
+sim-planted: ## Plants bugs, each of which the simulation must find
+	RUSTFLAGS="--cfg drawdown_planted" CARGO_TARGET_DIR=target/planted cargo test --release --test it sim::planted -- --nocapture
 
 props: ## Random commands against the model; DRAWDOWN_PROPTEST_CASES=N for more
 	cargo test --test it props

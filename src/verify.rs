@@ -229,6 +229,13 @@ fn fold(archive: &Archive, verdict: &mut Verdict, watch: &(dyn Fn(Progress) + Sy
     position.store(first, Ordering::Relaxed);
     match watched(watch, Reading::Audit, &position, first, total, || engine.audit(&position)) {
         Ok(audit) => {
+            if audit.partial + audit.unaudited > 0 {
+                verdict.notes.push(format!(
+                    "the log begins at LSN {first}: of the wallets that were made before, {} were audited from an operation on that is \
+                     there, and {} not at all; the sums of movements lack what was retired",
+                    audit.partial, audit.unaudited
+                ));
+            }
             let survey = &verdict.survey;
             verdict.problems.extend(audit.findings.iter().map(|finding| of_finding(archive, survey, finding)));
             verdict.audit = Some(audit);

@@ -7,8 +7,10 @@ use crate::random::Random;
 use serde_json::{Value, json};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
 /// Connections at once.
 const CONNECTIONS: usize = 6;
@@ -42,46 +44,85 @@ pub(crate) fn set_up(client: &mut Client, books: &mut Books) {
 
 /// Loads the server until so many requests were answered, ends it as told, and enters what the connections have noted.
 pub(crate) fn run(process: &mut Process, books: &mut Books, random: &mut Random, answers: u64, end: End) {
-    let (answered, waiting) = mpsc::channel();
-    let address = process.address();
-    let lanes: Vec<_> = (0..CONNECTIONS)
-        .map(|_| {
-            let (random, answered) = (Random::new(random.next()), answered.clone());
-            thread::spawn(move || Lane::new(random, answered, end).run(address))
-        })
-        .collect();
-    drop(answered);
-    for _ in 0..answers {
-        waiting.recv().expect("the connections go on until the server ends");
+    run_until(process, books, random, Duration::ZERO, end, |seen, _| {
+        for _ in 0..answers {
+            seen.answers.recv().expect("the connections go on until the server ends");
+        }
+    });
+}
+
+/// What is seen of a load that goes on.
+pub(crate) struct Seen {
+    /// A message for each answer.
+    pub(crate) answers: Receiver<()>,
+    notes: Vec<Notes>,
+}
+
+impl Seen {
+    /// What the connections have noted so far: everything that was sent, save what is noted next, and everything that was answered, save
+    /// what is on its way.
+    pub(crate) fn notes(&self) -> Books {
+        let mut books = Books::new();
+        self.notes.iter().for_each(|notes| books.take(notes.lock().expect("no connection failed").clone()));
+        books
     }
+}
+
+/// A connection's notes, which others may look at.
+type Notes = Arc<Mutex<Books>>;
+
+/// Loads the server, each connection resting a little between its requests, until `wait` has seen enough. Ends it as told, and enters what the
+/// connections have noted.
+pub(crate) fn run_until(
+    process: &mut Process,
+    books: &mut Books,
+    random: &mut Random,
+    rest: Duration,
+    end: End,
+    wait: impl FnOnce(&Seen, &mut Random),
+) {
+    let (answered, answers) = mpsc::channel();
+    let address = process.address();
+    let notes: Vec<Notes> = (0..CONNECTIONS).map(|_| Notes::default()).collect();
+    let start = |notes: &Notes| {
+        let (random, notes, answered) = (Random::new(random.next()), Arc::clone(notes), answered.clone());
+        let lane = Lane { random, notes, applied: Vec::new(), granted: Vec::new(), answered, rest, end };
+        thread::spawn(move || lane.run(address))
+    };
+    let lanes: Vec<_> = notes.iter().map(start).collect();
+    drop(answered);
+    let seen = Seen { answers, notes };
+    wait(&seen, random);
     match end {
         End::Kill => process.kill(),
         End::Terminate => assert_eq!(process.terminate(), Some(0), "the server did not end well"),
     }
     for lane in lanes {
-        books.take(lane.join().expect("the connection's answers were right"));
+        lane.join().expect("the connection's answers were right");
     }
+    books.take(seen.notes());
     books.count_unanswered();
 }
 
 /// One connection.
 struct Lane {
     random: Random,
-    notes: Books,
+    notes: Notes,
     /// Ids of events that were applied, for sending them again.
     applied: Vec<String>,
     granted: Vec<String>,
     answered: Sender<()>,
+    rest: Duration,
     end: End,
 }
 
 impl Lane {
-    fn new(random: Random, answered: Sender<()>, end: End) -> Lane {
-        Lane { random, notes: Books::new(), applied: Vec::new(), granted: Vec::new(), answered, end }
+    fn notes(&self) -> MutexGuard<'_, Books> {
+        self.notes.lock().expect("nobody failed who had them")
     }
 
     /// Sends until there is no answer any more.
-    fn run(mut self, address: SocketAddr) -> Books {
+    fn run(mut self, address: SocketAddr) {
         let mut client = Client::connect(address);
         loop {
             let outcome = match self.random.below(10) {
@@ -95,10 +136,12 @@ impl Lane {
                     // The test may have seen enough already.
                     let _ = self.answered.send(());
                     if closes {
-                        return self.notes;
+                        return;
                     }
+                    // Nothing waits for it: it makes a load that goes on for as long as a snapshot takes to come, and is small.
+                    thread::sleep(self.rest);
                 }
-                Err(_) => return self.notes,
+                Err(_) => return,
             }
         }
     }
@@ -108,7 +151,7 @@ impl Lane {
         let id = format!("evt-{:016x}", self.random.next());
         let wallet = self.random.index(WALLETS);
         let amount = 1 + self.random.below(900).cast_signed();
-        self.notes.events.insert(id.clone(), Event { wallet, amount, known: Known::Unanswered });
+        self.notes().events.insert(id.clone(), Event { wallet, amount, known: Known::Unanswered });
         id
     }
 
@@ -116,19 +159,22 @@ impl Lane {
         let key = format!("key-{:016x}", self.random.next());
         let wallet = self.random.index(WALLETS);
         let amount = 1 + self.random.below(12_000).cast_signed();
-        self.notes.grants.insert(key.clone(), Grant { wallet, amount, known: Known::Unanswered });
+        self.notes().grants.insert(key.clone(), Grant { wallet, amount, known: Known::Unanswered });
         key
     }
 
     fn one_event(&mut self, client: &mut Client) -> io::Result<bool> {
         let id = self.event();
-        let event = self.notes.events.get_mut(&id).expect("just noted");
-        let answer = client.ask("POST", "/v1/events", Some(&event.body(&id)))?;
+        let request = self.notes().events[&id].body(&id);
+        let answer = client.ask("POST", "/v1/events", Some(&request))?;
         let closes = answer.closes;
+        let mut notes = self.notes();
+        let event = notes.events.get_mut(&id).expect("just noted");
         if answer.status == 402 {
             event.known = Known::Refused;
         } else {
             event.enter(&id, &body(answer, self.end)?["results"][0]);
+            drop(notes);
             self.applied.push(id);
         }
         Ok(closes)
@@ -145,18 +191,20 @@ impl Lane {
             };
             ids.push(id);
         }
-        let events: Vec<Value> = ids.iter().map(|id| self.notes.events[id].body(id)).collect();
+        let events: Vec<Value> = ids.iter().map(|id| self.notes().events[id].body(id)).collect();
         let answer = client.ask("POST", "/v1/events", Some(&Value::Array(events)))?;
         let closes = answer.closes;
         let body = body(answer, self.end)?;
         let results = body["results"].as_array().expect("results");
         assert_eq!(results.len(), ids.len());
+        let mut notes = self.notes.lock().expect("nobody failed who had them");
         for (id, result) in ids.iter().zip(results) {
-            let event = self.notes.events.get_mut(id).expect("noted");
+            let event = notes.events.get_mut(id).expect("noted");
             if event.enter(id, result) {
                 self.applied.push(id.clone());
             }
         }
+        drop(notes);
         Ok(closes)
     }
 
@@ -166,23 +214,24 @@ impl Lane {
             0 if !self.granted.is_empty() => self.granted[self.random.index(self.granted.len())].clone(),
             _ => self.grant(),
         };
-        let grant = self.notes.grants.get_mut(&key).expect("noted");
-        let answer = client.ask("POST", "/v1/grants", Some(&grant.body(&key)))?;
+        let request = self.notes().grants[&key].body(&key);
+        let answer = client.ask("POST", "/v1/grants", Some(&request))?;
         let (closes, replayed) = (answer.closes, answer.replayed);
-        grant.enter(&body(answer, self.end)?, replayed);
+        let body = body(answer, self.end)?;
+        self.notes().grants.get_mut(&key).expect("noted").enter(&body, replayed);
         self.granted.push(key);
         Ok(closes)
     }
 
     fn several_grants(&mut self, client: &mut Client) -> io::Result<bool> {
         let keys: Vec<String> = (0..=self.random.below(4)).map(|_| self.grant()).collect();
-        let grants: Vec<Value> = keys.iter().map(|key| self.notes.grants[key].body(key)).collect();
+        let grants: Vec<Value> = keys.iter().map(|key| self.notes().grants[key].body(key)).collect();
         let answer = client.ask("POST", "/v1/grants", Some(&Value::Array(grants)))?;
         let closes = answer.closes;
         let body = body(answer, self.end)?;
         for (key, result) in keys.into_iter().zip(body["results"].as_array().expect("results")) {
-            let grant = self.notes.grants.get_mut(&key).expect("noted");
-            grant.enter(&result["grant"], result["status"] == "replayed");
+            let replayed = result["status"] == "replayed";
+            self.notes().grants.get_mut(&key).expect("noted").enter(&result["grant"], replayed);
             self.granted.push(key);
         }
         Ok(closes)

@@ -5,8 +5,11 @@
 //! everything that it had answered, exactly once, and say of it what it had said; what was not answered may be there or not, but not
 //! twice; and balances, histories and alert levels must follow from the books alone. Then the next cycle goes on with the same data.
 //!
-//! What this does not test is the loss of power: what a killed process had written to its files is there, synced or not. The simulated medium
-//! does that.
+//! So it goes as well with a server that makes snapshots all the time and lets go of its oldest segments, killed while it does that, while the
+//! log moves on to new segments, and while it recovers. After each kill `drawdown verify` must find nothing wrong.
+//!
+//! What this does not test is the loss of power: a killed process loses no page that it had written. The simulated medium does that, and
+//! `tests/powercut`.
 //!
 //! `DRAWDOWN_CRASH_CYCLES` sets the number of cycles, `DRAWDOWN_CRASH_SEED` the seed; a failure prints both.
 
@@ -14,6 +17,8 @@ mod books;
 #[allow(dead_code, reason = "shared with the tests of full and broken disks")]
 mod client;
 mod load;
+mod moments;
+mod past;
 #[allow(dead_code, reason = "shared with the tests of full and broken disks")]
 mod process;
 mod random;
@@ -22,10 +27,13 @@ mod verify;
 use books::Books;
 use client::Client;
 use load::End;
-use process::Process;
+use moments::{Moment, Watch};
+use process::{Process, Settings};
 use random::Random;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
+use std::time::Duration;
 
 /// Cycles, unless the environment says otherwise.
 const CYCLES: u64 = 20;
@@ -66,8 +74,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// A directory with a ledger that has its currency and wallets, and the books of it.
-fn begin(directory: &Path) -> Books {
-    let process = Process::start(directory);
+fn begin(directory: &Path, settings: &Settings) -> Books {
+    let process = Process::start_with(directory, settings);
     let mut books = Books::new();
     load::set_up(&mut Client::connect(process.address()), &mut books);
     books
@@ -84,13 +92,14 @@ fn restart(directory: &Path, books: &mut Books) -> Process {
 fn what_was_answered_survives_every_kill() {
     let mut story = Story::begin();
     let directory = tempfile::tempdir().expect("a directory");
-    let mut books = begin(directory.path());
+    let mut books = begin(directory.path(), &Settings::usual());
     let cycles = number("DRAWDOWN_CRASH_CYCLES").unwrap_or(CYCLES);
     let mut process = restart(directory.path(), &mut books);
     for _ in 0..cycles {
         let mut random = story.next_cycle();
         let answers = 1 + random.below(ANSWERS_MAX);
         load::run(&mut process, &mut books, &mut random, answers, End::Kill);
+        process::assert_verifies(directory.path());
         process = restart(directory.path(), &mut books);
     }
     println!("{cycles} cycles, {books}");
@@ -101,23 +110,104 @@ fn what_was_answered_survives_every_kill() {
 fn a_kill_during_recovery_loses_nothing() {
     let mut story = Story::begin();
     let directory = tempfile::tempdir().expect("a directory");
-    let mut books = begin(directory.path());
+    let mut books = begin(directory.path(), &Settings::usual());
     for _ in 0..3 {
         let mut random = story.next_cycle();
         let mut process = Process::start(directory.path());
         load::run(&mut process, &mut books, &mut random, ANSWERS_MAX, End::Kill);
         for _ in 0..5 {
-            process::kill_in_recovery(directory.path(), random.below(8));
+            process::kill_in_recovery(directory.path(), &Settings::usual(), random.below(8));
+            process::assert_verifies(directory.path());
         }
         drop(restart(directory.path(), &mut books));
     }
+}
+
+/// Cycles of kills at particular moments, unless the environment says otherwise.
+const MOMENTS: u64 = 6;
+
+/// Cycles with the same ledger. What is sent again after each cycle grows with them.
+const CHAPTER: u64 = 10;
+
+/// Bytes of the small segments.
+const SEGMENT_BYTES: u64 = 128 << 10;
+
+/// Segments of a ledger that may go.
+const PAST_SEGMENTS: u64 = 40;
+
+/// Answers after which a server is killed to which the moment has not come.
+const PATIENCE: u64 = 1_500;
+
+/// A server that makes a snapshot whenever a segment is full, and keeps less and less of the past, chapter by chapter.
+fn retaining(cycle: u64) -> Settings {
+    let kept = (PAST_SEGMENTS + 4).saturating_sub((cycle % CHAPTER + 1) * 4) * SEGMENT_BYTES;
+    Settings::segments(SEGMENT_BYTES)
+        .and("unsynced-bytes", SEGMENT_BYTES)
+        .and("snapshot-log-bytes", SEGMENT_BYTES)
+        .and("snapshot-memory", "64KiB")
+        .and("retain-bytes", kept)
+        .and("recycle-segments", true)
+}
+
+#[test]
+fn kills_while_snapshots_are_made_and_segments_come_and_go_lose_nothing() {
+    let mut story = Story::begin();
+    let cycles = number("DRAWDOWN_CRASH_CYCLES").unwrap_or(MOMENTS);
+    let mut come: BTreeMap<Moment, u64> = BTreeMap::new();
+    let mut cycle = 0;
+    while cycle < cycles {
+        let directory = tempfile::tempdir().expect("a directory");
+        let past = past::make(directory.path(), SEGMENT_BYTES, PAST_SEGMENTS);
+        let mut books = begin(directory.path(), &retaining(cycle));
+        for _ in cycle..cycles.min(cycle + CHAPTER) {
+            let mut random = story.next_cycle();
+            let settings = retaining(cycle);
+            let mut process = Process::start_with(directory.path(), &settings);
+            let mut client = Client::connect(process.address());
+            verify::everything_beside(&mut client, &mut books, past.balance());
+            past.check(&mut client);
+            drop(client);
+            let moment = Moment::of_cycle(cycle);
+            let watch = Watch::begin(directory.path(), moment);
+            let mut has_come = false;
+            let rest = Duration::from_millis(15);
+            load::run_until(&mut process, &mut books, &mut random, rest, End::Kill, |seen, random| {
+                let patience = if moment == Moment::Recovery { 50 + random.below(400) } else { PATIENCE };
+                let mut answered = 0;
+                while !has_come && answered < patience {
+                    answered += seen.answers.try_iter().count() as u64;
+                    has_come = watch.has_come();
+                }
+                watch.linger(random);
+            });
+            process::assert_verifies(directory.path());
+            if moment == Moment::Recovery {
+                for _ in 0..3 {
+                    process::kill_in_recovery(directory.path(), &settings, random.below(80));
+                    process::assert_verifies(directory.path());
+                }
+                has_come = true;
+            }
+            *come.entry(moment).or_default() += u64::from(has_come);
+            cycle += 1;
+        }
+        let mut process = Process::start_with(directory.path(), &retaining(cycle));
+        let mut client = Client::connect(process.address());
+        verify::everything_beside(&mut client, &mut books, past.balance());
+        past.check(&mut client);
+        drop(client);
+        assert_eq!(process.terminate(), Some(0));
+        process::assert_verifies(directory.path());
+        println!("{cycle} cycles; this ledger: {books}; moments met: {come:?}");
+    }
+    assert!(cycles < MOMENTS || come.values().sum::<u64>() * 2 > cycles, "the kills met few moments: {come:?}");
 }
 
 #[test]
 fn sigterm_under_load_answers_what_was_accepted() {
     let mut story = Story::begin();
     let directory = tempfile::tempdir().expect("a directory");
-    let mut books = begin(directory.path());
+    let mut books = begin(directory.path(), &Settings::usual());
     for _ in 0..3 {
         let mut random = story.next_cycle();
         let mut process = Process::start(directory.path());

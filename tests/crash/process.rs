@@ -30,11 +30,31 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn command(directory: &Path) -> Command {
+/// Settings of a server, beside those that every one has here.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings(Vec<String>);
+
+impl Settings {
+    /// Small segments, so that the log moves on to new ones on the way.
+    pub(crate) fn usual() -> Settings {
+        Settings::segments(1 << 20)
+    }
+
+    /// Segments of so many bytes.
+    pub(crate) fn segments(bytes: u64) -> Settings {
+        Settings(vec!["--segment-bytes".to_owned(), bytes.to_string()])
+    }
+
+    pub(crate) fn and(mut self, flag: &str, value: impl ToString) -> Settings {
+        self.0.push(format!("--{flag}={}", value.to_string()));
+        self
+    }
+}
+
+fn command(directory: &Path, settings: &Settings) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_drawdown"));
     command.args(["serve", "--dev", "--listen", "127.0.0.1:0", "--log", "warn"]);
-    // Small segments, so that the log moves on to new ones on the way.
-    command.args(["--segment-bytes", "1MiB", "--threads", "4"]).arg("--data").arg(directory);
+    command.args(["--threads", "4"]).args(&settings.0).arg("--data").arg(directory);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     command
 }
@@ -42,7 +62,12 @@ fn command(directory: &Path) -> Command {
 impl Process {
     /// Starts a server on a free port and waits until it listens.
     pub(crate) fn start(directory: &Path) -> Process {
-        let mut guard = Guard(command(directory).spawn().expect("the server starts"));
+        Process::start_with(directory, &Settings::usual())
+    }
+
+    /// The same with other settings.
+    pub(crate) fn start_with(directory: &Path, settings: &Settings) -> Process {
+        let mut guard = Guard(command(directory, settings).spawn().expect("the server starts"));
         let address = address(guard.0.stdout.take().expect("it is piped")).expect("the server says where it listens");
         Process { guard, address }
     }
@@ -71,8 +96,8 @@ impl Process {
 }
 
 /// Starts a server and kills it before it listens, as soon as it has mapped so many more parts of the log.
-pub(crate) fn kill_in_recovery(directory: &Path, mappings: u64) {
-    let mut guard = Guard(command(directory).spawn().expect("the server starts"));
+pub(crate) fn kill_in_recovery(directory: &Path, settings: &Settings, mappings: u64) {
+    let mut guard = Guard(command(directory, settings).spawn().expect("the server starts"));
     let output = guard.0.stdout.take().expect("it is piped");
     let (listens, listening): (_, Receiver<()>) = mpsc::channel();
     let reader = std::thread::spawn(move || {
@@ -90,6 +115,14 @@ pub(crate) fn kill_in_recovery(directory: &Path, mappings: u64) {
     }
     drop(guard);
     reader.join().expect("the reader ends with the process");
+}
+
+/// Has `drawdown verify` check a directory that no server has open.
+pub(crate) fn assert_verifies(directory: &Path) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_drawdown"));
+    let output = command.arg("verify").arg("--data").arg(directory).output().expect("the binary runs");
+    let told = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&told));
 }
 
 /// How many mappings of files under a directory a process has. Where the system does not tell, the first look counts

@@ -5,8 +5,8 @@ use crate::client::Client;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Events or grants in one request.
-const BATCH: usize = 400;
+/// Events or grants in one request: as many as a log of small segments admits at once.
+const BATCH: usize = 100;
 
 /// Entries on a page of a history.
 const PAGE: usize = 250;
@@ -26,13 +26,18 @@ struct History {
 
 /// Checks everything, and settles what had no answer by sending it again.
 pub(crate) fn everything(client: &mut Client, books: &mut Books) {
+    everything_beside(client, books, 0);
+}
+
+/// The same of a ledger that has other wallets, with so much in them altogether.
+pub(crate) fn everything_beside(client: &mut Client, books: &mut Books, others: i64) {
     let histories: Vec<History> = (0..WALLETS).map(|wallet| history(client, wallet)).collect();
     answered_is_there(books, &histories);
     send_events_again(client, books, &histories);
     send_grants_again(client, books, &histories);
     let histories: Vec<History> = (0..WALLETS).map(|wallet| history(client, wallet)).collect();
     nothing_else_is_there(books, &histories);
-    balances(client, books, &histories);
+    balances(client, books, &histories, others);
 }
 
 /// Checks that nothing is there that had no answer.
@@ -179,8 +184,8 @@ fn nothing_else_is_there(books: &Books, histories: &[History]) {
 }
 
 /// Balances and the states of alert levels follow from the books.
-fn balances(client: &mut Client, books: &Books, histories: &[History]) {
-    let mut total = 0;
+fn balances(client: &mut Client, books: &Books, histories: &[History], others: i64) {
+    let mut total = others;
     for (wallet, history) in histories.iter().enumerate() {
         let expected = books.balance(wallet);
         total += expected;

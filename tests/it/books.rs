@@ -584,6 +584,11 @@ impl Books {
         self.wallets.get(&wallet).map_or(&[], |book| &book.groups)
     }
 
+    /// Operations and debits that are entered, over all wallets.
+    pub(crate) fn groups_in_all(&self) -> u64 {
+        self.wallets.values().map(|book| book.groups.len() as u64).sum()
+    }
+
     /// Makes a step on the engine, enters it, and compares the answers. The ticket of what was done, if anything was.
     pub(crate) fn make(
         &mut self,

@@ -134,6 +134,10 @@ impl GroupCommit {
         if end == from {
             return Flushed::Nothing;
         }
+        #[cfg(drawdown_planted)]
+        if crate::planted::is_planted(crate::planted::Bug::AnswersBeforeSync) {
+            self.durable.store(end.get(), Ordering::Release);
+        }
         let started = Instant::now();
         for segment in &segments {
             let start = from.get().saturating_sub(segment.base().get());

@@ -47,6 +47,8 @@ mod loom_tests;
 mod lsn;
 mod mapping;
 mod medium;
+#[cfg(drawdown_planted)]
+pub mod planted;
 mod reader;
 mod recovery;
 mod segment;

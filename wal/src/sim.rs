@@ -373,6 +373,26 @@ impl Disk {
         Self::from_left(Left { segments: images.collect(), files: state.files.clone() })
     }
 
+    /// What a process finds when the one before it died and the machine did not: it sees what was in memory, of which no more is durable than
+    /// before.
+    #[must_use]
+    pub fn restart(&self) -> Self {
+        let state = self.state();
+        let mut segments = BTreeMap::new();
+        for (&number, Image { live, durable }) in &state.segments {
+            let live = HeapPages::from_image(&live.copy_out());
+            segments.insert(number, Image { live, durable: durable.clone() });
+        }
+        let state = State { segments, files: state.files.clone(), ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), gate: Arc::default() }
+    }
+
+    /// Takes back what [`Disk::cut_power_at`] and [`Disk::fail_sync`] have set and has not happened.
+    pub fn spare(&self) {
+        let mut state = self.state();
+        (state.cut, state.fail_sync) = (None, None);
+    }
+
     /// The durable images, to be looked at or changed and given to [`Disk::from_images`].
     pub fn images(&self) -> BTreeMap<u64, Vec<u8>> {
         self.state().segments.iter().map(|(&number, image)| (number, image.durable.clone())).collect()

@@ -60,6 +60,10 @@ impl Debits {
 /// A wallet's books.
 #[derive(Debug)]
 pub(super) struct Book {
+    /// Whether it begins with the wallet's making. One that does not begins with some operation, and its sums, its row of records and its
+    /// scheduled grants are not the wallet's.
+    pub(super) is_whole: bool,
+    /// Zero as long as it has not begun.
     pub(super) generation: u32,
     opening: i128,
     debits: Debits,
@@ -74,8 +78,14 @@ pub(super) struct Book {
 
 impl Book {
     pub(super) fn new() -> Self {
+        Book { is_whole: true, generation: 1, ..Book::unbegun() }
+    }
+
+    /// Books of a wallet whose making was retired.
+    pub(super) fn unbegun() -> Self {
         Book {
-            generation: 1,
+            is_whole: false,
+            generation: 0,
             opening: 0,
             debits: Debits::default(),
             lots: Vec::new(),
@@ -83,6 +93,17 @@ impl Book {
             links: 0,
             sums: Sums::default(),
         }
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.generation > 0
+    }
+
+    /// Begins with what an operation says that it left.
+    pub(super) fn begin(&mut self, record: &OperationRecord<'_>) {
+        self.lots = record.body.lots.iter().map(|(id, left)| (*id, i128::from(left.units()))).collect();
+        self.opening = i128::from(record.opening.units());
+        self.generation = record.generation;
     }
 
     pub(super) fn debit(&mut self, debits: Debits) {
@@ -127,7 +148,8 @@ impl Book {
             return Err("its closing balance is not what its generation's debits leave");
         }
         let (lots, debt) = self.holdings();
-        let mut change = Change { lots, debt, scheduled: &mut self.scheduled, sums: &mut self.sums, taken: 0 };
+        let (knows_schedule, scheduled, sums) = (self.is_whole, &mut self.scheduled, &mut self.sums);
+        let mut change = Change { lots, debt, knows_schedule, scheduled, sums, taken: 0 };
         for movement in &record.body.movements {
             change.make(movement)?;
         }
@@ -162,6 +184,8 @@ impl Book {
 struct Change<'a> {
     lots: Vec<(GrantId, i128)>,
     debt: i128,
+    /// Whether all scheduled grants are known.
+    knows_schedule: bool,
     scheduled: &'a mut Vec<(GrantId, i128)>,
     sums: &'a mut Sums,
     /// Spent and overdrawn.
@@ -223,7 +247,11 @@ impl Change<'_> {
             }
             Movement::ExpiryMoved { grant, amount, .. } => {
                 let is_there = self.lots.iter().chain(&*self.scheduled).any(|lot| *lot == (grant, whole(amount)));
-                if is_there { Ok(()) } else { Err("the end of a grant is moved that is not there") }
+                if is_there || !self.knows_schedule {
+                    Ok(())
+                } else {
+                    Err("the end of a grant is moved that is not there")
+                }
             }
         }
     }
@@ -264,6 +292,7 @@ impl Change<'_> {
                 self.scheduled.remove(place);
                 Ok(())
             }
+            None if !self.knows_schedule => Ok(()),
             None => Err("a scheduled grant is not there, or is of another amount"),
         }
     }

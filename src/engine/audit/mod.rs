@@ -9,6 +9,10 @@
 //! 4. each grant was declared before it was made, with the same amount, for the same wallet;
 //! 5. each frame holds as many records as its header says, and each record says how far it stands from its frame.
 //!
+//! Where the log's beginning has been retired, books of wallets that were made there begin with the first operation behind the blind part of
+//! the log: two segments, from whose debits some may stand before them. Of those wallets 1 to 3 are checked from that operation on, save
+//! their scheduled grants and their row; of those without such an operation nothing is. [`Audit::partial`] and [`Audit::unaudited`] count them.
+//!
 //! What recovery has mended counts as mended. Memory is bounded: so many wallets' books are kept at a time, and the log is walked again for
 //! the next.
 
@@ -16,6 +20,7 @@ mod book;
 
 pub use book::Sums;
 
+use super::snapshot::is_whole;
 use super::{Engine, Inner, OpenError};
 use crate::catalog::CreditCurrency;
 use crate::journal::admin::AdminRecord;
@@ -33,6 +38,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Wallets whose books are kept at a time, by each thread.
 const WALLETS_AT_A_TIME: u32 = 1 << 20;
+/// Segments at the beginning of a log that was cut: a debit may stand so far before the operation that opened its generation.
+const BLIND_SEGMENTS: u64 = 2;
 /// More contradictions are counted, not kept.
 const FINDINGS_MAX: usize = 100;
 
@@ -75,6 +82,10 @@ pub struct Audit {
     pub administrative: u64,
     /// By currency, in the order in which they were made.
     pub currencies: Vec<CurrencyAudit>,
+    /// Wallets whose books begin with an operation in the midst of their lives, for their beginning was retired.
+    pub partial: u64,
+    /// Wallets of which the log has no operation that books could begin with.
+    pub unaudited: u64,
     /// Contradictions in order of position, a hundred at most.
     pub findings: Vec<Finding>,
 }
@@ -116,10 +127,19 @@ impl Engine {
     }
 }
 
+/// Sums over what a wallet holds.
+struct Holdings {
+    remaining: i128,
+    debt: i128,
+    scheduled: i128,
+}
+
 /// Audits the wallets of one part: those whose slot, divided by the number of parts, leaves the part's number.
 struct Auditor<'a> {
     inner: &'a Inner,
     hasher: &'a RandomState,
+    /// Operations from here on are ones that a wallet's books may begin with.
+    sighted: u64,
     part: u32,
     parts: u32,
     position: Option<&'a AtomicU64>,
@@ -133,8 +153,15 @@ struct Auditor<'a> {
 
 impl<'a> Auditor<'a> {
     fn new(inner: &'a Inner, hasher: &'a RandomState, part: u32, parts: u32, position: Option<&'a AtomicU64>) -> Self {
-        let (books, ahead, declared) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Auditor { inner, hasher, part, parts, position, books, ahead, declared, audit: Audit::default() }
+        let (mut books, ahead, declared) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let start = inner.log.segment_start(inner.log.first());
+        if !is_whole(&inner.log) {
+            let of_part = (part..inner.slab.len() as u32).step_by(parts as usize);
+            let made = of_part.filter(|slot| inner.names.get(*slot).is_some());
+            books.extend(made.map(|slot| (slot, Book::unbegun())));
+        }
+        let sighted = start.get() + BLIND_SEGMENTS * inner.log.segment_bytes();
+        Auditor { inner, hasher, sighted, part, parts, position, books, ahead, declared, audit: Audit::default() }
     }
 
     fn owns(&self, slot: u32) -> bool {
@@ -225,9 +252,13 @@ impl<'a> Auditor<'a> {
         if amount < 0 {
             self.find(lsn, Some(debit.slot), "a debit of less than nothing");
         }
+        let has_begun = present > 0;
         let steps = self.hasher.hash_one(after + amount).wrapping_sub(self.hasher.hash_one(after));
         let debits = Debits { sum: amount, steps };
         match debit.generation.wrapping_sub(present).cast_signed() {
+            _ if !has_begun => {
+                self.ahead.entry((debit.slot, debit.generation)).or_insert((Debits::default(), lsn)).0.add(debits);
+            }
             0 => {
                 if let Some(book) = self.books.get_mut(&debit.slot) {
                     book.debit(debits);
@@ -242,6 +273,10 @@ impl<'a> Auditor<'a> {
         self.audit.operations += 1;
         let slot = record.slot;
         let Some(present) = self.link(lsn, slot, record.previous).map(|book| book.generation) else { return };
+        if present == 0 {
+            self.begin(lsn, record);
+            return;
+        }
         let ahead = record.generation.wrapping_sub(present).cast_signed();
         if ahead <= 0 {
             // A copy of one that was made.
@@ -260,11 +295,28 @@ impl<'a> Auditor<'a> {
             // The others are still worth looking at.
             self.books.entry(slot).and_modify(|book| book.generation = record.generation);
         }
-        if let Some((debits, _)) = self.ahead.remove(&(slot, record.generation))
+        self.enter_ahead(slot, record.generation);
+    }
+
+    /// Enters the debits of a generation that stood before its opening.
+    fn enter_ahead(&mut self, slot: u32, generation: u32) {
+        if let Some((debits, _)) = self.ahead.remove(&(slot, generation))
             && let Some(book) = self.books.get_mut(&slot)
         {
             book.debit(debits);
         }
+    }
+
+    /// Begins a wallet's books, whose beginning was retired, with an operation.
+    fn begin(&mut self, lsn: u64, record: &OperationRecord<'_>) {
+        if lsn < self.sighted {
+            return;
+        }
+        self.books.entry(record.slot).and_modify(|book| book.begin(record));
+        // Of the generations before not all is known.
+        let signed = |generation: u32| generation.wrapping_sub(record.generation).cast_signed();
+        self.ahead.retain(|(slot, generation), _| *slot != record.slot || signed(*generation) >= 0);
+        self.enter_ahead(record.slot, record.generation);
     }
 
     fn check_declared(&mut self, lsn: u64, record: &OperationRecord<'_>) {
@@ -273,7 +325,9 @@ impl<'a> Auditor<'a> {
             let (Movement::Granted { grant, amount } | Movement::Scheduled { grant, amount }) = movement else {
                 continue;
             };
-            if self.declared.remove(&grant.get()) != Some((record.slot, *amount)) {
+            // A grant's number is the position of its declaration.
+            let is_retired = grant.get() < self.inner.log.first().get();
+            if !is_retired && self.declared.remove(&grant.get()) != Some((record.slot, *amount)) {
                 self.find(lsn, Some(record.slot), "a grant was made otherwise than it was declared, or never was");
             }
         }
@@ -291,7 +345,8 @@ impl<'a> Auditor<'a> {
     }
 
     fn wallet(&mut self, lsn: u64, slot: u32) {
-        if self.books.insert(slot, Book::new()).is_some() {
+        let before = self.books.insert(slot, Book::new());
+        if before.is_some_and(|book| book.is_whole || book.links != 0) {
             self.find(lsn, Some(slot), "a wallet is made twice");
         }
     }
@@ -300,6 +355,9 @@ impl<'a> Auditor<'a> {
     fn close(mut self, audit: &mut Audit, totals: &mut BTreeMap<u16, CurrencyAudit>) {
         let catalog = self.inner.catalog.snapshot();
         for ((slot, _), (_, lsn)) in std::mem::take(&mut self.ahead) {
+            if self.books.get(&slot).is_some_and(|book| !book.has_begun()) {
+                continue;
+            }
             self.find(lsn, Some(slot), "a debit of a generation that was never opened");
         }
         for (slot, book) in std::mem::take(&mut self.books) {
@@ -311,7 +369,9 @@ impl<'a> Auditor<'a> {
                 self.find(0, Some(slot), "a wallet of a currency that was never made");
                 continue;
             };
-            let (lots, debt) = book.holdings();
+            self.audit.partial += u64::from(!book.is_whole && book.has_begun());
+            self.audit.unaudited += u64::from(!book.has_begun());
+            let Some(holdings) = self.holdings(slot) else { continue };
             let total = totals.entry(currency.number.0).or_insert_with(|| CurrencyAudit {
                 currency: Arc::clone(currency),
                 wallets: 0,
@@ -322,29 +382,46 @@ impl<'a> Auditor<'a> {
             });
             total.wallets += 1;
             total.sums.add(&book.sums);
-            total.remaining += lots.iter().map(|(_, left)| left).sum::<i128>();
-            total.debt += debt;
-            total.scheduled += book.scheduled().iter().map(|(_, left)| left).sum::<i128>();
+            // What books there are agree with it, or that they do not is among the findings.
+            total.remaining += holdings.remaining;
+            total.debt += holdings.debt;
+            total.scheduled += holdings.scheduled;
         }
         audit.debits += self.audit.debits;
         audit.operations += self.audit.operations;
         audit.administrative += self.audit.administrative;
+        audit.partial += self.audit.partial;
+        audit.unaudited += self.audit.unaudited;
         audit.findings.append(&mut self.audit.findings);
+    }
+
+    /// What the engine has of a wallet, in sums.
+    fn holdings(&self, slot: u32) -> Option<Holdings> {
+        let guard = pin();
+        let reading = self.inner.slab.get(slot).read(&guard)?;
+        let terms = reading.generation.terms().get();
+        let holdings = terms.lots_at(Amount::new(reading.balance));
+        let sum = |lots: &[crate::ledger::Lot]| lots.iter().map(|lot| i128::from(lot.remaining.units())).sum();
+        let (remaining, debt) = (sum(&holdings.lots), holdings.debt.units().into());
+        Some(Holdings { remaining, debt, scheduled: sum(&terms.scheduled) })
     }
 
     /// Compares a wallet's books with what the engine has.
     fn compare(&self, slot: u32, book: &Book) -> Result<(), Found> {
+        if !book.has_begun() {
+            return Ok(());
+        }
         let cell = self.inner.slab.get(slot);
         let guard = pin();
         let reading = cell.read(&guard).ok_or("a wallet that the engine does not have")?;
         if reading.generation.number() as u32 != book.generation || i128::from(reading.balance) != book.balance() {
             return Err("the wallet's balance is not what its records lead to");
         }
-        if book.sums.balance() != book.balance() {
+        if book.is_whole && book.sums.balance() != book.balance() {
             return Err("what was granted is not what was debited, expired, voided, written off and is left");
         }
         book.check_steps(|balance| self.hasher.hash_one(balance))?;
-        if book.links != self.hash(cell.last_lsn()).wrapping_sub(self.hash(0)) {
+        if book.is_whole && book.links != self.hash(cell.last_lsn()).wrapping_sub(self.hash(0)) {
             return Err("the wallet's records are not one row");
         }
         let terms = reading.generation.terms().get();
@@ -361,7 +438,7 @@ impl<'a> Auditor<'a> {
         {
             return Err("what is left of the wallet's grants is not what its records lead to");
         }
-        if sorted(book.scheduled().to_vec()) != sorted(terms.scheduled.iter().map(whole).collect()) {
+        if book.is_whole && sorted(book.scheduled().to_vec()) != sorted(terms.scheduled.iter().map(whole).collect()) {
             return Err("the wallet's scheduled grants are not those that its records lead to");
         }
         Ok(())

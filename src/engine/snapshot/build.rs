@@ -375,6 +375,10 @@ impl Left {
     }
 
     fn write(&mut self, writer: &mut Writer) -> Result<(), SnapshotFailure> {
+        #[cfg(drawdown_planted)]
+        if drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::ForgetsUnopenedDebits) {
+            self.unopened.clear();
+        }
         self.unopened.sort_unstable_by_key(|debit| (debit.slot, debit.lsn));
         self.unattached.sort_unstable_by_key(|record| (record.slot, record.lsn));
         self.pending.sort_unstable_by_key(|pending| pending.grant);

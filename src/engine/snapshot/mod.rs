@@ -229,6 +229,16 @@ impl Snapshots {
         self.kept().first().map_or(0, |file| file.sums().wallets)
     }
 
+    /// Deletes the snapshots that the log is about to begin behind: a crash may have left more than are kept.
+    fn drop_below(&self, start: Lsn) -> io::Result<()> {
+        let files = &*self.medium;
+        for name in names(files)?.iter().filter(|name| lsn_of(name).is_some_and(|lsn| lsn < start)) {
+            files.delete(name)?;
+        }
+        self.kept().retain(|file| file.lsn() >= start);
+        Ok(())
+    }
+
     /// Wakes the thread that makes snapshots, for the last time.
     pub(super) fn stop(&self) {
         self.progress.stop();

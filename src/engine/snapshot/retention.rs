@@ -87,6 +87,7 @@ impl Inner {
         let snapshots = &self.snapshots;
         let _making = snapshots.making.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(limit) = self.retirement() else { return Ok(0) };
+        snapshots.drop_below(self.log.segment_start(limit))?;
         let retired = self.log.retire_to(limit, &self.config.retention.disposal)?;
         snapshots.retired.fetch_add(retired, Ordering::Relaxed);
         Ok(retired)

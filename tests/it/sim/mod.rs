@@ -4,15 +4,21 @@
 //! and must hold a beginning of the books: everything acknowledged, each exactly once and with its outcome, nothing out of order, and
 //! histories, feed and balances that agree. Then everything is sent again.
 //!
+//! Beside these, which try every place, [`story`] tells whole stories by chance, thousands of them.
+//!
 //! `DRAWDOWN_SIM_SEED=<seed> cargo test --test it sim` replays one seed; `DRAWDOWN_SIM_SEEDS=<count>` runs more.
 
 mod damage;
+#[cfg(drawdown_planted)]
+mod planted;
 mod spill;
+mod stories;
+mod story;
 mod verify;
 mod workload;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use drawdown::engine::{Engine, ManualClock, Ticket, Unavailable};
 use drawdown::journal::admin::{self, AdminRecord, Genesis};
@@ -40,7 +46,8 @@ impl Replay {
 impl Drop for Replay {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("while {}: replay with DRAWDOWN_SIM_SEED={} cargo test --test it sim", self.doing, self.seed);
+            eprintln!("while {}: replay with `make sim SEED={}`, which is", self.doing, self.seed);
+            eprintln!("    DRAWDOWN_SIM_SEED={} cargo test --release --test it sim:: -- --nocapture", self.seed);
         }
     }
 }
@@ -71,14 +78,21 @@ fn append_admin(log: &Log, record: &AdminRecord) -> u64 {
 /// A disk with a ledger that has its currencies and meters and nothing else. The ledger's secret is written by hand: were it random, so
 /// would be the lengths of records, and no fault would replay.
 fn fresh_disk() -> Disk {
-    static IMAGES: OnceLock<BTreeMap<u64, Vec<u8>>> = OnceLock::new();
-    let images = IMAGES.get_or_init(|| {
+    fresh_disk_of(SEGMENT_BYTES)
+}
+
+/// The same with segments of so many bytes.
+fn fresh_disk_of(segment_bytes: u64) -> Disk {
+    static IMAGES: Mutex<BTreeMap<u64, BTreeMap<u64, Vec<u8>>>> = Mutex::new(BTreeMap::new());
+    let mut made = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    let images = made.entry(segment_bytes).or_insert_with(|| {
         let disk = Disk::new();
-        let (log, _) = Log::open_on(disk.medium(), config(SEGMENT_BYTES).log).expect("an empty disk");
+        let (log, _) = Log::open_on(disk.medium(), config(segment_bytes).log).expect("an empty disk");
         append_admin(&log, &AdminRecord::Genesis(Genesis { seed: [7; 32], created_ms: BEGIN }));
         log.close().expect("a healthy log");
         drop(log);
-        let engine = open(&disk, &Arc::new(ManualClock::new(at(BEGIN))));
+        let clock = Arc::new(ManualClock::new(at(BEGIN)));
+        let (engine, _) = Engine::open_on(disk.medium(), config(segment_bytes), clock).expect("a new ledger");
         set_up(&engine).expect("currencies and meters");
         engine.close().expect("a healthy log");
         disk.images()

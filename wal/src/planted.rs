@@ -1,0 +1,30 @@
+//! Bugs on purpose: a simulation that does not find them is worth nothing.
+//!
+//! This module, and each of the few places that ask it, is there with `--cfg drawdown_planted` alone. No other build has any of it.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// A bug that can be planted, in this crate or in one that uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bug {
+    /// The durable LSN moves before the sync.
+    AnswersBeforeSync = 1,
+    /// Recovery takes frames of a run lower than that of the frame before.
+    TrustsOldRuns,
+    /// A snapshot leaves out the debits whose generation is opened behind it.
+    ForgetsUnopenedDebits,
+}
+
+/// Of all threads: what is planted is the code, and not a value.
+static PLANTED: AtomicU8 = AtomicU8::new(0);
+
+/// Plants a bug in place of any other, or none.
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.store(bug.map_or(0, |bug| bug as u8), Ordering::SeqCst);
+}
+
+/// Whether a bug is planted.
+pub fn is_planted(bug: Bug) -> bool {
+    PLANTED.load(Ordering::SeqCst) == bug as u8
+}
