@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
 # Does it hold for long? Loads a server at half of what it can take, watches its memory and disk, and audits every balance at the end.
 #
-# Usage: loadtest/soak.sh [--minutes 20] [--wallets 1000000] [--rate EVENTS_PER_SECOND] [--window-seconds 300]
+# Usage: loadtest/soak.sh [--minutes 20] [--wallets 1000000] [--rate EVENTS_PER_SECOND] [--window-seconds 60] [--snapshot-mib 4096] [--retain-mib 4096]
 #
 # Measures for ten seconds what the server can take (MessagePack batches of 1000, closed loop), then sends half of that in an open loop for
-# --minutes. Every ten seconds a line goes to loadtest/reports/*-soak.csv: seconds, the server's resident memory, the
-# part of it that is not the mapped log, its data directory, events applied. The log keeps every event, so the rate is lowered, and says so, where the disk (below /var/tmp, or where LOADTEST_DIR
-# says) or the memory would not last; the run ends early, as a failure, when less than a twentieth of either is left. Identities are remembered
-# for --window-seconds, rather than for a day, so that memory should level off after that.
+# --minutes, while the server makes a snapshot of every --snapshot-mib of log and lets go of log beyond --retain-mib, as far as nothing needs it.
+# Every ten seconds a line goes to loadtest/reports/*-soak.csv: seconds, the server's resident memory, the part of it that is not the mapped
+# log, its data directory, events applied. Identities are remembered for --window-seconds rather than for a day, and the log as long as them,
+# so that memory and disk should level off; both are compared between the second and the last quarter of the run. The rate is lowered, and
+# that is said, where the disk (below /var/tmp, or where LOADTEST_DIR says) or the memory would not last; the run ends early, as a failure,
+# when less than a twentieth of either is left. The report tells the latency beside snapshots from that without.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib/base.sh"
 source "$LIB/machine.sh"
 source "$LIB/drawdown.sh"
 
-MINUTES=${MINUTES:-20} WALLETS=1000000 RATE=0 WINDOW_SECONDS=300
+MINUTES=${MINUTES:-20} WALLETS=1000000 RATE=0 WINDOW_SECONDS=60 SNAPSHOT_MIB=4096 RETAIN_MIB=4096
 readonly PILOT_SECONDS=10 SAMPLE_SECONDS=10
-parse_options MINUTES WALLETS RATE= WINDOW_SECONDS -- "$@"
+parse_options MINUTES WALLETS RATE= WINDOW_SECONDS SNAPSHOT_MIB RETAIN_MIB -- "$@"
 [[ $RATE =~ ^[0-9]{1,9}$ ]] || die "--rate must be a whole number"
 
 # find_rate: sets RATE to half of what the server takes, or to what disk and memory allow if that is less.
@@ -32,10 +34,11 @@ find_rate() {
     stop_server
     say "closed loop: $(calc "$(field "$report" events_per_second)") events/s"
     ((RATE > 0)) || RATE=$(calc "$(field "$report" events_per_second) / 2")
-    # Half of what is free, at what an event took. Twice the window: identities are forgotten in whole generations.
-    most=$(calc "$(disk_free_kib "$WORK") / 2 / ($disk / $events) / $seconds")
-    lower_rate "$most" disk
+    # Half of what is free, at what an event took. Twice the window: identities are forgotten in whole generations. Log is kept as long as
+    # them, and behind two snapshots, while a third is made.
     remembered=$((seconds < 2 * WINDOW_SECONDS ? seconds : 2 * WINDOW_SECONDS))
+    most=$(calc "($(disk_free_kib "$WORK") / 2 - 1024 * (3 * $SNAPSHOT_MIB + $RETAIN_MIB)) / ($disk / $events) / $remembered")
+    lower_rate "$most" disk
     most=$(calc "$(memory_available_kib) / 2 / (($rss - $rss_idle + 1) / $events) / $remembered")
     lower_rate "$most" memory
 }
@@ -70,12 +73,16 @@ watch_server() {
     [[ ! -t 1 ]] || printf '\n'
 }
 
-# of_column NUMBER NAME: first, last and peak of a column of kibibytes.
+# of_column NUMBER NAME: a column of kibibytes: first, last and peak, and the highest of the second quarter and of the last.
 of_column() {
     awk -F, -v column="$1" -v name="$2" '
-        NR == 2 { first = $column }
-        NR > 1 { last = $column; if ($column > peak) { peak = $column; at = $1 } }
-        END { printf "%-10s first %.0f MiB, last %.0f MiB, peak %.0f MiB after %d s\n", name, first / 1024, last / 1024, peak / 1024, at }' "$CSV"
+        NR > 1 { value[++count] = $column; if ($column > peak) { peak = $column; at = $1 } }
+        END {
+            for (i = int(count / 4) + 1; i <= count / 2; i++) if (value[i] > second) second = value[i]
+            for (i = int(count * 3 / 4) + 1; i <= count; i++) if (value[i] > fourth) fourth = value[i]
+            printf "%-10s first %.0f MiB, last %.0f MiB, peak %.0f MiB after %d s; peak of the second quarter %.0f MiB, of the last %.0f MiB (%.2f of that)\n", \
+                name, value[1] / 1024, value[count] / 1024, peak / 1024, at, second / 1024, fourth / 1024, second ? fourth / second : 0
+        }' "$CSV"
 }
 
 build_drawdown
@@ -88,7 +95,7 @@ find_rate
 
 heading "$RATE events/s for $MINUTES minutes over $WALLETS wallets"
 echo "seconds,rss_kib,rss_own_kib,data_kib,events" >"$CSV"
-start_server --idempotency-window "${WINDOW_SECONDS}s"
+start_server --idempotency-window "${WINDOW_SECONDS}s" --snapshot-log-bytes "${SNAPSHOT_MIB}MiB" --retain-bytes "${RETAIN_MIB}MiB"
 in_checkout "$LOADTEST" --url "$SERVER_URL" --report "$REPORT" --wallets "$WALLETS" --rate "$RATE" --seconds $((MINUTES * 60)) \
     >"${REPORT%.json}.txt" 2>"$WORK/soak.err" &
 generator=$!

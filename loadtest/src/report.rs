@@ -38,6 +38,8 @@ pub struct Report {
     pub warm_up: Option<Tally>,
     /// Of each request with events.
     pub latency_us: Percentiles,
+    /// The same while the server made snapshots, and while it did not; open loop only, if it made any.
+    pub snapshots: Option<BesideSnapshots>,
     /// Of each grant.
     pub grant_latency_us: Option<Percentiles>,
     /// Of each read.
@@ -83,6 +85,29 @@ pub struct Generator {
     pub cpu_ns_per_request: f64,
     /// The part of it outside the kernel.
     pub user_ns_per_request: f64,
+}
+
+/// Requests with events, told apart by whether the server was making a snapshot when they were answered.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct BesideSnapshots {
+    /// It was.
+    pub during_us: Percentiles,
+    /// It was not.
+    pub without_us: Percentiles,
+    /// The p99 of those by that of these.
+    pub p99_ratio: f64,
+}
+
+impl BesideSnapshots {
+    fn of(all: &Histogram<u64>, during: &Histogram<u64>) -> Option<Self> {
+        let mut without = all.clone();
+        without.subtract(during).ok()?;
+        if during.is_empty() || without.is_empty() {
+            return None;
+        }
+        let (during_us, without_us) = (Percentiles::of(during), Percentiles::of(&without));
+        Some(BesideSnapshots { during_us, without_us, p99_ratio: ratio(during_us.p99, without_us.p99) })
+    }
 }
 
 /// Points of a histogram, in microseconds.
@@ -349,6 +374,7 @@ impl Report {
             grants: outcome.grants,
             warm_up,
             latency_us,
+            snapshots: BesideSnapshots::of(&outcome.latency, &outcome.snapshot_latency),
             grant_latency_us: any(&outcome.grant_latency),
             read_latency_us: any(&outcome.read_latency),
             late_us: any(&outcome.late),
@@ -508,6 +534,10 @@ impl Report {
         let is_open = self.parameters.rate.is_some();
         let from = if is_open { "from when a request should have started" } else { "of a request" };
         writeln!(f, "latency    {}, {from}", self.latency_us)?;
+        if let Some(BesideSnapshots { during_us, without_us, p99_ratio }) = &self.snapshots {
+            writeln!(f, "  beside snapshots    {during_us}")?;
+            writeln!(f, "  without             {without_us}; p99 is {p99_ratio:.2} of it beside snapshots")?;
+        }
         if let Some(grants) = &self.grant_latency_us {
             writeln!(f, "  grants   {grants}")?;
         }

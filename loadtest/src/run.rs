@@ -18,6 +18,7 @@ use crate::pace::Pacer;
 use crate::schedule::Schedule;
 use crate::series::Series;
 use crate::source::{Source, Work};
+use crate::stats::is_making_snapshot;
 use crate::units;
 use crate::verify::WalletBody;
 use crate::workload::{Shape, Step, Verdict};
@@ -29,7 +30,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use thiserror::Error;
@@ -41,6 +42,9 @@ const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 
 /// How often the progress bar moves.
 const BAR_PERIOD: Duration = Duration::from_millis(100);
+
+/// How often the server is asked whether it makes a snapshot.
+const SNAPSHOT_WATCH_PERIOD: Duration = Duration::from_millis(250);
 
 /// Bytes of prepared requests at most.
 const PREPARED_BYTES_MAX: u64 = 4 << 30;
@@ -126,6 +130,8 @@ pub struct Outcome {
     pub traffic: Traffic,
     /// Of each request with events, in nanoseconds.
     pub latency: Histogram<u64>,
+    /// Of those requests with events that were answered while the server made a snapshot; looked at in open loops only.
+    pub snapshot_latency: Histogram<u64>,
     /// Of each grant.
     pub grant_latency: Histogram<u64>,
     /// Of each read.
@@ -151,6 +157,7 @@ impl Outcome {
             grants: 0,
             traffic: Traffic::default(),
             latency: histogram(),
+            snapshot_latency: histogram(),
             grant_latency: histogram(),
             read_latency: histogram(),
             late: histogram(),
@@ -169,6 +176,7 @@ impl Outcome {
         self.traffic.add(other.traffic);
         for (ours, theirs) in [
             (&mut self.latency, other.latency),
+            (&mut self.snapshot_latency, other.snapshot_latency),
             (&mut self.grant_latency, other.grant_latency),
             (&mut self.read_latency, other.read_latency),
             (&mut self.late, other.late),
@@ -195,6 +203,23 @@ struct Common {
     granted_units: AtomicU64,
     /// Events answered, for the progress bar.
     answered: AtomicU64,
+    /// The server is making a snapshot.
+    makes_snapshot: AtomicBool,
+}
+
+impl Common {
+    /// Asks the server every quarter of a second whether it is making a snapshot, on a connection of its own.
+    fn watch_snapshots(&self, is_over: &AtomicBool) {
+        // Without a runtime there is nothing to tell apart; the run itself has one or has failed.
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        let mut client = Client::new(Arc::clone(&self.target));
+        while !is_over.load(Ordering::Relaxed) {
+            let making = runtime.block_on(is_making_snapshot(&mut client, &self.target));
+            self.makes_snapshot.store(making == Some(true), Ordering::Relaxed);
+            thread::sleep(SNAPSHOT_WATCH_PERIOD);
+        }
+        self.makes_snapshot.store(false, Ordering::Relaxed);
+    }
 }
 
 /// A run whose connections are open.
@@ -208,7 +233,8 @@ impl Run {
     /// Opens all connections.
     pub fn connect(target: &Arc<Target>, plan: Plan, names: &Names) -> Result<Self, RunError> {
         let (granted_units, answered) = (AtomicU64::new(0), AtomicU64::new(0));
-        let common = Arc::new(Common { plan, target: Arc::clone(target), granted_units, answered });
+        let makes_snapshot = AtomicBool::new(false);
+        let common = Arc::new(Common { plan, target: Arc::clone(target), granted_units, answered, makes_snapshot });
         let lanes = (0..plan.threads.min(plan.connections)).map(|lane| Lane::connect(&common, names, lane));
         Ok(Run { lanes: lanes.collect::<Result<_, _>>()?, common })
     }
@@ -245,9 +271,13 @@ impl Run {
         common.answered.store(0, Ordering::Relaxed);
         let begin = Instant::now();
         let mut all = Outcome::new();
+        let is_over = &AtomicBool::new(false);
         thread::scope(|scope| {
             let lanes: Vec<_> =
                 self.lanes.iter_mut().map(|lane| scope.spawn(move || lane.run(common, limit, begin))).collect();
+            if common.plan.rate.is_some() {
+                scope.spawn(move || common.watch_snapshots(is_over));
+            }
             while !bar.is_hidden() && lanes.iter().any(|lane| !lane.is_finished()) {
                 bar.set_position(common.answered.load(Ordering::Relaxed));
                 thread::sleep(BAR_PERIOD);
@@ -255,6 +285,7 @@ impl Run {
             for lane in lanes {
                 all.add(lane.join().expect("a lane does not panic"));
             }
+            is_over.store(true, Ordering::Relaxed);
         });
         bar.finish_and_clear();
         all
@@ -411,6 +442,9 @@ impl Worker {
         match work.step {
             Step::Events => {
                 desk.outcome.latency.saturating_record(latency_ns);
+                if common.makes_snapshot.load(Ordering::Relaxed) {
+                    desk.outcome.snapshot_latency.saturating_record(latency_ns);
+                }
                 let at = answered.saturating_duration_since(desk.begin);
                 desk.outcome.series.record(at, work.events.len() as u64, latency_ns);
                 desk.settle(&common.plan, work, &reply, &mut self.statuses)

@@ -89,6 +89,28 @@ pub fn counters(runtime: &Runtime, target: &Arc<Target>) -> Result<Counters, Cal
     })
 }
 
+/// Whether the server is making a snapshot; `None` if it does not say.
+pub async fn is_making_snapshot(client: &mut Client, target: &Arc<Target>) -> Option<bool> {
+    let request = Request::get(target.common(), "/v1/stats");
+    let stats: Making = client.send(&request).await.ok()?.json("GET /v1/stats").ok()?;
+    Some(stats.snapshots?.making.total_bytes > 0)
+}
+
+#[derive(Deserialize)]
+struct Making {
+    snapshots: Option<Snapshots>,
+}
+
+#[derive(Deserialize)]
+struct Snapshots {
+    making: Extent,
+}
+
+#[derive(Deserialize)]
+struct Extent {
+    total_bytes: u64,
+}
+
 /// Which version the server says that it is.
 pub fn version(runtime: &Runtime, target: &Arc<Target>) -> Option<String> {
     #[derive(Deserialize)]
@@ -128,6 +150,17 @@ mod tests {
         assert_eq!((work.log_bytes_per_event, work.events_per_sync), (Some(100.0), Some(50.0)));
         assert_eq!((work.batches_per_sync, work.sync_us_mean, work.sync_us_last), (Some(1.25), Some(500.0), Some(350)));
         assert_eq!(ServerWork::between(&after, &before), None, "a server that was started anew");
+    }
+
+    #[test]
+    fn a_snapshot_is_being_made_while_it_has_an_extent() {
+        let making = |text: &str| {
+            let stats: Making = serde_json::from_str(text).expect("stats");
+            stats.snapshots.map(|snapshots| snapshots.making.total_bytes > 0)
+        };
+        assert_eq!(making(r#"{"snapshots":{"lsn":4096,"making":{"done_bytes":0,"total_bytes":77}}}"#), Some(true));
+        assert_eq!(making(r#"{"snapshots":{"making":{"done_bytes":0,"total_bytes":0}}}"#), Some(false));
+        assert_eq!(making("{}"), None);
     }
 
     #[test]
