@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does it hold for long? Loads a server at half of what it can take, watches its memory and disk, and audits every balance at the end.
 #
-# Usage: loadtest/soak.sh [--minutes 20] [--wallets 1000000] [--rate EVENTS_PER_SECOND] [--window-seconds 60] [--snapshot-mib 4096] [--retain-mib 4096]
+# Usage: loadtest/soak.sh [--minutes 20] [--wallets 1000000] [--rate EVENTS_PER_SECOND] [--window-seconds 60] [--snapshot-mib 1024] [--retain-mib 1024]
 #
 # Measures for ten seconds what the server can take (MessagePack batches of 1000, closed loop), then sends half of that in an open loop for
 # --minutes, while the server makes a snapshot of every --snapshot-mib of log and lets go of log beyond --retain-mib, as far as nothing needs it.
@@ -15,7 +15,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/base.sh"
 source "$LIB/machine.sh"
 source "$LIB/drawdown.sh"
 
-MINUTES=${MINUTES:-20} WALLETS=1000000 RATE=0 WINDOW_SECONDS=60 SNAPSHOT_MIB=4096 RETAIN_MIB=4096
+MINUTES=${MINUTES:-20} WALLETS=1000000 RATE=0 WINDOW_SECONDS=60 SNAPSHOT_MIB=1024 RETAIN_MIB=1024
 readonly PILOT_SECONDS=10 SAMPLE_SECONDS=10
 parse_options MINUTES WALLETS RATE= WINDOW_SECONDS SNAPSHOT_MIB RETAIN_MIB -- "$@"
 [[ $RATE =~ ^[0-9]{1,9}$ ]] || die "--rate must be a whole number"
