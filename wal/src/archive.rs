@@ -336,7 +336,7 @@ impl Medium for Overlay {
         Ok(self.numbers.clone())
     }
 
-    fn create(&self, _number: u64, bytes: u64, header: &[u8]) -> io::Result<Region> {
+    fn create(&self, _number: u64, bytes: u64, header: &[u8], _pace: &dyn Fn(u64)) -> io::Result<Region> {
         private_anonymous(bytes, |memory| {
             memory[..header.len()].copy_from_slice(header);
             Ok(())

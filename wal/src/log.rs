@@ -189,7 +189,7 @@ impl Log {
             log.core.commit.employ(flusher.thread().clone());
             *lock(&log.threads.flusher) = Some(flusher);
             let core = Arc::clone(&log.core);
-            let preparer = spawn("wal-preparer", move || core.supply.run(|| core.prepare())).map_err(failed)?;
+            let preparer = spawn("wal-preparer", move || core.supply.run(|| core.prepare(true))).map_err(failed)?;
             log.core.supply.employ(preparer.thread().clone());
             *lock(&log.threads.preparer) = Some(preparer);
             let core = Arc::clone(&log.core);
@@ -321,7 +321,7 @@ impl Log {
     pub fn pump(&self) -> Pumped {
         let synced = self.core.flush() == Flushed::Synced;
         self.core.tend();
-        let prepared = matches!(self.core.prepare(), Ok(true));
+        let prepared = matches!(self.core.prepare(false), Ok(true));
         Pumped { synced, prepared }
     }
 
@@ -483,7 +483,7 @@ fn assemble(
 /// On a full disk a log opens as long as the run's own frame finds room: what is in it can be read, and the preparer goes on trying.
 fn begin_run(core: &Core, medium: &dyn Medium) -> Result<(), OpenError> {
     while core.stats().prepared_bytes < core.max_admission_bytes {
-        match core.prepare() {
+        match core.prepare(false) {
             Ok(true) => {}
             Ok(false) => break,
             Err(error) if is_full(&error) && core.stats().prepared_bytes >= FRAME_HEADER_BYTES => break,

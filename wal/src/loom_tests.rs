@@ -111,7 +111,7 @@ fn appenders_cross_a_segment_end() {
             log.core().flush();
         }
         assert_eq!(log.tail(), Lsn::new(512 - 32));
-        log.core().prepare().expect("the heap has room");
+        log.core().prepare(false).expect("the heap has room");
         let core = Arc::clone(log.core());
         let other = {
             let core = Arc::clone(&core);

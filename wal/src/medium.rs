@@ -20,7 +20,10 @@ pub trait Medium: Files + Send + Sync + fmt::Debug {
 
     /// Creates segment `number` of `bytes` bytes: `header`, then zeros. When this returns, the segment survives power loss
     /// whole, and no later write to its memory can fail for want of space. When it fails, there is no such segment.
-    fn create(&self, number: u64, bytes: u64, header: &[u8]) -> io::Result<Region>;
+    ///
+    /// A medium that takes its time over it calls `pace` with the bytes done so far, as often as it has carried out a piece: the caller may
+    /// hold it up there, so that those who wait for the same disk are not.
+    fn create(&self, number: u64, bytes: u64, header: &[u8], pace: &dyn Fn(u64)) -> io::Result<Region>;
 
     /// Opens a segment that exists.
     fn open(&self, number: u64) -> io::Result<Region>;
@@ -86,7 +89,7 @@ const BLOCK_BYTES: u64 = 512;
 const FILL_BYTES: usize = 256 << 10;
 
 /// So many bytes of a segment are filled before they are synced: what is queued for the disk delays the syncs of those who wait.
-const FILL_SYNC_BYTES: u64 = 2 << 20;
+const FILL_SYNC_BYTES: u64 = 512 << 10;
 
 impl Mapped {
     /// Opens (or makes) the directory and locks it.
@@ -120,7 +123,7 @@ impl Mapped {
 
     /// Writes every byte of a segment: its header, then zeros. A recycled file must be zeroed like a new one: appenders and walkers take a
     /// zero length word, at whatever multiple of 32, for "nothing was published here".
-    fn fill(file: &mut File, bytes: u64, header: &[u8]) -> io::Result<()> {
+    fn fill(file: &mut File, bytes: u64, header: &[u8], pace: &dyn Fn(u64)) -> io::Result<()> {
         if file.metadata()?.len() > bytes {
             file.set_len(bytes)?;
         }
@@ -135,6 +138,7 @@ impl Mapped {
             left -= length;
             if left.is_multiple_of(FILL_SYNC_BYTES) {
                 file.sync_data()?;
+                pace(bytes - left);
             }
         }
         file.sync_all()
@@ -156,11 +160,11 @@ impl Medium for Mapped {
         Ok(numbers)
     }
 
-    fn create(&self, number: u64, bytes: u64, header: &[u8]) -> io::Result<Region> {
+    fn create(&self, number: u64, bytes: u64, header: &[u8], pace: &dyn Fn(u64)) -> io::Result<Region> {
         let path = self.path(number);
         let temporary = path.with_extension("tmp");
         let mut file = self.temporary(&temporary)?;
-        let made = Self::fill(&mut file, bytes, header).and_then(|()| {
+        let made = Self::fill(&mut file, bytes, header, pace).and_then(|()| {
             fs::rename(&temporary, &path)?;
             self.handle.sync_all()?;
             Region::fresh(file, bytes, header)
@@ -355,7 +359,7 @@ impl Medium for Heap {
         Ok(lock(&self.segments).keys().copied().collect())
     }
 
-    fn create(&self, number: u64, bytes: u64, header: &[u8]) -> io::Result<Region> {
+    fn create(&self, number: u64, bytes: u64, header: &[u8], _pace: &dyn Fn(u64)) -> io::Result<Region> {
         let mut image = vec![0u8; bytes as usize];
         image[..header.len()].copy_from_slice(header);
         let pages = HeapPages::from_image(&image);

@@ -424,7 +424,7 @@ impl Medium for Disk {
         Ok(self.state().segments.keys().copied().collect())
     }
 
-    fn create(&self, number: u64, bytes: u64, header: &[u8]) -> io::Result<Region> {
+    fn create(&self, number: u64, bytes: u64, header: &[u8], _pace: &dyn Fn(u64)) -> io::Result<Region> {
         let mut state = self.state();
         if state.left.is_some() {
             return Err(power_cut());

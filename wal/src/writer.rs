@@ -236,10 +236,10 @@ impl Core {
         self.care.tend(&self.table, self.geometry, durable, self.tail.position());
     }
 
-    /// Prepares one segment if one is wanted.
-    pub(crate) fn prepare(&self) -> io::Result<bool> {
-        let (number, _) = self.geometry.split(self.tail.position().get());
-        let prepared = self.supply.prepare(number, self.geometry, &self.table, || self.commit.durable());
+    /// Prepares one segment if one is wanted; with `paced`, no faster than is needed.
+    pub(crate) fn prepare(&self, paced: bool) -> io::Result<bool> {
+        let (tail, durable) = (|| self.tail.position(), || self.commit.durable());
+        let prepared = self.supply.prepare(&tail, self.geometry, &self.table, durable, paced);
         if !matches!(prepared, Ok(false)) {
             self.wake_room();
         }
