@@ -140,12 +140,15 @@ impl<'a, G: Ground> Fold<'a, G> {
         let share = self.share.clone();
         let owns = |slot| share.owns(slot);
         // Whoever leads looks at every wallet that was made.
-        let records = if self.leads { records.only(owns) } else { records.only_of(owns) };
-        for record in records {
+        let mut records = if self.leads { records.only(owns) } else { records.only_of(owns) };
+        loop {
+            while let Some((lsn, debit)) = records.next_debit() {
+                self.read_ahead(lsn.get(), &debit, guard)?;
+            }
+            let Some(record) = records.next() else { return Ok(()) };
             let (lsn, record) = record.map_err(|source| OpenError::Record { lsn: frame.lsn, source })?;
             self.record(lsn.get(), record, guard)?;
         }
-        Ok(())
     }
 
     /// Folds what was read ahead. To be called before anything that was folded is looked at.
@@ -168,6 +171,7 @@ impl<'a, G: Ground> Fold<'a, G> {
         }
     }
 
+    #[inline]
     fn read_ahead(&mut self, lsn: u64, record: &DebitRecord<'_>, guard: &Guard) -> Result<(), OpenError> {
         let fingerprint = self.fingerprints.of_event(self.seed, record.source, record.id);
         self.ground.prefetch(record.slot, fingerprint, guard);

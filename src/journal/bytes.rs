@@ -37,13 +37,6 @@ impl<'a> Fields<'a> {
     }
 
     #[inline]
-    pub(super) fn u48(&mut self) -> Result<u64, Corrupt> {
-        let mut wide = [0; 8];
-        wide[..6].copy_from_slice(&self.array::<6>()?);
-        Ok(u64::from_le_bytes(wide))
-    }
-
-    #[inline]
     pub(super) fn u64(&mut self) -> Result<u64, Corrupt> {
         Ok(u64::from_le_bytes(self.array()?))
     }

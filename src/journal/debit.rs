@@ -12,7 +12,7 @@
 
 use super::Corrupt;
 use super::bytes::{Fields, Writer, unzigzag, varint_length, zigzag};
-use super::frame::{PREFIX, Prelude, prefix_word, tag};
+use super::frame::{Prelude, prefix_word, tag};
 use crate::ledger::{Amount, Decimal, Timestamp};
 
 const FIXED: usize = 48;
@@ -116,17 +116,18 @@ impl<'a> DebitRecord<'a> {
         length
     }
 
+    #[inline]
     pub(super) fn read(bytes: &'a [u8], prelude: Prelude<'a>) -> Result<Self, Corrupt> {
-        let mut fields = Fields(bytes);
-        fields.take(PREFIX + 4)?;
-        let slot = fields.u32()?;
-        let generation = fields.u32()?;
-        let amount = Amount::new(fields.i64()?);
-        let balance_after = Amount::new(fields.i64()?);
-        let previous = fields.u64()?;
-        let event_time = Timestamp::from_millis(fields.u48()?);
-        let flags = fields.u8()?;
-        let id_length = fields.u8()?;
+        let (head, rest) = bytes.split_first_chunk::<FIXED>().ok_or(Corrupt::Truncated)?;
+        // Six words, as they were written.
+        let mut words = head.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        let mut word = || words.next().unwrap_or_default();
+        let (_, place, amount, balance_after, previous, last) = (word(), word(), word(), word(), word(), word());
+        let (slot, generation) = (place as u32, (place >> 32) as u32);
+        let (amount, balance_after) = (Amount::new(amount.cast_signed()), Amount::new(balance_after.cast_signed()));
+        let event_time = Timestamp::from_millis(last & ((1 << 48) - 1));
+        let (flags, id_length) = ((last >> 48) as u8, (last >> 56) as u8);
+        let mut fields = Fields(rest);
         if flags & !(OWN_SOURCE | METERED | NOT_PLAIN) != 0 {
             return Err(Corrupt::Malformed("flags"));
         }

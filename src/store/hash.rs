@@ -12,8 +12,13 @@ use super::mac::{Begun, Mac};
 pub struct Seed {
     wallet: Mac,
     event: Mac,
+    /// Of keys, by domain: the first few, which are all that there are.
+    keys: [Mac; KEY_DOMAINS],
     secret: [u8; 32],
 }
+
+/// Domains of keys whose hash is kept ready; deriving one takes as long as ten hashes.
+const KEY_DOMAINS: usize = 8;
 
 /// What the index and the slot know a wallet by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +40,9 @@ pub struct EventsOf(Begun);
 impl Seed {
     /// The keys that derive from a secret: 32 random bytes, kept with the data.
     pub fn new(secret: [u8; 32]) -> Self {
-        Seed { wallet: Mac::new(derive(&secret, "wallet", 0)), event: Mac::new(derive(&secret, "event", 0)), secret }
+        let mac = |purpose, domain| Mac::new(derive(&secret, purpose, domain));
+        let keys = std::array::from_fn(|domain| mac("key", domain as u8));
+        Seed { wallet: mac("wallet", 0), event: mac("event", 0), keys, secret }
     }
 
     /// The secret, to be stored.
@@ -78,8 +85,11 @@ impl Seed {
 
     /// The fingerprint of any other key. Domains never share a key.
     pub fn key_fingerprint(&self, domain: u8, bytes: &[u8]) -> u64 {
-        let key = Mac::new(derive(&self.secret, "key", domain));
-        usable(key.finish(key.begin(&[]), bytes) as u64)
+        let fingerprint = |key: &Mac| usable(key.finish(key.begin(&[]), bytes) as u64);
+        match self.keys.get(usize::from(domain)) {
+            Some(key) => fingerprint(key),
+            None => fingerprint(&Mac::new(derive(&self.secret, "key", domain))),
+        }
     }
 }
 
