@@ -17,7 +17,7 @@ use drawdown::engine::{
 use drawdown::ledger::{
     Amount, Category, Decimal, DecimalError, GrantId, Policy, Rejection, Rounding, Source, Status, Timestamp, Trigger,
 };
-use drawdown_wal::{Lsn, Options};
+use drawdown_wal::{Lsn, Options, Pumped};
 
 use crate::model::{self, Command, Level, Model, Outcome};
 
@@ -1133,6 +1133,8 @@ impl Books {
     pub(crate) fn send_all_again(&mut self, engine: &Engine) {
         for usage in std::mem::take(&mut self.sent) {
             self.step += 1;
+            // Nobody prepares segments beside this thread.
+            while engine.log().pump() != (Pumped { synced: false, prepared: false }) {}
             self.batch(&[usage], engine).expect("a healthy engine").wait().expect("a healthy log");
         }
     }
