@@ -208,9 +208,7 @@ pub(super) fn open(files: Arc<dyn Files>, log: &Log, remembers: bool) -> Result<
 
 /// Whether a log has the frame by which a run of identities knows it again. `None` if it has let go of what stood there.
 pub fn has_anchor(log: &Log, anchor: Anchor) -> Option<bool> {
-    let is_there = |anchor: Anchor| {
-        matches!(log.reader(Lsn::new(anchor.lsn)).next(), Ok(Some(frame)) if anchor_of(&frame) == anchor)
-    };
+    let is_there = |anchor: Anchor| matches!(log.reader(Lsn::new(anchor.lsn)).next(), Ok(Some(frame)) if anchor_of(&frame) == anchor);
     (anchor.lsn >= log.first().get()).then(|| is_there(anchor))
 }
 

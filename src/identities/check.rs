@@ -5,7 +5,8 @@
 
 use super::filter::{Filter, RUN};
 use super::format::{
-    self, MAGIC, Malformed, PAGE_BYTES, PAGE_CHECKSUM, Page, Pair, TRAILER_CHECKSUM, Trailer, entries_in, u32_at, whole_pages,
+    self, MAGIC, Malformed, PAGE_BYTES, PAGE_CHECKSUM, Page, Pair, TRAILER_CHECKSUM, Trailer, entries_in, u32_at,
+    whole_pages,
 };
 use super::{Anchor, Span};
 use drawdown_wal::{Contents, Draft, Files, flipped_bit};
@@ -91,7 +92,8 @@ fn in_trailer(page: &[u8; PAGE_BYTES], malformed: Malformed) -> (u64, String) {
             let mut bytes = *page;
             bytes[TRAILER_CHECKSUM..TRAILER_CHECKSUM + 4].fill(0);
             let flipped = flipped_bit(u32_at(page, TRAILER_CHECKSUM), crc32c::crc32c(&bytes), PAGE_BYTES as u64);
-            let in_checksum = |byte: u64| byte.checked_sub(PAGE_BYTES as u64).map(|byte| TRAILER_CHECKSUM as u64 + byte);
+            let in_checksum =
+                |byte: u64| byte.checked_sub(PAGE_BYTES as u64).map(|byte| TRAILER_CHECKSUM as u64 + byte);
             // The checksum's place counts as zeros: nothing that is flipped there looks flipped in the bytes.
             match flipped {
                 Some((byte, bit)) => (in_checksum(byte).unwrap_or(byte), turned(bit)),

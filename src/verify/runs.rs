@@ -88,7 +88,8 @@ pub(super) fn check(
             match has_anchor(log, anchor) {
                 _ if is_bounded && Lsn::new(span.to) > verdict.survey.end => unknown += 1,
                 _ if Lsn::new(span.to) > durable => {
-                    faults.push((trailer + TO_AT, format!("it goes further than the log, which ends at LSN {durable}")));
+                    faults
+                        .push((trailer + TO_AT, format!("it goes further than the log, which ends at LSN {durable}")));
                 }
                 Some(true) => {}
                 Some(false) => faults.push((trailer + ANCHOR_AT, "it was not derived from this log".to_owned())),

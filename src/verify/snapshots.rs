@@ -32,7 +32,7 @@ pub enum ChainCheck {
     Differs,
     /// The snapshot names none.
     NotNamed,
-    /// Neither the segments nor the chain's file reach back to it, or the snapshot cannot be read.
+    /// Neither the segments nor the chain's file reach back to it, or the chain was begun anew, or the snapshot cannot be read.
     NotKnown,
 }
 
@@ -166,8 +166,7 @@ impl Faults {
         let mut all: Vec<_> = damages.chain(self.others).collect();
         all.sort();
         let path = files.place(name);
-        let problem =
-            |(offset, what)| Problem { path: path.clone(), offset, lsn, found_by: Reading::Snapshots, what };
+        let problem = |(offset, what)| Problem { path: path.clone(), offset, lsn, found_by: Reading::Snapshots, what };
         all.into_iter().map(problem).collect()
     }
 }
@@ -196,8 +195,12 @@ impl Checking<'_> {
             (entry.wallets, entry.identities) = (file.sums().wallets, file.sums().identities);
             if is_placed(&file, lsn, verdict, &mut faults) {
                 entry.chain = chain(&file, &verdict.survey, &mut faults);
-                if entry.chain == ChainCheck::NotNamed {
-                    verdict.notes.push(format!("{name} does not name the hash chain's head"));
+                match entry.chain {
+                    ChainCheck::Agrees | ChainCheck::Differs => {}
+                    ChainCheck::NotNamed => verdict.notes.push(format!("{name} does not name the hash chain's head")),
+                    ChainCheck::NotKnown => verdict.notes.push(format!(
+                        "the hash chain's head in {name} could not be checked: the chain does not go back so far, or was begun anew"
+                    )),
                 }
                 entry.compared = self.compare(&file, verdict, &mut faults)?;
                 if faults.is_empty() && self.is_reached(lsn) {
@@ -262,9 +265,12 @@ impl Checking<'_> {
                     SnapshotFailure::Previous(error) => Some(OpenError::Snapshot(Box::new(error))),
                     SnapshotFailure::Write(_) | SnapshotFailure::Log(_) | SnapshotFailure::Stopped => None,
                 };
-                let problem = error.and_then(|error| problem_of(self.archive, &verdict.survey, &error, Reading::Snapshots));
+                let problem =
+                    error.and_then(|error| problem_of(self.archive, &verdict.survey, &error, Reading::Snapshots));
                 // The fold of the whole log comes upon the same, as a rule.
-                verdict.problems.extend(problem.filter(|problem| !verdict.problems[..told].iter().any(|told| told.lsn == problem.lsn)));
+                verdict.problems.extend(
+                    problem.filter(|problem| !verdict.problems[..told].iter().any(|told| told.lsn == problem.lsn)),
+                );
                 return Ok(Compared::No);
             }
         }
@@ -297,7 +303,9 @@ fn is_placed(file: &SnapshotFile, lsn: Lsn, verdict: &mut Verdict, faults: &mut 
         }
     } else if survey.is_readable && durable.max(lsn) > survey.end {
         let end = survey.end;
-        let what = format!("the log was durable up to LSN {durable} when it was made, and ends at {end}: it has lost what was acknowledged");
+        let what = format!(
+            "the log was durable up to LSN {durable} when it was made, and ends at {end}: it has lost what was acknowledged"
+        );
         wrong(file.size_bytes() - DURABLE_BEFORE_END, what);
     }
     is_right
@@ -315,10 +323,12 @@ fn chain(file: &SnapshotFile, survey: &Survey, faults: &mut Faults) -> ChainChec
     let computed = segment.and_then(|segment| segment.hash);
     let recorded = survey.recorded.as_ref().and_then(|chain: &Chain| chain.before(number));
     let known: Vec<Hash> = computed.into_iter().chain(recorded).collect();
-    let Some(one) = known.first() else { return ChainCheck::NotKnown };
     if known.iter().any(|hash| hash.bytes() == named) {
         return ChainCheck::Agrees;
     }
+    // A chain that was begun anew, when its file was lost and so were older segments, has other hashes than the one before.
+    let begins = survey.recorded.as_ref().map(Chain::first).or(survey.segments.first().map(|segment| segment.number));
+    let Some(one) = known.first().filter(|_| begins == Some(0)) else { return ChainCheck::NotKnown };
     let named: String = named.iter().map(|byte| format!("{byte:02x}")).collect();
     faults.others.push((CHAIN_AT, format!("the log's hash chain comes to {one} here, and the snapshot names {named}")));
     ChainCheck::Differs

@@ -76,7 +76,12 @@ impl<'f> Against<'f> {
         let footer = file.size_bytes() - 256;
         let numbers = [
             (32, "the latest time", found.latest.millis(), remade.latest.millis()),
-            (40, "the time since which identities are there", found.remembered_since.millis(), remade.remembered_since.millis()),
+            (
+                40,
+                "the time since which identities are there",
+                found.remembered_since.millis(),
+                remade.remembered_since.millis(),
+            ),
             (56, "the number of wallets", found.wallets, remade.wallets),
             (64, "the number of slots", found.slots, remade.slots),
             (72, "the number of identities", found.identities, remade.identities),

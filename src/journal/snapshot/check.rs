@@ -89,9 +89,7 @@ fn of_block(block: &Block, what: &str) -> String {
 /// Looks for what is wrong with a file whose header, directory or footer is.
 fn locate(contents: &Arc<dyn Contents>, name: &str, log_id: [u8; 16], error: &SnapshotError) -> io::Result<Damage> {
     let size = contents.size_bytes();
-    let told = |offset: u64, length: u64, what: &str| {
-        Ok(Damage { offset, length, what: format!("{error}: {what}") })
-    };
+    let told = |offset: u64, length: u64, what: &str| Ok(Damage { offset, length, what: format!("{error}: {what}") });
     let Some(body) = size.checked_sub((HEADER_BYTES + FOOTER_BYTES) as u64) else {
         return told(0, size, "it has not even room for header and footer");
     };
@@ -116,7 +114,8 @@ fn locate(contents: &Arc<dyn Contents>, name: &str, log_id: [u8; 16], error: &Sn
     let mut end = Fields(&footer[8..]);
     let (at, lines) = (end.u64().unwrap_or(0), end.u64().unwrap_or(0));
     let begins = |lines: u64| footer_at.checked_sub(lines.checked_mul(ENTRY_BYTES as u64)?);
-    let fits = |at: u64| at >= HEADER_BYTES as u64 && at <= footer_at && (footer_at - at).is_multiple_of(ENTRY_BYTES as u64);
+    let fits =
+        |at: u64| at >= HEADER_BYTES as u64 && at <= footer_at && (footer_at - at).is_multiple_of(ENTRY_BYTES as u64);
     let by_number = begins(lines).filter(|at| *at >= HEADER_BYTES as u64 && body > 0);
     let places = [Some(at).filter(|at| fits(*at)), by_number];
     // The place at which the blocks end is the right one.

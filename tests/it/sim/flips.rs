@@ -79,7 +79,17 @@ impl Directory {
         self.0.keys().map(String::as_str).filter(|name| kind_of(name) == kind).collect()
     }
 
-    /// A place in a file of a kind, every byte as likely as any other.
+    /// A place in a file of a kind: any byte, or any that is not zero.
+    fn draw_where(&self, kind: Kind, says_something: bool, random: &mut Random) -> (String, usize) {
+        loop {
+            let (name, place) = self.draw(kind, random);
+            if !says_something || self.0[&name][place] != 0 {
+                return (name, place);
+            }
+        }
+    }
+
+    /// Every byte is as likely as any other.
     fn draw(&self, kind: Kind, random: &mut Random) -> (String, usize) {
         let files: Vec<_> = self.0.iter().filter(|(name, _)| kind_of(name) == kind).collect();
         let mut place = random.below(files.iter().map(|(_, bytes)| bytes.len() as u64).sum()) as usize;
@@ -151,7 +161,7 @@ fn no_bit_of_a_directory_changes_unnoticed_and_none_changes_the_ledger() {
     let [older, newest] = verdict.snapshots.as_slice() else { panic!("{:?}", verdict.snapshots) };
     assert_eq!((older.compared, newest.compared), (Compared::WithLog, Compared::Onto(older.lsn)));
     assert_eq!((older.chain, newest.chain), (ChainCheck::Agrees, ChainCheck::Agrees));
-    assert!(verdict.runs.runs > 1 && verdict.runs.identities > 300, "{:?}", verdict.runs);
+    assert!(verdict.runs.runs > 1 && verdict.runs.identities > 100, "{:?}", verdict.runs);
     let (engine, report) = directory.open(&run).expect("a sound directory");
     assert_eq!((report.snapshot, report.passed_over.len()), (newest.lsn, 0));
     let (digest, history) = (engine.digest(), told(&engine));
@@ -162,7 +172,9 @@ fn no_bit_of_a_directory_changes_unnoticed_and_none_changes_the_ledger() {
     for number in 0..count {
         let kind = [Kind::Log, Kind::Snapshot, Kind::Run, Kind::Log, Kind::Snapshot, Kind::Run, Kind::Chain]
             [number as usize % 7];
-        let ((name, place), bit) = (directory.draw(kind, &mut random), random.below(8));
+        // Most of a log are zeros.
+        let (name, place) = directory.draw_where(kind, number % 2 == 0, &mut random);
+        let bit = random.below(8);
         let what = format!("bit {bit} of byte {place} of {name}");
         let flipped = directory.flipped(&name, place, bit);
         notice(&flipped.verify(), kind, &name, place, &what, &mut figures);
@@ -185,19 +197,26 @@ fn no_bit_of_a_directory_changes_unnoticed_and_none_changes_the_ledger() {
                         assert_eq!(told(&engine), history, "{what}");
                         let other = if is_passed_over && name == newest.name { older.lsn } else { newest.lsn };
                         assert_eq!(report.snapshot, other, "{what}");
-                        assert!(report.passed_over.iter().all(|told| told.starts_with(&name)), "{:?}", report.passed_over);
+                        assert!(
+                            report.passed_over.iter().all(|told| told.starts_with(&name)),
+                            "{:?}",
+                            report.passed_over
+                        );
                         figures.count(kind, if is_passed_over { "passed over and told" } else { "same ledger" });
                     }
                     Kind::Run => {
                         assert_eq!(told(&engine), history, "{what}");
-                        figures.count(kind, if resent(&engine, &run) { "refused, then derived again" } else { "same ledger" });
+                        figures.count(
+                            kind,
+                            if resent(&engine, &run) { "refused, then derived again" } else { "same ledger" },
+                        );
                     }
                 }
                 assert!(!is_passed_over || kind == Kind::Snapshot, "{:?}", report.passed_over);
             }
         }
     }
-    println!("{count} bits turned: {:#?}", figures.0);
+    println!("{count} bits turned: {:?}", figures.0);
     assert_eq!(figures.of("noticed"), count);
     assert!(figures.of("refused at the start") > 0 && figures.of("passed over and told") > 0);
 }
@@ -274,7 +293,7 @@ fn no_bit_of_snapshots_beside_a_cut_log_changes_unnoticed() {
         let (engine, _) = flipped.open(&run).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(engine.digest(), digest, "{what}");
     }
-    println!("beside a cut log: {:#?}", figures.0);
+    println!("beside a cut log: {:?}", figures.0);
 }
 
 /// A snapshot that is whole in itself and says something else than the log is found: the byte and the entry are named.
