@@ -178,6 +178,10 @@ fn no_bit_of_a_directory_changes_unnoticed_and_none_changes_the_ledger() {
         let what = format!("bit {bit} of byte {place} of {name}");
         let flipped = directory.flipped(&name, place, bit);
         notice(&flipped.verify(), kind, &name, place, &what, &mut figures);
+        if kind == Kind::Chain {
+            // A simulated disk keeps no chain; what a start does with a damaged one is tried beside the code.
+            continue;
+        }
         match flipped.open(&run) {
             Err(error) => {
                 assert_eq!(kind, Kind::Log, "{what}: {error}");
