@@ -96,7 +96,7 @@ fn main() {
     let started = Instant::now();
     let mut batch = Batch::new(0);
     for number in 0..events / BATCH as u64 {
-        if number.is_multiple_of(100) {
+        if number.is_multiple_of(1000) {
             keep_pace(&ledger.engine);
         }
         batch.renew(BATCH, wallets);

@@ -203,7 +203,8 @@ impl Checking<'_> {
                     )),
                 }
                 entry.compared = self.compare(&file, verdict, &mut faults)?;
-                if faults.is_empty() && self.is_reached(lsn) {
+                let is_known = entry.compared != Compared::No || self.base.is_none() && !self.is_whole();
+                if faults.is_empty() && is_known && self.is_reached(lsn) {
                     self.base = Some(file);
                 }
             }
@@ -212,6 +213,11 @@ impl Checking<'_> {
         verdict.problems.extend(faults.into_problems(self.files, name, lsn));
         verdict.snapshots.push(entry);
         Ok(())
+    }
+
+    /// Whether the log goes back to its beginning.
+    fn is_whole(&self) -> bool {
+        self.is_reached(Lsn::ZERO)
     }
 
     /// Whether the log goes back to a position.
@@ -257,7 +263,6 @@ impl Checking<'_> {
             Ok(differences) => faults.learn(differences),
             Err(SnapshotFailure::Write(error)) => return Err(error.into()),
             Err(failure) => {
-                let told = verdict.problems.len();
                 verdict.notes.push(format!("{name} could not be compared with the log: {failure}"));
                 let error = match failure {
                     SnapshotFailure::Fold(error) => Some(*error),
@@ -268,9 +273,11 @@ impl Checking<'_> {
                 let problem =
                     error.and_then(|error| problem_of(self.archive, &verdict.survey, &error, Reading::Snapshots));
                 // The fold of the whole log comes upon the same, as a rule.
-                verdict.problems.extend(
-                    problem.filter(|problem| !verdict.problems[..told].iter().any(|told| told.lsn == problem.lsn)),
-                );
+                if let Some(problem) = problem
+                    && verdict.problems.iter().all(|known| known.lsn != problem.lsn)
+                {
+                    verdict.problems.push(problem);
+                }
                 return Ok(Compared::No);
             }
         }
@@ -329,7 +336,7 @@ fn chain(file: &SnapshotFile, survey: &Survey, faults: &mut Faults) -> ChainChec
     // A chain that was begun anew, when its file was lost and so were older segments, has other hashes than the one before.
     let begins = survey.recorded.as_ref().map(Chain::first).or(survey.segments.first().map(|segment| segment.number));
     let Some(one) = known.first().filter(|_| begins == Some(0)) else { return ChainCheck::NotKnown };
-    let named: String = named.iter().map(|byte| format!("{byte:02x}")).collect();
+    let named = named.map(|byte| format!("{byte:02x}")).concat();
     faults.others.push((CHAIN_AT, format!("the log's hash chain comes to {one} here, and the snapshot names {named}")));
     ChainCheck::Differs
 }
