@@ -1,8 +1,8 @@
 //! How long does it take to open a ledger: from a fresh snapshot, and from one with events behind it? And what does making one take?
 //!
 //! `DRAWDOWN_BENCH_LARGE=1` opens 10 M wallets, alone and with 50 M events behind the snapshot, rather than 200 k and 1 M: some 10 GB of disk,
-//! below `DRAWDOWN_BENCH_DIR` if that is set, and 5 GB of memory. The files lie on a disk, and in memory as far as the system keeps them there, as after a restart of the process on a machine that stays up. Every
-//! balance is compared at the end.
+//! below `DRAWDOWN_BENCH_DIR` if that is set, and 5 GB of memory. The files lie on a disk, and in memory as far as the system keeps them
+//! there, as after a restart of the process on a machine that stays up. Every balance is compared at the end.
 
 mod common;
 
