@@ -197,7 +197,7 @@ mod tests {
                 assert_eq!(flipped_bit(stored, computed, 300), None);
             }
         }
-        for bit in 0..32 {
+        for bit in 0..32u32 {
             let expected = (300 + u64::from(bit / 8), (bit % 8) as u8);
             assert_eq!(flipped_bit(stored ^ 1 << bit, stored, 300), Some(expected));
         }
