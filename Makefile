@@ -63,9 +63,9 @@ fuzz: ## Each fuzz target for FUZZ_SECONDS=120; needs a nightly compiler and car
 		cargo +nightly fuzz run $$target corpus/$$target seeds/$$target found/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 || exit 1; \
 	done
 
-flips: ## Turns FLIPS=1000 single bits of whole logs and looks who notices
+flips: ## Turns FLIPS=1000 single bits of whole logs, snapshots and runs of identities and looks who notices
 	DRAWDOWN_FLIPS=$(or $(FLIPS),1000) cargo test -p drawdown-wal --test archive flipped -- --nocapture
-	DRAWDOWN_FLIPS=$(or $(FLIPS),1000) cargo test --test it no_bit_changes -- --nocapture
+	DRAWDOWN_FLIPS=$(or $(FLIPS),1000) cargo test --test it no_bit_ -- --nocapture
 
 demo: ## The demo: a real trace through the real server
 	cargo run --release -- demo

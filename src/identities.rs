@@ -31,6 +31,7 @@
 //! a hole ([`Spilled::holes`]), and derived from the log again. Each run names the last frame that it was derived from, with a checksum
 //! ([`Anchor`]): runs that outlived their log (one that was restored from a copy, say) are found out and removed.
 
+mod check;
 mod filter;
 mod format;
 mod front;
@@ -44,6 +45,9 @@ mod loom_tests;
 #[cfg(test)]
 #[cfg(not(drawdown_loom))]
 mod tests;
+
+pub use check::{Checked, Damage, check};
+pub use format::{EXTENSION, span_of};
 
 use crate::store::{Guard, pin};
 use drawdown_wal::Files;

@@ -1,16 +1,24 @@
 //! Verification of a data directory that no server needs to have open: is every byte what was written, and does it all make sense.
 //!
-//! Three readings, each of which stands on the one before:
+//! Readings, each of which stands on the ones before:
 //! 1. the *survey* of the log's files (`drawdown_wal::Archive`): headers, frames, checksums, padding, the log's end, the hash chain;
 //! 2. the *fold*: the log is opened on an overlay of the files, recovered and replayed by the very code that a server starts with, which decodes
 //!    every record, asks the rules again and mends what a crash cut through, all in memory;
-//! 3. the *audit* ([`crate::engine::audit`]): every wallet's books kept again from the records alone.
+//! 3. the *audit* ([`crate::engine::audit`]): every wallet's books kept again from the records alone;
+//! 4. the *snapshots* (`snapshots`): every byte, the place, the hash chain's head, and each held against what the log comes to there;
+//! 5. the *identities* (`runs`): every byte of the runs on disk, their spans, and whether the log is theirs.
 //!
 //! Nothing is written. A torn tail and what recovery would mend are notes, not damage: none of it was ever acknowledged.
 
+mod runs;
+mod snapshots;
+
+pub use runs::RunsCheck;
+pub use snapshots::{ChainCheck, Compared, SnapshotCheck};
+
 use crate::engine::audit::{Audit, Finding};
 use crate::engine::{Engine, EngineConfig, OpenError, OpenReport, SystemClock};
-use drawdown_wal::{Archive, ChainFile, Ended, FrameRef, Lsn, Options, ReadError, Survey, Visitor};
+use drawdown_wal::{Archive, ChainFile, Ended, FrameRef, Log, Lsn, Options, ReadError, Survey, Visitor};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -47,6 +55,10 @@ pub enum Reading {
     Fold,
     /// Of its records, by their books.
     Audit,
+    /// Of the snapshots beside it.
+    Snapshots,
+    /// Of the runs of identities beside it.
+    Identities,
 }
 
 impl Reading {
@@ -56,6 +68,8 @@ impl Reading {
             Reading::Survey => "survey",
             Reading::Fold => "fold",
             Reading::Audit => "audit",
+            Reading::Snapshots => "snapshots",
+            Reading::Identities => "identities",
         }
     }
 }
@@ -69,6 +83,10 @@ pub struct Verdict {
     pub report: Option<OpenReport>,
     /// What the audit came to.
     pub audit: Option<Audit>,
+    /// What the look at each snapshot came to, oldest first.
+    pub snapshots: Vec<SnapshotCheck>,
+    /// What the look at the runs of identities came to.
+    pub runs: RunsCheck,
     /// Problems in order of position.
     pub problems: Vec<Problem>,
     /// What is worth knowing and no problem.
@@ -107,7 +125,15 @@ pub enum VerifyError {
 /// Verifies a log. `watch` is told how far it is, from this thread and another, now and then.
 pub fn verify(archive: &Archive, watch: &(dyn Fn(Progress) + Sync)) -> Result<Verdict, VerifyError> {
     let survey = archive.survey(&mut SurveyWatch { watch, done: 0, total: archive.size_bytes()? })?;
-    let mut verdict = Verdict { notes: notes(&survey), survey, report: None, audit: None, problems: Vec::new() };
+    let mut verdict = Verdict {
+        notes: notes(&survey),
+        survey,
+        report: None,
+        audit: None,
+        snapshots: Vec::new(),
+        runs: RunsCheck::default(),
+        problems: Vec::new(),
+    };
     for damage in &verdict.survey.damages {
         verdict.problems.push(Problem {
             path: damage.path.clone(),
@@ -122,14 +148,15 @@ pub fn verify(archive: &Archive, watch: &(dyn Fn(Progress) + Sync)) -> Result<Ve
     } else {
         verdict.notes.push("what the damaged log holds was not folded".to_owned());
     }
-    check_snapshots(archive, &mut verdict);
+    // What cannot be opened has been told by the fold.
+    let options = reading_config(verdict.survey.segment_bytes).log;
+    let is_readable = verdict.survey.is_readable;
+    let log = is_readable.then(|| Log::open_on(archive.overlay(), options).ok()).flatten().map(|(log, _)| log);
+    snapshots::check(archive, log.as_ref(), &mut verdict, watch)?;
+    runs::check(archive, log.as_ref(), &mut verdict, watch)?;
     verdict.problems.sort_by_key(|problem| problem.lsn);
     Ok(verdict)
 }
-
-/// Where snapshots are to be compared with the fold at their positions, once there are snapshots: each one's checksum, its position, the chain's
-/// head that it names, and what it holds. Today a data directory has none.
-fn check_snapshots(_archive: &Archive, _verdict: &mut Verdict) {}
 
 struct SurveyWatch<'a> {
     watch: &'a (dyn Fn(Progress) + Sync),
@@ -213,6 +240,12 @@ fn fold(archive: &Archive, verdict: &mut Verdict, watch: &(dyn Fn(Progress) + Sy
     let opened = watched(watch, Reading::Fold, &position, first, total, open);
     let (engine, report) = match opened {
         Ok(opened) => opened,
+        // The newest snapshot may be of a moment that the log does not vouch for yet.
+        Err(OpenError::LostLog { name, .. }) if survey.ended == Ended::Bounded => {
+            let why = "it was made of more than the log vouches for so far";
+            verdict.notes.push(format!("the log was not folded onto {name}: {why}"));
+            return Ok(());
+        }
         Err(error) => {
             let problem = problem_of(archive, survey, &error, Reading::Fold);
             verdict.problems.push(problem.ok_or(VerifyError::Fold(error))?);
@@ -257,16 +290,28 @@ fn watched<T>(
     total: u64,
     work: impl FnOnce() -> T,
 ) -> T {
+    let done = || position.load(Ordering::Relaxed).saturating_sub(first);
+    let outcome = watched_by(watch, reading, &done, total, work);
+    watch(Progress { reading, done: total, total });
+    outcome
+}
+
+/// The same, where `told` says how far it is.
+fn watched_by<T>(
+    watch: &(dyn Fn(Progress) + Sync),
+    reading: Reading,
+    told: &(dyn Fn() -> u64 + Sync),
+    total: u64,
+    work: impl FnOnce() -> T,
+) -> T {
     let (done, until_done) = std::sync::mpsc::channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let period = std::time::Duration::from_millis(100);
             // The channel never carries anything: it is closed when the work is done.
             while until_done.recv_timeout(period) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                let done = position.load(Ordering::Relaxed).saturating_sub(first);
-                watch(Progress { reading, done: done.min(total), total });
+                watch(Progress { reading, done: told().min(total), total });
             }
-            watch(Progress { reading, done: total, total });
         });
         let outcome = work();
         drop(done);

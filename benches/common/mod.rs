@@ -66,10 +66,11 @@ pub(crate) fn memory_dir() -> TempDir {
     dir.expect("a directory for the log")
 }
 
-/// A directory on the file system that holds the build: a disk, unlike the system's temporary directory, which may be memory.
+/// A directory below `DRAWDOWN_BENCH_DIR`, or else on the file system that holds the build: a disk, unlike the system's temporary directory,
+/// which may be memory.
 pub(crate) fn disk_dir() -> TempDir {
-    let parent = env!("CARGO_TARGET_TMPDIR");
-    std::fs::create_dir_all(parent).expect("the build's directory can be written");
+    let parent = std::env::var_os("DRAWDOWN_BENCH_DIR").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
+    std::fs::create_dir_all(&parent).expect("the directory can be made");
     tempfile::tempdir_in(parent).expect("a directory for the log")
 }
 

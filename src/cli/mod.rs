@@ -1,5 +1,6 @@
 //! The command line.
 
+mod beside;
 mod demo;
 mod inspect;
 mod keys;

@@ -1,5 +1,6 @@
 //! `drawdown verify`: checks a data directory, and says what is wrong with it, where. See [`drawdown::verify`].
 
+use super::beside;
 use super::screen::{Meter, bytes_text, painted, table, wants_colours};
 use crate::demo::credits::grouped;
 use crate::demo::terminal::Style;
@@ -78,7 +79,7 @@ fn summary(verdict: &Verdict, colours: bool) -> String {
     let survey = &verdict.survey;
     let mut lines = Vec::new();
     let mut line = |name: &str, text: String| {
-        lines.push(format!("{} {text}", painted(colours, Style::Bold, &format!("{name:<8}"))));
+        lines.push(format!("{} {text}", painted(colours, Style::Bold, &format!("{name:<9}"))));
     };
     let first = survey.segments.first().map_or(0, |segment| segment.start.get());
     line(
@@ -99,6 +100,8 @@ fn summary(verdict: &Verdict, colours: bool) -> String {
         let (wallets, debits) = (grouped(report.wallets), grouped(report.debits));
         line("fold", format!("{wallets} wallets, {debits} debits, {} operations", grouped(report.operations)));
     }
+    line("snapshots", beside::snapshots(verdict));
+    line("runs", beside::runs(verdict));
     if let Some(audit) = &verdict.audit {
         let rows: Vec<_> = audit.currencies.iter().map(row).collect();
         let head =
@@ -196,6 +199,8 @@ fn as_json(verdict: &Verdict) -> Value {
             "records": survey.segments.iter().map(|segment| segment.count).sum::<u64>(),
         },
         "chain": head.map(|(segment, hash)| json!({"segment": segment, "hash": hash.to_string()})),
+        "snapshots": beside::snapshots_json(verdict),
+        "identity_runs": beside::runs_json(verdict),
         "fold": verdict.report.as_ref().map(|report| json!({
             "wallets": report.wallets,
             "debits": report.debits,

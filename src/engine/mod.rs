@@ -60,7 +60,7 @@ pub use drawdown_wal::Disposal;
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
 pub use pressure::{AdmissionStats, Room, Space};
 pub use snapshot::{Follower, Made, Retention, SnapshotConfig, SnapshotFailure, SnapshotStats};
-pub use spill::SpillError;
+pub use spill::{SpillError, has_anchor};
 pub use stats::EngineStats;
 pub use ticket::Ticket;
 pub use view::{CommandError, Unavailable};
@@ -462,6 +462,7 @@ impl Inner {
             };
             match loaded {
                 Ok((mut inner, loose)) => {
+                    log.leave_unchecked(file.lsn());
                     let report = recovery::replay(&mut inner, file.lsn(), loose, workers)?;
                     return Ok((inner, OpenReport { snapshot: file.lsn(), passed_over, ..report }));
                 }

@@ -201,10 +201,15 @@ pub(super) fn open(files: Arc<dyn Files>, log: &Log, remembers: bool) -> Result<
             return false;
         }
         // A log that has let go of the frame cannot tell.
-        anchor.lsn < log.first().get()
-            || matches!(log.reader(Lsn::new(anchor.lsn)).next(), Ok(Some(frame)) if anchor_of(&frame) == anchor)
+        has_anchor(log, anchor).unwrap_or(true)
     };
     Ok(Spilled::open(files, log.id(), is_genuine)?)
+}
+
+/// Whether a log has the frame by which a run of identities knows it again. `None` if it has let go of what stood there.
+pub fn has_anchor(log: &Log, anchor: Anchor) -> Option<bool> {
+    let is_there = |anchor: Anchor| matches!(log.reader(Lsn::new(anchor.lsn)).next(), Ok(Some(frame)) if anchor_of(&frame) == anchor);
+    (anchor.lsn >= log.first().get()).then(|| is_there(anchor))
 }
 
 fn anchor_of(frame: &FrameRef<'_>) -> Anchor {

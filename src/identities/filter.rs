@@ -66,7 +66,8 @@ impl Filter {
         Self::with_lines(kind, (keys * kind.bits_per_key).div_ceil(LINE_BYTES as u64 * 8).max(1))
     }
 
-    fn with_lines(kind: Kind, lines: u64) -> Self {
+    /// An empty filter of so many lines.
+    pub(super) fn with_lines(kind: Kind, lines: u64) -> Self {
         Filter { words: ZeroedArray::new(lines as usize * WORDS), kind }
     }
 

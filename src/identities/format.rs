@@ -17,11 +17,11 @@ pub(super) const PAGE_BYTES: usize = 4096;
 pub(super) const PER_PAGE: usize = 255;
 pub(super) const ENTRY_BYTES: usize = 16;
 const PAGE_NUMBER: usize = 4088;
-const PAGE_CHECKSUM: usize = 4092;
+pub(super) const PAGE_CHECKSUM: usize = 4092;
 
-const MAGIC: [u8; 8] = *b"DRAWDIDS";
+pub(super) const MAGIC: [u8; 8] = *b"DRAWDIDS";
 const VERSION: u32 = 1;
-const TRAILER_CHECKSUM: usize = 12;
+pub(super) const TRAILER_CHECKSUM: usize = 12;
 
 const _: () = assert!(PER_PAGE * ENTRY_BYTES == 4080);
 
@@ -201,7 +201,7 @@ pub(super) fn entries_in(number: u64, entries: u64) -> usize {
     (entries - number * PER_PAGE as u64).min(PER_PAGE as u64) as usize
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
 }
 
@@ -210,7 +210,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// The extension of runs' names.
-pub(super) const EXTENSION: &str = "ids";
+pub const EXTENSION: &str = "ids";
 
 /// The name of a run's file.
 pub(super) fn file_name(span: Span) -> String {
@@ -218,7 +218,7 @@ pub(super) fn file_name(span: Span) -> String {
 }
 
 /// The span that a file's name tells, if it is a run's.
-pub(super) fn span_of(name: &str) -> Option<Span> {
+pub fn span_of(name: &str) -> Option<Span> {
     let (from, to) = name.strip_suffix(EXTENSION)?.strip_suffix('.')?.split_once('-')?;
     let number = |text: &str| (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
     let span = Span { from: number(from)?, to: number(to)? };

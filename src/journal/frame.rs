@@ -209,7 +209,8 @@ impl<'a, F: Fn(u32) -> bool> Iterator for Only<'a, F> {
 
 /// The record at `lsn`, which the caller knows to be the place of a published record, and the segment that it borrows from.
 ///
-/// `view` is the caller's storage for the segment, so that the record can borrow from it.
+/// `view` is the caller's storage for the segment, so that the record can borrow from it. Where opening the log left frames unchecked, the
+/// record's is checked here.
 pub fn read_at<'v>(log: &Log, lsn: Lsn, view: &'v mut Option<SegmentView>) -> Result<Record<'v>, Corrupt> {
     let view = view.insert(log.pinned(lsn).ok_or(Corrupt::Absent)?);
     let (tag, length) = prefix(view.bytes(lsn, PREFIX).ok_or(Corrupt::Absent)?)?;
@@ -217,6 +218,10 @@ pub fn read_at<'v>(log: &Log, lsn: Lsn, view: &'v mut Option<SegmentView>) -> Re
     let frame_back = Fields(bytes.get(PREFIX..).ok_or(Corrupt::Truncated)?).u32()?;
     let start = lsn.get().checked_sub(frame_back.into()).ok_or(Corrupt::Malformed("distance to its frame"))?;
     let head = view.bytes(Lsn::new(start), frame_back as usize).ok_or(Corrupt::Absent)?;
+    let frame = start.checked_sub(drawdown_wal::FRAME_HEADER_BYTES).map(Lsn::new);
+    if !frame.is_some_and(|frame| log.vouches_for(view, frame, lsn.plus(length as u64))) {
+        return Err(Corrupt::Malformed("frame"));
+    }
     decode(tag, bytes, Prelude::read(&mut Fields(head))?)
 }
 

@@ -1141,6 +1141,11 @@ impl Books {
 
     /// Sends every event again, one by one: what was applied is a duplicate with its first outcome.
     pub(crate) fn resend(&mut self, engine: &Engine) {
+        self.resend_until_taken(engine, |error| panic!("{error}"));
+    }
+
+    /// The same, where an event that is refused is sent again after `refused` was told.
+    pub(crate) fn resend_until_taken(&mut self, engine: &Engine, mut refused: impl FnMut(Unavailable)) {
         let applied: Vec<_> = self.sent.clone();
         for usage in applied {
             let known = self.events.get(&(usage.source, usage.id)).cloned();
@@ -1149,10 +1154,13 @@ impl Books {
             };
             let usage = Usage { time: When::Unsaid, ..usage };
             let mut outcomes = Vec::new();
-            submit(engine, std::slice::from_ref(&usage), self.now, &mut outcomes)
-                .expect("a healthy engine")
-                .wait()
-                .expect("durable");
+            let ticket = loop {
+                match submit(engine, std::slice::from_ref(&usage), self.now, &mut outcomes) {
+                    Ok(ticket) => break ticket,
+                    Err(error) => refused(error),
+                }
+            };
+            ticket.wait().expect("durable");
             assert_eq!(answer(&outcomes[0]), Answer { status: "duplicate", ..known.answer }, "{usage:?}");
             assert_eq!(outcomes[0].entry, known.entry);
         }

@@ -14,8 +14,9 @@ use drawdown::engine::{
 };
 use drawdown::journal::snapshot::file::SnapshotFile;
 use drawdown::ledger::Rejection;
+use drawdown::verify::{ChainCheck, Compared, Verdict, verify};
 use drawdown_wal::sim::Disk;
-use drawdown_wal::{Disposal, Files, Log, Lsn, Medium};
+use drawdown_wal::{Archive, Disposal, Files, Images, Log, Lsn, Medium};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -82,6 +83,23 @@ fn make_offline(disk: &Disk, clock: &ManualClock, memory_bytes: u64, upto: Optio
     let config = config(memory_bytes, Retention::default());
     let medium: Arc<dyn Medium> = disk.medium();
     snapshot::make_offline_on(&medium, &config, clock, upto, &snapshot::Progress::default()).expect("a healthy ledger")
+}
+
+/// What a disk holds beside the segments.
+pub(crate) fn files_of(disk: &Disk) -> BTreeMap<String, Vec<u8>> {
+    let read = |name: String| {
+        let file = disk.open_file(&name).expect("a file");
+        let mut bytes = vec![0; file.size_bytes() as usize];
+        file.read_at(0, &mut bytes).expect("its bytes");
+        (name, bytes)
+    };
+    snapshot_names(disk).into_iter().chain(run_names(disk)).map(read).collect()
+}
+
+/// The verification of what a disk holds.
+fn verdict_of(disk: &Disk, chain: Option<Vec<u8>>) -> Verdict {
+    let archive = Archive::of_images(Images { segments: disk.images(), chain }).with_files(files_of(disk));
+    verify(&archive, &|_| ()).expect("images can be read")
 }
 
 fn digest_of(disk: &Disk, name: &str) -> [u8; 32] {
@@ -309,6 +327,7 @@ impl Tale {
         self.engine.close().expect("a healthy log");
         let (lsn, is_whole) = (self.engine.stats().snapshots.lsn, self.is_whole());
         self.disk = self.disk.duplicate();
+        self.verify();
         if is_whole {
             let bare = without_snapshots(&self.disk);
             let whole = open(&bare, &self.clock, &self.config).expect("a whole log").0.digest();
@@ -321,6 +340,25 @@ impl Tale {
         self.engine = engine;
         self.books.reopened();
         self.audit();
+    }
+
+    /// Whatever the story was, everything verifies: each snapshot but the oldest beside a log that was cut is what the log comes to.
+    fn verify(&self) {
+        let chain = Some(self.engine.log().chain().write());
+        let verdict = verdict_of(&self.disk, chain);
+        assert_eq!(verdict.problems, []);
+        let has_base = usize::from(!self.is_whole());
+        for (number, check) in verdict.snapshots.iter().enumerate() {
+            assert!(check.is_sound);
+            // A simulated disk keeps no chain: where the log was cut, each opening begins it anew.
+            assert!(
+                check.chain == ChainCheck::Agrees || check.chain == ChainCheck::NotKnown && has_base > 0,
+                "{check:?}"
+            );
+            assert_eq!(check.compared == Compared::No, number < has_base, "{check:?}");
+        }
+        assert_eq!((verdict.snapshots.len(), verdict.runs.damaged), (snapshot_names(&self.disk).len(), 0));
+        assert_eq!(verdict.runs.runs as usize, run_names(&self.disk).len());
     }
 
     fn end(mut self, cuts: &[Index]) {

@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["catalog", "identities", "ledger", "journal", "metrics", "store"]),
     ("http", &["engine", "ledger", "metrics"]),
     ("config", &["engine", "http"]),
-    ("verify", &["engine"]),
+    ("verify", &["engine", "identities", "journal"]),
     ("cli", &["config", "demo", "engine", "http", "journal", "ledger", "verify"]),
     ("processor", &[]),
     ("demo", &["engine", "http", "ledger"]),

@@ -129,6 +129,38 @@ fn damage_is_named_by_file_offset_and_position() {
 }
 
 #[test]
+fn snapshots_are_checked_and_held_against_the_log() {
+    let directory = tempfile::tempdir().expect("a directory");
+    drop(make(directory.path(), true));
+    let made = drawdown(&["snapshot"], directory.path());
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let before = contents(directory.path());
+    let output = drawdown(&["verify"], directory.path());
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    assert!(out.contains("3 wallets: is what the log comes to, chain agrees"), "{out}");
+    assert!(err.contains("snapshots: "), "{err}");
+    let json: Value = serde_json::from_slice(&drawdown(&["verify", "--json"], directory.path()).stdout).expect("JSON");
+    let snapshot = &json["snapshots"][0];
+    assert_eq!((&snapshot["sound"], &snapshot["compared_with"]), (&Value::Bool(true), &"log".into()));
+    assert_eq!((&snapshot["chain"], &json["identity_runs"]["runs"]), (&"agrees".into(), &0.into()));
+    assert_eq!(contents(directory.path()), before, "nothing is written");
+
+    let name = snapshot["file"].as_str().expect("a name");
+    let path = directory.path().join(name);
+    let mut bytes = fs::read(&path).expect("a snapshot");
+    bytes[300] ^= 0x10;
+    fs::write(&path, bytes).expect("a snapshot");
+    let output = drawdown(&["verify", "--json"], directory.path());
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let damage = json["damage"].as_array().expect("a list");
+    assert_eq!((damage.len(), &damage[0]["offset"]), (1, &300.into()), "{damage:?}");
+    assert!(damage[0]["file"].as_str().is_some_and(|file| file.ends_with(name)), "{damage:?}");
+    assert_eq!((&damage[0]["found_by"], &json["snapshots"][0]["sound"]), (&"snapshots".into(), &Value::Bool(false)));
+}
+
+#[test]
 fn what_cannot_be_checked_is_neither_sound_nor_damaged() {
     let directory = tempfile::tempdir().expect("a directory");
     for path in [directory.path().to_owned(), directory.path().join("nothing")] {

@@ -55,6 +55,7 @@ pub struct Images {
 #[derive(Debug)]
 pub struct Archive {
     place: Arc<Place>,
+    beside: Arc<Beside>,
     numbers: Vec<u64>,
     bound: Option<Lsn>,
     /// Keeps servers out while the files are read. None if there is no lock file, as in a copy, or a server holds it.
@@ -161,17 +162,23 @@ impl Archive {
             move |source| ArchiveError::Io { path, source }
         };
         let (lock, is_live) = lock_shared(&directory.join("lock")).map_err(failed(&directory.join("lock")))?;
-        let mut numbers = Vec::new();
+        let (mut numbers, mut names) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(directory).map_err(failed(directory))? {
-            let path = entry.map_err(failed(directory))?.path();
-            numbers.extend(segment_number(&path).map_err(failed(&path))?);
+            let entry = entry.map_err(failed(directory))?;
+            let path = entry.path();
+            match segment_number(&path).map_err(failed(&path))? {
+                Some(number) => numbers.push(number),
+                None => names.extend(entry.file_name().into_string()),
+            }
         }
         numbers.sort_unstable();
         if numbers.is_empty() {
             return Err(ArchiveError::Empty { path: directory.to_owned() });
         }
-        let mut archive =
-            Self { place: Arc::new(Place::Directory(directory.to_owned())), numbers, bound: None, _lock: lock };
+        // Listed before the archive's end is looked for: so no file is of a later moment than that.
+        let beside = Arc::new(Beside::Directory { directory: directory.to_owned(), names });
+        let place = Arc::new(Place::Directory(directory.to_owned()));
+        let mut archive = Self { place, beside, numbers, bound: None, _lock: lock };
         if is_live {
             archive.end_at_durable().map_err(failed(directory))?;
         }
@@ -181,7 +188,20 @@ impl Archive {
     /// The log whose files these are.
     pub fn of_images(images: Images) -> Self {
         let numbers = images.segments.keys().copied().collect();
-        Self { place: Arc::new(Place::Images(images)), numbers, bound: None, _lock: None }
+        let beside = Arc::new(Beside::Images(BTreeMap::new()));
+        Self { place: Arc::new(Place::Images(images)), beside, numbers, bound: None, _lock: None }
+    }
+
+    /// The same, with other files beside the segments, by name.
+    #[must_use]
+    pub fn with_files(self, files: BTreeMap<String, Vec<u8>>) -> Self {
+        Self { beside: Arc::new(Beside::Images(files)), ..self }
+    }
+
+    /// The other files of the directory, as they were called when the archive was opened: to be read, and nothing else. What is sorted outside
+    /// of memory goes to a nameless file in the system's directory for temporary files.
+    pub fn files(&self) -> Arc<dyn Files> {
+        Arc::<Beside>::clone(&self.beside)
     }
 
     /// Where the archive ends although the log goes on: what a server that has the log open had made durable. `None` if there is no server.
@@ -267,7 +287,8 @@ impl Archive {
     /// A medium over these files: a log opened on it is recovered as it would be, and whatever is written stays in memory. The files must not
     /// change while it lives.
     pub fn overlay(&self) -> Arc<dyn Medium> {
-        Arc::new(Overlay { place: Arc::clone(&self.place), numbers: self.numbers.clone(), bound: self.bound })
+        let (place, beside) = (Arc::clone(&self.place), Arc::clone(&self.beside));
+        Arc::new(Overlay { place, beside, numbers: self.numbers.clone(), bound: self.bound })
     }
 }
 
@@ -285,26 +306,20 @@ fn lock_shared(path: &Path) -> io::Result<(Option<File>, bool)> {
     }
 }
 
-/// See [`Archive::overlay`].
+/// See [`Archive::files`].
 #[derive(Debug)]
-struct Overlay {
-    place: Arc<Place>,
-    numbers: Vec<u64>,
-    bound: Option<Lsn>,
+enum Beside {
+    Directory { directory: PathBuf, names: Vec<String> },
+    Images(BTreeMap<String, Vec<u8>>),
 }
 
-impl Files for Overlay {
-    /// Files are seen by a log whose beginning was retired only: any other is folded from its beginning.
+impl Files for Beside {
     fn names(&self, extension: &str) -> io::Result<Vec<String>> {
-        let Place::Directory(directory) = &*self.place else { return Ok(Vec::new()) };
-        if self.numbers.first() == Some(&0) {
-            return Ok(Vec::new());
-        }
-        let mut names = Vec::new();
-        for entry in fs::read_dir(directory)? {
-            names.extend(entry?.file_name().into_string().ok().filter(|name| has_extension(name, extension)));
-        }
-        Ok(names)
+        let is_wanted = |name: &&String| has_extension(name, extension);
+        Ok(match self {
+            Beside::Directory { names, .. } => names.iter().filter(is_wanted).cloned().collect(),
+            Beside::Images(images) => images.keys().filter(is_wanted).cloned().collect(),
+        })
     }
 
     fn draft(&self, _name: &str) -> io::Result<Box<dyn Draft>> {
@@ -312,7 +327,13 @@ impl Files for Overlay {
     }
 
     fn open_file(&self, name: &str) -> io::Result<Arc<dyn Contents>> {
-        Ok(Arc::new(DirectoryFile::open(&self.place(name))?))
+        match self {
+            Beside::Directory { directory, .. } => Ok(Arc::new(DirectoryFile::open(&directory.join(name))?)),
+            Beside::Images(images) => {
+                let bytes = images.get(name).ok_or(io::ErrorKind::NotFound)?;
+                Ok(Arc::new(HeapFile(bytes.clone())))
+            }
+        }
     }
 
     fn delete(&self, _name: &str) -> io::Result<()> {
@@ -320,14 +341,53 @@ impl Files for Overlay {
     }
 
     fn scratch(&self) -> io::Result<Box<dyn Scratch>> {
-        Ok(Box::new(HeapFile::default()))
+        match self {
+            Beside::Directory { .. } => Ok(Box::new(DirectoryFile::temporary()?)),
+            Beside::Images(_) => Ok(Box::new(HeapFile::default())),
+        }
     }
 
     fn place(&self, name: &str) -> PathBuf {
-        match &*self.place {
-            Place::Directory(directory) => directory.join(name),
-            Place::Images(_) => PathBuf::from(name),
+        match self {
+            Beside::Directory { directory, .. } => directory.join(name),
+            Beside::Images(_) => PathBuf::from(name),
         }
+    }
+}
+
+/// See [`Archive::overlay`].
+#[derive(Debug)]
+struct Overlay {
+    place: Arc<Place>,
+    beside: Arc<Beside>,
+    numbers: Vec<u64>,
+    bound: Option<Lsn>,
+}
+
+impl Files for Overlay {
+    /// Files are seen by a log whose beginning was retired only: any other is folded from its beginning.
+    fn names(&self, extension: &str) -> io::Result<Vec<String>> {
+        if self.numbers.first() == Some(&0) { Ok(Vec::new()) } else { self.beside.names(extension) }
+    }
+
+    fn draft(&self, name: &str) -> io::Result<Box<dyn Draft>> {
+        self.beside.draft(name)
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<Arc<dyn Contents>> {
+        self.beside.open_file(name)
+    }
+
+    fn delete(&self, name: &str) -> io::Result<()> {
+        self.beside.delete(name)
+    }
+
+    fn scratch(&self) -> io::Result<Box<dyn Scratch>> {
+        self.beside.scratch()
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.beside.place(name)
     }
 }
 

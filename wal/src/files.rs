@@ -7,7 +7,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -134,6 +134,24 @@ impl DirectoryFile {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
         fs::remove_file(&path)?;
         Ok(Self { file, size_bytes: 0 })
+    }
+
+    /// The same in the system's directory for temporary files, which others use as well: a name that is taken is nobody's to write to.
+    pub(crate) fn temporary() -> io::Result<Self> {
+        let directory = std::env::temp_dir();
+        let process = std::process::id();
+        for number in 0..1000 {
+            let path = directory.join(format!("drawdown-{process}-{number}.tmp"));
+            match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => {
+                    fs::remove_file(&path)?;
+                    return Ok(Self { file, size_bytes: 0 });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 }
 

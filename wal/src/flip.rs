@@ -68,6 +68,23 @@ fn in_payload(bytes: &[u8], offset: u64, lsn: Lsn, seed: u32) -> Option<Flip> {
     None
 }
 
+/// Which one bit would, the other way round, make the CRC32C of `length` bytes be `stored` rather than `computed`: its byte, counted from their
+/// beginning, where the checksum's own four bytes (little-endian) follow the last one, and the bit, 0 being the lowest. `None` if more has changed than one.
+pub fn flipped_bit(stored: u32, computed: u32, length: u64) -> Option<(u64, u8)> {
+    let mut difference = stored ^ computed;
+    if difference.is_power_of_two() {
+        let bit = difference.trailing_zeros();
+        return Some((length + u64::from(bit / 8), (bit % 8) as u8));
+    }
+    for byte in (0..length).rev() {
+        if let Some(bit) = (0..8u8).find(|bit| TABLE[1 << bit] == difference) {
+            return Some((byte, bit));
+        }
+        difference = undo_zero_byte(difference);
+    }
+    None
+}
+
 /// Whether every sector of the frame holds something: none was lost on its way to the disk. A pad's payload is zero.
 fn arrived_whole(frame: &FrameHeader, bytes: &[u8], offset: u64) -> bool {
     let length = if frame.kind == KIND_PAD { FRAME_HEADER_BYTES } else { u64::from(frame.length) };
@@ -162,6 +179,28 @@ mod tests {
         let mut bytes = frame(KIND_PAD, &[0; 2000]);
         bytes[17] ^= 4;
         assert_eq!(found(&bytes), Some(Flip { byte: 17, bit: 2 }));
+    }
+
+    #[test]
+    fn a_flipped_bit_follows_from_two_checksums() {
+        let whole: Vec<u8> = (0..300u32).map(|byte| (byte * 7) as u8).collect();
+        let stored = crc32c::crc32c_append(SEED, &whole);
+        assert_eq!(flipped_bit(stored, stored, 300), None);
+        for byte in 0..whole.len() {
+            for bit in 0..8 {
+                let mut bytes = whole.clone();
+                bytes[byte] ^= 1 << bit;
+                let computed = crc32c::crc32c_append(SEED, &bytes);
+                assert_eq!(flipped_bit(stored, computed, 300), Some((byte as u64, bit)));
+                bytes[(byte + 150) % 300] ^= 0x21;
+                let computed = crc32c::crc32c_append(SEED, &bytes);
+                assert_eq!(flipped_bit(stored, computed, 300), None);
+            }
+        }
+        for bit in 0..32u32 {
+            let expected = (300 + u64::from(bit / 8), (bit % 8) as u8);
+            assert_eq!(flipped_bit(stored ^ 1 << bit, stored, 300), Some(expected));
+        }
     }
 
     #[test]

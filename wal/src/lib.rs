@@ -65,6 +65,7 @@ pub use archive::{Archive, ArchiveError, Images};
 pub use chain::{Chain, ChainFile, ChainHead, ChainStats, Hash};
 pub use error::{AppendError, OpenError, Poisoned, ReadError, Stage};
 pub use files::{Contents, Draft, Files, Scratch};
+pub use flip::flipped_bit;
 pub use format::{FRAME_ALIGN, FRAME_COUNT_MAX, FRAME_HEADER_BYTES, FRAME_KINDS, frame_bytes};
 pub use log::{Log, Options, Pumped};
 pub use lsn::Lsn;

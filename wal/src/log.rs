@@ -308,6 +308,18 @@ impl Log {
         self.core.table.get(number).map(SegmentView::new)
     }
 
+    /// Says that the frames below `lsn` were not walked over since the log was opened: [`Log::vouches_for`] checks them.
+    pub fn leave_unchecked(&self, lsn: Lsn) {
+        self.core.unchecked.set_below(lsn);
+    }
+
+    /// Whether the bytes from the frame at `frame` up to `end` are that frame's and are what was written. Frames that were walked over since the log
+    /// was opened are taken to be; of the others the checksum is looked at, once for those who come one after the other.
+    #[inline]
+    pub fn vouches_for(&self, view: &SegmentView, frame: Lsn, end: Lsn) -> bool {
+        self.core.unchecked.passes(frame, || view.is_frame(frame, end))
+    }
+
     /// Asks for a sync now. The flusher syncs what is waited for as soon as it can, and the rest within milliseconds, anyway.
     pub fn flush(&self) {
         if self.threads.manual {

@@ -143,6 +143,15 @@ impl SegmentView {
         self.segment.base()
     }
 
+    /// Whether a frame that checks stands at `frame`, and goes on to `end`.
+    pub(crate) fn is_frame(&self, frame: Lsn, end: Lsn) -> bool {
+        let Some(offset) = frame.get().checked_sub(self.segment.base().get()) else { return false };
+        let is_place = offset >= SEGMENT_HEADER_BYTES
+            && offset.is_multiple_of(FRAME_ALIGN)
+            && offset + FRAME_HEADER_BYTES <= self.segment.region().size_bytes();
+        is_place && frame_in(&self.segment, offset, true).is_some_and(|header| end <= frame.plus(header.length.into()))
+    }
+
     /// Position behind the segment.
     pub fn end(&self) -> Lsn {
         self.segment.base().plus(self.segment.region().size_bytes())

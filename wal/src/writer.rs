@@ -73,6 +73,35 @@ pub(crate) struct Core {
     max_unsynced_bytes: u64,
     pub(crate) max_admission_bytes: u64,
     pub(crate) care: Care,
+    pub(crate) unchecked: Unchecked,
+}
+
+/// The frames that nobody walked over when the log was opened: whoever reads a record in one of them by its place has it checked.
+#[derive(Default)]
+pub(crate) struct Unchecked {
+    /// They lie below. Relaxed: set before anybody reads.
+    below: AtomicU64,
+    /// The one that was checked last; its bytes do not change. Relaxed: it says nothing about anything else.
+    last: AtomicU64,
+}
+
+impl Unchecked {
+    pub(crate) fn set_below(&self, lsn: Lsn) {
+        self.below.store(lsn.get(), Ordering::Relaxed);
+    }
+
+    /// Whether the frame needs no check, or passes it.
+    #[inline]
+    pub(crate) fn passes(&self, frame: Lsn, check: impl FnOnce() -> bool) -> bool {
+        if frame.get() >= self.below.load(Ordering::Relaxed) || self.last.load(Ordering::Relaxed) == frame.get() {
+            return true;
+        }
+        let passes = check();
+        if passes {
+            self.last.store(frame.get(), Ordering::Relaxed);
+        }
+        passes
+    }
 }
 
 impl Core {
@@ -99,6 +128,7 @@ impl Core {
             max_unsynced_bytes,
             max_admission_bytes,
             care: Care::new(end, geometry),
+            unchecked: Unchecked::default(),
         }
     }
 

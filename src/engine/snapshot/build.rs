@@ -22,6 +22,7 @@ use crate::store::hash::Seed;
 use drawdown_wal::{Files, Log, Lsn};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io;
 
 /// A snapshot to be made.
 pub(super) struct Job<'a> {
@@ -34,11 +35,34 @@ pub(super) struct Job<'a> {
     /// Everything that was reserved when `upto` had become durable lies below, and is durable by now.
     pub(super) durable: Lsn,
     pub(super) made: Timestamp,
-    pub(super) window_ms: u64,
+    pub(super) forget: Forget,
+    /// The head of the log's hash chain at `upto`; zeroes where it is not known.
+    pub(super) chain: [u8; 32],
     /// Identities recorded below are left out: files of their own hold them, and hold them again when they were lost.
     pub(super) identities_from: u64,
     pub(super) memory_bytes: u64,
     pub(super) progress: &'a Progress,
+}
+
+/// Which identities are left out for their age.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Forget {
+    /// Those recorded so many ms or more before the latest time in the log.
+    Older(u64),
+    /// Those that another snapshot of this position has left out, which remembers since this instant.
+    As(Timestamp),
+}
+
+/// Where the entries go.
+pub(super) trait Sink {
+    /// Takes the next entry of a section. Keys do not fall within one.
+    fn put(&mut self, section: Section, key: u64, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()>;
+}
+
+impl Sink for Writer {
+    fn put(&mut self, section: Section, key: u64, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        Writer::put(self, section, key, write)
+    }
 }
 
 /// Bytes of log between two looks at whether to stop, after each of which other threads come first.
@@ -64,14 +88,20 @@ struct Left {
 
 /// Makes the snapshot. Answers its length in bytes.
 pub(super) fn build(job: &Job<'_>) -> Result<u64, SnapshotFailure> {
+    let head = Head { log_id: job.log.id(), lsn: job.upto, chain: job.chain };
+    let block_bytes = BLOCK_BYTES.min((job.memory_bytes / 1024) as usize).max(256);
+    let mut writer = Writer::begin(job.files, &head, block_bytes)?;
+    let sums = fold_into(job, &mut writer)?;
+    Ok(writer.finish(&sums)?)
+}
+
+/// Folds what the snapshot is to hold, and hands it over entry by entry.
+pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, SnapshotFailure> {
     let genesis = match job.previous {
         Some(previous) => genesis(previous)?,
         None => first_record(job.log)?.ok_or(OpenError::NotALedger("it is empty"))?,
     };
     let seed = Seed::new(genesis.seed);
-    let head = Head { log_id: job.log.id(), lsn: job.upto, chain: [0; 32] };
-    let block_bytes = BLOCK_BYTES.min((job.memory_bytes / 1024) as usize).max(256);
-    let mut writer = Writer::begin(job.files, &head, block_bytes)?;
     let common = Common {
         catalog: RefCell::new(Catalog::default()),
         api_keys: RefCell::new(BTreeMap::new()),
@@ -114,16 +144,16 @@ pub(super) fn build(job: &Job<'_>) -> Result<u64, SnapshotFailure> {
         run: left.ended.1,
         ..Sums::default()
     };
-    let horizon = left.forget(job.window_ms, &mut sums);
+    let horizon = left.forget(job.forget, &mut sums);
     // What the snapshot before left out, this one cannot have.
     let left_out = job.previous.map_or(0, |previous| previous.sums().identities_from);
     sums.identities_from = job.identities_from.min(job.upto.get()).max(left_out);
-    write_records(&mut writer, genesis, &common)?;
-    left.write(&mut writer)?;
+    write_records(writer, genesis, &common)?;
+    left.write(writer)?;
     let identities = common.identities.into_inner().finish()?;
-    sums.identities = job.write_identities(&mut writer, identities, horizon.max(sums.identities_from))?;
-    sums.grants = job.write_grants(&mut writer, held.finish()?)?;
-    Ok(writer.finish(&sums)?)
+    sums.identities = job.write_identities(writer, identities, horizon.max(sums.identities_from))?;
+    sums.grants = job.write_grants(writer, held.finish()?)?;
+    Ok(sums)
 }
 
 /// The ledger's first record, from a snapshot.
@@ -217,7 +247,7 @@ impl Job<'_> {
         if self.progress.is_stopped() { Err(SnapshotFailure::Stopped) } else { Ok(()) }
     }
 
-    fn write_identities(&self, writer: &mut Writer, mut new: Sorted, horizon: u64) -> Result<u64, SnapshotFailure> {
+    fn write_identities(&self, writer: &mut impl Sink, mut new: Sorted, horizon: u64) -> Result<u64, SnapshotFailure> {
         let mut old = self.previous.map(|previous| Cursor::new(previous, Section::Identities));
         let mut next_old = || match &mut old {
             Some(old) => old.next(Identity::read),
@@ -248,7 +278,7 @@ impl Job<'_> {
     }
 
     /// Writes the declarations of the grants whose numbers `held` has.
-    fn write_grants(&self, writer: &mut Writer, held: Sorted) -> Result<u64, SnapshotFailure> {
+    fn write_grants(&self, writer: &mut impl Sink, held: Sorted) -> Result<u64, SnapshotFailure> {
         let mut held = Held { sorted: held, next: None, count: 0 };
         held.next = held.sorted.next()?;
         if let Some(previous) = self.previous {
@@ -318,7 +348,7 @@ fn undeclared(grant: u64) -> SnapshotFailure {
     SnapshotFailure::Fold(Box::new(OpenError::Inconsistent { lsn: Lsn::new(grant), what }))
 }
 
-fn write_records(writer: &mut Writer, genesis: Genesis, common: &Common<'_>) -> Result<(), SnapshotFailure> {
+fn write_records(writer: &mut impl Sink, genesis: Genesis, common: &Common<'_>) -> Result<(), SnapshotFailure> {
     let catalog = common.catalog.borrow();
     let currencies = catalog.currencies().iter().map(|currency| AdminRecord::Currency((**currency).clone()));
     let meters = catalog.meters().iter().map(|meter| AdminRecord::Meter((**meter).clone()));
@@ -366,15 +396,21 @@ impl Left {
     }
 
     /// Leaves out what lies before the idempotency window; the position below which identities are forgotten.
-    fn forget(&mut self, window_ms: u64, sums: &mut Sums) -> u64 {
-        let past = self.marks.iter().rposition(|mark| mark.end.saturating_add(window_ms) < sums.latest);
+    fn forget(&mut self, forget: Forget, sums: &mut Sums) -> u64 {
+        let past = match forget {
+            Forget::Older(window_ms) => {
+                self.marks.iter().rposition(|mark| mark.end.saturating_add(window_ms) < sums.latest)
+            }
+            // What remembers since the end of a minute begins with the mark of that.
+            Forget::As(since) => self.marks.iter().position(|mark| mark.end == since),
+        };
         let Some(past) = past else { return 0 };
         self.marks.drain(..past);
         sums.remembered_since = sums.remembered_since.max(self.marks[0].end);
         self.marks[0].lsn
     }
 
-    fn write(&mut self, writer: &mut Writer) -> Result<(), SnapshotFailure> {
+    fn write(&mut self, writer: &mut impl Sink) -> Result<(), SnapshotFailure> {
         #[cfg(drawdown_planted)]
         if drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::ForgetsUnopenedDebits) {
             self.unopened.clear();

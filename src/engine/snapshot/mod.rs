@@ -12,6 +12,7 @@
 //! 4. Whatever a crash interrupts leaves a directory that opens: files appear whole or not at all, segments go one by one from the front.
 
 mod build;
+mod compare;
 mod cursor;
 mod keeper;
 mod load;
@@ -23,6 +24,7 @@ mod sorter;
 mod tests;
 
 pub(super) use build::genesis;
+pub use compare::{Difference, compare};
 pub(super) use load::{ground, load};
 pub use retention::{Follower, Retention};
 
@@ -35,7 +37,7 @@ use crate::journal::snapshot::file::SnapshotFile;
 use crate::journal::snapshot::{EXTENSION, Section, SnapshotError, lsn_of};
 use crate::ledger::{GrantId, Timestamp};
 use crate::store::pin;
-use build::{Job, build};
+use build::{Forget, Job, build};
 use drawdown_wal::{Files, Log, Lsn, Mapped, Medium, Options, ReadError, Recovery};
 use keeper::Call;
 use retention::Followers;
@@ -316,6 +318,28 @@ struct Extent {
     identities_from: u64,
 }
 
+/// The head of the log's hash chain at the start of a segment, for which the chain is gone on with if its own thread has not come so far.
+/// Zeroes if it cannot be told: the chain is evidence, and no reason to make no snapshot.
+fn chain_at(log: &Log, upto: Lsn) -> [u8; 32] {
+    let number = upto.get() / log.segment_bytes();
+    if upto != log.segment_start(upto) {
+        return [0; 32];
+    }
+    loop {
+        if let Some(hash) = log.chain().before(number) {
+            return hash.bytes();
+        }
+        match log.extend_chain() {
+            Ok(true) => {}
+            Ok(false) => return [0; 32],
+            Err(error) => {
+                tracing::warn!(%error, "the snapshot does not name the hash chain's head: a segment cannot be hashed");
+                return [0; 32];
+            }
+        }
+    }
+}
+
 /// Makes a snapshot onto the newest of `kept`, and keeps it. `None` if there is nothing new.
 fn make(
     log: &Log,
@@ -331,6 +355,7 @@ fn make(
     // Invariant 2: what the sealed segments refer to was reserved by now.
     let durable = log.tail();
     let mut is_durable = false;
+    let mut chain = [0; 32];
     let bytes = loop {
         let previous = keep().first().cloned();
         let from = previous.as_ref().map_or(log.first(), |previous| previous.lsn());
@@ -342,6 +367,7 @@ fn make(
         }
         if !std::mem::replace(&mut is_durable, true) {
             log.wait_durable(durable).map_err(|poisoned| poisoned_error(&poisoned))?;
+            chain = chain_at(log, upto);
         }
         progress.begin(upto.get() - from.get());
         let job = Job {
@@ -351,7 +377,8 @@ fn make(
             upto,
             durable,
             made: clock.now(),
-            window_ms: config.idempotency_window_ms,
+            forget: Forget::Older(config.idempotency_window_ms),
+            chain,
             identities_from,
             memory_bytes: config.snapshots.memory_bytes,
             progress,

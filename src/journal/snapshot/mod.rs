@@ -5,8 +5,9 @@
 //! footer has the digest of header and directory. So every byte is vouched for, blocks can be read and checked by several threads at once
 //! or one at a time, and a file is written from front to back.
 //!
-//! [`mod@file`] owns the container, [`entry`] what stands in the sections.
+//! [`mod@file`] owns the container, [`entry`] what stands in the sections, [`check`] looks at every byte.
 
+pub mod check;
 pub mod entry;
 pub mod file;
 

@@ -9,6 +9,7 @@
 //! `DRAWDOWN_SIM_SEED=<seed> cargo test --test it sim` replays one seed; `DRAWDOWN_SIM_SEEDS=<count>` runs more.
 
 mod damage;
+mod flips;
 #[cfg(drawdown_planted)]
 mod planted;
 mod spill;

@@ -69,7 +69,7 @@ fn ledger(in_order: bool) -> Ledger {
 }
 
 /// Everything that an engine tells of its wallets.
-fn told(engine: &Engine) -> String {
+pub(super) fn told(engine: &Engine) -> String {
     let mut text = String::new();
     for wallet in WalletNumber::all() {
         if let Ok(view) = engine.wallet(wallet.customer(), wallet.currency()) {
