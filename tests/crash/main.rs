@@ -159,7 +159,8 @@ fn kills_while_snapshots_are_made_and_segments_come_and_go_lose_nothing() {
         let directory = tempfile::tempdir().expect("a directory");
         let past = past::make(directory.path(), SEGMENT_BYTES, PAST_SEGMENTS);
         let mut books = begin(directory.path(), &retaining(cycle));
-        for _ in cycle..cycles.min(cycle + CHAPTER) {
+        let end = cycles.min(cycle + CHAPTER);
+        while cycle < end {
             let mut random = story.next_cycle();
             let settings = retaining(cycle);
             let mut process = Process::start_with(directory.path(), &settings);
@@ -178,7 +179,7 @@ fn kills_while_snapshots_are_made_and_segments_come_and_go_lose_nothing() {
                     answered += seen.answers.try_iter().count() as u64;
                     has_come = watch.has_come();
                 }
-                watch.linger(random);
+                Watch::linger(random);
             });
             process::assert_verifies(directory.path());
             if moment == Moment::Recovery {

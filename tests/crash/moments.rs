@@ -61,7 +61,8 @@ impl<'a> Watch<'a> {
         let names = names(self.directory);
         let any = |ending: &str| names.iter().any(|name| name.ends_with(ending));
         let new = |ending: &str| names.iter().any(|name| name.ends_with(ending) && !self.before.contains(name));
-        let first = |names: &BTreeSet<String>| names.iter().find(|name| name.ends_with(".wal")).cloned();
+        let is_segment = |name: &&String| Path::new(name).extension().is_some_and(|extension| extension == "wal");
+        let first = |names: &BTreeSet<String>| names.iter().find(is_segment).cloned();
         match self.moment {
             Moment::SnapshotBegins => any(".snapshot.tmp"),
             Moment::SnapshotEnds => new(".snapshot"),
@@ -74,7 +75,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Lets some time pass, as chance decides.
-    pub(crate) fn linger(&self, random: &mut Random) {
+    pub(crate) fn linger(random: &mut Random) {
         for _ in 0..random.below(TURNS_MAX) {
             std::thread::yield_now();
         }

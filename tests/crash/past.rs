@@ -120,6 +120,6 @@ impl Past {
 
     /// What it has left altogether, in hundredths.
     pub(crate) fn balance(self) -> i64 {
-        (GRANTED - self.segments.cast_signed()) * 100 * CUSTOMERS as i64
+        (GRANTED - self.segments.cast_signed()) * 100 * i64::try_from(CUSTOMERS).expect("a few")
     }
 }

@@ -1,5 +1,6 @@
 //! The server as a process of its own, which never outlives the test.
 
+use std::fmt::Display;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -45,8 +46,8 @@ impl Settings {
         Settings(vec!["--segment-bytes".to_owned(), bytes.to_string()])
     }
 
-    pub(crate) fn and(mut self, flag: &str, value: impl ToString) -> Settings {
-        self.0.push(format!("--{flag}={}", value.to_string()));
+    pub(crate) fn and(mut self, flag: &str, value: impl Display) -> Settings {
+        self.0.push(format!("--{flag}={value}"));
         self
     }
 }

@@ -73,10 +73,10 @@ fn skip(why: &str) {
 fn run(program: &str, options: &[&str], paths: &[&Path]) -> Result<(), String> {
     let output = Command::new(program).args(options).args(paths).output();
     let output = output.map_err(|error| format!("{program}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{program} {options:?} {paths:?}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    if output.status.success() {
+        return Ok(());
     }
+    Err(format!("{program} {options:?} {paths:?}: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
 /// A mount, undone when it is dropped.
@@ -161,8 +161,7 @@ impl Host {
     }
 
     /// Gives back the room of a copy.
-    pub(crate) fn discard(&self, disk: Disk) {
-        let Disk { mount, image } = disk;
+    pub(crate) fn discard(Disk { mount, image }: Disk) {
         drop(mount);
         fs::remove_file(image).expect("it is there");
     }

@@ -89,7 +89,7 @@ fn load(
             books
         };
         for _ in 0..cuts {
-            for _ in 0..1 + random.below(ANSWERS_MAX) {
+            for _ in 0..=random.below(ANSWERS_MAX) {
                 seen.answers.recv().expect("the connections go on until the server ends");
             }
             // All that is noted by now was answered; all that is on the copy will have been noted by then, for it is noted before it is sent.
@@ -112,7 +112,7 @@ fn check(host: &Host, Moment { cut, mut books }: Moment) -> (usize, usize) {
     verify::everything(&mut Client::connect(process.address()), &mut books);
     assert_eq!(process.terminate(), Some(0));
     process::assert_verifies(&ledger);
-    host.discard(disk);
+    Host::discard(disk);
     (unanswered, books.found_ever - found)
 }
 

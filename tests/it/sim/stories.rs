@@ -17,13 +17,12 @@ pub(super) fn run(seeds: &[u64], stop_at_first: bool) -> (Vec<u64>, Tally) {
     let (failed, tally) = (Mutex::new(Vec::new()), Mutex::new(Tally::default()));
     let tell_some = || {
         while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-            match catch_unwind(AssertUnwindSafe(|| tell(*seed))) {
-                Ok(told) => tally.lock().expect("nobody fails with it").add(&told),
-                Err(_) => {
-                    failed.lock().expect("nobody fails with it").push(*seed);
-                    if stop_at_first {
-                        next.store(u64::MAX / 2, Ordering::Relaxed);
-                    }
+            if let Ok(told) = catch_unwind(AssertUnwindSafe(|| tell(*seed))) {
+                tally.lock().expect("nobody fails with it").add(&told);
+            } else {
+                failed.lock().expect("nobody fails with it").push(*seed);
+                if stop_at_first {
+                    next.store(u64::MAX / 2, Ordering::Relaxed);
                 }
             }
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
