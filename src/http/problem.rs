@@ -178,6 +178,7 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "credit_currency" => ("unknown_currency", "There is no such credit currency"),
         "meter" => ("unknown_meter", "There is no such meter"),
         "api_key" => ("unknown_api_key", "There is no such API key"),
+        "hold" => ("unknown_hold", "There is no such hold"),
         _ => ("not_found", "There is no such object"),
     };
     (StatusCode::NOT_FOUND, slug, title)

@@ -8,8 +8,8 @@ use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
 use crate::ledger::{
-    Amount, Category, Decimal, GrantId, HoldId, Level, Levels, Movement, NewGrant, NewHold, OnExceed, Operation, Policy,
-    Rounding, Scale, Source, Status, Taken, Terms, Timestamp, Trigger, Watched, transition,
+    Amount, Category, Decimal, GrantId, HoldId, Level, Levels, Movement, NewGrant, NewHold, OnExceed, Operation,
+    Policy, Rounding, Scale, Source, Status, Taken, Terms, Timestamp, Trigger, Watched, transition,
 };
 use drawdown_wal::Lsn;
 use proptest::collection::vec;
@@ -284,7 +284,8 @@ fn hold_operation(operation: Operation) -> OperationRecord<'static> {
         Movement::HoldExpired { amount, .. } => Movement::HoldExpired { hold: HoldId::new(u64::MAX), amount },
         other => other,
     };
-    let movements = full.body.movements.into_iter().filter(|movement| !matches!(movement, Movement::ExpiryMoved { .. }));
+    let movements =
+        full.body.movements.into_iter().filter(|movement| !matches!(movement, Movement::ExpiryMoved { .. }));
     let movements = movements.chain(hold_movements()).chain(hold_movements().map(of_others)).collect();
     OperationRecord { body: Body { event: None, movements, repair: Repair::default(), ..full.body }, ..full }
 }
@@ -684,8 +685,8 @@ const GOLDEN_METER: &str = "00505c18a301000000141d0000090000000197aa6770752e7365
 const GOLDEN_API_KEY: &str = "\
     00505c18a30100000015480000090000000197a56b65795f31a86d65746572696e67c305dc0020090909090909090909090909090909\
     0909090909090909090909090909090909cf000001a3185c5000c2";
-const GOLDEN_HOLD: &str = "";
-const GOLDEN_HOLD_OPERATION: &str = "";
+const GOLDEN_HOLD: &str = "00505c18a3010000001724000009000000010700000001a00b6a18a30100004d00000000000000686f6c642d31";
+const GOLDEN_HOLD_OPERATION: &str = "00505c18a30100000002180100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000002ecffffffffffffff80100000000000000601cc219a0180a0f1c2b134020604021c01e8209a0102e8209a0103e8209a0104e8209a0105e8209a01069a0107e8200008e8209a0109e8209a010ae8209a010ce8209a010d9a018e9a018fe8209a01909a0191e8209a01929a01939a0194e8209a019580a0f1c2b134ffffffffffffffffff018e9a018fe8209a01909a0191e8209a01929a0113ffffffffffffffffff019a0194e8209a019580a0f1c2b134ffffffffffffffffff0102e8209a01ffffffffffffffffff01feffffffffffffffff0109036c6f77056c6f77657202";
 const GOLDEN_LATE_CAPTURE: &str = "";
 const GOLDEN_METADATA: &str = "00505c18a301000000161600000900000001920781a474696572a4676f6c64";
 

@@ -169,7 +169,8 @@ impl Terms {
     pub fn deadline(&self) -> Option<Timestamp> {
         let ends = self.lots.iter().filter_map(|lot| lot.expires_at.timestamp());
         // A scheduled lot begins before it ends, and the first in order begins first. What is held of a grant lasts as long as the hold.
-        let firsts = [self.scheduled.first().map(|lot| lot.effective_at), self.holds.first().map(|hold| hold.expires_at)];
+        let firsts =
+            [self.scheduled.first().map(|lot| lot.effective_at), self.holds.first().map(|hold| hold.expires_at)];
         ends.chain(firsts.into_iter().flatten()).min()
     }
 
@@ -369,7 +370,12 @@ mod tests {
         };
         let levels = Levels::new(lines.iter().map(level).collect()).expect("levels");
         let opening = Amount::new(opening);
-        Terms { opening, states: levels.fresh(Terms::new().standing(opening)), levels: Some(Arc::new(levels)), ..Terms::new() }
+        Terms {
+            opening,
+            states: levels.fresh(Terms::new().standing(opening)),
+            levels: Some(Arc::new(levels)),
+            ..Terms::new()
+        }
     }
 
     /// A wallet with one hold, of so much, on these lots, and nothing beside.
@@ -543,8 +549,14 @@ mod tests {
         assert_eq!(backed.validate(), Ok(()));
         check_broken(&Terms { opening: Amount::new(11), ..backed.clone() }, Invariant::Opening);
         check_broken(&Terms { holds: [hold.clone(), hold.clone()].into(), ..backed.clone() }, Invariant::Order);
-        check_broken(&Terms { holds: [OpenHold { remaining: Amount::new(9), ..hold.clone() }].into(), ..backed.clone() }, Invariant::Hold);
-        check_broken(&Terms { holds: [OpenHold { amount: Amount::new(9), ..hold }].into(), ..backed.clone() }, Invariant::Hold);
+        check_broken(
+            &Terms { holds: [OpenHold { remaining: Amount::new(9), ..hold.clone() }].into(), ..backed.clone() },
+            Invariant::Hold,
+        );
+        check_broken(
+            &Terms { holds: [OpenHold { amount: Amount::new(9), ..hold }].into(), ..backed.clone() },
+            Invariant::Hold,
+        );
         check_broken(&Terms { lots: [lot(2, 1)].into(), ..backed }, Invariant::Opening);
         check_broken(&Terms { states: LevelStates { armed: 1, triggered: 0 }, ..sixty() }, Invariant::Levels);
         check_broken(&Terms { states: LevelStates::default(), ..with_levels(0, &[0]) }, Invariant::Levels);

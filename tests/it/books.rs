@@ -1069,9 +1069,8 @@ impl Books {
         }
         if let Some((earlier, _)) = spec.id.and_then(|id| self.hold_ids.get(&id)) {
             let made = self.holds[*earlier].clone();
-            let content = |spec: &HoldSpec| {
-                (spec.wallet, spec.units, spec.ttl_ms.unwrap_or(DEFAULT_TTL_MS), spec.on_exceed)
-            };
+            let content =
+                |spec: &HoldSpec| (spec.wallet, spec.units, spec.ttl_ms.unwrap_or(DEFAULT_TTL_MS), spec.on_exceed);
             if content(&made.spec) == content(&spec) {
                 // What it has to say of a hold that ended may have been retired.
                 if !matches!(outcome.result, Err(CommandError::Retired { .. })) {
@@ -1226,9 +1225,10 @@ impl Books {
     }
 
     fn compare_hold(&self, made: &MadeHold, engine: &Engine) {
-        let is_known = made.spec.id.is_none_or(|id| {
-            self.hold_ids.get(&id).is_some_and(|(place, _)| self.holds[*place].id == made.id)
-        });
+        let is_known = made
+            .spec
+            .id
+            .is_none_or(|id| self.hold_ids.get(&id).is_some_and(|(place, _)| self.holds[*place].id == made.id));
         if !is_known {
             return;
         }
@@ -1251,7 +1251,11 @@ impl Books {
         );
         let is_open = kept.fate == Fate::Open;
         let expected = (fate(kept.fate), kept.hold.amount, kept.captured, if is_open { kept.left } else { 0 });
-        assert_eq!((state.status, units(state.amount), units(state.captured), units(state.remaining)), expected, "{made:?}");
+        assert_eq!(
+            (state.status, units(state.amount), units(state.captured), units(state.remaining)),
+            expected,
+            "{made:?}"
+        );
         assert_eq!(state.expires_at, at(kept.hold.expires_at), "{made:?}");
         assert_eq!((state.on_exceed, view.created_at), (on_exceed(made.spec.on_exceed), at(made.created_at)));
     }
@@ -1446,7 +1450,8 @@ impl Books {
         });
         for made in self.holds.iter().filter(|made| left.holds.iter().all(|there| there.id != made.id)) {
             let view = engine.hold_view(&made.text);
-            let is_other = view.as_ref().is_ok_and(|view| left.holds.iter().any(|there| there.id == view.state.id.get()));
+            let is_other =
+                view.as_ref().is_ok_and(|view| left.holds.iter().any(|there| there.id == view.state.id.get()));
             let is_missing = matches!(view, Err(CommandError::NotFound { what: "hold" }));
             assert!(is_other || is_missing, "a hold that took no effect is none: {view:?}");
         }
@@ -1454,11 +1459,8 @@ impl Books {
             let id = self.holds[at].id;
             left.holds.iter().position(|made| made.id == id)
         };
-        left.hold_ids = self
-            .hold_ids
-            .iter()
-            .filter_map(|(key, (at, moment))| Some((*key, (hold_there(*at)?, *moment))))
-            .collect();
+        left.hold_ids =
+            self.hold_ids.iter().filter_map(|(key, (at, moment))| Some((*key, (hold_there(*at)?, *moment)))).collect();
         let there = |(at, _): (usize, Moment)| {
             let id = self.made[at].id;
             left.made.iter().position(|made| made.id == id)

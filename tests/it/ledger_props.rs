@@ -200,7 +200,10 @@ fn any_status() -> impl Strategy<Value = Status> {
 
 fn any_terms() -> impl Strategy<Value = Terms> {
     let lots = (vec(any_lot(), 0..8), vec(any_lot(), 0..4), prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)]);
-    let limits = (prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)], prop_oneof![2 => Just(Vec::new()), 1 => vec(any_hold_seed(), 0..5)]);
+    let limits = (
+        prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)],
+        prop_oneof![2 => Just(Vec::new()), 1 => vec(any_hold_seed(), 0..5)],
+    );
     (lots, limits, any_status(), any_levels(), any::<u64>()).prop_map(|(lots, limits, status, levels, fired)| {
         let (mut active, mut scheduled, debt) = lots;
         for (number, lot) in (1..).zip(active.iter_mut().chain(&mut scheduled)) {

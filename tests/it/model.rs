@@ -460,7 +460,10 @@ impl Model {
             return refuse("max_balance_exceeded");
         }
         let account = Account { granted: grant.amount, remaining: grant.amount, ..Account::default() };
-        let earlier = self.grants.insert(grant.id, Held { grant: grant.clone(), account, active: false, voided: false, captured_out: false });
+        let earlier = self.grants.insert(
+            grant.id,
+            Held { grant: grant.clone(), account, active: false, voided: false, captured_out: false },
+        );
         assert!(earlier.is_none(), "ids of grants are not used twice");
         if grant.effective_at <= now {
             self.activate(grant.id);
@@ -526,7 +529,9 @@ impl Model {
             Policy::Reject | Policy::Partial => {
                 return Err(Refusal { reason: "insufficient_credit", available: Some(available) });
             }
-            Policy::Overdraft if self.balance() - self.held() - amount < -DEBT_MAX => return refuse("balance_overflow"),
+            Policy::Overdraft if self.balance() - self.held() - amount < -DEBT_MAX => {
+                return refuse("balance_overflow");
+            }
             Policy::Overdraft => amount,
         };
         outcome.taken += taken;
@@ -560,7 +565,8 @@ impl Model {
             parts.push((first.grant.id, part));
             rest -= part;
         }
-        let kept = Kept { hold: hold.clone(), fate: Fate::Open, left: hold.amount, captured: 0, parts, returned: Vec::new() };
+        let kept =
+            Kept { hold: hold.clone(), fate: Fate::Open, left: hold.amount, captured: 0, parts, returned: Vec::new() };
         assert!(self.holds.insert(hold.id, kept).is_none(), "ids of holds are not used twice");
         Ok(())
     }
@@ -608,6 +614,9 @@ impl Model {
             if within + beyond == 0 {
                 return refuse("capture_exceeds_hold");
             }
+            if kept.captured + within + beyond > i128::from(i64::MAX) {
+                return refuse("balance_overflow");
+            }
             self.check_active()?;
             self.take(within + beyond, policy, outcome)?;
             outcome.shortfall += amount - within - beyond;
@@ -615,6 +624,9 @@ impl Model {
             kept.left = (kept.left - outcome.taken).max(0);
             kept.captured += outcome.taken;
             return Ok(());
+        }
+        if kept.hold.amount + beyond > i128::from(i64::MAX) {
+            return refuse("balance_overflow");
         }
         if beyond > self.available().max(0) && self.balance() - self.held() - beyond < -DEBT_MAX {
             return refuse("balance_overflow");

@@ -173,7 +173,9 @@ impl Book {
         let Change { mut lots, debt, taken, .. } = change;
         self.holds.check()?;
         let is_debit = match record.body.operation {
-            Operation::Debit { .. } | Operation::Capture { .. } | Operation::LateCapture { .. } => !record.body.rejected,
+            Operation::Debit { .. } | Operation::Capture { .. } | Operation::LateCapture { .. } => {
+                !record.body.rejected
+            }
             _ => false,
         };
         if is_debit && taken != i128::from(record.body.taken.amount.units()) {
@@ -228,7 +230,8 @@ impl Holds {
 
     /// That no hold is backed by more than it has left, nor by anything once it is gone.
     fn check(&self) -> Result<(), Found> {
-        let backed = |hold: HoldId| self.parts.iter().filter(|(of, ..)| *of == hold).map(|(.., amount)| amount).sum::<i128>();
+        let backed =
+            |hold: HoldId| self.parts.iter().filter(|(of, ..)| *of == hold).map(|(.., amount)| amount).sum::<i128>();
         if self.open.iter().any(|(hold, left)| backed(*hold) > *left) {
             return Err("a hold is backed by more than it has left");
         }
@@ -355,8 +358,8 @@ impl Change<'_> {
             Movement::ExpiryMoved { grant, amount, .. } => {
                 let free = self.lots.iter().filter(|(other, _)| *other == grant).map(|(_, left)| left);
                 let held = self.holds.parts.iter().filter(|(_, other, _)| *other == grant).map(|(.., part)| part);
-                let is_there = free.chain(held).sum::<i128>() == whole(amount)
-                    || self.scheduled.contains(&(grant, whole(amount)));
+                let is_there =
+                    free.chain(held).sum::<i128>() == whole(amount) || self.scheduled.contains(&(grant, whole(amount)));
                 if is_there || !self.knows_schedule {
                     Ok(())
                 } else {

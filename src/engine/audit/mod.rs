@@ -330,7 +330,11 @@ impl<'a> Auditor<'a> {
             };
             let is_retired = number < self.inner.log.first().get();
             if !is_retired && self.declared.remove(&number) != Some((record.slot, amount)) {
-                self.find(lsn, Some(record.slot), "a grant or a hold was made otherwise than it was declared, or never was");
+                self.find(
+                    lsn,
+                    Some(record.slot),
+                    "a grant or a hold was made otherwise than it was declared, or never was",
+                );
             }
         }
     }

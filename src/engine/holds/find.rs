@@ -2,6 +2,7 @@
 
 use super::requests::{HoldState, HoldStatus, HoldView, Standing};
 use super::{PREFIX, hold_fingerprint};
+use crate::engine::catalog::Catalog;
 use crate::engine::history::unreadable;
 use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::wallet::WalletGeneration;
@@ -28,7 +29,7 @@ pub(super) struct Ended {
     pub(super) status: HoldStatus,
     /// What it had left, less late captures since.
     pub(super) left: Amount,
-    captured: Amount,
+    pub(super) captured: Amount,
     released: Amount,
 }
 
@@ -258,7 +259,8 @@ impl Inner {
         let balance = Amount::new(reading.balance);
         let due = present.deadline().is_some_and(|deadline| now >= deadline);
         let change = due.then(|| transition(&present, balance, &Operation::Due, now));
-        let (terms, balance) = change.as_ref().map_or((&*present, balance), |change| (&change.terms, change.terms.opening));
+        let (terms, balance) =
+            change.as_ref().map_or((&*present, balance), |change| (&change.terms, change.terms.opening));
         let standing = Standing { balance, available: terms.available(balance), scale: self.scale_of(place.slot) };
         if let Some(hold) = terms.open_hold(place.id) {
             return Ok((HoldState::open(place.slot, hold), standing));
@@ -280,7 +282,10 @@ impl Inner {
 
     /// Decimal places of the amounts in a wallet.
     pub(super) fn scale_of(&self, slot: u32) -> Scale {
-        let catalog = self.catalog.snapshot();
+        self.scale_in(&self.catalog.snapshot(), slot)
+    }
+
+    pub(super) fn scale_in(&self, catalog: &Catalog, slot: u32) -> Scale {
         let currency = self.names.get(slot).and_then(|name| catalog.currency_by_number(name.currency));
         currency.map_or_else(Scale::default, |currency| currency.scale)
     }
@@ -338,8 +343,8 @@ impl Walk {
             match *movement {
                 Movement::HoldMoved { to, .. } => self.expires_at = self.expires_at.or(Some(to)),
                 Movement::Released { amount, .. } => {
-                    let is_capture = matches!(body.operation, Operation::Capture { .. })
-                        && body.taken.amount > Amount::ZERO;
+                    let is_capture =
+                        matches!(body.operation, Operation::Capture { .. }) && body.taken.amount > Amount::ZERO;
                     let status = if is_capture { HoldStatus::Captured } else { HoldStatus::Released };
                     self.end(status, amount);
                 }

@@ -277,7 +277,9 @@ impl Job<'_> {
             let time = records.prelude().time;
             for record in records.only(|_| false) {
                 let (lsn, record) = record.map_err(corrupt)?;
-                let Record::Admin(declaration @ (AdminRecord::Grant(_) | AdminRecord::Hold(_))) = record else { continue };
+                let Record::Admin(declaration @ (AdminRecord::Grant(_) | AdminRecord::Hold(_))) = record else {
+                    continue;
+                };
                 if held.has(lsn.get())? {
                     let put = |out: &mut Vec<u8>| entry::write_declaration(lsn.get(), time, &declaration, out);
                     writer.put(Section::Grants, lsn.get(), put)?;

@@ -28,8 +28,8 @@ use crate::journal::admin::{self, AdminRecord};
 use crate::journal::bytes::{Fields, unzigzag, zigzag};
 use crate::journal::hold;
 use crate::ledger::{
-    Amount, Category, Expiry, GrantId, HoldId, Level, LevelStates, Levels, Lot, OpenHold, Part, Status, Terms, Timestamp, Trigger,
-    Watched,
+    Amount, Category, Expiry, GrantId, HoldId, Level, LevelStates, Levels, Lot, OpenHold, Part, Status, Terms,
+    Timestamp, Trigger, Watched,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
