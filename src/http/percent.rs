@@ -43,7 +43,8 @@ pub(crate) fn encode(text: &str) -> Cow<'_, str> {
         if is_plain(byte) {
             out.push(byte as char);
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase();
+            out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
     Cow::Owned(out)

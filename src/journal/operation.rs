@@ -125,8 +125,9 @@ impl Repair {
 
 /// An upper bound of the bytes of an operation's record, given what can make it long.
 pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, repair: &Repair) -> usize {
-    // What a hold gives back is a lot again.
-    let parts: usize = terms.holds.iter().map(|hold| hold.parts.len()).sum();
+    // What a hold gives back is a lot again. An operation on a hold is made when nothing is due, and leaves the others alone.
+    let concerned = terms.holds.iter().filter(|hold| operation.hold().is_none_or(|id| id == hold.id));
+    let (holds, parts) = concerned.fold((0, 0), |(holds, parts), hold| (holds + 1, parts + hold.parts.len()));
     let lots = terms.lots.len() + terms.scheduled.len() + parts + 1;
     let names = match (&terms.levels, operation) {
         (_, Operation::SetLevels(Some(levels))) | (Some(levels), _) => {
@@ -137,7 +138,7 @@ pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, re
     // A lot appears once with its remainder (at most 20 bytes) and in at most three movements of 48 bytes each.
     let repairs = 20 * (repair.relinked.len() + repair.corrected.len()) + 9 * repair.dropped.len();
     // A hold ends in one movement, and that it is made or captured is two.
-    FIXED + 256 + lots * (20 + 3 * 48) + terms.holds.len() * 48 + 3 * names + event_bytes + repairs
+    FIXED + 256 + lots * (20 + 3 * 48) + holds * 48 + 3 * names + event_bytes + repairs
 }
 
 impl<'a> OperationRecord<'a> {

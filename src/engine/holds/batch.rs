@@ -179,7 +179,7 @@ impl<'a> Batch<'a> {
         let mut waiting = Vec::new();
         let mut making = self.claim(planned, &mut waiting, &guard);
         self.sift(&mut making, &guard)?;
-        work.prefetch(making.iter().map(|making| making.planned.slot));
+        work.prefetch(|| making.iter().map(|making| making.planned.slot));
         self.try_all(&mut making, &guard);
         if making.is_empty() {
             return Ok(waiting);

@@ -29,7 +29,7 @@ impl Engine {
                 }
             };
             if let Some(work) = &work {
-                work.prefetch(places.iter().flatten().map(|place| place.slot));
+                work.prefetch(|| places.iter().flatten().map(|place| place.slot));
             }
             for (request, place) in round.iter().zip(places) {
                 let outcome = place.and_then(|place| capture(inner, request, place, &mut work, now, &guard));
@@ -58,7 +58,7 @@ impl Engine {
         inner.check_open()?;
         let (now, guard) = (inner.now(), pin());
         let place = inner.find_hold(text, &guard)?;
-        let record = inner.declaration_of(place.id)?.ok_or(CommandError::NotFound { what: "hold" })?;
+        let record = inner.declared(place.id)?;
         let most = record.created_at.saturating_add(inner.hold_life_ms());
         if expires_at > most {
             let hours = inner.hold_life_ms() / 3_600_000;

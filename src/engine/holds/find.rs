@@ -211,7 +211,8 @@ impl Inner {
 
     /// The declaration of a hold that a wallet has or had.
     pub(super) fn declared(&self, id: HoldId) -> Result<HoldRecord, CommandError> {
-        self.declaration_of(id)?.ok_or_else(|| self.retired())
+        let gone = || if self.is_retired(id.get()) { self.retired() } else { MISSING };
+        self.declaration_of(id)?.ok_or_else(gone)
     }
 
     /// Whether a declared hold took effect.

@@ -5,7 +5,7 @@ use crate::engine::budget::Budget;
 use crate::engine::catalog::Catalog;
 use crate::engine::kept::Kept;
 use crate::engine::view::{CommandError, Unavailable};
-use crate::engine::wallet::{WalletDriver, WalletGeneration, WalletOperation};
+use crate::engine::wallet::{WalletDriver, WalletGeneration, WalletOperation, WalletSlot};
 use crate::engine::{Inner, MAX_ID_BYTES};
 use crate::ledger::{
     Amount, HoldId, NewHold, OpenHold, Operation, Rejection, Scale, Taken, Timestamp, decide_hold, find_hold,
@@ -166,10 +166,10 @@ impl<'a> Work<'a> {
     }
 
     /// Fetches what is going to be needed of some wallets: a pass over all of them for each line that the next pass needs.
-    pub(super) fn prefetch(&self, handles: impl Iterator<Item = u32> + Clone) {
-        let slots = || handles.clone().map(|handle| self.inner.slab.get(handle));
-        handles.clone().for_each(|handle| self.inner.slab.prefetch(handle));
-        slots().for_each(|slot| slot.prefetch_generation());
+    pub(super) fn prefetch<I: Iterator<Item = u32>>(&self, handles: impl Fn() -> I) {
+        let slots = || handles().map(|handle| self.inner.slab.get(handle));
+        handles().for_each(|handle| self.inner.slab.prefetch(handle));
+        slots().for_each(WalletSlot::prefetch_generation);
         for reading in slots().filter_map(|slot| slot.read(self.guard)) {
             reading.generation.terms().prefetch();
         }
