@@ -203,6 +203,8 @@ fn plain_entry(lsn: u64, kind: EntryKind, amount: Amount, balance_after: Amount,
         event: None,
         grant: None,
         crossed: Vec::new(),
+        hold: None,
+        held: Amount::ZERO,
     }
 }
 
@@ -214,12 +216,17 @@ fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) 
     for movement in &body.movements {
         let delta = Amount::new(i64::try_from(movement.delta()).unwrap_or_default());
         balance = balance.checked_add(delta).unwrap_or(balance);
+        entries.extend(hold_entry(lsn, record, movement, balance));
         let Some((kind, grant, amount)) = movement_kind(movement) else { continue };
         let allocations = grant.map(|grant| (grant, amount)).into_iter().collect();
         entries.push(Entry { allocations, grant, ..plain_entry(lsn, kind, delta, balance, record.time) });
     }
     match &body.operation {
         Operation::Debit { .. } if !body.rejected => entries.push(operation_debit(catalog, lsn, record)),
+        Operation::LateCapture { hold, .. } if !body.rejected => {
+            let debit = operation_debit(catalog, lsn, record);
+            entries.push(Entry { kind: EntryKind::LateCapture, hold: Some(*hold), ..debit });
+        }
         Operation::SetStatus(_) | Operation::SetAllowance(_) | Operation::SetLevels(_) if !body.rejected => {
             entries.push(plain_entry(lsn, EntryKind::Settings, Amount::ZERO, record.opening, record.time));
         }
@@ -229,6 +236,41 @@ fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) 
         last.crossed = line_names(&body.crossed);
     }
     entries
+}
+
+/// What a movement of a hold shows as, if as anything. Which grants were concerned is told by other movements of the record.
+fn hold_entry(lsn: u64, record: &OperationRecord<'_>, movement: &Movement, balance: Amount) -> Option<Entry> {
+    let (kind, held) = match *movement {
+        Movement::Held { amount, .. } => (EntryKind::Hold, amount),
+        Movement::Captured { amount, .. } => (EntryKind::Capture, negative(amount)),
+        Movement::Released { amount, .. } => (EntryKind::Release, negative(amount)),
+        Movement::HoldExpired { amount, .. } => (EntryKind::HoldExpiry, negative(amount)),
+        Movement::HoldMoved { .. } => (EntryKind::Settings, Amount::ZERO),
+        _ => return None,
+    };
+    let hold = movement.hold()?;
+    let mut entry = Entry { hold: Some(hold), held, ..plain_entry(lsn, kind, Amount::ZERO, balance, record.time) };
+    for other in &record.body.movements {
+        match (kind, *other) {
+            (EntryKind::Hold, Movement::Reserved { hold: of, grant, amount })
+            | (EntryKind::Capture, Movement::PartSpent { hold: of, grant, amount })
+            | (EntryKind::Release | EntryKind::HoldExpiry, Movement::Returned { hold: of, grant, amount })
+                if of == hold =>
+            {
+                entry.allocations.push((grant, amount));
+            }
+            // A capture takes these, too; nothing else in its record does.
+            (EntryKind::Capture, Movement::Spent { grant, amount }) => entry.allocations.push((grant, amount)),
+            (EntryKind::Capture, Movement::Overdrawn { amount }) => entry.debt = amount,
+            _ => {}
+        }
+    }
+    if kind == EntryKind::Capture {
+        let taken = record.body.taken.amount;
+        entry.amount = negative(taken);
+        entry.balance_after = balance.checked_sub(taken).unwrap_or(balance);
+    }
+    Some(entry)
 }
 
 /// The entry of a debit that was an operation; its movements say who paid.
@@ -252,6 +294,10 @@ fn operation_debit(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) ->
 
 /// How a movement shows in the history; `None` for those that are parts of another entry.
 fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amount)> {
+    if matches!(movement, Movement::Voided { amount: Amount::ZERO, .. }) {
+        // What is held goes when the hold ends, and is told then.
+        return None;
+    }
     Some(match *movement {
         Movement::Granted { grant, amount } | Movement::Activated { grant, amount } => {
             (EntryKind::Grant, Some(grant), amount)
@@ -265,7 +311,18 @@ fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amo
         Movement::ExpiryMoved { grant, amount, .. } => (EntryKind::Settings, Some(grant), amount),
         Movement::WrittenOff { grant, amount } => (EntryKind::WriteOff, Some(grant), amount),
         Movement::DebtWrittenOff { amount } => (EntryKind::WriteOff, None, amount),
-        Movement::Spent { .. } | Movement::Overdrawn { .. } | Movement::Depleted { .. } => return None,
+        Movement::Spent { .. }
+        | Movement::Overdrawn { .. }
+        | Movement::Depleted { .. }
+        | Movement::Reserved { .. }
+        | Movement::PartSpent { .. }
+        | Movement::Returned { .. }
+        // Those of holds have entries of their own.
+        | Movement::Held { .. }
+        | Movement::Captured { .. }
+        | Movement::Released { .. }
+        | Movement::HoldExpired { .. }
+        | Movement::HoldMoved { .. } => return None,
     })
 }
 

@@ -163,6 +163,10 @@ fn rejected(rejection: &Rejection) -> (StatusCode, &'static str, &'static str) {
         Rejection::ExpiryBeforeEffective => (REFUSED, "The expiry is not after the effective date"),
         Rejection::BalanceOverflow => (REFUSED, "The balance would be too large"),
         Rejection::TooManyGrants => (REFUSED, "The wallet has too many grants"),
+        Rejection::UnknownHold => (StatusCode::NOT_FOUND, "There is no such hold"),
+        Rejection::HoldEnded => (StatusCode::CONFLICT, "The hold has ended"),
+        Rejection::CaptureExceedsHold { .. } => (REFUSED, "The capture exceeds the hold"),
+        Rejection::TooManyHolds => (REFUSED, "The wallet has too many holds"),
     };
     (status, rejection.slug(), title)
 }
@@ -174,6 +178,7 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "credit_currency" => ("unknown_currency", "There is no such credit currency"),
         "meter" => ("unknown_meter", "There is no such meter"),
         "api_key" => ("unknown_api_key", "There is no such API key"),
+        "hold" => ("unknown_hold", "There is no such hold"),
         _ => ("not_found", "There is no such object"),
     };
     (StatusCode::NOT_FOUND, slug, title)
@@ -405,7 +410,8 @@ pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str
         Rejection::InvalidAmount
         | Rejection::InsufficientCredit { .. }
         | Rejection::MaxBalanceExceeded { .. }
-        | Rejection::BalanceOverflow => Some("amount"),
+        | Rejection::BalanceOverflow
+        | Rejection::CaptureExceedsHold { .. } => Some("amount"),
         Rejection::UnknownWallet => Some("customer"),
         Rejection::UnknownMeter => Some("meter"),
         Rejection::UnknownCurrency => Some("currency"),
@@ -420,7 +426,10 @@ pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str
         | Rejection::WalletHeld { .. }
         | Rejection::UnknownGrant
         | Rejection::GrantEnded
-        | Rejection::TooManyGrants => None,
+        | Rejection::TooManyGrants
+        | Rejection::UnknownHold
+        | Rejection::HoldEnded
+        | Rejection::TooManyHolds => None,
     }
 }
 

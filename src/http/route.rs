@@ -41,6 +41,13 @@ pub(crate) enum Action {
     OpenApi,
     Stats,
     PostSnapshot,
+    PostHolds,
+    PostCaptures,
+    ListHolds,
+    GetHold,
+    CaptureHold,
+    ReleaseHold,
+    ExtendHold,
     /// Part of the contract, not built yet: the feature's name.
     Later(&'static str),
 }
@@ -68,7 +75,12 @@ impl Route {
             | Action::PutMeter
             | Action::PutAlerts
             | Action::PostKey
-            | Action::RevokeKey => true,
+            | Action::RevokeKey
+            | Action::PostHolds
+            | Action::PostCaptures
+            | Action::CaptureHold
+            | Action::ReleaseHold
+            | Action::ExtendHold => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -90,6 +102,8 @@ impl Route {
             | Action::Metrics
             | Action::OpenApi
             | Action::Stats
+            | Action::ListHolds
+            | Action::GetHold
             | Action::Later(_) => false,
         }
     }
@@ -148,12 +162,13 @@ pub(crate) const ROUTES: &[Route] = &[
     open("/readyz", Action::Ready),
     open("/metrics", Action::Metrics),
     open("/openapi.json", Action::OpenApi),
-    later("POST", "/v1/holds", USAGE, "holds"),
-    later("GET", "/v1/holds", READ, "holds"),
-    later("GET", "/v1/holds/{hold}", READ, "holds"),
-    later("POST", "/v1/holds/{hold}/capture", USAGE, "holds"),
-    later("POST", "/v1/holds/{hold}/release", USAGE, "holds"),
-    later("POST", "/v1/holds/{hold}/extend", USAGE, "holds"),
+    route("POST", "/v1/holds", USAGE, Action::PostHolds),
+    route("GET", "/v1/holds", READ, Action::ListHolds),
+    route("POST", "/v1/holds/captures", USAGE, Action::PostCaptures),
+    route("GET", "/v1/holds/{hold}", READ, Action::GetHold),
+    route("POST", "/v1/holds/{hold}/capture", USAGE, Action::CaptureHold),
+    route("POST", "/v1/holds/{hold}/release", USAGE, Action::ReleaseHold),
+    route("POST", "/v1/holds/{hold}/extend", USAGE, Action::ExtendHold),
     later("GET", "/v1/wallets/{customer}/{currency}/statement", READ, "statements"),
     later("POST", "/v1/entries/{entry}/reverse", GRANTS, "reversals"),
     later("POST", "/v1/transfers", GRANTS, "transfers"),

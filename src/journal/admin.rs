@@ -7,6 +7,7 @@
 use super::Corrupt;
 use super::bytes::Fields;
 use super::frame::{PREFIX, prefix_word, tag};
+use super::hold::{self, HoldRecord};
 use super::operation::{policy_number, policy_of};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
 use crate::ledger::{Amount, Category, Decimal, Rounding, Scale, Source, Timestamp};
@@ -33,6 +34,8 @@ pub enum AdminRecord {
     ApiKey(ApiKeyRecord),
     /// A wallet's metadata was replaced.
     Metadata(MetadataRecord),
+    /// A hold was declared: see [`super::hold`].
+    Hold(HoldRecord),
 }
 
 /// The first record of a data directory.
@@ -119,6 +122,7 @@ const CURRENCY: u8 = tag::FIRST_ADMIN + 3;
 const METER: u8 = tag::FIRST_ADMIN + 4;
 const API_KEY: u8 = tag::FIRST_ADMIN + 5;
 const METADATA: u8 = tag::FIRST_ADMIN + 6;
+pub(super) const HOLD: u8 = tag::FIRST_ADMIN + 7;
 
 impl AdminRecord {
     /// The record's bytes but for its distance from its frame's start: see [`place`].
@@ -134,6 +138,7 @@ impl AdminRecord {
             AdminRecord::Meter(meter) => encode(&mut out, METER, &WireMeter::from(meter)),
             AdminRecord::ApiKey(key) => encode(&mut out, API_KEY, key),
             AdminRecord::Metadata(metadata) => encode(&mut out, METADATA, metadata),
+            AdminRecord::Hold(hold) => return hold.encode(),
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
@@ -154,6 +159,9 @@ pub fn place(record: &mut [u8], distance: u32) {
 
 /// The slot of the wallet that an encoded record is about, if it is about one: the first field of its body, read without the rest.
 pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
+    if tag == HOLD {
+        return hold::slot_of(record);
+    }
     if !matches!(tag, WALLET | GRANT | METADATA) || record.get(FIXED - 1) != Some(&VERSION) {
         return None;
     }
@@ -163,6 +171,9 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
 }
 
 pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord, Corrupt> {
+    if tag == HOLD {
+        return Ok(AdminRecord::Hold(HoldRecord::read(bytes, time)?));
+    }
     let mut fields = Fields(bytes);
     fields.take(PREFIX + 4)?;
     let version = fields.u8()?;

@@ -5,8 +5,10 @@
 //!  4 distance to frame u32     24 opening balance i64     48 server's time u64 (ms)
 //!  8 slot u32                  32 previous u64            56 version u8
 //! 12 generation u32 (low)                                 57 adjustment i64, 65 copy that counts u64
-//!                                                         73 body, MessagePack
+//!                                                         73 body
 //! ```
+//! Version 1 has its body in `MessagePack`; version 2, of operations on holds, packed ([`super::packed`]).
+//!
 //! Several threads may help an operation along, and each may log a copy of its record. Answers name one of them, and must name the same
 //! one after a restart; so each copy says which it is.
 //!
@@ -18,15 +20,17 @@ use super::Corrupt;
 use super::bytes::{Fields, Writer};
 use super::debit::Metered;
 use super::frame::{PREFIX, Prelude, prefix_word, tag};
+use super::packed;
 use crate::ledger::{
-    Amount, Category, Decimal, Effects, Expiry, GrantId, Level, Levels, Movement, NewGrant, Operation, Policy,
-    Rejection, Status, Taken, Terms, Timestamp, Trigger,
+    Amount, Category, Decimal, Effects, Expiry, GrantId, HoldId, Level, Levels, Movement, NewGrant, Operation, Policy,
+    Rejection, Status, Taken, Terms, Timestamp, Trigger, Watched,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 const FIXED: usize = 73;
 const VERSION: u8 = 1;
+const VERSION_PACKED: u8 = 2;
 
 /// The record of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +125,10 @@ impl Repair {
 
 /// An upper bound of the bytes of an operation's record, given what can make it long.
 pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, repair: &Repair) -> usize {
-    let lots = terms.lots.len() + terms.scheduled.len() + 1;
+    // What a hold gives back is a lot again. An operation on a hold is made when nothing is due, and leaves the others alone.
+    let concerned = terms.holds.iter().filter(|hold| operation.hold().is_none_or(|id| id == hold.id));
+    let (holds, parts) = concerned.fold((0, 0), |(holds, parts), hold| (holds + 1, parts + hold.parts.len()));
+    let lots = terms.lots.len() + terms.scheduled.len() + parts + 1;
     let names = match (&terms.levels, operation) {
         (_, Operation::SetLevels(Some(levels))) | (Some(levels), _) => {
             levels.iter().map(|level| level.name.len() + 40).sum::<usize>()
@@ -130,28 +137,33 @@ pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, re
     };
     // A lot appears once with its remainder (at most 20 bytes) and in at most three movements of 48 bytes each.
     let repairs = 20 * (repair.relinked.len() + repair.corrected.len()) + 9 * repair.dropped.len();
-    FIXED + 256 + lots * (20 + 3 * 48) + 3 * names + event_bytes + repairs
+    // A hold ends in one movement, and that it is made or captured is two.
+    FIXED + 256 + lots * (20 + 3 * 48) + holds * 48 + 3 * names + event_bytes + repairs
 }
 
 impl<'a> OperationRecord<'a> {
     /// The record's bytes but for the three fields that are known only when its place in the log is: see [`place`].
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![0; FIXED];
-        rmp_serde::encode::write(&mut out, &WireBody::from(&self.body)).expect("a vector takes what is written to it");
-        let length = out.len();
-        let mut writer = Writer::new(&mut out);
-        writer.put(&prefix_word(tag::OPERATION, length));
-        writer.put(&[0; 4]);
-        writer.put(&self.slot.to_le_bytes());
-        writer.put(&self.generation.to_le_bytes());
-        writer.put(&self.closing.units().to_le_bytes());
-        writer.put(&self.opening.units().to_le_bytes());
-        writer.put(&self.previous.to_le_bytes());
-        writer.put(&self.previous_opening.to_le_bytes());
-        writer.put(&self.time.millis().to_le_bytes());
-        writer.put(&[VERSION]);
-        writer.put(&self.adjustment.to_le_bytes());
-        writer.put(&self.counts.to_le_bytes());
+        let mut out = begin_record();
+        let version = if packed::is_packed(&self.body.operation) {
+            packed::write(&self.body, &mut out);
+            VERSION_PACKED
+        } else {
+            let body = WireBody::from(&self.body);
+            rmp_serde::encode::write(&mut out, &body).expect("a vector takes what is written to it");
+            VERSION
+        };
+        let head = Head {
+            slot: self.slot,
+            generation: self.generation,
+            closing: self.closing,
+            opening: self.opening,
+            previous_opening: self.previous_opening,
+            time: self.time,
+            adjustment: self.adjustment,
+        };
+        head.write(version, &mut out);
+        place(&mut out, 0, self.previous, self.counts);
         out
     }
 
@@ -166,13 +178,17 @@ impl<'a> OperationRecord<'a> {
         let previous_opening = fields.u64()?;
         let time = Timestamp::from_millis(fields.u64()?);
         let version = fields.u8()?;
-        if version != VERSION {
+        if !matches!(version, VERSION | VERSION_PACKED) {
             return Err(Corrupt::UnknownVersion { tag: tag::OPERATION, version });
         }
         let adjustment = fields.i64()?;
         let counts = fields.u64()?;
-        let body: WireBody<'a> = rmp_serde::from_slice(fields.0).map_err(|_| Corrupt::Malformed("body"))?;
-        let body = Body::try_from(body)?;
+        let body = if version == VERSION_PACKED {
+            packed::read(&mut fields)?
+        } else {
+            let body: WireBody<'a> = rmp_serde::from_slice(fields.0).map_err(|_| Corrupt::Malformed("body"))?;
+            Body::try_from(body)?
+        };
         Ok(OperationRecord {
             slot,
             generation,
@@ -186,6 +202,75 @@ impl<'a> OperationRecord<'a> {
             body,
         })
     }
+}
+
+/// What of a record is known when its operation has been computed, beside its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// The wallet.
+    pub slot: u32,
+    /// The low half of the number of the generation that it opened.
+    pub generation: u32,
+    /// The balance at which the old generation closed.
+    pub closing: Amount,
+    /// The balance at which the new one opened.
+    pub opening: Amount,
+    /// LSN of the record that opened the old generation.
+    pub previous_opening: u64,
+    /// The server's time.
+    pub time: Timestamp,
+    /// Available credit less balance in the new generation.
+    pub adjustment: i64,
+}
+
+impl Head {
+    fn write(&self, version: u8, out: &mut [u8]) {
+        let length = out.len();
+        let mut writer = Writer::new(out);
+        writer.put(&prefix_word(tag::OPERATION, length));
+        writer.put(&[0; 4]);
+        writer.put(&self.slot.to_le_bytes());
+        writer.put(&self.generation.to_le_bytes());
+        writer.put(&self.closing.units().to_le_bytes());
+        writer.put(&self.opening.units().to_le_bytes());
+        writer.put(&[0; 8]);
+        writer.put(&self.previous_opening.to_le_bytes());
+        writer.put(&self.time.millis().to_le_bytes());
+        writer.put(&[version]);
+        writer.put(&self.adjustment.to_le_bytes());
+        writer.put(&[0; 8]);
+    }
+}
+
+fn begin_record() -> Vec<u8> {
+    let mut out = Vec::with_capacity(3 * FIXED);
+    out.resize(FIXED, 0);
+    out
+}
+
+/// The record of an operation, but for what [`place`] fills in; as [`OperationRecord::encode`] of [`body`] for operations on holds, without a
+/// body in between.
+pub fn encode_hold(
+    head: &Head,
+    operation: &Operation,
+    result: Result<Taken, Rejection>,
+    effects: &Effects,
+    new: &Terms,
+) -> Vec<u8> {
+    let (crossed, recovered) = (names(&effects.crossed, new), names(&effects.recovered, new));
+    let parts = packed::Parts {
+        operation,
+        taken: result.unwrap_or_default(),
+        rejected: result.is_err(),
+        movements: &effects.movements,
+        crossed: &crossed,
+        recovered: &recovered,
+        lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)),
+    };
+    let mut out = begin_record();
+    packed::write_parts(parts, &mut out);
+    head.write(VERSION_PACKED, &mut out);
+    out
 }
 
 /// Fills in what is known only when an encoded record's place is: its distance from the start of its frame's payload, the wallet's
@@ -240,7 +325,7 @@ struct WireGrant {
 #[derive(Serialize, Deserialize)]
 struct WireEvent<'a>(&'a str, &'a str, u64, Option<(u16, i64, u8)>);
 
-/// Kind, grant (0 for none), amount, and two instants for a moved expiry.
+/// Kind, grant (0 for none), amount, and two instants for a moved expiry; for what happened to a hold, the hold and nothing or an instant.
 #[derive(Serialize, Deserialize)]
 struct WireMovement(u8, u64, i64, Option<(u64, u64)>);
 
@@ -312,6 +397,11 @@ impl From<&Operation> for WireOperation {
             Operation::SetAllowance(allowance) => WireOperation::SetAllowance(allowance.units()),
             Operation::SetLevels(levels) => WireOperation::SetLevels(levels.as_deref().map(wire_levels)),
             Operation::Reopen => WireOperation::Reopen,
+            Operation::Hold(_)
+            | Operation::Capture { .. }
+            | Operation::Release { .. }
+            | Operation::ExtendHold { .. }
+            | Operation::LateCapture { .. } => unreachable!("operations on holds are packed"),
         }
     }
 }
@@ -371,6 +461,9 @@ impl From<WireGrant> for NewGrant {
 impl From<&Movement> for WireMovement {
     fn from(movement: &Movement) -> Self {
         let of = |kind, grant: GrantId, amount: Amount| WireMovement(kind, grant.get(), amount.units(), None);
+        let held = |kind, hold: HoldId, grant, amount: Amount| {
+            WireMovement(kind, grant, amount.units(), Some((hold.get(), 0)))
+        };
         match *movement {
             Movement::Granted { grant, amount } => of(1, grant, amount),
             Movement::Scheduled { grant, amount } => of(2, grant, amount),
@@ -387,6 +480,16 @@ impl From<&Movement> for WireMovement {
             }
             Movement::WrittenOff { grant, amount } => of(12, grant, amount),
             Movement::DebtWrittenOff { amount } => WireMovement(13, 0, amount.units(), None),
+            Movement::Held { hold, amount } => held(14, hold, 0, amount),
+            Movement::Reserved { hold, grant, amount } => held(15, hold, grant.get(), amount),
+            Movement::Captured { hold, amount } => held(16, hold, 0, amount),
+            Movement::PartSpent { hold, grant, amount } => held(17, hold, grant.get(), amount),
+            Movement::Released { hold, amount } => held(18, hold, 0, amount),
+            Movement::HoldExpired { hold, amount } => held(19, hold, 0, amount),
+            Movement::Returned { hold, grant, amount } => held(20, hold, grant.get(), amount),
+            Movement::HoldMoved { hold, from, to } => {
+                WireMovement(21, hold.get(), 0, Some((from.millis(), to.millis())))
+            }
         }
     }
 }
@@ -395,7 +498,12 @@ impl TryFrom<WireMovement> for Movement {
     type Error = Corrupt;
 
     fn try_from(WireMovement(kind, grant, amount, moved): WireMovement) -> Result<Self, Corrupt> {
-        let (grant, amount) = (GrantId::new(grant), Amount::new(amount));
+        let (number, grant, amount) = (grant, GrantId::new(grant), Amount::new(amount));
+        let hold = match (kind, moved) {
+            (21, _) => HoldId::new(number),
+            (14.., None) => return Err(Corrupt::Malformed("movement")),
+            (_, moved) => HoldId::new(moved.map_or(0, |(hold, _)| hold)),
+        };
         Ok(match kind {
             1 => Movement::Granted { grant, amount },
             2 => Movement::Scheduled { grant, amount },
@@ -413,6 +521,17 @@ impl TryFrom<WireMovement> for Movement {
             }
             12 => Movement::WrittenOff { grant, amount },
             13 => Movement::DebtWrittenOff { amount },
+            14 => Movement::Held { hold, amount },
+            15 => Movement::Reserved { hold, grant, amount },
+            16 => Movement::Captured { hold, amount },
+            17 => Movement::PartSpent { hold, grant, amount },
+            18 => Movement::Released { hold, amount },
+            19 => Movement::HoldExpired { hold, amount },
+            20 => Movement::Returned { hold, grant, amount },
+            21 => {
+                let (from, to) = moved.ok_or(Corrupt::Malformed("movement"))?;
+                Movement::HoldMoved { hold, from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) }
+            }
             _ => return Err(Corrupt::Malformed("movement")),
         })
     }
@@ -421,17 +540,19 @@ impl TryFrom<WireMovement> for Movement {
 fn wire_levels(levels: &Levels) -> Vec<(String, i64, u8, i64)> {
     let wire = |level: &Level| {
         let at_or_below = u8::from(level.trigger == Trigger::AtOrBelow);
-        (level.name.to_string(), level.amount.units(), at_or_below, level.margin.units())
+        let of_available = u8::from(level.watches == Watched::Available) << 1;
+        (level.name.to_string(), level.amount.units(), at_or_below | of_available, level.margin.units())
     };
     levels.iter().map(wire).collect()
 }
 
 fn levels_of(wire: Vec<(String, i64, u8, i64)>) -> Result<Levels, Corrupt> {
-    let level = |(name, amount, at_or_below, margin): (String, i64, u8, i64)| Level {
+    let level = |(name, amount, flags, margin): (String, i64, u8, i64)| Level {
         name: name.into(),
         amount: Amount::new(amount),
-        trigger: if at_or_below == 1 { Trigger::AtOrBelow } else { Trigger::Below },
+        trigger: if flags & 1 == 1 { Trigger::AtOrBelow } else { Trigger::Below },
         margin: Amount::new(margin),
+        watches: if flags & 2 == 2 { Watched::Available } else { Watched::Balance },
     };
     Levels::new(wire.into_iter().map(level).collect()).map_err(|_| Corrupt::Malformed("levels"))
 }
@@ -488,24 +609,27 @@ pub fn body<'a>(
     new: &'a Terms,
     repair: Repair,
 ) -> Body<'a> {
-    let names = |lines: &crate::ledger::Lines| Names {
-        levels: match &new.levels {
-            Some(levels) => levels.of_mask(lines.levels).map(|level| &*level.name).collect(),
-            None => Vec::new(),
-        },
-        depleted: lines.depleted,
-        negative: lines.negative,
-    };
     Body {
         operation: operation.clone(),
         event,
         taken: result.unwrap_or_default(),
         rejected: result.is_err(),
         movements: effects.movements.clone(),
-        crossed: names(&effects.crossed),
-        recovered: names(&effects.recovered),
+        crossed: names(&effects.crossed, new),
+        recovered: names(&effects.recovered, new),
         lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)).collect(),
         repair,
+    }
+}
+
+fn names<'a>(lines: &crate::ledger::Lines, new: &'a Terms) -> Names<'a> {
+    Names {
+        levels: match &new.levels {
+            Some(levels) => levels.of_mask(lines.levels).map(|level| &*level.name).collect(),
+            None => Vec::new(),
+        },
+        depleted: lines.depleted,
+        negative: lines.negative,
     }
 }
 

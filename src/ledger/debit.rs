@@ -59,7 +59,17 @@ pub fn decide_debit(terms: &Terms, balance: Amount, amount: Amount, policy: Poli
         Status::Frozen => return Err(Rejection::WalletFrozen),
         Status::Closed => return Err(Rejection::WalletClosed),
     }
-    let available = terms.available(balance);
+    decide_amount(terms.held, terms.available(balance), balance, amount, policy)
+}
+
+/// The ladder's lower half, for a wallet whose status has nothing against it: credit, then policy.
+pub(super) fn decide_amount(
+    held: Amount,
+    available: Amount,
+    balance: Amount,
+    amount: Amount,
+    policy: Policy,
+) -> Result<Taken, Rejection> {
     if amount <= available {
         return Ok(Taken { amount, ..Taken::default() });
     }
@@ -70,7 +80,7 @@ pub fn decide_debit(terms: &Terms, balance: Amount, amount: Amount, policy: Poli
         Policy::Reject | Policy::Partial => Err(Rejection::InsufficientCredit { available, required: amount }),
         Policy::Overdraft => {
             // What is left after the debit must still be an amount, and so must what is available of it.
-            let after = balance.checked_sub(amount).and_then(|after| after.checked_sub(terms.held));
+            let after = balance.checked_sub(amount).and_then(|after| after.checked_sub(held));
             match after {
                 Some(after) if after >= Amount::MIN => {
                     Ok(Taken { amount, shortfall: Amount::ZERO, overdraft: amount.minus(available.or_zero()) })

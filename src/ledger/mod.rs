@@ -19,6 +19,7 @@ mod amount;
 mod debit;
 mod decimal;
 mod grant;
+mod hold;
 mod level;
 mod operation;
 mod rejection;
@@ -30,7 +31,10 @@ pub use amount::{Amount, AmountError, PriceError, Rounding, Scale, price};
 pub use debit::{Policy, Taken, decide_debit};
 pub use decimal::{Decimal, DecimalError};
 pub use grant::{Category, GrantId, Lot, MAX_PRIORITY, Source};
-pub use level::{Level, LevelProblem, LevelStates, Levels, LevelsError, Trigger};
+pub use hold::{
+    Capture, HoldId, MAX_HOLDS, MAX_PARTS, NewHold, OnExceed, OpenHold, Part, decide_capture, decide_hold, find_hold,
+};
+pub use level::{Level, LevelProblem, LevelStates, Levels, LevelsError, Trigger, Watched};
 pub use operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
 pub use rejection::Rejection;
 pub use terms::{Allocation, Holdings, Invariant, MAX_LOTS, Status, Terms};

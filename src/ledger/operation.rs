@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::amount::Amount;
 use super::debit::{Policy, Taken};
 use super::grant::{Category, GrantId};
+use super::hold::{HoldId, NewHold};
 use super::level::Levels;
 use super::rejection::Rejection;
 use super::terms::{Status, Terms};
@@ -45,6 +46,41 @@ pub enum Operation {
     /// Opens a new generation at the closing balance of the old one and changes nothing, not even what has fallen due: for a wallet whose
     /// last generation a crash cut short.
     Reopen,
+    /// Sets credits aside.
+    Hold(NewHold),
+    /// Takes credits from an open hold. What exceeds it goes by the hold's policy; a frozen wallet is no reason to refuse.
+    Capture {
+        /// The hold.
+        hold: HoldId,
+        /// How much.
+        amount: Amount,
+        /// Whether what is left of the hold is released.
+        is_final: bool,
+    },
+    /// Ends an open hold and gives back what is left of it.
+    Release {
+        /// The hold.
+        hold: HoldId,
+    },
+    /// Moves the end of an open hold.
+    ExtendHold {
+        /// The hold.
+        hold: HoldId,
+        /// Its new end, in the future.
+        expires_at: Timestamp,
+    },
+    /// A capture that came when its hold was over: a debit like any other. What the hold had left is told by whoever asks, for the wallet
+    /// does not know it any more.
+    LateCapture {
+        /// The hold.
+        hold: HoldId,
+        /// How much to debit.
+        amount: Amount,
+        /// What to do if there is not enough.
+        policy: Policy,
+        /// What the hold had left when it ended, less late captures since.
+        left: Amount,
+    },
 }
 
 /// A grant to be made.
@@ -202,6 +238,92 @@ pub enum Movement {
         /// The debt, as a positive amount.
         amount: Amount,
     },
+    /// A hold was made. What grants back of it follows as [`Movement::Reserved`].
+    Held {
+        /// The hold.
+        hold: HoldId,
+        /// All of it.
+        amount: Amount,
+    },
+    /// Credits of a grant were set aside under a hold.
+    Reserved {
+        /// The hold.
+        hold: HoldId,
+        /// The grant.
+        grant: GrantId,
+        /// How much of it.
+        amount: Amount,
+    },
+    /// A hold was captured. Who paid follows: its parts as [`Movement::PartSpent`], then the wallet as for any debit.
+    Captured {
+        /// The hold.
+        hold: HoldId,
+        /// What was taken from it; what was taken beyond it is not counted.
+        amount: Amount,
+    },
+    /// A capture was paid from what a hold had of a grant.
+    PartSpent {
+        /// The hold.
+        hold: HoldId,
+        /// The grant.
+        grant: GrantId,
+        /// How much of it.
+        amount: Amount,
+    },
+    /// A hold ended because it was released, or with its final capture. Its parts follow as [`Movement::Returned`].
+    Released {
+        /// The hold.
+        hold: HoldId,
+        /// What it had left.
+        amount: Amount,
+    },
+    /// A hold's time was over. Its parts follow as [`Movement::Returned`].
+    HoldExpired {
+        /// The hold.
+        hold: HoldId,
+        /// What it had left.
+        amount: Amount,
+    },
+    /// What a hold had of a grant went back to the grant. If the grant has ended meanwhile, its end follows.
+    Returned {
+        /// The hold.
+        hold: HoldId,
+        /// The grant.
+        grant: GrantId,
+        /// How much of it.
+        amount: Amount,
+    },
+    /// A hold's end was moved.
+    HoldMoved {
+        /// The hold.
+        hold: HoldId,
+        /// The old end.
+        from: Timestamp,
+        /// The new end.
+        to: Timestamp,
+    },
+}
+
+impl Operation {
+    /// The hold that it is about, if it is about one.
+    pub const fn hold(&self) -> Option<HoldId> {
+        match self {
+            Operation::Hold(NewHold { id: hold, .. })
+            | Operation::Capture { hold, .. }
+            | Operation::Release { hold }
+            | Operation::ExtendHold { hold, .. }
+            | Operation::LateCapture { hold, .. } => Some(*hold),
+            Operation::Grant(_)
+            | Operation::Void { .. }
+            | Operation::MoveExpiry { .. }
+            | Operation::Debit { .. }
+            | Operation::Due
+            | Operation::SetStatus(_)
+            | Operation::SetAllowance(_)
+            | Operation::SetLevels(_)
+            | Operation::Reopen => None,
+        }
+    }
 }
 
 impl Movement {
@@ -213,6 +335,7 @@ impl Movement {
             | Movement::DebtWrittenOff { amount } => i128::from(amount.units()),
             Movement::Spent { amount, .. }
             | Movement::Overdrawn { amount }
+            | Movement::PartSpent { amount, .. }
             | Movement::Expired { amount, .. }
             | Movement::Voided { amount, .. }
             | Movement::WrittenOff { amount, .. } => -i128::from(amount.units()),
@@ -220,7 +343,14 @@ impl Movement {
             | Movement::DebtPaid { .. }
             | Movement::Depleted { .. }
             | Movement::ScheduledVoided { .. }
-            | Movement::ExpiryMoved { .. } => 0,
+            | Movement::ExpiryMoved { .. }
+            | Movement::Held { .. }
+            | Movement::Reserved { .. }
+            | Movement::Captured { .. }
+            | Movement::Released { .. }
+            | Movement::HoldExpired { .. }
+            | Movement::Returned { .. }
+            | Movement::HoldMoved { .. } => 0,
         }
     }
 
@@ -237,8 +367,44 @@ impl Movement {
             | Movement::Voided { grant, .. }
             | Movement::ScheduledVoided { grant, .. }
             | Movement::ExpiryMoved { grant, .. }
-            | Movement::WrittenOff { grant, .. } => Some(*grant),
-            Movement::Overdrawn { .. } | Movement::DebtWrittenOff { .. } => None,
+            | Movement::WrittenOff { grant, .. }
+            | Movement::Reserved { grant, .. }
+            | Movement::PartSpent { grant, .. }
+            | Movement::Returned { grant, .. } => Some(*grant),
+            Movement::Overdrawn { .. }
+            | Movement::DebtWrittenOff { .. }
+            | Movement::Held { .. }
+            | Movement::Captured { .. }
+            | Movement::Released { .. }
+            | Movement::HoldExpired { .. }
+            | Movement::HoldMoved { .. } => None,
+        }
+    }
+
+    /// The hold that it happened to, if it was one.
+    pub const fn hold(&self) -> Option<HoldId> {
+        match self {
+            Movement::Held { hold, .. }
+            | Movement::Reserved { hold, .. }
+            | Movement::Captured { hold, .. }
+            | Movement::PartSpent { hold, .. }
+            | Movement::Released { hold, .. }
+            | Movement::HoldExpired { hold, .. }
+            | Movement::Returned { hold, .. }
+            | Movement::HoldMoved { hold, .. } => Some(*hold),
+            Movement::Granted { .. }
+            | Movement::Scheduled { .. }
+            | Movement::Activated { .. }
+            | Movement::DebtPaid { .. }
+            | Movement::Spent { .. }
+            | Movement::Overdrawn { .. }
+            | Movement::Depleted { .. }
+            | Movement::Expired { .. }
+            | Movement::Voided { .. }
+            | Movement::ScheduledVoided { .. }
+            | Movement::ExpiryMoved { .. }
+            | Movement::WrittenOff { .. }
+            | Movement::DebtWrittenOff { .. } => None,
         }
     }
 }

@@ -67,11 +67,24 @@ pub enum Rejection {
     BalanceOverflow,
     /// The wallet has as many grants as a wallet can have.
     TooManyGrants,
+    /// There is no such hold.
+    UnknownHold,
+    /// The hold was captured, released or is over.
+    HoldEnded,
+    /// The capture exceeds what the hold has left, and the hold's policy refuses that.
+    CaptureExceedsHold {
+        /// What the hold has left.
+        remaining: Amount,
+        /// What was asked for.
+        required: Amount,
+    },
+    /// The wallet has as many open holds as a wallet can have.
+    TooManyHolds,
 }
 
 impl Rejection {
     /// How many kinds of rejection there are.
-    pub const KINDS: usize = 22;
+    pub const KINDS: usize = 26;
 
     /// The stable names that clients see, by [`Rejection::kind`].
     pub const SLUGS: [&'static str; Self::KINDS] = [
@@ -97,6 +110,10 @@ impl Rejection {
         "expiry_before_effective",
         "balance_overflow",
         "too_many_grants",
+        "unknown_hold",
+        "hold_ended",
+        "capture_exceeds_hold",
+        "too_many_holds",
     ];
 
     /// The kind's number, from 0 on: for tables of counts. The order means nothing and may change.
@@ -124,6 +141,10 @@ impl Rejection {
             Rejection::ExpiryBeforeEffective => 19,
             Rejection::BalanceOverflow => 20,
             Rejection::TooManyGrants => 21,
+            Rejection::UnknownHold => 22,
+            Rejection::HoldEnded => 23,
+            Rejection::CaptureExceedsHold { .. } => 24,
+            Rejection::TooManyHolds => 25,
         }
     }
 
@@ -169,6 +190,10 @@ mod tests {
             (Rejection::ExpiryBeforeEffective, "expiry_before_effective"),
             (Rejection::BalanceOverflow, "balance_overflow"),
             (Rejection::TooManyGrants, "too_many_grants"),
+            (Rejection::UnknownHold, "unknown_hold"),
+            (Rejection::HoldEnded, "hold_ended"),
+            (Rejection::CaptureExceedsHold { remaining: amount, required: amount }, "capture_exceeds_hold"),
+            (Rejection::TooManyHolds, "too_many_holds"),
         ];
         for (rejection, slug) in table {
             assert_eq!(rejection.slug(), slug);

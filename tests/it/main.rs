@@ -5,6 +5,7 @@ mod books;
 mod demo;
 mod engine_props;
 mod fuzz;
+mod holds;
 mod keys;
 mod ledger_props;
 mod model;

@@ -230,5 +230,10 @@ fn kind(kind: EntryKind) -> &'static str {
         EntryKind::DebtRepayment => "debt_repayment",
         EntryKind::WriteOff => "write_off",
         EntryKind::Settings => "settings",
+        EntryKind::Hold => "hold",
+        EntryKind::Capture => "capture",
+        EntryKind::Release => "release",
+        EntryKind::HoldExpiry => "hold_expiry",
+        EntryKind::LateCapture => "late_capture",
     }
 }

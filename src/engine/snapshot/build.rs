@@ -1,7 +1,7 @@
 //! Making a snapshot: the one before it, and the log from there on, folded range of slots by range of slots.
 //!
 //! Each range takes as many wallets as fit in the memory that is set apart, and a walk over the new part of the log of its own. What does
-//! not go by slots is sorted outside of memory: identities, and the numbers of the grants that wallets hold. A last walk picks those grants'
+//! not go by slots is sorted outside of memory: identities, and the numbers of the grants and holds that wallets have. A last walk picks their
 //! declarations from the snapshot before and from the log, in which both stand in the order of their numbers.
 
 use super::cursor::{Cursor, all};
@@ -120,7 +120,7 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
         job.fold_part(&part, &seed, first..behind, leads, &common, &mut left)?;
         part.each(|wallet| {
             left.wallets += 1;
-            wallet.grants().try_for_each(|grant| held.push((grant.get(), 0)))?;
+            wallet.declared().try_for_each(|declared| held.push((declared, 0)))?;
             writer.put(Section::Wallets, wallet.slot.into(), |out| wallet.write(out))
         })?;
         for metadata in part.metadata() {
@@ -277,7 +277,7 @@ impl Job<'_> {
         }
     }
 
-    /// Writes the declarations of the grants whose numbers `held` has.
+    /// Writes the declarations of the grants and holds whose numbers `held` has.
     fn write_grants(&self, writer: &mut impl Sink, held: Sorted) -> Result<u64, SnapshotFailure> {
         let mut held = Held { sorted: held, next: None, count: 0 };
         held.next = held.sorted.next()?;
@@ -304,12 +304,15 @@ impl Job<'_> {
         self.walk(|frame| {
             let corrupt = |source: Corrupt| OpenError::Record { lsn: frame.lsn, source };
             let records = journal::records(frame.payload, frame.payload_lsn).map_err(corrupt)?;
+            let time = records.prelude().time;
             for record in records.only(|_| false) {
                 let (lsn, record) = record.map_err(corrupt)?;
-                if let Record::Admin(AdminRecord::Grant(grant)) = record
-                    && held.has(lsn.get())?
-                {
-                    writer.put(Section::Grants, lsn.get(), |out| entry::write_grant(lsn.get(), grant, out))?;
+                let Record::Admin(declaration @ (AdminRecord::Grant(_) | AdminRecord::Hold(_))) = record else {
+                    continue;
+                };
+                if held.has(lsn.get())? {
+                    let put = |out: &mut Vec<u8>| entry::write_declaration(lsn.get(), time, &declaration, out);
+                    writer.put(Section::Grants, lsn.get(), put)?;
                 }
             }
             Ok(())
@@ -321,7 +324,7 @@ impl Job<'_> {
     }
 }
 
-/// The numbers of the grants that are held, while the declarations go by in the same order.
+/// The numbers of the grants and holds that wallets have, while the declarations go by in the same order.
 struct Held {
     sorted: Sorted,
     next: Option<Pair>,
@@ -334,7 +337,10 @@ impl Held {
         match self.next {
             Some((held, _)) if held < declared => Err(undeclared(held)),
             Some((held, _)) if held == declared => {
-                self.next = self.sorted.next()?;
+                // What several holds have credits of comes as often.
+                while self.next.is_some_and(|(held, _)| held == declared) {
+                    self.next = self.sorted.next()?;
+                }
                 self.count += 1;
                 Ok(true)
             }
@@ -344,7 +350,7 @@ impl Held {
 }
 
 fn undeclared(grant: u64) -> SnapshotFailure {
-    let what = "a wallet holds a grant that was never declared";
+    let what = "a wallet has a grant or a hold that was never declared";
     SnapshotFailure::Fold(Box::new(OpenError::Inconsistent { lsn: Lsn::new(grant), what }))
 }
 

@@ -35,7 +35,11 @@ impl Common<'_> {
             }
             AdminRecord::Currency(currency) => self.catalog.borrow_mut().set_currency(currency).is_ok(),
             AdminRecord::Meter(meter) => self.catalog.borrow_mut().set_meter(meter).is_ok(),
-            AdminRecord::Genesis(_) | AdminRecord::Wallet(_) | AdminRecord::Grant(_) | AdminRecord::Metadata(_) => true,
+            AdminRecord::Genesis(_)
+            | AdminRecord::Wallet(_)
+            | AdminRecord::Grant(_)
+            | AdminRecord::Metadata(_)
+            | AdminRecord::Hold(_) => true,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::engine::view::{
 };
 use crate::http::decode::Node;
 use crate::http::problem::Problem;
-use crate::ledger::{Decimal, GrantId, Scale, Status, Trigger};
+use crate::ledger::{Decimal, GrantId, Scale, Status, Trigger, Watched};
 use drawdown_wal::Lsn;
 use serde::Serialize;
 
@@ -28,6 +28,7 @@ pub(crate) struct WalletBody {
     alerts: Vec<AlertBody>,
     last_entry: Option<u64>,
     metadata: Metadata,
+    holds: usize,
 }
 
 impl WalletBody {
@@ -48,6 +49,7 @@ impl WalletBody {
             last_entry: wallet.last_entry.map(Lsn::get),
             customer: wallet.customer,
             metadata: wallet.metadata,
+            holds: wallet.holds,
         }
     }
 }
@@ -63,6 +65,7 @@ struct LotBody {
     effective_at: String,
     expires_at: Option<String>,
     status: &'static str,
+    held: String,
 }
 
 impl LotBody {
@@ -76,6 +79,7 @@ impl LotBody {
             effective_at: instant(lot.effective_at),
             expires_at: lot.expires_at.map(instant),
             status: if lot.scheduled { "scheduled" } else { "active" },
+            held: amount(lot.held, scale),
         }
     }
 }
@@ -88,6 +92,7 @@ pub(crate) struct AlertBody {
     trigger: &'static str,
     margin: String,
     state: &'static str,
+    watches: &'static str,
 }
 
 impl AlertBody {
@@ -98,6 +103,7 @@ impl AlertBody {
             trigger: alert.trigger.as_str(),
             margin: amount(alert.margin, scale),
             state: if alert.triggered { "triggered" } else { "ok" },
+            watches: alert.watches.as_str(),
         }
     }
 }
@@ -117,7 +123,7 @@ impl AlertsBody {
     }
 }
 
-/// Reads `{levels: [{name, amount, trigger?, margin?}]}`.
+/// Reads `{levels: [{name, amount, trigger?, margin?, watches?}]}`.
 pub(crate) fn alert_specs(fields: &Fields<'_, '_>) -> Result<Vec<AlertSpec>, Problem> {
     let Some(levels) = fields.array("levels")? else {
         return Err(fields.refused("levels", "the field is missing: an array of alert levels, empty for none"));
@@ -133,6 +139,7 @@ fn alert_spec(fields: &Fields<'_, '_>, place: usize, level: &Node<'_>) -> Result
         amount: level.required_decimal("amount")?,
         trigger: trigger.unwrap_or(Trigger::Below),
         margin: level.decimal("margin")?.unwrap_or(Decimal::ZERO),
+        watches: level.choice("watches", Watched::parse, "must be balance or available")?.unwrap_or_default(),
     })
 }
 
@@ -163,6 +170,10 @@ pub(crate) struct EntryBody {
     grant: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     crossed: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
 }
 
 /// What one grant gave or took.
@@ -205,6 +216,8 @@ impl EntryBody {
             event,
             grant: entry.grant.map(|grant| engine.grant_text(grant)),
             crossed: entry.crossed.iter().map(ToString::to_string).collect(),
+            hold: entry.hold.map(|hold| engine.hold_text(hold)),
+            held: entry.hold.map(|_| amount(entry.held, scale)),
         }
     }
 }
@@ -220,6 +233,11 @@ const fn kind(kind: EntryKind) -> &'static str {
         EntryKind::DebtRepayment => "debt_repayment",
         EntryKind::WriteOff => "write_off",
         EntryKind::Settings => "settings",
+        EntryKind::Hold => "hold",
+        EntryKind::Capture => "capture",
+        EntryKind::Release => "release",
+        EntryKind::HoldExpiry => "hold_expiry",
+        EntryKind::LateCapture => "late_capture",
     }
 }
 

@@ -4,6 +4,7 @@
 mod bad_input;
 mod contract;
 mod grants;
+mod holds;
 mod limits;
 mod metrics;
 mod pressure;
