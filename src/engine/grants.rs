@@ -4,6 +4,12 @@
 //! The declaration's LSN *is* the grant's number: whoever has it finds everything else in the log, so grants take no memory beyond the
 //! wallet that they are in. The text that clients see carries a keyed check, so that no number can be made up.
 
+mod list;
+mod special;
+
+pub use list::GrantsPage;
+pub(super) use special::rollover_of;
+
 use super::budget::Budget;
 use super::catalog::CreditCurrency;
 use super::history::unreadable;
@@ -12,12 +18,13 @@ use super::view::{CommandError, CostBasis, GrantOutcome, GrantRequest, GrantStat
 use super::wallet::WalletOperation;
 use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::Record;
-use crate::journal::admin::{AdminRecord, GrantRecord};
-use crate::ledger::{Amount, GrantId, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
+use crate::journal::admin::{AdminRecord, Declared, GrantRecord};
+use crate::ledger::{Amount, GrantId, Lot, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
 use crate::store::hash::Seed;
 use crate::store::idempotency::{Claim, Entry};
 use crate::store::{Guard, pin};
 use drawdown_wal::Lsn;
+use special::{Declaration, special_of};
 use std::sync::Arc;
 
 /// Separates the fingerprints of grants' keys from those of events.
@@ -56,8 +63,8 @@ impl Engine {
     /// A grant as it is now.
     pub fn grant_view(&self, text: &str) -> Result<GrantView, CommandError> {
         let inner = &*self.inner;
-        let (id, record) = inner.find_grant(text)?;
-        inner.grant_view(id, record, inner.now())
+        let declaration = inner.find_grant(text)?;
+        inner.view_of(declaration, inner.now())
     }
 
     /// Takes back what is left of a grant. Repeating it is success.
@@ -77,11 +84,16 @@ impl Engine {
     ) -> Result<(GrantView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
-        let (id, record) = inner.find_grant(text)?;
+        let declaration = inner.find_grant(text)?;
         let now = inner.now();
         let guard = pin();
-        inner.operate(record.slot, WalletOperation::new(operation(id), now), &guard)?;
-        Ok((inner.grant_view(id, record, now)?, self.barrier()))
+        if declaration.is_rolled_over {
+            // The number may be of a grant that has not come to be.
+            inner.view_of(declaration.clone(), now)?;
+        }
+        let operation = operation(declaration.id);
+        inner.operate(declaration.record.slot, WalletOperation::new(operation, now), &guard)?;
+        Ok((inner.view_of(declaration, now)?, self.barrier()))
     }
 }
 
@@ -90,6 +102,8 @@ struct Prepared {
     currency: Arc<CreditCurrency>,
     amount: Amount,
     record: GrantRecord,
+    /// Whether the caller named the priority.
+    priority_given: bool,
 }
 
 impl Inner {
@@ -192,7 +206,7 @@ impl Inner {
             .names
             .get(original.slot)
             .is_some_and(|name| *name.customer == *request.customer && name.currency == prepared.currency.number);
-        if !same_wallet || !same_content(&original, &prepared.record) {
+        if !same_wallet || !same_content(&original, prepared) {
             return Err(CommandError::Conflict {
                 slug: "idempotency_conflict",
                 detail: "the key was used before with other content".to_owned(),
@@ -220,12 +234,13 @@ impl Inner {
             return Err(CommandError::Invalid { field: "amount", detail: "must be greater than zero".to_owned() });
         }
         check_cost(request.cost_basis.as_ref())?;
+        let declared = special::declared(request, &currency)?;
         let record = GrantRecord {
             slot: 0,
             amount,
             source: request.source,
             category: request.category,
-            priority: request.priority.unwrap_or_else(|| request.source.default_priority()),
+            priority: request.priority.unwrap_or_else(|| currency.default_priority(request.source)),
             effective_at: request.effective_at.unwrap_or(now),
             effective_at_given: request.effective_at.is_some(),
             expires_at: request.expires_at,
@@ -233,8 +248,9 @@ impl Inner {
             key: request.key.clone(),
             metadata: request.metadata.clone(),
             created_at: now,
+            declared,
         };
-        Ok(Prepared { currency, amount, record })
+        Ok(Prepared { currency, amount, record, priority_given: request.priority.is_some() })
     }
 
     fn make_grant(
@@ -243,7 +259,7 @@ impl Inner {
         prepared: Prepared,
         now: Timestamp,
     ) -> Result<GrantView, CommandError> {
-        let Prepared { currency, amount, mut record } = prepared;
+        let Prepared { currency, amount, mut record, .. } = prepared;
         let guard = pin();
         let mut grant = NewGrant {
             // Higher than any number given out so far, for the trial.
@@ -255,6 +271,7 @@ impl Inner {
             expires_at: record.expires_at,
             cost: record.cost_basis.as_ref().map(|cost| cost.amount),
             max_balance: currency.max_balance,
+            special: special_of(&record),
         };
         self.try_grant(&request.customer, &currency, grant, now, &guard)?;
         record.slot = self.find_or_make_wallet(&request.customer, &currency, &guard)?;
@@ -287,9 +304,13 @@ impl Inner {
         change.result.map(|_| ()).map_err(CommandError::Rejected)
     }
 
-    fn find_grant(&self, text: &str) -> Result<(GrantId, GrantRecord), CommandError> {
+    fn find_grant(&self, text: &str) -> Result<Declaration, CommandError> {
+        let id = self.parse_grant(text).ok_or(CommandError::NotFound { what: "grant" })?;
+        self.declaration(id)
+    }
+
+    fn declaration(&self, id: GrantId) -> Result<Declaration, CommandError> {
         let missing = CommandError::NotFound { what: "grant" };
-        let Some(id) = self.parse_grant(text) else { return Err(missing) };
         let lsn = Lsn::new(id.get());
         if lsn >= self.log.tail() {
             return Err(missing);
@@ -306,20 +327,23 @@ impl Inner {
         let is_record = self.is_record(id.get());
         let record = is_record.then(|| self.read_record(id.get(), &mut view)).transpose();
         match record {
-            Ok(Some(Record::Admin(AdminRecord::Grant(record)))) => Ok((id, record)),
+            Ok(Some(Record::Admin(AdminRecord::Grant(record)))) => Ok(Declaration::own(id, record)),
             // It went while it was looked for.
             Ok(None) | Err(_) if self.is_retired(id.get()) => self.find_retired_grant(id),
+            // No record begins here; one that may roll over may begin before.
+            Ok(None) => self.parent_declaration(id),
             Ok(_) => Err(missing),
             Err(error) => Err(unreadable(error)),
         }
     }
 
     /// A grant whose declaration has been retired: the snapshots have those that wallets still hold.
-    fn find_retired_grant(&self, id: GrantId) -> Result<(GrantId, GrantRecord), CommandError> {
-        match self.retired_declaration(id)? {
-            Some(record) => Ok((id, record)),
-            None => Err(self.retired()),
+    fn find_retired_grant(&self, id: GrantId) -> Result<Declaration, CommandError> {
+        if let Some(record) = self.retired_declaration(id)? {
+            return Ok(Declaration::own(id, record));
         }
+        let parent = self.retired_declaration(id.rolled_from())?;
+        parent.and_then(|record| Declaration::of_parent(id, record)).ok_or_else(|| self.retired())
     }
 
     fn parse_grant(&self, text: &str) -> Option<GrantId> {
@@ -347,10 +371,15 @@ impl Inner {
         let active = holdings.lots.iter().find(|lot| lot.id == id).map(|lot| (GrantState::Active, lot));
         let lot =
             active.or_else(|| terms.scheduled.iter().find(|lot| lot.id == id).map(|lot| (GrantState::Scheduled, lot)));
-        let (state, remaining, expires_at) = match lot {
-            Some((state, lot)) => (state, lot.remaining, lot.expires_at.timestamp()),
-            None => (self.how_grant_ended(record.slot, id, now, &guard)?, Amount::ZERO, record.expires_at),
+        let unpaid = || terms.riders.unpaid.iter().find(|unpaid| unpaid.lot.id == id);
+        let lot = lot.or_else(|| unpaid().map(|unpaid| (GrantState::Pending, &unpaid.lot)));
+        let (ended, effective_at, expires_at) = match lot {
+            Some((state, lot)) => ((state, None), lot.effective_at, lot.expires_at.timestamp()),
+            None => (self.how_grant_ended(record.slot, id, now, &guard)?, record.effective_at, record.expires_at),
         };
+        let remaining = lot.map_or(Amount::ZERO, |(_, lot): (_, &Lot)| lot.remaining);
+        let (state, rolled_over) = ended;
+        let Declared { payment, valid_for_ms, rollover, recurrence, .. } = record.declared;
         let catalog = self.catalog.snapshot();
         let currency =
             catalog.currency_by_number(name.currency).ok_or(CommandError::NotFound { what: "credit_currency" })?;
@@ -363,35 +392,48 @@ impl Inner {
             amount: record.amount,
             remaining,
             priority: record.priority,
-            effective_at: record.effective_at,
+            effective_at,
             expires_at,
             cost_basis: record.cost_basis,
             state,
             key: record.key,
             metadata: record.metadata,
             created_at: record.created_at,
+            payment,
+            valid_for_ms,
+            rollover,
+            parent: None,
+            rolled_over,
+            recurrence: recurrence.map(|recurrence| (recurrence.id, recurrence.number)),
         })
     }
 
-    /// How a grant that the wallet no longer holds came to its end: the newest operation that says so.
-    fn how_grant_ended(
-        &self,
-        slot: u32,
-        grant: GrantId,
-        now: Timestamp,
-        guard: &Guard,
-    ) -> Result<GrantState, CommandError> {
+    /// How a grant that the wallet no longer holds came to its end: the newest operation that says so. And what went on of it.
+    fn how_grant_ended(&self, slot: u32, grant: GrantId, now: Timestamp, guard: &Guard) -> Result<End, CommandError> {
         let reading = self.slab.get(slot).read(guard).ok_or(CommandError::NotFound { what: "wallet" })?;
         let present = reading.generation.terms().get();
         // What has fallen due without an operation having said so yet.
         let due = transition(&present, Amount::new(reading.balance), &Operation::Due, now);
-        if let Some(state) = end_of(grant, &due.effects.movements) {
-            return Ok(state);
+        if let Some(end) = end_of(grant, &due.effects.movements) {
+            return Ok(end);
         }
         if present.lots.iter().chain(&present.scheduled).any(|lot| lot.id == grant) {
-            return Ok(GrantState::Depleted);
+            return Ok((GrantState::Depleted, None));
         }
-        let mut next = reading.generation.opened_at();
+        let opened_at = reading.generation.opened_at();
+        // Every grant that took effect ends in a movement: this one was declared, and a crash or the rules kept it from taking effect.
+        self.walk_back(opened_at, grant, |movements| end_of(grant, movements))?
+            .ok_or(CommandError::NotFound { what: "grant" })
+    }
+
+    /// Looks through the movements of a wallet's operations, the newest first and none before the grant was declared.
+    fn walk_back<T>(
+        &self,
+        opened_at: u64,
+        grant: GrantId,
+        find: impl Fn(&[Movement]) -> Option<T>,
+    ) -> Result<Option<T>, CommandError> {
+        let mut next = opened_at;
         while next >= grant.get() {
             let mut view = None;
             let record = match self.read_record(next, &mut view) {
@@ -399,13 +441,12 @@ impl Inner {
                 record => record.map_err(unreadable)?,
             };
             let Record::Operation(operation) = record else { break };
-            if let Some(state) = end_of(grant, &operation.body.movements) {
-                return Ok(state);
+            if let Some(found) = find(&operation.body.movements) {
+                return Ok(Some(found));
             }
             next = operation.previous_opening;
         }
-        // Every grant that took effect ends in a movement: this one was declared, and a crash or the rules kept it from taking effect.
-        Err(CommandError::NotFound { what: "grant" })
+        Ok(None)
     }
 
     /// Ends the wallet's present generation with `operation`, unless the rules refuse it.
@@ -447,11 +488,14 @@ pub(super) fn key_fingerprint(seed: &Seed, key: &str) -> u64 {
     seed.key_fingerprint(KEY_DOMAIN, key.as_bytes())
 }
 
+/// How a grant ended, and what went on of it.
+type End = (GrantState, Option<(GrantId, Amount)>);
+
 /// The end of a grant, if these movements brought it.
-fn end_of(grant: GrantId, movements: &[Movement]) -> Option<GrantState> {
-    let of_grant = movements.iter().rev().filter(|movement| movement.grant() == Some(grant));
-    of_grant.into_iter().find_map(|movement| match movement {
-        Movement::Expired { .. } => Some(GrantState::Expired),
+fn end_of(grant: GrantId, movements: &[Movement]) -> Option<End> {
+    let of_grant = || movements.iter().rev().filter(|movement| movement.grant() == Some(grant));
+    let state = of_grant().find_map(|movement| match movement {
+        Movement::Expired { .. } | Movement::RolledOver { .. } => Some(GrantState::Expired),
         Movement::Voided { .. } | Movement::ScheduledVoided { .. } | Movement::WrittenOff { .. } => {
             Some(GrantState::Voided)
         }
@@ -463,8 +507,15 @@ fn end_of(grant: GrantId, movements: &[Movement]) -> Option<GrantState> {
         | Movement::Spent { .. }
         | Movement::Overdrawn { .. }
         | Movement::ExpiryMoved { .. }
-        | Movement::DebtWrittenOff { .. } => None,
-    })
+        | Movement::DebtWrittenOff { .. }
+        | Movement::AwaitsPayment { .. }
+        | Movement::Paid { .. } => None,
+    })?;
+    let rolled_over = of_grant().find_map(|movement| match movement {
+        Movement::RolledOver { into, amount, .. } => Some((*into, *amount)),
+        _ => None,
+    });
+    Some((state, rolled_over))
 }
 
 fn settle(made: Result<GrantView, CommandError>, entry: Entry<'_>) -> Result<GrantView, CommandError> {
@@ -475,11 +526,18 @@ fn settle(made: Result<GrantView, CommandError>, entry: Entry<'_>) -> Result<Gra
     made
 }
 
-fn same_content(original: &GrantRecord, retry: &GrantRecord) -> bool {
-    original.amount == retry.amount
+fn same_content(original: &GrantRecord, prepared: &Prepared) -> bool {
+    let retry = &prepared.record;
+    // Defaults may have changed since.
+    let was_default = original.declared.default_priority || original.priority == original.source.default_priority();
+    let same_priority = original.priority == retry.priority || !prepared.priority_given && was_default;
+    let same_declared = Declared { default_priority: false, ..original.declared.clone() }
+        == Declared { default_priority: false, ..retry.declared.clone() };
+    same_priority
+        && same_declared
+        && original.amount == retry.amount
         && original.source == retry.source
         && original.category == retry.category
-        && original.priority == retry.priority
         && original.effective_at_given == retry.effective_at_given
         && (!retry.effective_at_given || original.effective_at == retry.effective_at)
         && original.expires_at == retry.expires_at
@@ -514,7 +572,8 @@ pub(super) fn check_metadata(metadata: &Metadata) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn check_cost(cost: Option<&CostBasis>) -> Result<(), CommandError> {
+/// Checks what was paid for a grant.
+pub(super) fn check_cost(cost: Option<&CostBasis>) -> Result<(), CommandError> {
     let Some(cost) = cost else { return Ok(()) };
     if cost.amount < 0 {
         return Err(Rejection::InvalidCost.into());

@@ -147,6 +147,7 @@ fn is_simple(terms: &ledger::Terms) -> bool {
         && terms.scheduled.is_empty()
         && terms.levels.is_none()
         && terms.states == LevelStates::default()
+        && terms.riders.is_empty()
 }
 
 impl Terms for Kept {
@@ -183,6 +184,7 @@ impl Terms for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{Clause, Decimal, Progress, Riders, Rollover};
 
     /// In 2026, ms.
     const NOW: u64 = 1_790_000_000_000;
@@ -228,6 +230,12 @@ mod tests {
         check(&ledger::Terms { status: Status::Frozen, ..one(100) }, false);
         check(&ledger::Terms { allowance: Amount::new(5), ..one(100) }, false);
         check(&ledger::Terms { held: Amount::new(5), ..one(100) }, false);
+        let rollover = Rollover { fraction: Decimal::from_integer(1), max: None, valid_for_ms: None, priority: 5 };
+        let clause = Clause { grant: GrantId::new(7), rollover: Some(rollover), occurrence: None };
+        let riders = Riders { clauses: [clause].into(), ..Riders::default() };
+        check(&ledger::Terms { riders, ..one(100) }, false);
+        let riders = Riders { progress: [Progress { schedule: 3, next: 1 }].into(), ..Riders::default() };
+        check(&ledger::Terms { riders, ..one(100) }, false);
         check(&ledger::Terms { allowance: Amount::new(5), held: Amount::new(5), ..one(100) }, false);
     }
 

@@ -247,6 +247,12 @@ where
         Action::OpenApi => Ok(api::operations::openapi(call)),
         Action::Stats => Ok(api::operations::stats(call)),
         Action::PostSnapshot => Ok(api::operations::post_snapshot(call)),
+        Action::ListGrants => api::grants::list(call),
+        Action::ActivateGrant => api::grants::activate(call, body).await,
+        Action::PutRecurring => api::recurring::put(call, body).await,
+        Action::GetRecurring => api::recurring::get(call),
+        Action::ListRecurring => api::recurring::list(call),
+        Action::DeleteRecurring => api::recurring::delete(call, body).await,
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));

@@ -16,7 +16,9 @@ mod bytes;
 pub mod debit;
 pub mod frame;
 pub mod operation;
+pub mod recurring;
 pub mod snapshot;
+mod special;
 
 pub use frame::{Record, frame_of, read_at, records};
 
@@ -45,5 +47,7 @@ pub enum Corrupt {
     Absent,
 }
 
+#[cfg(test)]
+mod special_tests;
 #[cfg(test)]
 mod tests;

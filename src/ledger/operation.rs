@@ -7,6 +7,7 @@ use super::debit::{Policy, Taken};
 use super::grant::{Category, GrantId};
 use super::level::Levels;
 use super::rejection::Rejection;
+use super::riders::Special;
 use super::terms::{Status, Terms};
 use super::time::Timestamp;
 
@@ -45,6 +46,17 @@ pub enum Operation {
     /// Opens a new generation at the closing balance of the old one and changes nothing, not even what has fallen due: for a wallet whose
     /// last generation a crash cut short.
     Reopen,
+    /// The payment for a grant has come. Success without effect if the grant counts already: it may be said again.
+    Pay {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// Ends a schedule of recurring grants: those that have not taken effect are taken back, and none is made any more. Success without
+    /// effect if there is no such schedule.
+    EndSchedule {
+        /// The schedule's number.
+        schedule: u64,
+    },
 }
 
 /// A grant to be made.
@@ -66,6 +78,8 @@ pub struct NewGrant {
     pub cost: Option<i64>,
     /// The highest balance that the currency allows, scheduled grants included.
     pub max_balance: Option<Amount>,
+    /// What is special about it.
+    pub special: Special,
 }
 
 /// What an operation did: the terms of the next generation, the answer, and everything that happened on the way.
@@ -172,7 +186,7 @@ pub enum Movement {
         /// What was left.
         amount: Amount,
     },
-    /// A grant was taken back before it took effect, by a void or because the wallet closed.
+    /// A grant was taken back before it took effect or was paid for: by a void, with its schedule, or because the wallet closed.
     ScheduledVoided {
         /// The grant.
         grant: GrantId,
@@ -202,6 +216,31 @@ pub enum Movement {
         /// The debt, as a positive amount.
         amount: Amount,
     },
+    /// A grant was made that counts for nothing until it is paid for.
+    AwaitsPayment {
+        /// The grant.
+        grant: GrantId,
+        /// All of it.
+        amount: Amount,
+    },
+    /// A grant that waited was paid for. It is scheduled then; [`Movement::Activated`] follows if its date has come.
+    Paid {
+        /// The grant.
+        grant: GrantId,
+        /// All of it.
+        amount: Amount,
+    },
+    /// A grant reached its end, and this much of its remainder goes on as a new grant. The rest follows as [`Movement::Expired`].
+    RolledOver {
+        /// The grant that ended.
+        grant: GrantId,
+        /// The new one.
+        into: GrantId,
+        /// What rolled over: all of the new grant.
+        amount: Amount,
+        /// The end, from which on the new grant is effective.
+        at: Timestamp,
+    },
 }
 
 impl Movement {
@@ -220,11 +259,14 @@ impl Movement {
             | Movement::DebtPaid { .. }
             | Movement::Depleted { .. }
             | Movement::ScheduledVoided { .. }
-            | Movement::ExpiryMoved { .. } => 0,
+            | Movement::ExpiryMoved { .. }
+            | Movement::AwaitsPayment { .. }
+            | Movement::Paid { .. }
+            | Movement::RolledOver { .. } => 0,
         }
     }
 
-    /// The grant that it happened to, if it was one.
+    /// The grant that it happened to, if it was one; of one that rolled over, the one that ended.
     pub const fn grant(&self) -> Option<GrantId> {
         match self {
             Movement::Granted { grant, .. }
@@ -237,7 +279,10 @@ impl Movement {
             | Movement::Voided { grant, .. }
             | Movement::ScheduledVoided { grant, .. }
             | Movement::ExpiryMoved { grant, .. }
-            | Movement::WrittenOff { grant, .. } => Some(*grant),
+            | Movement::WrittenOff { grant, .. }
+            | Movement::AwaitsPayment { grant, .. }
+            | Movement::Paid { grant, .. }
+            | Movement::RolledOver { grant, .. } => Some(*grant),
             Movement::Overdrawn { .. } | Movement::DebtWrittenOff { .. } => None,
         }
     }

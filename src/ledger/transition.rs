@@ -3,8 +3,9 @@
 //! The order is always the same, and each step sees what the one before it left:
 //! 1. Settle: what the debits of the old generation spent is taken from its lots.
 //! 2. Due: scheduled grants whose date has come take effect, then grants whose end has come expire, each with its own
-//!    remainder. The amounts are those of strict order in time: an expiry takes nothing but its own grant's remainder and
-//!    makes no debt, so it cannot change what an activation pays, before or after it.
+//!    remainder, or roll over. The amounts are those of strict order in time: an expiry takes nothing but its own grant's
+//!    remainder and makes no debt, and while there is something to roll over there is no debt that it could pay; so neither
+//!    can change what an activation pays, before or after it.
 //! 3. The operation, if its checks pass. If they do not, steps 1 and 2 stand.
 //! 4. Levels: the whole movement, from the closing balance to the new opening balance, is judged once. So an expiry can
 //!    cross a level, and a fall that is made good in the same change is no crossing.
@@ -22,6 +23,7 @@ use super::grant::{GrantId, Lot, MAX_PRIORITY};
 use super::level::{LevelStates, Levels};
 use super::operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
 use super::rejection::Rejection;
+use super::riders::{Clause, Progress, Unpaid, unpaid_total};
 use super::terms::{Holdings, MAX_LOTS, Status, Terms, total};
 use super::time::{Expiry, Timestamp};
 
@@ -56,6 +58,9 @@ struct Draft<'a> {
     /// Always the sum of `lots` less `debt`.
     balance: Amount,
     movements: Vec<Movement>,
+    clauses: Vec<Clause>,
+    unpaid: Vec<Unpaid>,
+    progress: Vec<Progress>,
 }
 
 impl<'a> Draft<'a> {
@@ -77,6 +82,9 @@ impl<'a> Draft<'a> {
             debt,
             balance: closing,
             movements: gone.iter().map(|lot| Movement::Depleted { grant: lot.id }).collect(),
+            clauses: old.riders.clauses.to_vec(),
+            unpaid: old.riders.unpaid.to_vec(),
+            progress: old.riders.progress.to_vec(),
         }
     }
 
@@ -89,12 +97,30 @@ impl<'a> Draft<'a> {
             self.movements.push(Movement::Activated { grant: lot.id, amount: lot.remaining });
             self.credit(lot);
         }
+        self.expire_due();
+    }
+
+    /// What has ended: part of it rolls over, the rest expires.
+    fn expire_due(&mut self) {
+        let now = self.now;
         let (expired, kept) = std::mem::take(&mut self.lots).into_iter().partition(|lot| lot.expires_at.is_due(now));
         self.lots = kept;
         let expired: Vec<Lot> = expired;
         for lot in expired {
-            self.balance = self.balance.minus(lot.remaining);
-            self.movements.push(Movement::Expired { grant: lot.id, amount: lot.remaining });
+            let rolled = self.roll_over(&lot);
+            self.expire(&lot, lot.remaining.minus(rolled.map_or(Amount::ZERO, |new| new.remaining)));
+            match rolled {
+                Some(new) if new.expires_at.is_due(now) => self.expire(&new, new.remaining),
+                Some(new) => self.activate(new),
+                None => {}
+            }
+        }
+    }
+
+    fn expire(&mut self, lot: &Lot, amount: Amount) {
+        if amount > Amount::ZERO {
+            self.balance = self.balance.minus(amount);
+            self.movements.push(Movement::Expired { grant: lot.id, amount });
         }
     }
 
@@ -105,7 +131,9 @@ impl<'a> Draft<'a> {
             Operation::Due | Operation::Reopen => {}
             Operation::Void { grant } => self.void(*grant),
             Operation::SetStatus(status) => self.set_status(*status)?,
+            Operation::EndSchedule { schedule } => self.end_schedule(*schedule),
             Operation::Grant(_)
+            | Operation::Pay { .. }
             | Operation::MoveExpiry { .. }
             | Operation::SetAllowance(_)
             | Operation::SetLevels(_)
@@ -117,6 +145,7 @@ impl<'a> Draft<'a> {
             Operation::MoveExpiry { grant, expires_at } => self.move_expiry(*grant, *expires_at)?,
             Operation::SetAllowance(allowance) => self.set_allowance(*allowance)?,
             Operation::SetLevels(levels) => self.set_levels(levels.clone()),
+            Operation::Pay { grant } => self.pay(*grant)?,
         }
         Ok(Taken::default())
     }
@@ -124,6 +153,7 @@ impl<'a> Draft<'a> {
     /// Step 4.
     fn finish(mut self, result: Result<Taken, Rejection>) -> Change {
         let (crossed, recovered) = self.judge();
+        let riders = self.riders();
         let terms = Terms {
             status: self.status,
             opening: self.balance,
@@ -133,6 +163,7 @@ impl<'a> Draft<'a> {
             scheduled: self.scheduled.into_boxed_slice(),
             levels: self.levels,
             states: self.states,
+            riders,
         };
         debug_assert_eq!(terms.validate(), Ok(()));
         Change { terms, result, effects: Effects { movements: self.movements, crossed, recovered } }
@@ -176,9 +207,17 @@ impl<'a> Draft<'a> {
             priority: grant.priority,
             category: grant.category,
         };
-        if lot.effective_at <= self.now {
+        self.enter_special(grant);
+        if let Some(payment) = grant.special.payment {
+            self.movements.push(Movement::AwaitsPayment { grant: lot.id, amount: lot.granted });
+            self.await_payment(Unpaid { lot, payment });
+        } else if lot.effective_at <= self.now {
             self.movements.push(Movement::Granted { grant: lot.id, amount: lot.granted });
             self.credit(lot);
+            if lot.expires_at.is_due(self.now) {
+                // An occurrence that was missed.
+                self.expire_due();
+            }
         } else {
             self.movements.push(Movement::Scheduled { grant: lot.id, amount: lot.granted });
             self.schedule(lot);
@@ -197,15 +236,14 @@ impl<'a> Draft<'a> {
         if grant.cost.is_some_and(|cost| cost < 0) {
             return Err(Rejection::InvalidCost);
         }
-        self.check_expiry(Expiry::from(grant.expires_at), grant.effective_at)?;
-        if self.lots.iter().chain(&self.scheduled).any(|lot| lot.id == grant.id) {
-            return Err(Rejection::IdConflict);
-        }
-        if self.lots.len() + self.scheduled.len() >= MAX_LOTS {
+        self.check_special(grant)?;
+        if self.lots.len() + self.scheduled.len() + self.unpaid.len() >= MAX_LOTS {
             return Err(Rejection::TooManyGrants);
         }
         let resulting = self.eventual_balance() + i128::from(grant.amount.units());
         check_range(resulting, self.allowance)?;
+        // What a schedule will bring some day is no reason to refuse a grant of today.
+        let resulting = resulting - self.recurring_to_come();
         match grant.max_balance {
             Some(limit) if resulting > i128::from(limit.units()) => {
                 Err(Rejection::MaxBalanceExceeded { limit, resulting: Amount::saturating(resulting) })
@@ -228,13 +266,14 @@ impl<'a> Draft<'a> {
         if let Some(lot) = remove(&mut self.lots, grant) {
             self.balance = self.balance.minus(lot.remaining);
             self.movements.push(Movement::Voided { grant, amount: lot.remaining });
-        } else if let Some(lot) = remove(&mut self.scheduled, grant) {
+        } else if let Some(lot) = remove(&mut self.scheduled, grant).or_else(|| self.forget_unpaid(grant)) {
             self.movements.push(Movement::ScheduledVoided { grant, amount: lot.remaining });
         }
     }
 
     fn move_expiry(&mut self, grant: GrantId, expires_at: Option<Timestamp>) -> Result<(), Rejection> {
-        let lot = self.lots.iter().chain(&self.scheduled).find(|lot| lot.id == grant).copied();
+        let unpaid = self.unpaid.iter().map(|unpaid| &unpaid.lot);
+        let lot = self.lots.iter().chain(&self.scheduled).chain(unpaid).find(|lot| lot.id == grant).copied();
         let lot = lot.ok_or(Rejection::GrantEnded)?;
         let expires_at = Expiry::from(expires_at);
         self.check_expiry(expires_at, lot.effective_at)?;
@@ -251,9 +290,10 @@ impl<'a> Draft<'a> {
         let moved = Lot { expires_at, ..lot };
         if remove(&mut self.lots, grant).is_some() {
             self.activate(moved);
-        } else {
-            remove(&mut self.scheduled, grant);
+        } else if remove(&mut self.scheduled, grant).is_some() {
             self.schedule(moved);
+        } else {
+            self.move_unpaid(moved);
         }
         Ok(())
     }
@@ -278,9 +318,11 @@ impl<'a> Draft<'a> {
         for lot in self.lots.drain(..) {
             self.movements.push(Movement::WrittenOff { grant: lot.id, amount: lot.remaining });
         }
-        for lot in self.scheduled.drain(..) {
+        let unpaid = self.unpaid.drain(..).map(|unpaid| unpaid.lot);
+        for lot in self.scheduled.drain(..).chain(unpaid) {
             self.movements.push(Movement::ScheduledVoided { grant: lot.id, amount: lot.remaining });
         }
+        self.progress.clear();
         let debt = std::mem::take(&mut self.debt);
         if debt > Amount::ZERO {
             self.movements.push(Movement::DebtWrittenOff { amount: debt });
@@ -334,9 +376,9 @@ impl<'a> Draft<'a> {
         self.scheduled.insert(place, lot);
     }
 
-    /// The balance once all scheduled grants have taken effect.
+    /// The balance once all scheduled grants have taken effect, and those that wait have been paid for.
     fn eventual_balance(&self) -> i128 {
-        i128::from(self.balance.units()) + total(&self.scheduled)
+        i128::from(self.balance.units()) + total(&self.scheduled) + unpaid_total(&self.unpaid)
     }
 
     /// Which lines the change crossed and which have recovered. A closed wallet alerts no one: that it was closed is said
@@ -376,5 +418,6 @@ fn remove(lots: &mut Vec<Lot>, grant: GrantId) -> Option<Lot> {
     Some(lots.remove(place))
 }
 
+mod special;
 #[cfg(test)]
 mod tests;

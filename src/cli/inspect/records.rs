@@ -60,7 +60,11 @@ impl Known {
             AdminRecord::Wallet(wallet) => {
                 self.wallets.insert(wallet.slot, (wallet.customer.clone(), wallet.currency.0));
             }
-            AdminRecord::Genesis(_) | AdminRecord::Grant(_) | AdminRecord::ApiKey(_) | AdminRecord::Metadata(_) => {}
+            AdminRecord::Genesis(_)
+            | AdminRecord::Grant(_)
+            | AdminRecord::ApiKey(_)
+            | AdminRecord::Metadata(_)
+            | AdminRecord::Recurring(_) => {}
         }
     }
 
@@ -156,6 +160,7 @@ fn slot_of(record: &Record<'_>) -> Option<u32> {
         Record::Admin(AdminRecord::Wallet(wallet)) => Some(wallet.slot),
         Record::Admin(AdminRecord::Grant(grant)) => Some(grant.slot),
         Record::Admin(AdminRecord::Metadata(metadata)) => Some(metadata.slot),
+        Record::Admin(AdminRecord::Recurring(recurring)) => Some(recurring.slot),
         Record::Admin(
             AdminRecord::Genesis(_) | AdminRecord::Currency(_) | AdminRecord::Meter(_) | AdminRecord::ApiKey(_),
         ) => None,
@@ -247,6 +252,8 @@ fn operation_name(operation: &Operation) -> &'static str {
         Operation::SetAllowance(_) => "set_allowance",
         Operation::SetLevels(_) => "set_levels",
         Operation::Reopen => "reopen",
+        Operation::Pay { .. } => "pay",
+        Operation::EndSchedule { .. } => "end_schedule",
     }
 }
 
@@ -265,10 +272,17 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
         Movement::ExpiryMoved { amount, .. } => ("expiry_moved", amount),
         Movement::WrittenOff { amount, .. } => ("written_off", amount),
         Movement::DebtWrittenOff { amount } => ("debt_written_off", amount),
+        Movement::AwaitsPayment { amount, .. } => ("awaits_payment", amount),
+        Movement::Paid { amount, .. } => ("paid", amount),
+        Movement::RolledOver { amount, .. } => ("rolled_over", amount),
     };
     let mut value = json!({"kind": kind, "amount": text(amount, scale)});
     if let Some(grant) = movement.grant() {
         value["grant"] = grant.get().into();
+    }
+    if let Movement::RolledOver { into, at, .. } = movement {
+        value["into"] = into.get().into();
+        value["at"] = time_text(*at).into();
     }
     value
 }
@@ -290,6 +304,10 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
             ("effective_at", time(grant.effective_at)),
             ("expires_at", grant.expires_at.map_or(Value::Null, time)),
             ("key", grant.key.clone().into()),
+            ("payment", grant.declared.payment.clone().into()),
+            ("pending", grant.declared.pending.then_some(true).into()),
+            ("recurring_grant", grant.declared.recurrence.as_ref().map(|of| of.id.clone()).into()),
+            ("occurrence", grant.declared.recurrence.as_ref().map(|of| of.number).into()),
         ],
         AdminRecord::Currency(currency) => vec![
             ("type", "currency".into()),
@@ -317,5 +335,16 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
         AdminRecord::Metadata(metadata) => {
             vec![("type", "metadata".into()), ("metadata", json!(metadata.metadata))]
         }
+        AdminRecord::Recurring(recurring) => vec![
+            ("type", "recurring_grant".into()),
+            ("id", recurring.id.clone().into()),
+            ("version", recurring.version.into()),
+            ("amount", text(recurring.amount, scale)),
+            ("source", recurring.source.as_str().into()),
+            ("every", recurring.schedule.interval.every().into()),
+            ("unit", recurring.schedule.interval.unit().as_str().into()),
+            ("anchor", time(recurring.schedule.anchor)),
+            ("stopped", recurring.stopped.into()),
+        ],
     }
 }

@@ -230,5 +230,8 @@ fn kind(kind: EntryKind) -> &'static str {
         EntryKind::DebtRepayment => "debt_repayment",
         EntryKind::WriteOff => "write_off",
         EntryKind::Settings => "settings",
+        EntryKind::GrantPending => "grant_pending",
+        EntryKind::GrantPaid => "grant_paid",
+        EntryKind::Rollover => "rollover",
     }
 }

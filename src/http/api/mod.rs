@@ -5,6 +5,7 @@ pub(crate) mod feed;
 pub(crate) mod grants;
 pub(crate) mod keys;
 pub(crate) mod operations;
+pub(crate) mod recurring;
 pub(crate) mod usage;
 pub(crate) mod wallets;
 

@@ -10,6 +10,7 @@ pub(crate) mod fields;
 pub(crate) mod grants;
 pub(crate) mod keys;
 pub(crate) mod query;
+pub(crate) mod recurring;
 pub(crate) mod wallets;
 
 use super::decode::time;

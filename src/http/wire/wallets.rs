@@ -28,6 +28,14 @@ pub(crate) struct WalletBody {
     alerts: Vec<AlertBody>,
     last_entry: Option<u64>,
     metadata: Metadata,
+    pending_grants: PendingBody,
+}
+
+/// Grants that wait for their payment, together.
+#[derive(Debug, Serialize)]
+struct PendingBody {
+    count: u64,
+    amount: String,
 }
 
 impl WalletBody {
@@ -46,6 +54,7 @@ impl WalletBody {
             grants: wallet.grants.iter().map(|lot| LotBody::of(engine, lot, scale)).collect(),
             alerts: wallet.alerts.iter().map(|alert| AlertBody::of(alert, scale)).collect(),
             last_entry: wallet.last_entry.map(Lsn::get),
+            pending_grants: PendingBody { count: wallet.pending_count, amount: amount(wallet.pending_amount, scale) },
             customer: wallet.customer,
             metadata: wallet.metadata,
         }
@@ -220,6 +229,9 @@ const fn kind(kind: EntryKind) -> &'static str {
         EntryKind::DebtRepayment => "debt_repayment",
         EntryKind::WriteOff => "write_off",
         EntryKind::Settings => "settings",
+        EntryKind::GrantPending => "grant_pending",
+        EntryKind::GrantPaid => "grant_paid",
+        EntryKind::Rollover => "rollover",
     }
 }
 

@@ -1,12 +1,13 @@
 //! What stands in the sections of a snapshot, entry by entry. Numbers are LEB128 varints (signed ones zigzagged) unless a width is given.
 //!
 //! ```text
-//! wallet      flags u8: 1 one grant, 2 lowest, 4 limits, 8 scheduled, 16 levels, bits 5-6 status
+//! wallet      flags u8: 1 one grant, 2 lowest, 4 limits, 8 scheduled, 16 levels, bits 5-6 status, 128 more
 //!             customer's length u8, slot, currency, generation, opened at, newest record, balance (signed)
 //!             [lowest: recorded balance - balance (signed)]
 //!             one grant: lot; else: opening - balance (signed), count, lots
 //!             [limits: allowance (signed), held (signed)] [scheduled: count, lots]
 //!             [levels: count, each: name's length u8, amount (signed), trigger u8, margin (signed), name; armed u64, triggered u64]
+//!             [more: kinds u8 (1 clauses, 2 unpaid, 4 progress), each as in `riders`]
 //!             customer
 //! lot         grant, remaining (signed), granted - remaining (signed), effective, end + 1 or 0 for never, cost (signed),
 //!             priority u8 + 128 if paid
@@ -17,13 +18,16 @@
 //! mark        16 bytes: end of the minute u64 (ms), LSN u64
 //! identity    16 bytes: fingerprint u64, LSN u64
 //! grant       number u64, time u64 (ms), administrative record
+//! recurring   schedule's number u64, time u64 (ms), administrative record
 //! record      administrative record; its second word is its tag and length
 //! ```
 
+use super::riders;
 use crate::catalog::CurrencyNumber;
 use crate::journal::Corrupt;
 use crate::journal::admin::{self, AdminRecord, GrantRecord};
 use crate::journal::bytes::{Fields, unzigzag, zigzag};
+use crate::journal::recurring::RecurringRecord;
 use crate::ledger::{
     Amount, Category, Expiry, GrantId, Level, LevelStates, Levels, Lot, Status, Terms, Timestamp, Trigger,
 };
@@ -36,6 +40,7 @@ const LIMITS: u8 = 4;
 const SCHEDULED: u8 = 8;
 const LEVELS: u8 = 16;
 const STATUS_SHIFT: u8 = 5;
+const MORE: u8 = 128;
 const PAID: u8 = 128;
 
 /// A wallet as a fold left it.
@@ -70,7 +75,7 @@ pub enum EntryTerms<'a> {
     Whole(Cow<'a, Terms>),
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -78,11 +83,11 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn put_signed(out: &mut Vec<u8>, value: i64) {
+pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_varint(out, zigzag(value));
 }
 
-fn signed(fields: &mut Fields<'_>) -> Result<i64, Corrupt> {
+pub(super) fn signed(fields: &mut Fields<'_>) -> Result<i64, Corrupt> {
     Ok(unzigzag(fields.varint()?))
 }
 
@@ -98,6 +103,7 @@ impl<'a> WalletEntry<'a> {
                 flag(has_limits, LIMITS)
                     | flag(!terms.scheduled.is_empty(), SCHEDULED)
                     | flag(terms.levels.is_some(), LEVELS)
+                    | flag(!terms.riders.is_empty(), MORE)
                     | (status_number(terms.status) << STATUS_SHIFT)
             }
         };
@@ -132,6 +138,9 @@ impl<'a> WalletEntry<'a> {
         if let Some(levels) = &terms.levels {
             write_levels(levels, terms.states, out);
         }
+        if !terms.riders.is_empty() {
+            riders::write(&terms.riders, out);
+        }
     }
 
     /// Takes an entry off the front of `rest`.
@@ -158,13 +167,16 @@ impl<'a> WalletEntry<'a> {
         Ok(WalletEntry { slot, customer, currency, generation, opened_at, last_lsn, balance, lowest, terms })
     }
 
-    /// The grants in the wallet's terms, scheduled ones included.
+    /// The grants in the wallet's terms, scheduled and unpaid ones included.
     pub fn grants(&self) -> impl Iterator<Item = GrantId> {
         let (one, terms) = match &self.terms {
             EntryTerms::One(lot) => (Some(lot.id), None),
             EntryTerms::Whole(terms) => (None, Some(terms)),
         };
-        let of_terms = terms.into_iter().flat_map(|terms| terms.lots.iter().chain(&terms.scheduled).map(|lot| lot.id));
+        let of_terms = terms.into_iter().flat_map(|terms| {
+            let unpaid = terms.riders.unpaid.iter().map(|unpaid| unpaid.lot.id);
+            terms.lots.iter().chain(&terms.scheduled).map(|lot| lot.id).chain(unpaid)
+        });
         one.into_iter().chain(of_terms)
     }
 }
@@ -187,6 +199,9 @@ fn read_terms(fields: &mut Fields<'_>, flags: u8, balance: i64) -> Result<Terms,
         let (levels, states) = read_levels(fields)?;
         (terms.levels, terms.states) = (Some(Arc::new(levels)), states);
     }
+    if flags & MORE != 0 {
+        terms.riders = riders::read(fields)?;
+    }
     terms.validate().map_err(|_| Corrupt::Malformed("terms"))?;
     Ok(terms)
 }
@@ -207,7 +222,7 @@ fn read_lots(fields: &mut Fields<'_>) -> Result<Box<[Lot]>, Corrupt> {
     (0..count).map(|_| read_lot(fields)).collect()
 }
 
-fn write_lot(lot: &Lot, out: &mut Vec<u8>) {
+pub(super) fn write_lot(lot: &Lot, out: &mut Vec<u8>) {
     put_varint(out, lot.id.get());
     put_signed(out, lot.remaining.units());
     put_signed(out, lot.granted.units().wrapping_sub(lot.remaining.units()));
@@ -217,7 +232,7 @@ fn write_lot(lot: &Lot, out: &mut Vec<u8>) {
     out.push(lot.priority | if lot.category == Category::Paid { PAID } else { 0 });
 }
 
-fn read_lot(fields: &mut Fields<'_>) -> Result<Lot, Corrupt> {
+pub(super) fn read_lot(fields: &mut Fields<'_>) -> Result<Lot, Corrupt> {
     let id = GrantId::new(fields.varint()?);
     let remaining = signed(fields)?;
     let granted = remaining.wrapping_add(signed(fields)?);
@@ -520,5 +535,23 @@ pub fn read_grant(rest: &mut &[u8]) -> Result<(u64, GrantRecord), Corrupt> {
     match read_record(rest, time)? {
         AdminRecord::Grant(grant) => Ok((number, grant)),
         _ => Err(Corrupt::Malformed("declaration")),
+    }
+}
+
+/// Appends a recurring grant, whose record stands at `schedule`, to `out`.
+pub fn write_recurring(schedule: u64, record: RecurringRecord, out: &mut Vec<u8>) {
+    out.extend_from_slice(&schedule.to_le_bytes());
+    out.extend_from_slice(&record.updated_at.millis().to_le_bytes());
+    write_record(&AdminRecord::Recurring(record), out);
+}
+
+/// Takes a schedule's number and its recurring grant off the front of `rest`.
+pub fn read_recurring(rest: &mut &[u8]) -> Result<(u64, RecurringRecord), Corrupt> {
+    let mut fields = Fields(rest);
+    let (number, time) = (fields.u64()?, Timestamp::from_millis(fields.u64()?));
+    *rest = fields.0;
+    match read_record(rest, time)? {
+        AdminRecord::Recurring(record) => Ok((number, record)),
+        _ => Err(Corrupt::Malformed("recurring grant")),
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod entry;
 pub mod file;
+mod riders;
 
 #[cfg(test)]
 mod tests;
@@ -54,11 +55,13 @@ pub enum Section {
     Identities = 9,
     /// Declarations of grants that wallets hold or that have not taken effect, by number.
     Grants = 10,
+    /// Recurring grants, by slot.
+    Recurring = 11,
 }
 
 impl Section {
     /// All of them.
-    pub const ALL: [Section; 10] = [
+    pub const ALL: [Section; 11] = [
         Section::Records,
         Section::Wallets,
         Section::Metadata,
@@ -69,6 +72,7 @@ impl Section {
         Section::Marks,
         Section::Identities,
         Section::Grants,
+        Section::Recurring,
     ];
 }
 

@@ -2,7 +2,10 @@
 
 use super::super::grant::Category;
 use super::super::level::{Level, Trigger};
+use super::super::riders::Special;
 use super::*;
+
+mod special;
 
 /// A wallet that tests drive: it debits the way the engine does and remembers its last change.
 struct Wallet {
@@ -105,6 +108,7 @@ fn grant(number: u64, amount: i64) -> NewGrant {
         expires_at: None,
         cost: None,
         max_balance: None,
+        special: Special::NONE,
     }
 }
 
