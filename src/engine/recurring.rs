@@ -154,6 +154,8 @@ impl Engine {
         record.schedule.anchor = anchor;
         let unchanged = live.is_some_and(|old| is_same(&old.record, &record));
         if !unchanged {
+            // What the old version has missed is still its own.
+            inner.keep_up(&spec.customer, &all, &spec.id, now)?;
             record.schedule.at_once = spec.first_now.then_some(now);
             record.schedule.skipped = record.schedule.interval.first_after(anchor, now);
             record.version = old.as_ref().map_or(0, |old| old.record.version).saturating_add(1);
@@ -184,6 +186,7 @@ impl Engine {
         let now = inner.now();
         let old = all.get(id).ok_or(missing)?.record.clone();
         if !old.stopped {
+            inner.keep_up(customer, &all, id, now)?;
             let record =
                 RecurringRecord { version: old.version.saturating_add(1), stopped: true, updated_at: now, ..old };
             let schedule = inner.append_admin(&AdminRecord::Recurring(record.clone()))?.get();

@@ -163,10 +163,13 @@ fn the_wallet_is_told_without_decoding_the_record() {
 #[test]
 fn the_bytes_are_pinned() {
     let admin = |record: AdminRecord| hex(&frame_of(&placed_admin(&record)));
-    assert_eq!(admin(AdminRecord::Grant(declared())), GOLDEN_GRANT);
-    assert_eq!(admin(AdminRecord::Currency(currency())), GOLDEN_CURRENCY);
-    assert_eq!(admin(AdminRecord::Recurring(recurring())), GOLDEN_RECURRING);
-    assert_eq!(hex(&frame_of(&placed(&operation()))), GOLDEN_OPERATION);
+    let written = [
+        admin(AdminRecord::Grant(declared())),
+        admin(AdminRecord::Currency(currency())),
+        admin(AdminRecord::Recurring(recurring())),
+        hex(&frame_of(&placed(&operation()))),
+    ];
+    assert_eq!(written, [GOLDEN_GRANT, GOLDEN_CURRENCY, GOLDEN_RECURRING, GOLDEN_OPERATION]);
 }
 
 const GOLDEN_GRANT: &str = "";

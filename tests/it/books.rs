@@ -1080,8 +1080,10 @@ impl Books {
         }
         for made in &self.made {
             self.compare_grant(made, engine);
+            self.compare_remainder(made, engine);
         }
         self.compare_totals(engine);
+        self.compare_lists(engine);
     }
 
     /// Only of a grant that has nothing left, and that was declared before the log's beginning, need nothing be known any more.
@@ -1140,12 +1142,15 @@ impl Books {
     fn compare_remainder(&self, made: &Made, engine: &Engine) {
         let text = engine.grant_text(GrantId::new(made.id).rolled_over());
         let view = match engine.grant_view(&text) {
-            // Records that would tell are gone.
-            Err(CommandError::Retired { first }) if Lsn::new(made.id) < first => return,
             Err(CommandError::Unavailable(_)) if engine.health().is_err() => return,
             view => view,
         };
         let model = self.present(made.wallet);
+        if let Err(CommandError::Retired { first }) = view {
+            let left = model.child(made.id).map_or(0, |child| model.remaining(child));
+            assert!(Lsn::new(made.id) < first && left == 0, "what rolled over of {made:?} is said to be retired");
+            return;
+        }
         let Some(child) = model.child(made.id) else {
             assert_eq!(view.map(|_| ()), Err(CommandError::NotFound { what: "grant" }), "{made:?}");
             return;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, Priorities};
 use drawdown::engine::recurring::{RecurringSpec, RecurringState};
 use drawdown::engine::view::{EntryKind, GrantState, Metadata, RolloverSpec};
-use drawdown::engine::{Charge, Engine, ManualClock, UsageEvent};
+use drawdown::engine::{ApiKeyRecord, Charge, Engine, ManualClock, UsageEvent};
 use drawdown::ledger::{Amount, Category, Decimal, Ends, GrantId, Interval, Source, Unit};
 use drawdown_wal::sim::{Cut, Disk};
-use drawdown_wal::{Archive, Heap, Images, Medium};
+use drawdown_wal::{Archive, Heap, Images, Lsn, Medium};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::books::{BEGIN, at, config};
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
-const SEGMENT_BYTES: u64 = 64 << 10;
+const SEGMENT_BYTES: u64 = 32 << 10;
 
 fn open_on(medium: Arc<dyn Medium>, clock: &Arc<ManualClock>) -> Engine {
     Engine::open_on(medium, config(SEGMENT_BYTES), clock.clone()).expect("a sound ledger").0
@@ -97,7 +97,8 @@ fn occurrences_take_effect_on_the_path_of_the_debit() {
     let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
     let engine = open_on(medium, &clock);
     make_currency(&engine).expect("a currency");
-    let (view, _) = engine.put_recurring(&spec(30, 1, Unit::Day, Ends::WithNext)).expect("a recurring grant");
+    let (view, ticket) = engine.put_recurring(&spec(30, 1, Unit::Day, Ends::WithNext)).expect("a recurring grant");
+    ticket.wait().expect("durable");
     assert_eq!((view.begun, view.next, view.state), (1, Some(at(BEGIN + DAY)), RecurringState::Active));
     assert_eq!(debit(&engine, "1", 10), (true, 20));
     clock.set(at(BEGIN + DAY - 1));
@@ -148,7 +149,12 @@ fn a_long_absence_is_caught_up_at_opening() {
     let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
     let engine = open_on(medium.clone(), &clock);
     make_currency(&engine).expect("a currency");
-    engine.put_recurring(&spec(5, 1, Unit::Hour, Ends::After(90 * 60_000))).expect("a recurring grant");
+    engine
+        .put_recurring(&spec(5, 1, Unit::Hour, Ends::After(90 * 60_000)))
+        .expect("a recurring grant")
+        .1
+        .wait()
+        .expect("durable");
     engine.close().expect("a healthy log");
     drop(engine);
     clock.set(at(BEGIN + 100 * HOUR + 1));
@@ -172,7 +178,12 @@ fn of_more_than_a_thousand_missed_occurrences_the_newest_are_made() {
     let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
     let engine = Engine::open_on(medium, config(4 << 20), clock.clone()).expect("a new ledger").0;
     make_currency(&engine).expect("a currency");
-    engine.put_recurring(&spec(5, 1, Unit::Hour, Ends::WithNext)).expect("a recurring grant");
+    engine
+        .put_recurring(&spec(5, 1, Unit::Hour, Ends::WithNext))
+        .expect("a recurring grant")
+        .1
+        .wait()
+        .expect("durable");
     clock.set(at(BEGIN + 3_000 * HOUR));
     engine.tidy();
     let wallet = engine.wallet("ada", "credits").expect("a wallet");
@@ -188,7 +199,12 @@ fn a_schedule_ends_when_it_says_so() {
     let engine = open_on(medium, &clock);
     make_currency(&engine).expect("a currency");
     let until = Some(at(BEGIN + 2 * DAY));
-    engine.put_recurring(&RecurringSpec { until, ..spec(30, 1, Unit::Day, Ends::Never) }).expect("a recurring grant");
+    engine
+        .put_recurring(&RecurringSpec { until, ..spec(30, 1, Unit::Day, Ends::Never) })
+        .expect("a recurring grant")
+        .1
+        .wait()
+        .expect("durable");
     for day in 0..6 {
         clock.set(at(BEGIN + day * DAY));
         engine.tidy();
@@ -296,6 +312,25 @@ impl Version {
     }
 }
 
+/// Fills what is left of the log's segment.
+fn seal_segment(engine: &Engine) {
+    let segment = |lsn: Lsn| lsn.get() / SEGMENT_BYTES;
+    let before = segment(engine.log().tail());
+    while segment(engine.log().durable()) == before {
+        let key = ApiKeyRecord {
+            id: "filler".to_owned(),
+            name: "n".repeat(128),
+            live: false,
+            scopes: 0,
+            hash: [0; 32],
+            created_ms: BEGIN,
+            revoked: true,
+        };
+        let tickets: Vec<_> = (0..16).map(|_| engine.put_api_key(key.clone()).expect("a healthy engine")).collect();
+        tickets.into_iter().for_each(|ticket| ticket.wait().expect("durable"));
+    }
+}
+
 fn tell(kind: (u32, Unit, Ends), offset: i64, acts: &[Act]) {
     let (every, unit, ends) = kind;
     let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
@@ -307,7 +342,7 @@ fn tell(kind: (u32, Unit, Ends), offset: i64, acts: &[Act]) {
     let mut now = BEGIN;
     let spec =
         |amount, first_now| RecurringSpec { anchor: Some(at(anchor)), first_now, ..spec(amount, every, unit, ends) };
-    engine.put_recurring(&spec(7, true)).expect("a recurring grant");
+    engine.put_recurring(&spec(7, true)).expect("a recurring grant").1.wait().expect("durable");
     let mut versions = vec![Version::new(7, now, true, anchor, kind)];
     let mut asked = (7, true);
     // Up to when what was made ahead reaches.
@@ -324,12 +359,14 @@ fn tell(kind: (u32, Unit, Ends), offset: i64, acts: &[Act]) {
                 drop(engine);
                 engine = open_on(medium.clone(), &clock);
             }
-            Act::Snapshot => drop(engine.snapshot_now().expect("a snapshot")),
+            Act::Snapshot => {
+                seal_segment(&engine);
+                engine.snapshot_now().expect("a snapshot").expect("a segment is sealed");
+            }
             Act::Change(amount, first_now) => {
-                // Whoever keeps house has looked before: what was missed is the old version's.
-                engine.tidy();
+                // What was missed before is the old version's.
                 let was_stopped = versions.last().is_some_and(|last| last.stopped_at.is_some());
-                engine.put_recurring(&spec(*amount, *first_now)).expect("a change");
+                engine.put_recurring(&spec(*amount, *first_now)).expect("a change").1.wait().expect("durable");
                 if was_stopped || asked != (*amount, *first_now) {
                     versions.last_mut().expect("a version").stopped_at.get_or_insert(now);
                     versions.push(Version::new(*amount, now, *first_now, anchor, kind));
@@ -337,8 +374,7 @@ fn tell(kind: (u32, Unit, Ends), offset: i64, acts: &[Act]) {
                 }
             }
             Act::Stop => {
-                engine.tidy();
-                engine.stop_recurring("ada", "plan").expect("it is there");
+                engine.stop_recurring("ada", "plan").expect("it is there").1.wait().expect("durable");
                 versions.last_mut().expect("a version").stopped_at.get_or_insert(now);
             }
         }
