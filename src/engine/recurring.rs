@@ -2,7 +2,7 @@
 //!
 //! A recurring grant is a schedule that is owned by a wallet. Its occurrences are grants like any others, made ahead of time as scheduled
 //! ones, so that they take effect exactly on the debit's path whether or not anybody keeps house: the next two at the least, and whatever
-//! falls into the next hour. The background's round and the opening of the engine make what is missing ([`rounds`]).
+//! falls into the next hour. The background's round and the opening of the engine make what is missing.
 //!
 //! # Invariants
 //! 1. No occurrence is made twice: the operation that makes it says which it is, and the rules keep how far each schedule has come in the
