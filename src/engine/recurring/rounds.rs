@@ -5,9 +5,7 @@ use crate::engine::view::CommandError;
 use crate::engine::wallet::WalletOperation;
 use crate::engine::{Engine, Inner};
 use crate::journal::admin::{AdminRecord, Declared, GrantRecord, Recurrence};
-use crate::ledger::{
-    Amount, GrantId, NewGrant, Occurrence, Operation, Rejection, Special, Status, Timestamp, transition,
-};
+use crate::ledger::{Amount, GrantId, NewGrant, Occurrence, Operation, Special, Status, Timestamp, transition};
 use crate::store::pin;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -196,14 +194,8 @@ impl Inner {
             declared: Declared { rollover: record.rollover, recurrence: Some(recurrence), ..Declared::default() },
         }))?;
         grant.id = GrantId::new(declaration.get());
-        match self.operate(record.slot, WalletOperation::new(Operation::Grant(grant), now), &guard) {
-            Ok(()) => {
-                self.counters.grant();
-                Ok(())
-            }
-            // It has been made.
-            Err(CommandError::Rejected(Rejection::IdConflict)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.operate(record.slot, WalletOperation::new(Operation::Grant(grant), now), &guard)?;
+        self.counters.grant();
+        Ok(())
     }
 }
