@@ -1125,7 +1125,7 @@ impl Books {
         assert_eq!(units(view.amount), account.granted);
         assert_eq!((view.source, view.category), (request.source, request.category));
         let was_paid = request.options.pending && !model.waits(made.id);
-        if let (false, _) | (_, Some(_)) = (was_paid, request.effective_at) {
+        if !was_paid || request.effective_at.is_some() {
             assert_eq!(view.effective_at, request.effective_at.unwrap_or(at(made.created_at)));
         }
         assert_eq!((&view.payment, view.parent), (&request.options.payment, None));
