@@ -330,7 +330,7 @@ fn is_same(old: &RecurringRecord, new: &RecurringRecord) -> bool {
     let asked = |record: &RecurringRecord| {
         let schedule = Schedule { at_once: None, skipped: 0, ..record.schedule };
         let (version, created_at, updated_at) = (0, Timestamp::EPOCH, Timestamp::EPOCH);
-        RecurringRecord { schedule, version, created_at, updated_at, ..record.clone() }
+        RecurringRecord { version, schedule, created_at, updated_at, ..record.clone() }
     };
     asked(old) == asked(new)
 }

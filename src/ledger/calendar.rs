@@ -120,7 +120,7 @@ fn add_months(anchor_ms: u64, months: u64) -> Option<u64> {
     let months = (year * 12 + month - 1).cast_unsigned().checked_add(months)?;
     let year = u32::try_from(months / 12).ok().filter(|year| u64::from(*year) < YEARS_END)?;
     let month = (months % 12) as u32 + 1;
-    let day = (day as u32).min(days_in(year, month));
+    let day = u32::try_from(day).ok()?.min(days_in(year, month));
     let days = days_from_civil(year, month, day);
     Some(days.cast_unsigned() * DAY_MS + anchor_ms % DAY_MS)
 }

@@ -17,7 +17,7 @@ use crate::books::{BEGIN, at, config};
 
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
-const SEGMENT_BYTES: u64 = 32 << 10;
+const SEGMENT_BYTES: u64 = 64 << 10;
 
 fn open_on(medium: Arc<dyn Medium>, clock: &Arc<ManualClock>) -> Engine {
     Engine::open_on(medium, config(SEGMENT_BYTES), clock.clone()).expect("a sound ledger").0

@@ -53,14 +53,13 @@ impl Inner {
         now: Timestamp,
     ) -> Result<Vec<(GrantId, GrantState)>, CommandError> {
         let guard = pin();
-        let slots: Vec<u32> = match currency {
-            Some(currency) => vec![self.locate_wallet(customer, currency, &guard)?],
-            None => {
-                let catalog = self.catalog.snapshot();
-                let hash = |number: u16| self.seed.wallet_hash(customer.as_bytes(), number);
-                let find = |number| self.find(hash(number), &guard);
-                catalog.currencies().iter().filter_map(|currency| find(currency.number.0)).collect()
-            }
+        let slots: Vec<u32> = if let Some(currency) = currency {
+            vec![self.locate_wallet(customer, currency, &guard)?]
+        } else {
+            let catalog = self.catalog.snapshot();
+            let hash = |number: u16| self.seed.wallet_hash(customer.as_bytes(), number);
+            let find = |number| self.find(hash(number), &guard);
+            catalog.currencies().iter().filter_map(|currency| find(currency.number.0)).collect()
         };
         let mut held = Vec::new();
         for slot in slots {

@@ -105,15 +105,12 @@ impl Inner {
         let rollover = parent.declared.rollover.ok_or(missing.clone())?;
         let lots = terms.lots_at(balance).lots;
         let held = lots.iter().find(|lot| lot.id == id);
-        let (begun, state) = match held {
-            Some(lot) => {
-                let expires_at = lot.expires_at.timestamp();
-                (Begun { amount: lot.granted, at: lot.effective_at, expires_at }, GrantState::Active)
-            }
-            None => {
-                let begun = self.how_remainder_began(slot, id, &rollover, now)?.ok_or(missing)?;
-                (begun, self.how_grant_ended(slot, id, now, &guard)?.0)
-            }
+        let (begun, state) = if let Some(lot) = held {
+            let expires_at = lot.expires_at.timestamp();
+            (Begun { amount: lot.granted, at: lot.effective_at, expires_at }, GrantState::Active)
+        } else {
+            let begun = self.how_remainder_began(slot, id, &rollover, now)?.ok_or(missing)?;
+            (begun, self.how_grant_ended(slot, id, now, &guard)?.0)
         };
         let catalog = self.catalog.snapshot();
         let currency =

@@ -73,7 +73,9 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Result<Riders, Corrupt> {
 
 fn write_list<T>(list: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
     put_varint(out, list.len() as u64);
-    list.iter().for_each(|item| write(item, out));
+    for item in list {
+        write(item, out);
+    }
 }
 
 fn read_list<T>(
