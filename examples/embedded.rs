@@ -4,8 +4,8 @@
 //! cargo run --release --example embedded -- ./ledger
 //! ```
 
-use drawdown::engine::catalog::{CurrencyKind, CurrencySpec};
-use drawdown::engine::view::{GrantRequest, Metadata};
+use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, Priorities};
+use drawdown::engine::view::{GrantOptions, GrantRequest, Metadata};
 use drawdown::engine::{Charge, Engine, EngineConfig, SystemClock, UsageEvent};
 use drawdown::ledger::{Category, Decimal, Source};
 use std::error::Error;
@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         scale: 2,
         kind: CurrencyKind::Unit,
         max_balance: None,
+        default_priorities: Priorities::new(),
     })?;
     ticket.wait()?;
 
@@ -40,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cost_basis: None,
         key: Some("welcome".into()),
         metadata: Metadata::new(),
+        options: GrantOptions::default(),
     }])?;
     ticket.wait()?;
     for outcome in outcomes {

@@ -1,7 +1,7 @@
 //! What a ledger's administrators set up: credit currencies and meters, and what objects carry beside their amounts. Plain values; the
 //! journal records them and the engine looks them up.
 
-use crate::ledger::{Amount, Decimal, Policy, Rounding, Scale};
+use crate::ledger::{Amount, Decimal, Policy, Rounding, Scale, Source};
 use std::collections::BTreeMap;
 
 /// A currency's number within this data directory; dense, in order of creation.
@@ -27,7 +27,19 @@ pub struct CreditCurrency {
     pub max_balance: Option<Amount>,
     /// Archived currencies take no new grants.
     pub archived: bool,
+    /// Priorities of grants that name none, where they are not the sources' own.
+    pub default_priorities: Priorities,
 }
+
+impl CreditCurrency {
+    /// The priority of a grant from `source` that names none.
+    pub fn default_priority(&self, source: Source) -> u8 {
+        self.default_priorities.get(&source).copied().unwrap_or_else(|| source.default_priority())
+    }
+}
+
+/// Priorities, 0 to 100, by the grants' sources.
+pub type Priorities = BTreeMap<Source, u8>;
 
 /// What one credit of a currency stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -226,6 +226,7 @@ pub fn reading_config(segment_bytes: u64) -> EngineConfig {
         },
         background: false,
         remembers_identities: false,
+        keeps_recurring: false,
         ..EngineConfig::default()
     }
 }

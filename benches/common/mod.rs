@@ -9,8 +9,8 @@ pub(crate) mod batch;
 pub(crate) mod figures;
 
 use batch::customer;
-use drawdown::engine::catalog::{CurrencyKind, CurrencySpec};
-use drawdown::engine::view::{AlertSpec, GrantOutcome, GrantRequest, Metadata};
+use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, Priorities};
+use drawdown::engine::view::{AlertSpec, GrantOptions, GrantOutcome, GrantRequest, Metadata};
 use drawdown::engine::{Engine, EngineConfig, SystemClock};
 use drawdown::ledger::{Category, Decimal, Source, Trigger, Watched};
 use std::ops::Range;
@@ -114,6 +114,7 @@ impl Ledger {
             scale: 6,
             kind: CurrencyKind::Unit,
             max_balance: None,
+            default_priorities: Priorities::new(),
         };
         engine.put_currency(spec).expect("a currency").1.wait().expect("a healthy log");
         Ledger { engine, wallets, expected: AtomicI64::new(0), dir }
@@ -202,6 +203,7 @@ pub(crate) fn requests(wallets: impl IntoIterator<Item = u64>, units: i64, prior
         cost_basis: None,
         key: None,
         metadata: Metadata::new(),
+        options: GrantOptions::default(),
     };
     wallets.into_iter().map(request).collect()
 }

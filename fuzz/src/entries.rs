@@ -15,7 +15,7 @@ use drawdown_wal::{Archive, Ended, Fault, Images, Log, Lsn, OpenError, Options, 
 use hyper::header::{HeaderMap, HeaderValue};
 use serde::de::IgnoredAny;
 
-use crate::model::{Command, Grant, Hold, Level, OnExceed, Policy, Status};
+use crate::model::{Command, Grant, Hold, Level, OnExceed, Payment, Policy, Rollover, Status};
 use crate::subject::tell;
 
 /// What a target does with its input.
@@ -415,7 +415,8 @@ fn amount(input: &mut Input<'_>) -> i128 {
 }
 
 fn command(input: &mut Input<'_>) -> Command {
-    match input.below(16) {
+    match input.below(17) {
+        16 => Command::Pay { grant: input.below(20).into() },
         0..5 => Command::Debit {
             amount: amount(input),
             policy: [Policy::Reject, Policy::Partial, Policy::Overdraft][usize::from(input.below(3))],
@@ -460,6 +461,14 @@ fn grant(input: &mut Input<'_>) -> Grant {
         expires_at: maybe(input, |input| input.below(40).into()),
         cost: maybe(input, |input| i128::from(input.below(50)) - 1),
         max_balance: if input.below(8) == 0 { Some(input.byte().into()) } else { None },
+        rollover: maybe(input, |input| Rollover {
+            parts: i128::from(input.below(10)) + 1,
+            whole: 10,
+            max: maybe(input, |input| i128::from(input.below(20)) + 1),
+            lasts: maybe(input, |input| u64::from(input.below(30)) + 1),
+            priority: input.below(8),
+        }),
+        payment: if input.below(5) == 0 { Some(Payment { begins_then: input.is(), lasts: None }) } else { None },
     }
 }
 

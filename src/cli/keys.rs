@@ -106,7 +106,7 @@ pub(crate) fn run(args: KeysArgs) -> Result<(), KeysError> {
 }
 
 fn open(path: &Path) -> Result<Engine, KeysError> {
-    let config = EngineConfig { remembers_identities: false, ..EngineConfig::default() };
+    let config = EngineConfig { remembers_identities: false, keeps_recurring: false, ..EngineConfig::default() };
     match Engine::open(path, config, Arc::new(SystemClock)) {
         Ok((engine, _)) => Ok(engine),
         Err(source) => Err(KeysError::Open { path: path.to_owned(), source }),

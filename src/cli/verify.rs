@@ -104,8 +104,18 @@ fn summary(verdict: &Verdict, colours: bool) -> String {
     line("runs", beside::runs(verdict));
     if let Some(audit) = &verdict.audit {
         let rows: Vec<_> = audit.currencies.iter().map(row).collect();
-        let head =
-            ["currency", "wallets", "granted", "debited", "expired", "voided", "written off", "remaining", "debt"];
+        let head = [
+            "currency",
+            "wallets",
+            "granted",
+            "rolled over",
+            "debited",
+            "expired",
+            "voided",
+            "written off",
+            "remaining",
+            "debt",
+        ];
         if !rows.is_empty() {
             lines.push(String::new());
             lines.push(table(1, &head, &rows, colours));
@@ -148,8 +158,16 @@ fn credits(units: i128, places: u8) -> String {
 fn row(audit: &CurrencyAudit) -> Vec<String> {
     let places = audit.currency.scale.places();
     let sums = &audit.sums;
-    let amounts =
-        [sums.granted, sums.debited, sums.expired, sums.voided, sums.written_off, audit.remaining, audit.debt];
+    let amounts = [
+        sums.granted,
+        sums.rolled_over,
+        sums.debited,
+        sums.expired,
+        sums.voided,
+        sums.written_off,
+        audit.remaining,
+        audit.debt,
+    ];
     let head = [audit.currency.id.clone(), grouped(audit.wallets)];
     head.into_iter().chain(amounts.map(|units| credits(units, places))).collect()
 }
@@ -172,6 +190,7 @@ fn as_json(verdict: &Verdict) -> Value {
             "currency": audit.currency.id,
             "wallets": audit.wallets,
             "granted": amount(audit.sums.granted),
+            "rolled_over": amount(audit.sums.rolled_over),
             "debited": amount(audit.sums.debited),
             "expired": amount(audit.sums.expired),
             "voided": amount(audit.sums.voided),
@@ -180,6 +199,7 @@ fn as_json(verdict: &Verdict) -> Value {
             "remaining": amount(audit.remaining),
             "debt": amount(audit.debt),
             "scheduled": amount(audit.scheduled),
+            "pending": amount(audit.unpaid),
         })
     };
     let head = survey.recorded.as_ref().and_then(drawdown_wal::Chain::head);

@@ -1,5 +1,5 @@
 //! What the engine does beside its callers, in small steps on one thread: tables grow ahead of need, memory is faulted in, what fell due
-//! in quiet wallets is carried out, the idempotency horizon moves on. What takes longer, spilling identities and merging their runs, has a
+//! in quiet wallets is carried out, occurrences of recurring grants are made ahead, the idempotency horizon moves on. What takes longer, spilling identities and merging their runs, has a
 //! thread of its own ([`super::spill`]).
 //!
 //! Nothing depends on it for being right: expiry is exact on every path without it, and tables grow under their users' hands if they must.
@@ -118,11 +118,15 @@ impl Engine {
         let swept = self.inner.sweep(&mut sweep, u32::MAX);
         self.inner.move_horizon();
         self.inner.watch_room();
+        let mut recurred = false;
+        while self.inner.config.keeps_recurring && self.inner.recur_round() {
+            recurred = true;
+        }
         let mut kept = false;
         while self.inner.keep_identities() == Kept::Busy {
             kept = true;
         }
-        busy || swept || kept
+        busy || swept || kept || recurred
     }
 }
 
@@ -135,6 +139,9 @@ impl Inner {
             self.sweep(&mut sweep, SWEEP_SLOTS);
             self.move_horizon();
             self.watch_room();
+            if self.config.keeps_recurring {
+                self.recur_round();
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The catalogue: credit currencies and meters, the terms under which events turn into amounts.
 
-pub use crate::catalog::{CreditCurrency, CurrencyKind, CurrencyNumber, Meter};
+pub use crate::catalog::{CreditCurrency, CurrencyKind, CurrencyNumber, Meter, Priorities};
 use crate::ledger::{Decimal, Policy, Rounding};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub struct CurrencySpec {
     pub kind: CurrencyKind,
     /// The most that a wallet may hold after a grant, in credits.
     pub max_balance: Option<Decimal>,
+    /// Priorities of grants that name none, where they are not to be the sources' own; 100 at most.
+    pub default_priorities: Priorities,
 }
 
 /// A request to make or change a meter.

@@ -12,6 +12,7 @@ use super::{Engine, Inner};
 use crate::journal::admin::AdminRecord;
 use crate::journal::debit::DebitRecord;
 use crate::journal::operation::{Event, OperationRecord};
+use crate::journal::recurring::RecurringRecord;
 use crate::journal::{self, Record};
 use crate::ledger::{Amount, HoldId, Movement, NewHold, Operation, Scale, Status, Timestamp};
 use drawdown_wal::{FrameRef, Lsn, ReadError};
@@ -124,6 +125,9 @@ impl<'a> Page<'a> {
             Record::Admin(AdminRecord::Metadata(metadata)) => {
                 self.telling(lsn, lsn.to_string(), time, metadata.slot).push("wallet.updated", Vec::new());
             }
+            Record::Admin(AdminRecord::Recurring(recurring)) => {
+                self.telling(lsn, lsn.to_string(), time, recurring.slot).recurring(recurring);
+            }
             Record::Admin(_) => {}
         }
     }
@@ -218,13 +222,35 @@ impl Telling<'_, '_> {
         self.lines(record);
     }
 
+    fn recurring(&mut self, record: &RecurringRecord) {
+        let kind = match record.version {
+            _ if record.stopped => "recurring_grant.stopped",
+            1 => "recurring_grant.created",
+            _ => "recurring_grant.updated",
+        };
+        let mut data = vec![
+            ("recurring_grant", FeedValue::Text(record.id.clone())),
+            ("version", FeedValue::Number(record.version.into())),
+        ];
+        if !record.stopped {
+            data.push(("amount", self.amount(record.amount)));
+            data.push(("source", FeedValue::Text(record.source.as_str().to_owned())));
+            let interval = record.schedule.interval;
+            data.push(("every", FeedValue::Number(interval.every().into())));
+            data.push(("unit", FeedValue::Text(interval.unit().as_str().to_owned())));
+        }
+        self.push(kind, data);
+    }
+
     fn movement(&mut self, movement: &Movement) {
         if matches!(movement, Movement::Voided { amount: Amount::ZERO, .. }) {
             // What is held goes when the hold ends, and is told then.
             return;
         }
         let kind = match movement {
-            Movement::Granted { .. } | Movement::Scheduled { .. } => "grant.created",
+            Movement::Granted { .. } | Movement::Scheduled { .. } | Movement::AwaitsPayment { .. } => "grant.created",
+            Movement::Paid { .. } => "grant.paid",
+            Movement::RolledOver { .. } => "grant.rolled_over",
             Movement::Activated { .. } => "grant.activated",
             Movement::Depleted { .. } => "grant.depleted",
             Movement::Expired { .. } => "grant.expired",
@@ -256,6 +282,16 @@ impl Telling<'_, '_> {
         if let Movement::HoldMoved { to, .. } = movement {
             data.push(("expires_at", FeedValue::Time(*to)));
         }
+        if let Movement::RolledOver { into, .. } = movement {
+            data.push(("into", FeedValue::Text(self.page.inner.grant_text(*into))));
+        }
+        let status = match movement {
+            Movement::Granted { .. } => Some("active"),
+            Movement::Scheduled { .. } => Some("scheduled"),
+            Movement::AwaitsPayment { .. } => Some("pending"),
+            _ => None,
+        };
+        data.extend(status.map(|status| ("status", FeedValue::Text(status.to_owned()))));
         self.push(kind, data);
     }
 
@@ -324,7 +360,10 @@ fn moved(movement: &Movement) -> Option<Amount> {
         | Movement::PartSpent { amount, .. }
         | Movement::Released { amount, .. }
         | Movement::HoldExpired { amount, .. }
-        | Movement::Returned { amount, .. } => Some(amount),
+        | Movement::Returned { amount, .. }
+        | Movement::AwaitsPayment { amount, .. }
+        | Movement::Paid { amount, .. }
+        | Movement::RolledOver { amount, .. } => Some(amount),
         Movement::Depleted { .. }
         | Movement::Spent { .. }
         | Movement::Overdrawn { .. }

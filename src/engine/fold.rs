@@ -18,6 +18,7 @@ use super::wallet::{WalletGeneration, WalletOperation, WalletSlot, close};
 use crate::journal::admin::{AdminRecord, WalletRecord};
 use crate::journal::debit::DebitRecord;
 use crate::journal::operation::{OperationRecord, Repair};
+use crate::journal::recurring::RecurringRecord;
 use crate::journal::snapshot::entry::{LooseDebit as Debit, Mark, PendingGrant};
 use crate::journal::{self, Record};
 use crate::ledger::{Operation, Timestamp};
@@ -42,6 +43,9 @@ pub(super) trait Ground {
 
     /// Enters a currency, a meter, an API key or a wallet's metadata. False if its number leaves a gap.
     fn enter(&self, record: AdminRecord) -> bool;
+
+    /// Enters a recurring grant, whose record stands at `schedule`.
+    fn recur(&self, schedule: u64, record: RecurringRecord);
 }
 
 /// The wallets that a fold is for.
@@ -297,6 +301,11 @@ impl<'a, G: Ground> Fold<'a, G> {
             AdminRecord::Metadata(metadata) => {
                 if self.share.owns(metadata.slot) {
                     self.ground.enter(AdminRecord::Metadata(metadata));
+                }
+            }
+            AdminRecord::Recurring(recurring) => {
+                if self.share.owns(recurring.slot) {
+                    self.ground.recur(lsn, recurring);
                 }
             }
             AdminRecord::Genesis(_) => {}

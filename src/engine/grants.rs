@@ -4,6 +4,12 @@
 //! The declaration's LSN *is* the grant's number: whoever has it finds everything else in the log, so grants take no memory beyond the
 //! wallet that they are in. The text that clients see carries a keyed check, so that no number can be made up.
 
+mod list;
+mod special;
+
+pub use list::GrantsPage;
+pub(super) use special::rollover_of;
+
 use super::budget::Budget;
 use super::catalog::CreditCurrency;
 use super::history::unreadable;
@@ -12,12 +18,13 @@ use super::view::{CommandError, CostBasis, GrantOutcome, GrantRequest, GrantStat
 use super::wallet::WalletOperation;
 use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::Record;
-use crate::journal::admin::{AdminRecord, GrantRecord};
-use crate::ledger::{Amount, GrantId, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
+use crate::journal::admin::{AdminRecord, Declared, GrantRecord};
+use crate::ledger::{Amount, GrantId, Lot, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
 use crate::store::hash::Seed;
 use crate::store::idempotency::{Claim, Entry};
 use crate::store::{Guard, pin};
 use drawdown_wal::Lsn;
+use special::{Declaration, special_of};
 use std::sync::Arc;
 
 /// Separates the fingerprints of grants' keys from those of events.
@@ -56,8 +63,8 @@ impl Engine {
     /// A grant as it is now.
     pub fn grant_view(&self, text: &str) -> Result<GrantView, CommandError> {
         let inner = &*self.inner;
-        let (id, record) = inner.find_grant(text)?;
-        inner.grant_view(id, record, inner.now())
+        let declaration = inner.find_grant(text)?;
+        inner.view_of(declaration, inner.now())
     }
 
     /// Takes back what is left of a grant. Repeating it is success.
@@ -77,11 +84,16 @@ impl Engine {
     ) -> Result<(GrantView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
-        let (id, record) = inner.find_grant(text)?;
+        let declaration = inner.find_grant(text)?;
         let now = inner.now();
         let guard = pin();
-        inner.operate(record.slot, WalletOperation::new(operation(id), now), &guard)?;
-        Ok((inner.grant_view(id, record, now)?, self.barrier()))
+        if declaration.is_rolled_over {
+            // The number may be of a grant that has not come to be.
+            inner.view_of(declaration.clone(), now)?;
+        }
+        let operation = operation(declaration.id);
+        inner.operate(declaration.record.slot, WalletOperation::new(operation, now), &guard)?;
+        Ok((inner.view_of(declaration, now)?, self.barrier()))
     }
 }
 
@@ -90,6 +102,8 @@ struct Prepared {
     currency: Arc<CreditCurrency>,
     amount: Amount,
     record: GrantRecord,
+    /// Whether the caller named the priority.
+    priority_given: bool,
 }
 
 impl Inner {
@@ -192,7 +206,7 @@ impl Inner {
             .names
             .get(original.slot)
             .is_some_and(|name| *name.customer == *request.customer && name.currency == prepared.currency.number);
-        if !same_wallet || !same_content(&original, &prepared.record) {
+        if !same_wallet || !same_content(&original, prepared) {
             return Err(CommandError::Conflict {
                 slug: "idempotency_conflict",
                 detail: "the key was used before with other content".to_owned(),
@@ -220,12 +234,13 @@ impl Inner {
             return Err(CommandError::Invalid { field: "amount", detail: "must be greater than zero".to_owned() });
         }
         check_cost(request.cost_basis.as_ref())?;
+        let declared = special::declared(request, &currency)?;
         let record = GrantRecord {
             slot: 0,
             amount,
             source: request.source,
             category: request.category,
-            priority: request.priority.unwrap_or_else(|| request.source.default_priority()),
+            priority: request.priority.unwrap_or_else(|| currency.default_priority(request.source)),
             effective_at: request.effective_at.unwrap_or(now),
             effective_at_given: request.effective_at.is_some(),
             expires_at: request.expires_at,
@@ -233,8 +248,9 @@ impl Inner {
             key: request.key.clone(),
             metadata: request.metadata.clone(),
             created_at: now,
+            declared,
         };
-        Ok(Prepared { currency, amount, record })
+        Ok(Prepared { currency, amount, record, priority_given: request.priority.is_some() })
     }
 
     fn make_grant(
@@ -243,7 +259,7 @@ impl Inner {
         prepared: Prepared,
         now: Timestamp,
     ) -> Result<GrantView, CommandError> {
-        let Prepared { currency, amount, mut record } = prepared;
+        let Prepared { currency, amount, mut record, .. } = prepared;
         let guard = pin();
         let mut grant = NewGrant {
             // Higher than any number given out so far, for the trial.
@@ -255,6 +271,7 @@ impl Inner {
             expires_at: record.expires_at,
             cost: record.cost_basis.as_ref().map(|cost| cost.amount),
             max_balance: currency.max_balance,
+            special: special_of(&record),
         };
         self.try_grant(&request.customer, &currency, grant, now, &guard)?;
         record.slot = self.find_or_make_wallet(&request.customer, &currency, &guard)?;
@@ -287,9 +304,13 @@ impl Inner {
         change.result.map(|_| ()).map_err(CommandError::Rejected)
     }
 
-    fn find_grant(&self, text: &str) -> Result<(GrantId, GrantRecord), CommandError> {
+    fn find_grant(&self, text: &str) -> Result<Declaration, CommandError> {
+        let id = self.parse_grant(text).ok_or(CommandError::NotFound { what: "grant" })?;
+        self.declaration(id)
+    }
+
+    fn declaration(&self, id: GrantId) -> Result<Declaration, CommandError> {
         let missing = CommandError::NotFound { what: "grant" };
-        let Some(id) = self.parse_grant(text) else { return Err(missing) };
         let lsn = Lsn::new(id.get());
         if lsn >= self.log.tail() {
             return Err(missing);
@@ -306,21 +327,28 @@ impl Inner {
         let is_record = self.is_record(id.get());
         let record = is_record.then(|| self.read_record(id.get(), &mut view)).transpose();
         match record {
-            Ok(Some(Record::Admin(AdminRecord::Grant(record)))) => Ok((id, record)),
+            Ok(Some(Record::Admin(AdminRecord::Grant(record)))) => Ok(Declaration::own(id, record)),
             // It went while it was looked for.
             Ok(None) | Err(_) if self.is_retired(id.get()) => self.find_retired_grant(id),
+            // No record begins here; one that may roll over may begin before.
+            Ok(None) => self.parent_declaration(id),
             Ok(_) => Err(missing),
             Err(error) => Err(unreadable(error)),
         }
     }
 
     /// A grant whose declaration has been retired: the snapshots have those that wallets still hold.
-    fn find_retired_grant(&self, id: GrantId) -> Result<(GrantId, GrantRecord), CommandError> {
+    fn find_retired_grant(&self, id: GrantId) -> Result<Declaration, CommandError> {
         match self.retired_declaration(id.get())? {
-            Some(AdminRecord::Grant(record)) => Ok((id, record)),
-            Some(_) => Err(CommandError::NotFound { what: "grant" }),
-            None => Err(self.retired()),
+            Some(AdminRecord::Grant(record)) => return Ok(Declaration::own(id, record)),
+            Some(_) => return Err(CommandError::NotFound { what: "grant" }),
+            None => {}
         }
+        match self.retired_declaration(id.rolled_from().get())? {
+            Some(AdminRecord::Grant(record)) => Declaration::of_parent(id, record),
+            _ => None,
+        }
+        .ok_or_else(|| self.retired())
     }
 
     fn parse_grant(&self, text: &str) -> Option<GrantId> {
@@ -346,13 +374,26 @@ impl Inner {
             self.read_at(record.slot, now, &guard).ok_or(CommandError::NotFound { what: "wallet" })?;
         let left = match left_of(&terms, balance, id, now) {
             Some(left) => left,
-            None => Left {
-                state: self.how_grant_ended(record.slot, id, now, &guard)?,
-                remaining: Amount::ZERO,
-                held: Amount::ZERO,
-                expires_at: record.expires_at,
-            },
+            None => {
+                let (state, rolled_over) = self.how_grant_ended(record.slot, id, now, &guard)?;
+                Left {
+                    state,
+                    remaining: Amount::ZERO,
+                    held: Amount::ZERO,
+                    granted: record.amount,
+                    effective_at: record.effective_at,
+                    expires_at: record.expires_at,
+                    rolled_over,
+                }
+            }
         };
+        let mut rolled_over = left.rolled_over;
+        let may_have = matches!(left.state, GrantState::Expired | GrantState::Depleted);
+        if rolled_over.is_none() && may_have && record.declared.rollover.is_some() {
+            // What was held of it when it ended has an end of its own.
+            rolled_over = self.how_grant_rolled_over(record.slot, id, now, &guard)?;
+        }
+        let Declared { payment, valid_for_ms, rollover, recurrence, .. } = record.declared;
         let catalog = self.catalog.snapshot();
         let currency =
             catalog.currency_by_number(name.currency).ok_or(CommandError::NotFound { what: "credit_currency" })?;
@@ -365,7 +406,7 @@ impl Inner {
             amount: record.amount,
             remaining: left.remaining,
             priority: record.priority,
-            effective_at: record.effective_at,
+            effective_at: left.effective_at,
             expires_at: left.expires_at,
             cost_basis: record.cost_basis,
             state: left.state,
@@ -373,28 +414,58 @@ impl Inner {
             metadata: record.metadata,
             created_at: record.created_at,
             held: left.held,
+            payment,
+            valid_for_ms,
+            rollover,
+            parent: None,
+            rolled_over,
+            recurrence: recurrence.map(|recurrence| (recurrence.id, recurrence.number)),
         })
     }
 
-    /// How a grant that the wallet no longer holds came to its end: the newest operation that says so.
-    fn how_grant_ended(
+    /// How a grant that the wallet no longer holds came to its end: the newest operation that says so. And what went on of it.
+    fn how_grant_ended(&self, slot: u32, grant: GrantId, now: Timestamp, guard: &Guard) -> Result<End, CommandError> {
+        let reading = self.slab.get(slot).read(guard).ok_or(CommandError::NotFound { what: "wallet" })?;
+        let present = reading.generation.terms().get();
+        // What has fallen due without an operation having said so yet.
+        let due = transition(&present, Amount::new(reading.balance), &Operation::Due, now);
+        if let Some(end) = end_of(grant, &due.effects.movements) {
+            return Ok(end);
+        }
+        if present.lots.iter().chain(&present.scheduled).any(|lot| lot.id == grant) {
+            return Ok((GrantState::Depleted, None));
+        }
+        let opened_at = reading.generation.opened_at();
+        // Every grant that took effect ends in a movement: this one was declared, and a crash or the rules kept it from taking effect.
+        self.walk_back(opened_at, grant, |movements| end_of(grant, movements))?
+            .ok_or(CommandError::NotFound { what: "grant" })
+    }
+
+    /// What went on of a grant that may roll over, wherever that is told.
+    fn how_grant_rolled_over(
         &self,
         slot: u32,
         grant: GrantId,
         now: Timestamp,
         guard: &Guard,
-    ) -> Result<GrantState, CommandError> {
+    ) -> Result<Option<(GrantId, Amount)>, CommandError> {
         let reading = self.slab.get(slot).read(guard).ok_or(CommandError::NotFound { what: "wallet" })?;
         let present = reading.generation.terms().get();
-        // What has fallen due without an operation having said so yet.
         let due = transition(&present, Amount::new(reading.balance), &Operation::Due, now);
-        if let Some(state) = end_of(grant, &due.effects.movements) {
-            return Ok(state);
+        match rolled_over_in(grant, &due.effects.movements) {
+            None => self.walk_back(reading.generation.opened_at(), grant, |movements| rolled_over_in(grant, movements)),
+            rolled_over => Ok(rolled_over),
         }
-        if present.lots.iter().chain(&present.scheduled).any(|lot| lot.id == grant) {
-            return Ok(GrantState::Depleted);
-        }
-        let mut next = reading.generation.opened_at();
+    }
+
+    /// Looks through the movements of a wallet's operations, the newest first and none before the grant was declared.
+    fn walk_back<T>(
+        &self,
+        opened_at: u64,
+        grant: GrantId,
+        find: impl Fn(&[Movement]) -> Option<T>,
+    ) -> Result<Option<T>, CommandError> {
+        let mut next = opened_at;
         while next >= grant.get() {
             let mut view = None;
             let record = match self.read_record(next, &mut view) {
@@ -402,13 +473,12 @@ impl Inner {
                 record => record.map_err(unreadable)?,
             };
             let Record::Operation(operation) = record else { break };
-            if let Some(state) = end_of(grant, &operation.body.movements) {
-                return Ok(state);
+            if let Some(found) = find(&operation.body.movements) {
+                return Ok(Some(found));
             }
             next = operation.previous_opening;
         }
-        // Every grant that took effect ends in a movement: this one was declared, and a crash or the rules kept it from taking effect.
-        Err(CommandError::NotFound { what: "grant" })
+        Ok(None)
     }
 
     /// Ends the wallet's present generation with `operation`, unless the rules refuse it.
@@ -450,14 +520,28 @@ struct Left {
     state: GrantState,
     remaining: Amount,
     held: Amount,
+    granted: Amount,
+    effective_at: Timestamp,
     expires_at: Option<Timestamp>,
+    rolled_over: Option<(GrantId, Amount)>,
 }
 
 /// What a wallet has of a grant, if it has anything. Credits that open holds have of a grant that has ended are left of it.
 fn left_of(terms: &Terms, balance: Amount, id: GrantId, now: Timestamp) -> Option<Left> {
+    let whole = |state: GrantState, lot: &Lot| Left {
+        state,
+        remaining: lot.remaining,
+        held: Amount::ZERO,
+        granted: lot.granted,
+        effective_at: lot.effective_at,
+        expires_at: lot.expires_at.timestamp(),
+        rolled_over: None,
+    };
     if let Some(lot) = terms.scheduled.iter().find(|lot| lot.id == id) {
-        let (state, expires_at) = (GrantState::Scheduled, lot.expires_at.timestamp());
-        return Some(Left { state, remaining: lot.remaining, held: Amount::ZERO, expires_at });
+        return Some(whole(GrantState::Scheduled, lot));
+    }
+    if let Some(unpaid) = terms.riders.unpaid.iter().find(|unpaid| unpaid.lot.id == id) {
+        return Some(whole(GrantState::Pending, &unpaid.lot));
     }
     let lots = terms.lots_at(balance).lots;
     let (free, part) = (lots.iter().find(|lot| lot.id == id), terms.held_of(id));
@@ -471,7 +555,7 @@ fn left_of(terms: &Terms, balance: Amount, id: GrantId, now: Timestamp) -> Optio
     let free = free.map_or(Amount::ZERO, |lot| lot.remaining);
     // Both are parts of one grant.
     let remaining = free.checked_add(held).unwrap_or(Amount::MAX);
-    Some(Left { state, remaining, held, expires_at: lot.expires_at.timestamp() })
+    Some(Left { state, remaining, held, ..whole(state, &lot) })
 }
 
 /// The fingerprint by which a grant's key is remembered.
@@ -479,11 +563,14 @@ pub(super) fn key_fingerprint(seed: &Seed, key: &str) -> u64 {
     seed.key_fingerprint(KEY_DOMAIN, key.as_bytes())
 }
 
+/// How a grant ended, and what went on of it.
+type End = (GrantState, Option<(GrantId, Amount)>);
+
 /// The end of a grant, if these movements brought it.
-fn end_of(grant: GrantId, movements: &[Movement]) -> Option<GrantState> {
-    let of_grant = movements.iter().rev().filter(|movement| movement.grant() == Some(grant));
-    of_grant.into_iter().find_map(|movement| match movement {
-        Movement::Expired { .. } => Some(GrantState::Expired),
+fn end_of(grant: GrantId, movements: &[Movement]) -> Option<End> {
+    let of_grant = || movements.iter().rev().filter(|movement| movement.grant() == Some(grant));
+    let state = of_grant().find_map(|movement| match movement {
+        Movement::Expired { .. } | Movement::RolledOver { .. } => Some(GrantState::Expired),
         Movement::Voided { .. } | Movement::ScheduledVoided { .. } | Movement::WrittenOff { .. } => {
             Some(GrantState::Voided)
         }
@@ -496,6 +583,8 @@ fn end_of(grant: GrantId, movements: &[Movement]) -> Option<GrantState> {
         | Movement::Overdrawn { .. }
         | Movement::ExpiryMoved { .. }
         | Movement::DebtWrittenOff { .. }
+        | Movement::AwaitsPayment { .. }
+        | Movement::Paid { .. }
         | Movement::Held { .. }
         | Movement::Reserved { .. }
         | Movement::Captured { .. }
@@ -504,6 +593,15 @@ fn end_of(grant: GrantId, movements: &[Movement]) -> Option<GrantState> {
         | Movement::HoldExpired { .. }
         | Movement::Returned { .. }
         | Movement::HoldMoved { .. } => None,
+    })?;
+    Some((state, rolled_over_in(grant, movements)))
+}
+
+/// What went on of a grant, if it was in these movements.
+fn rolled_over_in(grant: GrantId, movements: &[Movement]) -> Option<(GrantId, Amount)> {
+    movements.iter().find_map(|movement| match *movement {
+        Movement::RolledOver { grant: ended, into, amount, .. } if ended == grant => Some((into, amount)),
+        _ => None,
     })
 }
 
@@ -515,11 +613,18 @@ fn settle(made: Result<GrantView, CommandError>, entry: Entry<'_>) -> Result<Gra
     made
 }
 
-fn same_content(original: &GrantRecord, retry: &GrantRecord) -> bool {
-    original.amount == retry.amount
+fn same_content(original: &GrantRecord, prepared: &Prepared) -> bool {
+    let retry = &prepared.record;
+    // Defaults may have changed since.
+    let was_default = original.declared.default_priority || original.priority == original.source.default_priority();
+    let same_priority = original.priority == retry.priority || !prepared.priority_given && was_default;
+    let same_declared = Declared { default_priority: false, ..original.declared.clone() }
+        == Declared { default_priority: false, ..retry.declared.clone() };
+    same_priority
+        && same_declared
+        && original.amount == retry.amount
         && original.source == retry.source
         && original.category == retry.category
-        && original.priority == retry.priority
         && original.effective_at_given == retry.effective_at_given
         && (!retry.effective_at_given || original.effective_at == retry.effective_at)
         && original.expires_at == retry.expires_at
@@ -554,7 +659,8 @@ pub(super) fn check_metadata(metadata: &Metadata) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn check_cost(cost: Option<&CostBasis>) -> Result<(), CommandError> {
+/// Checks what was paid for a grant.
+pub(super) fn check_cost(cost: Option<&CostBasis>) -> Result<(), CommandError> {
     let Some(cost) = cost else { return Ok(()) };
     if cost.amount < 0 {
         return Err(Rejection::InvalidCost.into());

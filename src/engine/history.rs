@@ -218,7 +218,11 @@ fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) 
         balance = balance.checked_add(delta).unwrap_or(balance);
         entries.extend(hold_entry(lsn, record, movement, balance));
         let Some((kind, grant, amount)) = movement_kind(movement) else { continue };
-        let allocations = grant.map(|grant| (grant, amount)).into_iter().collect();
+        let mut allocations: Vec<_> = grant.map(|grant| (grant, amount)).into_iter().collect();
+        if let Movement::RolledOver { grant: ended, .. } = movement {
+            // What gave stands before what took.
+            allocations.insert(0, (*ended, amount));
+        }
         entries.push(Entry { allocations, grant, ..plain_entry(lsn, kind, delta, balance, record.time) });
     }
     match &body.operation {
@@ -305,6 +309,9 @@ fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amo
         Movement::Scheduled { grant, amount } => (EntryKind::GrantScheduled, Some(grant), amount),
         Movement::DebtPaid { grant, amount } => (EntryKind::DebtRepayment, Some(grant), amount),
         Movement::Expired { grant, amount } => (EntryKind::Expiry, Some(grant), amount),
+        Movement::AwaitsPayment { grant, amount } => (EntryKind::GrantPending, Some(grant), amount),
+        Movement::Paid { grant, amount } => (EntryKind::GrantPaid, Some(grant), amount),
+        Movement::RolledOver { into, amount, .. } => (EntryKind::Rollover, Some(into), amount),
         Movement::Voided { grant, amount } | Movement::ScheduledVoided { grant, amount } => {
             (EntryKind::Void, Some(grant), amount)
         }

@@ -148,6 +148,7 @@ fn is_simple(terms: &ledger::Terms) -> bool {
         && terms.scheduled.is_empty()
         && terms.levels.is_none()
         && terms.states == LevelStates::default()
+        && terms.riders.is_empty()
 }
 
 impl Kept {
@@ -235,7 +236,7 @@ impl Terms for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{HoldId, OnExceed, OpenHold};
+    use crate::ledger::{Clause, Decimal, HoldId, OnExceed, OpenHold, Progress, Riders, Rollover};
 
     /// In 2026, ms.
     const NOW: u64 = 1_790_000_000_000;
@@ -291,6 +292,12 @@ mod tests {
         let held = ledger::Terms { held: Amount::new(5), holds: [hold].into(), ..one(100) };
         check(&held, false);
         check(&ledger::Terms { allowance: Amount::new(5), ..held }, false);
+        let rollover = Rollover { fraction: Decimal::from_integer(1), max: None, valid_for_ms: None, priority: 5 };
+        let clause = Clause { grant: GrantId::new(7), rollover: Some(rollover), occurrence: None };
+        let riders = Riders { clauses: [clause].into(), ..Riders::default() };
+        check(&ledger::Terms { riders, ..one(100) }, false);
+        let riders = Riders { progress: [Progress { schedule: 3, next: 1 }].into(), ..Riders::default() };
+        check(&ledger::Terms { riders, ..one(100) }, false);
     }
 
     #[test]

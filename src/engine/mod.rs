@@ -44,6 +44,7 @@ mod names;
 mod openings;
 mod pressure;
 mod recovery;
+pub mod recurring;
 mod repairs;
 mod settings;
 pub mod snapshot;
@@ -59,6 +60,7 @@ pub use crate::journal::admin::ApiKeyRecord;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use drawdown_wal::Disposal;
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
+pub use grants::GrantsPage;
 pub use pressure::{AdmissionStats, Room, Space};
 pub use snapshot::{Follower, Made, Retention, SnapshotConfig, SnapshotFailure, SnapshotStats};
 pub use spill::{SpillError, has_anchor};
@@ -83,6 +85,7 @@ use drawdown_wal::{Admission, AppendError, Log, Lsn, Mapped, Medium, ReadError, 
 use fold::Loose;
 use names::Names;
 use pressure::Pressure;
+use recurring::Recurrings;
 use repairs::Repairs;
 use settings::CatalogCell;
 use snapshot::Snapshots;
@@ -138,6 +141,8 @@ pub struct EngineConfig {
     pub replay_workers: u32,
     /// Whether background threads keep house; without them, see [`Engine::tidy`], [`Engine::snapshot_now`] and [`Engine::retire`].
     pub background: bool,
+    /// Whether the occurrences of recurring grants are made ahead, at opening and later. An engine opened to look at the ledger makes none.
+    pub keeps_recurring: bool,
     /// When snapshots are made.
     pub snapshots: SnapshotConfig,
     /// How much history is kept.
@@ -160,6 +165,7 @@ impl Default for EngineConfig {
             acknowledge: Acknowledge::Durable,
             replay_workers: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32).min(8),
             background: true,
+            keeps_recurring: true,
             snapshots: SnapshotConfig::default(),
             retention: Retention::default(),
             replayed_to: None,
@@ -332,6 +338,7 @@ pub(crate) struct Inner {
     catalog: CatalogCell,
     api_keys: DashMap<String, Arc<ApiKeyRecord>>,
     metadata: DashMap<u32, Metadata>,
+    recurrings: Recurrings,
     repairs: Repairs,
     horizon: Horizon,
     /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
@@ -391,7 +398,12 @@ impl Engine {
             }
             keeper.employ("engine-snapshots", Inner::keep_snapshots)?;
         }
-        Ok((Engine { inner, keeper }, report))
+        let engine = Engine { inner, keeper };
+        if engine.inner.config.keeps_recurring {
+            // Before anybody can ask: what was missed while nobody had the ledger open.
+            engine.begin_recurring();
+        }
+        Ok((engine, report))
     }
 
     /// A ticket for everything that has been applied so far, by anyone. What a reader has been shown could be taken back by a crash until
@@ -518,6 +530,7 @@ impl Inner {
             catalog: CatalogCell::default(),
             api_keys: DashMap::new(),
             metadata: DashMap::new(),
+            recurrings: Recurrings::default(),
             repairs: Repairs::default(),
             horizon: Horizon::default(),
             remembered_since: Timestamp::EPOCH,

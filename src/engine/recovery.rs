@@ -14,6 +14,7 @@ use super::{Inner, OpenError, OpenReport};
 use crate::journal::admin::{AdminRecord, WalletRecord};
 use crate::journal::frame::kind;
 use crate::journal::operation::Repair;
+use crate::journal::recurring::RecurringRecord;
 use crate::ledger::{Terms, Timestamp};
 use crate::store::{Guard, pin};
 use drawdown_wal::{Log, Lsn};
@@ -53,6 +54,10 @@ impl Ground for EngineGround<'_> {
     fn enter(&self, record: AdminRecord) -> bool {
         self.0.enter(record)
     }
+
+    fn recur(&self, schedule: u64, record: RecurringRecord) {
+        self.0.enter_recurring(schedule, record);
+    }
 }
 
 impl Inner {
@@ -75,7 +80,11 @@ impl Inner {
                 let mut catalog = (*self.catalog.snapshot()).clone();
                 catalog.set_meter(meter).map(|()| self.catalog.replace(catalog)).is_ok()
             }
-            AdminRecord::Genesis(_) | AdminRecord::Wallet(_) | AdminRecord::Grant(_) | AdminRecord::Hold(_) => true,
+            AdminRecord::Genesis(_)
+            | AdminRecord::Wallet(_)
+            | AdminRecord::Grant(_)
+            | AdminRecord::Hold(_)
+            | AdminRecord::Recurring(_) => true,
         }
     }
 }

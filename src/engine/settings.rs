@@ -6,7 +6,7 @@ use super::ticket::Ticket;
 use super::view::CommandError;
 use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::admin::{AdminRecord, ApiKeyRecord};
-use crate::ledger::{Amount, Decimal, Scale};
+use crate::ledger::{Amount, Decimal, MAX_PRIORITY, Scale};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// The catalogue as it stands, and the lock of those who change it.
@@ -43,6 +43,10 @@ impl Engine {
         let scale = Scale::new(spec.scale)
             .ok_or_else(|| CommandError::Invalid { field: "scale", detail: "must be 0 to 9".to_owned() })?;
         let max_balance = spec.max_balance.map(|max| positive("max_balance", max, scale)).transpose()?;
+        if spec.default_priorities.values().any(|priority| *priority > MAX_PRIORITY) {
+            let detail = "priorities are 0 to 100".to_owned();
+            return Err(CommandError::Invalid { field: "default_priorities", detail });
+        }
         let _writer = inner.catalog.lock();
         let mut catalog = (*inner.catalog.snapshot()).clone();
         let old = catalog.currency(&spec.id);
@@ -65,6 +69,7 @@ impl Engine {
             kind: spec.kind,
             max_balance,
             archived: false,
+            default_priorities: spec.default_priorities,
         };
         inner.append_admin(&AdminRecord::Currency(currency.clone()))?;
         catalog.set_currency(currency).expect("numbers are given out without gaps");

@@ -2,7 +2,9 @@
 
 use super::catalog::CreditCurrency;
 pub use crate::catalog::{CostBasis, Metadata};
-use crate::ledger::{Amount, Category, GrantId, HoldId, Rejection, Source, Status, Timestamp, Trigger, Watched};
+use crate::ledger::{
+    Amount, Category, GrantId, HoldId, Rejection, Rollover, Source, Status, Timestamp, Trigger, Watched,
+};
 use drawdown_wal::Lsn;
 use std::sync::Arc;
 
@@ -33,6 +35,10 @@ pub struct WalletView {
     pub metadata: Metadata,
     /// How many open holds there are.
     pub holds: usize,
+    /// How many grants wait for their payment.
+    pub pending_count: u64,
+    /// What they come to.
+    pub pending_amount: Amount,
 }
 
 /// One grant inside a wallet's balance.
@@ -110,6 +116,18 @@ pub struct GrantView {
     pub created_at: Timestamp,
     /// What of `remaining` is in open holds.
     pub held: Amount,
+    /// The caller's reference of the payment.
+    pub payment: Option<String>,
+    /// How long it lasts from its payment on, ms.
+    pub valid_for_ms: Option<u64>,
+    /// What becomes of its remainder at its end.
+    pub rollover: Option<Rollover>,
+    /// The grant that it was the remainder of.
+    pub parent: Option<GrantId>,
+    /// What its remainder went on as, and how much that was; as long as history knows.
+    pub rolled_over: Option<(GrantId, Amount)>,
+    /// The recurring grant that made it: its id, and which occurrence this is.
+    pub recurrence: Option<(String, u64)>,
 }
 
 /// Where a grant is in its life.
@@ -125,6 +143,8 @@ pub enum GrantState {
     Expired,
     /// Its remainder was voided, or written off when the wallet was closed.
     Voided,
+    /// It waits for its payment and counts for nothing.
+    Pending,
 }
 
 /// A grant to be made.
@@ -152,6 +172,34 @@ pub struct GrantRequest {
     pub key: Option<String>,
     /// The caller's own data.
     pub metadata: Metadata,
+    /// What few grants have.
+    pub options: GrantOptions,
+}
+
+/// What few grants have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantOptions {
+    /// The caller's reference of the payment, 1 to 255 bytes.
+    pub payment: Option<String>,
+    /// It counts for nothing until it is paid for.
+    pub pending: bool,
+    /// For one that is pending: how long it lasts from its payment on, in place of an end; above zero, ms.
+    pub valid_for_ms: Option<u64>,
+    /// What becomes of its remainder at its end.
+    pub rollover: Option<RolloverSpec>,
+}
+
+/// What is to become of a grant's remainder at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RolloverSpec {
+    /// Which part of it rolls over, above 0 and 1 at most; `None` is all of it.
+    pub fraction: Option<crate::ledger::Decimal>,
+    /// No more than this, in credits.
+    pub max: Option<crate::ledger::Decimal>,
+    /// How long the new grant lasts, ms; `None` is for ever.
+    pub valid_for_ms: Option<u64>,
+    /// The new grant's priority; `None` takes the default of its source, `rollover`.
+    pub priority: Option<u8>,
 }
 
 /// What became of one requested grant.
@@ -301,6 +349,12 @@ pub enum EntryKind {
     HoldExpiry,
     /// Credits consumed by a capture that came when its hold was over.
     LateCapture,
+    /// A grant that counts for nothing until it is paid for; the balance does not move.
+    GrantPending,
+    /// A grant was paid for; the balance moves when it becomes effective.
+    GrantPaid,
+    /// What an ended grant left goes on as a new grant, which the entry names; the balance does not move.
+    Rollover,
 }
 
 /// One event of the feed: something that happened, already durable.

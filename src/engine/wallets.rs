@@ -227,6 +227,8 @@ impl Inner {
             last_entry: (last_lsn != 0).then(|| Lsn::new(last_lsn)),
             metadata: self.metadata.get(&slot).map(|entry| entry.clone()).unwrap_or_default(),
             holds: terms.holds.len(),
+            pending_count: terms.riders.unpaid.len() as u64,
+            pending_amount: terms.riders.unpaid_amount(),
         })
     }
 

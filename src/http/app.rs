@@ -254,6 +254,12 @@ where
         Action::CaptureHold => api::holds::post_capture(call, body).await,
         Action::ReleaseHold => api::holds::release(call, body).await,
         Action::ExtendHold => api::holds::extend(call, body).await,
+        Action::ListGrants => api::grants::list(call),
+        Action::ActivateGrant => api::grants::activate(call, body).await,
+        Action::PutRecurring => api::recurring::put(call, body).await,
+        Action::GetRecurring => api::recurring::get(call),
+        Action::ListRecurring => api::recurring::list(call),
+        Action::DeleteRecurring => api::recurring::delete(call, body).await,
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));

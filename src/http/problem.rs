@@ -175,6 +175,7 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
     let (slug, title) = match what {
         "wallet" => ("unknown_wallet", "There is no such wallet"),
         "grant" => ("unknown_grant", "There is no such grant"),
+        "recurring_grant" => ("unknown_recurring_grant", "There is no such recurring grant"),
         "credit_currency" => ("unknown_currency", "There is no such credit currency"),
         "meter" => ("unknown_meter", "There is no such meter"),
         "api_key" => ("unknown_api_key", "There is no such API key"),
@@ -385,7 +386,9 @@ impl From<CommandError> for Problem {
 /// What the engine says of a value that is well written and yet no use: the same words as for events, where there are such.
 fn refused_value(field: &'static str) -> Reason {
     match field {
-        "amount" | "max_balance" | "rate" | "floor" | "margin" => Reason::Rejected(Rejection::InvalidAmount),
+        "amount" | "max_balance" | "rate" | "floor" | "margin" | "rollover.max" => {
+            Reason::Rejected(Rejection::InvalidAmount)
+        }
         "id" | "customer" | "currency" | "event_type" | "key" => Reason::Rejected(Rejection::InvalidId { field }),
         _ => Reason::InvalidValue,
     }

@@ -48,6 +48,12 @@ pub(crate) enum Action {
     CaptureHold,
     ReleaseHold,
     ExtendHold,
+    ListGrants,
+    ActivateGrant,
+    PutRecurring,
+    GetRecurring,
+    ListRecurring,
+    DeleteRecurring,
     /// Part of the contract, not built yet: the feature's name.
     Later(&'static str),
 }
@@ -80,7 +86,10 @@ impl Route {
             | Action::PostCaptures
             | Action::CaptureHold
             | Action::ReleaseHold
-            | Action::ExtendHold => true,
+            | Action::ExtendHold
+            | Action::ActivateGrant
+            | Action::PutRecurring
+            | Action::DeleteRecurring => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -104,6 +113,9 @@ impl Route {
             | Action::Stats
             | Action::ListHolds
             | Action::GetHold
+            | Action::ListGrants
+            | Action::GetRecurring
+            | Action::ListRecurring
             | Action::Later(_) => false,
         }
     }
@@ -146,6 +158,12 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "/v1/grants/{grant}", READ, Action::GetGrant),
     route("PATCH", "/v1/grants/{grant}", GRANTS, Action::PatchGrant),
     route("POST", "/v1/grants/{grant}/void", GRANTS, Action::VoidGrant),
+    route("GET", "/v1/grants", READ, Action::ListGrants),
+    route("POST", "/v1/grants/{grant}/activate", GRANTS, Action::ActivateGrant),
+    route("GET", "/v1/customers/{customer}/recurring-grants", READ, Action::ListRecurring),
+    route("GET", "/v1/customers/{customer}/recurring-grants/{id}", READ, Action::GetRecurring),
+    route("PUT", "/v1/customers/{customer}/recurring-grants/{id}", GRANTS, Action::PutRecurring),
+    route("DELETE", "/v1/customers/{customer}/recurring-grants/{id}", GRANTS, Action::DeleteRecurring),
     route("GET", "/v1/credit-currencies", READ, Action::ListCurrencies),
     route("GET", "/v1/credit-currencies/{currency}", READ, Action::GetCurrency),
     route("PUT", "/v1/credit-currencies/{currency}", ADMIN, Action::PutCurrency),

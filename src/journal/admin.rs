@@ -9,11 +9,15 @@ use super::bytes::Fields;
 use super::frame::{PREFIX, prefix_word, tag};
 use super::hold::{self, HoldRecord};
 use super::operation::{policy_number, policy_of};
-use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
-use crate::ledger::{Amount, Category, Decimal, Rounding, Scale, Source, Timestamp};
+use super::recurring::{self, RecurringRecord};
+use super::special::WireDeclared;
+use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter, Priorities};
+use crate::ledger::{Amount, Category, Decimal, Rollover, Rounding, Scale, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
 const VERSION: u8 = 1;
+/// Of bodies that say more than those of the first version did. Where there is no more to say the first one is written.
+const VERSION_2: u8 = 2;
 const FIXED: usize = PREFIX + 4 + 1;
 
 /// An administrative record.
@@ -36,6 +40,8 @@ pub enum AdminRecord {
     Metadata(MetadataRecord),
     /// A hold was declared: see [`super::hold`].
     Hold(HoldRecord),
+    /// A recurring grant was made, changed or stopped. Its schedule's number is this record's LSN.
+    Recurring(RecurringRecord),
 }
 
 /// The first record of a data directory.
@@ -85,6 +91,38 @@ pub struct GrantRecord {
     pub metadata: Metadata,
     /// When it was declared.
     pub created_at: Timestamp,
+    /// What is said of some grants only.
+    pub declared: Declared,
+}
+
+/// What is said of some grants only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// The caller's reference of the payment.
+    pub payment: Option<String>,
+    /// It was made to count for nothing until it is paid for.
+    pub pending: bool,
+    /// How long it lasts from its payment on, ms.
+    pub valid_for_ms: Option<u64>,
+    /// What becomes of its remainder.
+    pub rollover: Option<Rollover>,
+    /// The recurring grant that made it.
+    pub recurrence: Option<Recurrence>,
+    /// Its priority is the currency's default for its source.
+    pub default_priority: bool,
+}
+
+/// Which occurrence of which recurring grant a grant is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recurrence {
+    /// The recurring grant's id.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// Its schedule's number: the LSN of that version's record.
+    pub schedule: u64,
+    /// The occurrence, from 0 on within the version.
+    pub number: u64,
 }
 
 /// An API key. The secret itself is never stored.
@@ -123,26 +161,41 @@ const METER: u8 = tag::FIRST_ADMIN + 4;
 const API_KEY: u8 = tag::FIRST_ADMIN + 5;
 const METADATA: u8 = tag::FIRST_ADMIN + 6;
 pub(super) const HOLD: u8 = tag::FIRST_ADMIN + 7;
+const RECURRING: u8 = tag::FIRST_ADMIN + 16;
 
 impl AdminRecord {
     /// The record's bytes but for its distance from its frame's start: see [`place`].
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![0; FIXED];
+        let mut version = VERSION;
         let tag = match self {
             AdminRecord::Genesis(genesis) => encode(&mut out, GENESIS, genesis),
             AdminRecord::Wallet(wallet) => {
                 encode(&mut out, WALLET, &(wallet.slot, &wallet.customer, wallet.currency.0))
             }
-            AdminRecord::Grant(grant) => encode(&mut out, GRANT, &WireGrant::from(grant)),
-            AdminRecord::Currency(currency) => encode(&mut out, CURRENCY, &WireCurrency::from(currency)),
+            AdminRecord::Grant(grant) if grant.declared == Declared::default() => {
+                encode(&mut out, GRANT, &WireGrant::from(grant))
+            }
+            AdminRecord::Grant(grant) => {
+                version = VERSION_2;
+                encode(&mut out, GRANT, &(grant.slot, WireGrant::from(grant), WireDeclared::from(&grant.declared)))
+            }
+            AdminRecord::Currency(currency) if currency.default_priorities.is_empty() => {
+                encode(&mut out, CURRENCY, &WireCurrency::from(currency))
+            }
+            AdminRecord::Currency(currency) => {
+                version = VERSION_2;
+                encode(&mut out, CURRENCY, &(WireCurrency::from(currency), priorities(currency)))
+            }
             AdminRecord::Meter(meter) => encode(&mut out, METER, &WireMeter::from(meter)),
             AdminRecord::ApiKey(key) => encode(&mut out, API_KEY, key),
             AdminRecord::Metadata(metadata) => encode(&mut out, METADATA, metadata),
             AdminRecord::Hold(hold) => return hold.encode(),
+            AdminRecord::Recurring(recurring) => encode(&mut out, RECURRING, &recurring::Wire::from(recurring)),
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
-        out[FIXED - 1] = VERSION;
+        out[FIXED - 1] = version;
         out
     }
 }
@@ -162,7 +215,9 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
     if tag == HOLD {
         return hold::slot_of(record);
     }
-    if !matches!(tag, WALLET | GRANT | METADATA) || record.get(FIXED - 1) != Some(&VERSION) {
+    let version = *record.get(FIXED - 1)?;
+    let is_known = version == VERSION || tag == GRANT && version == VERSION_2;
+    if !matches!(tag, WALLET | GRANT | METADATA | RECURRING) || !is_known {
         return None;
     }
     let mut body = record.get(FIXED..)?;
@@ -177,10 +232,24 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
     let mut fields = Fields(bytes);
     fields.take(PREFIX + 4)?;
     let version = fields.u8()?;
-    if version != VERSION {
-        return Err(Corrupt::UnknownVersion { tag, version });
-    }
     let body = fields.0;
+    match (tag, version) {
+        (GRANT, VERSION_2) => {
+            let (slot, grant, declared): (u32, WireGrant, WireDeclared) = decode(body)?;
+            if slot != grant.slot {
+                return Err(Corrupt::Malformed("slot"));
+            }
+            let declared = declared.try_into()?;
+            return Ok(AdminRecord::Grant(GrantRecord { declared, ..grant.into_record(time)? }));
+        }
+        (CURRENCY, VERSION_2) => {
+            let (currency, priorities): (WireCurrency, Vec<(String, u8)>) = decode(body)?;
+            let default_priorities = priorities_of(priorities)?;
+            return Ok(AdminRecord::Currency(CreditCurrency { default_priorities, ..currency.try_into()? }));
+        }
+        (_, VERSION) => {}
+        _ => return Err(Corrupt::UnknownVersion { tag, version }),
+    }
     Ok(match tag {
         GENESIS => AdminRecord::Genesis(decode(body)?),
         WALLET => {
@@ -192,6 +261,7 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         METER => AdminRecord::Meter(decode::<WireMeter>(body)?.try_into()?),
         API_KEY => AdminRecord::ApiKey(decode(body)?),
         METADATA => AdminRecord::Metadata(decode(body)?),
+        RECURRING => AdminRecord::Recurring(decode::<recurring::Wire>(body)?.into_record(time)?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }
@@ -249,6 +319,7 @@ impl WireGrant {
             key: self.key,
             metadata: self.metadata,
             created_at: time,
+            declared: Declared::default(),
         })
     }
 }
@@ -305,8 +376,18 @@ impl TryFrom<WireCurrency> for CreditCurrency {
             },
             max_balance: wire.max_balance.map(Amount::new),
             archived: wire.archived,
+            default_priorities: Priorities::new(),
         })
     }
+}
+
+fn priorities(currency: &CreditCurrency) -> Vec<(&'static str, u8)> {
+    currency.default_priorities.iter().map(|(source, priority)| (source.as_str(), *priority)).collect()
+}
+
+fn priorities_of(wire: Vec<(String, u8)>) -> Result<Priorities, Corrupt> {
+    let priority = |(source, priority): (String, u8)| Some((Source::parse(&source)?, priority));
+    wire.into_iter().map(|pair| priority(pair).ok_or(Corrupt::Malformed("source"))).collect()
 }
 
 #[derive(Serialize, Deserialize)]

@@ -18,7 +18,9 @@ pub mod frame;
 pub mod hold;
 pub mod operation;
 mod packed;
+pub mod recurring;
 pub mod snapshot;
+mod special;
 
 pub use frame::{Record, frame_of, read_at, records};
 
@@ -47,5 +49,7 @@ pub enum Corrupt {
     Absent,
 }
 
+#[cfg(test)]
+mod special_tests;
 #[cfg(test)]
 mod tests;

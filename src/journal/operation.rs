@@ -21,9 +21,10 @@ use super::bytes::{Fields, Writer};
 use super::debit::Metered;
 use super::frame::{PREFIX, Prelude, prefix_word, tag};
 use super::packed;
+use super::special::WireSpecial;
 use crate::ledger::{
     Amount, Category, Decimal, Effects, Expiry, GrantId, HoldId, Level, Levels, Movement, NewGrant, Operation, Policy,
-    Rejection, Status, Taken, Terms, Timestamp, Trigger, Watched,
+    Rejection, Special, Status, Taken, Terms, Timestamp, Trigger, Watched,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -128,17 +129,21 @@ pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, re
     // What a hold gives back is a lot again. An operation on a hold is made when nothing is due, and leaves the others alone.
     let concerned = terms.holds.iter().filter(|hold| operation.hold().is_none_or(|id| id == hold.id));
     let (holds, parts) = concerned.fold((0, 0), |(holds, parts), hold| (holds + 1, parts + hold.parts.len()));
-    let lots = terms.lots.len() + terms.scheduled.len() + parts + 1;
+    let lots = terms.lots.len() + terms.scheduled.len() + terms.riders.unpaid.len() + parts + 1;
     let names = match (&terms.levels, operation) {
         (_, Operation::SetLevels(Some(levels))) | (Some(levels), _) => {
             levels.iter().map(|level| level.name.len() + 40).sum::<usize>()
         }
         (None, _) => 0,
     };
-    // A lot appears once with its remainder (at most 20 bytes) and in at most three movements of 48 bytes each.
+    // A lot appears once with its remainder (at most 20 bytes) and in at most three movements of 48 bytes each; in two more if it may roll
+    // over, when it does and when what it becomes has ended, too.
+    let rolls = |grant: &NewGrant| grant.special.rollover.is_some();
+    let may_roll = !terms.riders.clauses.is_empty() || matches!(operation, Operation::Grant(grant) if rolls(grant));
+    let movements = if may_roll { 5 } else { 3 };
     let repairs = 20 * (repair.relinked.len() + repair.corrected.len()) + 9 * repair.dropped.len();
     // A hold ends in one movement, and that it is made or captured is two.
-    FIXED + 256 + lots * (20 + 3 * 48) + holds * 48 + 3 * names + event_bytes + repairs
+    FIXED + 256 + lots * (20 + movements * 48) + holds * 48 + 3 * names + event_bytes + repairs
 }
 
 impl<'a> OperationRecord<'a> {
@@ -308,6 +313,10 @@ enum WireOperation {
     SetAllowance(i64),
     SetLevels(Option<Vec<(String, i64, u8, i64)>>),
     Reopen,
+    /// A grant with something special about it.
+    GrantWith(WireGrant, WireSpecial),
+    Pay(u64),
+    EndSchedule(u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -325,7 +334,8 @@ struct WireGrant {
 #[derive(Serialize, Deserialize)]
 struct WireEvent<'a>(&'a str, &'a str, u64, Option<(u16, i64, u8)>);
 
-/// Kind, grant (0 for none), amount, and two instants for a moved expiry; for what happened to a hold, the hold and nothing or an instant.
+/// Kind, grant (0 for none), amount, and two instants for a moved expiry, or the new grant and the instant for one that rolled over; for what
+/// happened to a hold, the hold and nothing or an instant.
 #[derive(Serialize, Deserialize)]
 struct WireMovement(u8, u64, i64, Option<(u64, u64)>);
 
@@ -388,7 +398,8 @@ impl<'a> TryFrom<WireEvent<'a>> for Event<'a> {
 impl From<&Operation> for WireOperation {
     fn from(operation: &Operation) -> Self {
         match operation {
-            Operation::Grant(grant) => WireOperation::Grant(grant.into()),
+            Operation::Grant(grant) if grant.special == Special::NONE => WireOperation::Grant(grant.into()),
+            Operation::Grant(grant) => WireOperation::GrantWith(grant.into(), (&grant.special).into()),
             Operation::Void { grant } => WireOperation::Void(grant.get()),
             Operation::MoveExpiry { grant, expires_at } => WireOperation::MoveExpiry(grant.get(), millis(*expires_at)),
             Operation::Debit { amount, policy } => WireOperation::Debit(amount.units(), policy_number(*policy)),
@@ -402,6 +413,8 @@ impl From<&Operation> for WireOperation {
             | Operation::Release { .. }
             | Operation::ExtendHold { .. }
             | Operation::LateCapture { .. } => unreachable!("operations on holds are packed"),
+            Operation::Pay { grant } => WireOperation::Pay(grant.get()),
+            Operation::EndSchedule { schedule } => WireOperation::EndSchedule(*schedule),
         }
     }
 }
@@ -424,6 +437,11 @@ impl TryFrom<WireOperation> for Operation {
             WireOperation::SetAllowance(allowance) => Operation::SetAllowance(Amount::new(allowance)),
             WireOperation::SetLevels(levels) => Operation::SetLevels(levels.map(levels_of).transpose()?.map(Arc::new)),
             WireOperation::Reopen => Operation::Reopen,
+            WireOperation::GrantWith(grant, special) => {
+                Operation::Grant(NewGrant { special: special.try_into()?, ..grant.into() })
+            }
+            WireOperation::Pay(grant) => Operation::Pay { grant: GrantId::new(grant) },
+            WireOperation::EndSchedule(schedule) => Operation::EndSchedule { schedule },
         })
     }
 }
@@ -454,6 +472,7 @@ impl From<WireGrant> for NewGrant {
             expires_at: instant(wire.expires_at),
             cost: wire.cost,
             max_balance: wire.max_balance.map(Amount::new),
+            special: Special::NONE,
         }
     }
 }
@@ -490,6 +509,11 @@ impl From<&Movement> for WireMovement {
             Movement::HoldMoved { hold, from, to } => {
                 WireMovement(21, hold.get(), 0, Some((from.millis(), to.millis())))
             }
+            Movement::AwaitsPayment { grant, amount } => of(32, grant, amount),
+            Movement::Paid { grant, amount } => of(33, grant, amount),
+            Movement::RolledOver { grant, into, amount, at } => {
+                WireMovement(34, grant.get(), amount.units(), Some((into.get(), at.millis())))
+            }
         }
     }
 }
@@ -501,7 +525,7 @@ impl TryFrom<WireMovement> for Movement {
         let (number, grant, amount) = (grant, GrantId::new(grant), Amount::new(amount));
         let hold = match (kind, moved) {
             (21, _) => HoldId::new(number),
-            (14.., None) => return Err(Corrupt::Malformed("movement")),
+            (14..=21, None) => return Err(Corrupt::Malformed("movement")),
             (_, moved) => HoldId::new(moved.map_or(0, |(hold, _)| hold)),
         };
         Ok(match kind {
@@ -531,6 +555,12 @@ impl TryFrom<WireMovement> for Movement {
             21 => {
                 let (from, to) = moved.ok_or(Corrupt::Malformed("movement"))?;
                 Movement::HoldMoved { hold, from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) }
+            }
+            32 => Movement::AwaitsPayment { grant, amount },
+            33 => Movement::Paid { grant, amount },
+            34 => {
+                let (into, at) = moved.ok_or(Corrupt::Malformed("movement"))?;
+                Movement::RolledOver { grant, into: GrantId::new(into), amount, at: Timestamp::from_millis(at) }
             }
             _ => return Err(Corrupt::Malformed("movement")),
         })

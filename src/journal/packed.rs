@@ -5,7 +5,8 @@
 //! operation u8: 1 hold, 2 capture, 3 final capture, 4 release, 5 extension, 6 late capture; its hold; then
 //!     1: amount, end, on exceed u8    2, 3: amount    5: end    6: amount, policy u8, left
 //! [taken: amount, shortfall, overdraft]
-//! movements: count, each: kind u8 (+ 128 where the hold is the operation's own), [hold], [grant], amount or two instants
+//! movements: count, each: kind u8 (+ 128 where the hold is the operation's own), [hold], [grant], amount or two instants,
+//!     or, where a grant rolled over (34), amount, new grant, instant
 //! lots: count, each: grant, remaining
 //! [lines: crossed, recovered, each: count * 4 + 1 if depleted + 2 if negative; each level's name: length u8, bytes]
 //! ```
@@ -143,6 +144,8 @@ fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
         | Operation::SetStatus(_)
         | Operation::SetAllowance(_)
         | Operation::SetLevels(_)
+        | Operation::Pay { .. }
+        | Operation::EndSchedule { .. }
         | Operation::Reopen => unreachable!("is_packed names the others"),
     }
 }
@@ -182,6 +185,9 @@ fn write_movement(movement: &Movement, own: HoldId, out: &mut Vec<u8>) {
     }
     match wire.instants {
         Some((from, to)) => {
+            if wire.kind == ROLLED_OVER {
+                put_amount(wire.amount, out);
+            }
             put(from, out);
             put(to, out);
         }
@@ -200,7 +206,10 @@ fn read_movement(fields: &mut Fields<'_>, own: HoldId) -> Result<Movement, Corru
     };
     let grant = if has_grant(kind) { Some(GrantId::new(fields.varint()?)) } else { None };
     let (mut moved, mut instants) = (Amount::ZERO, None);
-    if kind == HOLD_MOVED {
+    if kind == ROLLED_OVER {
+        moved = amount(fields)?;
+    }
+    if matches!(kind, HOLD_MOVED | ROLLED_OVER) {
         instants = Some((fields.varint()?, fields.varint()?));
     } else {
         moved = amount(fields)?;
@@ -209,6 +218,7 @@ fn read_movement(fields: &mut Fields<'_>, own: HoldId) -> Result<Movement, Corru
 }
 
 const HOLD_MOVED: u8 = 21;
+const ROLLED_OVER: u8 = 34;
 
 /// The movements of a change that an operation on a hold can make. Their numbers are those of the other bodies' movements.
 struct Wire {
@@ -216,6 +226,7 @@ struct Wire {
     hold: Option<HoldId>,
     grant: Option<GrantId>,
     amount: Amount,
+    /// Two instants, or a grant and an instant.
     instants: Option<(u64, u64)>,
 }
 
@@ -251,9 +262,13 @@ impl From<&Movement> for Wire {
             Movement::HoldExpired { amount, .. } => (19, amount),
             Movement::Returned { amount, .. } => (20, amount),
             Movement::HoldMoved { .. } => (HOLD_MOVED, Amount::ZERO),
+            Movement::AwaitsPayment { amount, .. } => (32, amount),
+            Movement::Paid { amount, .. } => (33, amount),
+            Movement::RolledOver { amount, .. } => (ROLLED_OVER, amount),
         };
         let instants = match *movement {
             Movement::HoldMoved { from, to, .. } => Some((from.millis(), to.millis())),
+            Movement::RolledOver { into, at, .. } => Some((into.get(), at.millis())),
             _ => None,
         };
         Wire { kind, hold: movement.hold(), grant: movement.grant(), amount, instants }
@@ -291,6 +306,12 @@ impl TryFrom<Wire> for Movement {
             HOLD_MOVED => {
                 let (from, to) = wire.instants.ok_or(malformed)?;
                 Movement::HoldMoved { hold, from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) }
+            }
+            32 => Movement::AwaitsPayment { grant, amount },
+            33 => Movement::Paid { grant, amount },
+            ROLLED_OVER => {
+                let (into, at) = wire.instants.ok_or(malformed)?;
+                Movement::RolledOver { grant, into: GrantId::new(into), amount, at: Timestamp::from_millis(at) }
             }
             _ => return Err(malformed),
         })

@@ -1,22 +1,23 @@
 //! Records survive their bytes, bytes that are no records are told apart, and the bytes themselves do not change.
 
-use super::admin::{self, AdminRecord, ApiKeyRecord, Genesis, GrantRecord, MetadataRecord, WalletRecord};
+use super::admin::{self, AdminRecord, ApiKeyRecord, Declared, Genesis, GrantRecord, MetadataRecord, WalletRecord};
 use super::debit::{self, DebitRecord, Metered};
 use super::frame::Prelude;
 use super::hold::HoldRecord;
 use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
-use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
+use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter, Priorities};
 use crate::ledger::{
     Amount, Category, Decimal, GrantId, HoldId, Level, Levels, Movement, NewGrant, NewHold, OnExceed, Operation,
-    Policy, Rounding, Scale, Source, Status, Taken, Terms, Timestamp, Trigger, Watched, transition,
+    Payment, Policy, Rollover, Rounding, Scale, Source, Special, Status, Taken, Terms, Timestamp, Trigger, Watched,
+    transition,
 };
 use drawdown_wal::Lsn;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
 
-const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const PAYLOAD: Lsn = Lsn::new(4_128);
 
 fn decimal(mantissa: i64, scale: u8) -> Decimal {
@@ -42,7 +43,7 @@ fn frame_of_debits(source: &str, debits: &[DebitRecord<'_>]) -> Vec<u8> {
 }
 
 /// A frame's payload of one record that was encoded by itself.
-fn frame_of(record: &[u8]) -> Vec<u8> {
+pub(super) fn frame_of(record: &[u8]) -> Vec<u8> {
     let mut payload = vec![0; Prelude::length("")];
     Prelude { time: NOW, source: "" }.write(&mut payload);
     payload.extend_from_slice(record);
@@ -58,7 +59,7 @@ fn only_record(payload: &[u8]) -> Result<Record<'_>, Corrupt> {
     Ok(record)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
@@ -142,6 +143,7 @@ fn grant_operation() -> Operation {
         expires_at: Some(Timestamp::from_millis(1_900_000_000_000)),
         cost: Some(999),
         max_balance: None,
+        special: Special::NONE,
     })
 }
 
@@ -151,7 +153,7 @@ fn level(name: &str, amount: i64) -> Level {
 }
 
 /// An operation's record with something in every field.
-fn full_operation(operation: Operation) -> OperationRecord<'static> {
+pub(super) fn full_operation(operation: Operation) -> OperationRecord<'static> {
     let (grant, amount) = (GrantId::new(4_200), Amount::new(77));
     OperationRecord {
         slot: 7,
@@ -197,14 +199,14 @@ fn full_operation(operation: Operation) -> OperationRecord<'static> {
     }
 }
 
-fn placed(record: &OperationRecord<'_>) -> Vec<u8> {
+pub(super) fn placed(record: &OperationRecord<'_>) -> Vec<u8> {
     let mut bytes = record.encode();
     operation::place(&mut bytes, Prelude::length("") as u32, record.previous, record.counts);
     bytes
 }
 
 #[track_caller]
-fn operation_survives(record: &OperationRecord<'_>) {
+pub(super) fn operation_survives(record: &OperationRecord<'_>) {
     let payload = frame_of(&placed(record));
     match only_record(&payload) {
         Ok(Record::Operation(read)) => assert_eq!(*read, *record),
@@ -374,6 +376,7 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
                 effective_at_given: true,
                 metadata: Metadata::from([(text("order"), text("42"))]),
                 created_at: NOW,
+                declared: Declared::default(),
             }),
             GOLDEN_GRANT,
         ),
@@ -387,6 +390,7 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
                 kind: CurrencyKind::Fiat(text("EUR")),
                 max_balance: Some(Amount::new(50_000)),
                 archived: false,
+                default_priorities: Priorities::new(),
             }),
             GOLDEN_CURRENCY,
         ),
@@ -432,14 +436,14 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
     ]
 }
 
-fn placed_admin(record: &AdminRecord) -> Vec<u8> {
+pub(super) fn placed_admin(record: &AdminRecord) -> Vec<u8> {
     let mut bytes = record.encode();
     admin::place(&mut bytes, Prelude::length("") as u32);
     bytes
 }
 
 #[track_caller]
-fn admin_survives(record: &AdminRecord) {
+pub(super) fn admin_survives(record: &AdminRecord) {
     let payload = frame_of(&placed_admin(record));
     match only_record(&payload) {
         Ok(Record::Admin(read)) => assert_eq!(read, *record),
@@ -469,6 +473,7 @@ fn administrative_records_survive() {
             effective_at_given: false,
             metadata: metadata.clone(),
             created_at: NOW,
+            declared: Declared::default(),
         }));
     }
 }
@@ -587,8 +592,8 @@ proptest! {
     /// The bound that commands are admitted with holds for what the rules make of them.
     #[test]
     fn an_operation_takes_no_more_than_its_bound(
-        grants in vec((1..i64::MAX >> 12, 0..40_u64, 1..60_u64), 0..40), levels in 0..20_i64, debt in 0..1_000_i64,
-        now in 0..200_u64, what in 0..6_usize, repairs in 0..20_u64,
+        grants in vec((1..i64::MAX >> 12, 0..40_u64, 1..60_u64, 0..4_u8), 0..40), levels in 0..20_i64, debt in 0..1_000_i64,
+        now in 0..200_u64, what in 0..8_usize, repairs in 0..20_u64,
     ) {
         let start = NOW.millis();
         let at = |offset: u64| Timestamp::from_millis(start + offset);
@@ -600,9 +605,16 @@ proptest! {
         terms = transition(&terms, terms.opening, &set, at(0)).terms;
         let overdraft = Operation::Debit { amount: Amount::new(debt), policy: Policy::Overdraft };
         terms = transition(&terms, terms.opening, &overdraft, at(0)).terms;
-        for (number, (amount, begins, lasts)) in grants.iter().enumerate() {
+        for (number, (amount, begins, lasts, kind)) in grants.iter().enumerate() {
+            let rollover = Rollover { fraction: decimal(5, 1), max: None, valid_for_ms: Some(1), priority: 9 };
+            let payment = Payment { begins_when_paid: false, valid_for_ms: None };
+            let special = Special {
+                rollover: (*kind > 1).then_some(rollover),
+                occurrence: None,
+                payment: (*kind == 1).then_some(payment),
+            };
             let grant = Operation::Grant(NewGrant {
-                id: GrantId::new(u64::MAX - 100 + number as u64),
+                id: GrantId::new(u64::MAX - 101 + 2 * number as u64),
                 amount: Amount::new(*amount),
                 priority: 50,
                 category: Category::Paid,
@@ -610,6 +622,7 @@ proptest! {
                 expires_at: Some(at(begins + lasts)),
                 cost: Some(i64::MAX),
                 max_balance: None,
+special,
             });
             terms = transition(&terms, terms.opening, &grant, at(0)).terms;
         }
@@ -618,8 +631,10 @@ proptest! {
             1 => Operation::Debit { amount: Amount::new(i64::MAX >> 8), policy: Policy::Overdraft },
             2 => Operation::SetStatus(Status::Closed),
             3 => set,
-            4 => Operation::Void { grant: GrantId::new(u64::MAX - 100) },
-            _ => Operation::MoveExpiry { grant: GrantId::new(u64::MAX - 100), expires_at: None },
+            4 => Operation::Void { grant: GrantId::new(u64::MAX - 101) },
+            5 => Operation::Pay { grant: GrantId::new(u64::MAX - 101) },
+            6 => Operation::EndSchedule { schedule: 7 },
+            _ => Operation::MoveExpiry { grant: GrantId::new(u64::MAX - 101), expires_at: None },
         };
         let repair = Repair {
             relinked: (0..repairs).map(|place| (u64::MAX - place, u64::MAX)).collect(),
@@ -705,6 +720,7 @@ fn the_wallet_of_an_administrative_record_is_told_without_decoding_it() {
         effective_at_given: false,
         metadata: Metadata::new(),
         created_at: NOW,
+        declared: Declared::default(),
     };
     for slot in [0, 1, 127, 128, 255, 256, 65_535, 65_536, u32::MAX - 1, u32::MAX] {
         let records = [

@@ -22,6 +22,19 @@ impl GrantId {
     pub const fn get(self) -> u64 {
         self.0
     }
+
+    /// The number of what rolls over of this grant: the next one, which the giver of numbers must leave free. Where numbers are positions of
+    /// records in a log, it does by itself.
+    #[must_use]
+    pub const fn rolled_over(self) -> GrantId {
+        GrantId(self.0.saturating_add(1))
+    }
+
+    /// The grant that this one rolled over from, if it did.
+    #[must_use]
+    pub const fn rolled_from(self) -> GrantId {
+        GrantId(self.0.saturating_sub(1))
+    }
 }
 
 /// Whether money was paid for a grant. At equal priority and expiry, promotional credits are spent first.

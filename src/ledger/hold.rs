@@ -3,7 +3,8 @@
 //!
 //! A hold *reserves concrete credits*: when it is made it takes its amount out of the wallet's grants, in spend order, into its [`Part`]s.
 //! What the grants cannot back is covered by the overdraft allowance and has no part. From then on its parts share no fate with their
-//! grants: a grant that ends takes what is free of it, and what is held of it can be captured until the hold ends, and ends then. The balance
+//! grants: a grant that ends takes what is free of it (that much rolls over, if it does), and what is held of it can be captured until the hold
+//! ends, and expires then. The balance
 //! counts parts like all other credits; what is available does not.
 
 use super::amount::Amount;

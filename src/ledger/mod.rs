@@ -16,6 +16,7 @@
 //! only. Its callers are the engine (live and at replay) and the journal, which converts these types by hand.
 
 mod amount;
+pub mod calendar;
 mod debit;
 mod decimal;
 mod grant;
@@ -23,11 +24,14 @@ mod hold;
 mod level;
 mod operation;
 mod rejection;
+mod riders;
+mod schedule;
 mod terms;
 mod time;
 mod transition;
 
 pub use amount::{Amount, AmountError, PriceError, Rounding, Scale, price};
+pub use calendar::{Interval, Unit};
 pub use debit::{Policy, Taken, decide_debit};
 pub use decimal::{Decimal, DecimalError};
 pub use grant::{Category, GrantId, Lot, MAX_PRIORITY, Source};
@@ -37,6 +41,8 @@ pub use hold::{
 pub use level::{Level, LevelProblem, LevelStates, Levels, LevelsError, Trigger, Watched};
 pub use operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
 pub use rejection::Rejection;
+pub use riders::{Clause, Occurrence, Payment, Progress, Riders, Rollover, Special, Unpaid};
+pub use schedule::{Ends, Schedule};
 pub use terms::{Allocation, Holdings, Invariant, MAX_LOTS, Status, Terms};
 pub use time::{Expiry, Timestamp};
 pub use transition::transition;

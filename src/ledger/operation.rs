@@ -8,6 +8,7 @@ use super::grant::{Category, GrantId};
 use super::hold::{HoldId, NewHold};
 use super::level::Levels;
 use super::rejection::Rejection;
+use super::riders::Special;
 use super::terms::{Status, Terms};
 use super::time::Timestamp;
 
@@ -81,6 +82,17 @@ pub enum Operation {
         /// What the hold had left when it ended, less late captures since.
         left: Amount,
     },
+    /// The payment for a grant has come. Success without effect if the grant counts already: it may be said again.
+    Pay {
+        /// The grant.
+        grant: GrantId,
+    },
+    /// Ends a schedule of recurring grants: those that have not taken effect are taken back, and none is made any more. Success without
+    /// effect if there is no such schedule.
+    EndSchedule {
+        /// The schedule's number.
+        schedule: u64,
+    },
 }
 
 /// A grant to be made.
@@ -102,6 +114,8 @@ pub struct NewGrant {
     pub cost: Option<i64>,
     /// The highest balance that the currency allows, scheduled grants included.
     pub max_balance: Option<Amount>,
+    /// What is special about it.
+    pub special: Special,
 }
 
 /// What an operation did: the terms of the next generation, the answer, and everything that happened on the way.
@@ -208,7 +222,7 @@ pub enum Movement {
         /// What was left.
         amount: Amount,
     },
-    /// A grant was taken back before it took effect, by a void or because the wallet closed.
+    /// A grant was taken back before it took effect or was paid for: by a void, with its schedule, or because the wallet closed.
     ScheduledVoided {
         /// The grant.
         grant: GrantId,
@@ -302,6 +316,31 @@ pub enum Movement {
         /// The new end.
         to: Timestamp,
     },
+    /// A grant was made that counts for nothing until it is paid for.
+    AwaitsPayment {
+        /// The grant.
+        grant: GrantId,
+        /// All of it.
+        amount: Amount,
+    },
+    /// A grant that waited was paid for. It is scheduled then; [`Movement::Activated`] follows if its date has come.
+    Paid {
+        /// The grant.
+        grant: GrantId,
+        /// All of it.
+        amount: Amount,
+    },
+    /// A grant reached its end, and this much of its remainder goes on as a new grant. The rest follows as [`Movement::Expired`].
+    RolledOver {
+        /// The grant that ended.
+        grant: GrantId,
+        /// The new one.
+        into: GrantId,
+        /// What rolled over: all of the new grant.
+        amount: Amount,
+        /// The end, from which on the new grant is effective.
+        at: Timestamp,
+    },
 }
 
 impl Operation {
@@ -321,7 +360,9 @@ impl Operation {
             | Operation::SetStatus(_)
             | Operation::SetAllowance(_)
             | Operation::SetLevels(_)
-            | Operation::Reopen => None,
+            | Operation::Reopen
+            | Operation::Pay { .. }
+            | Operation::EndSchedule { .. } => None,
         }
     }
 }
@@ -350,11 +391,14 @@ impl Movement {
             | Movement::Released { .. }
             | Movement::HoldExpired { .. }
             | Movement::Returned { .. }
-            | Movement::HoldMoved { .. } => 0,
+            | Movement::HoldMoved { .. }
+            | Movement::AwaitsPayment { .. }
+            | Movement::Paid { .. }
+            | Movement::RolledOver { .. } => 0,
         }
     }
 
-    /// The grant that it happened to, if it was one.
+    /// The grant that it happened to, if it was one; of one that rolled over, the one that ended.
     pub const fn grant(&self) -> Option<GrantId> {
         match self {
             Movement::Granted { grant, .. }
@@ -370,7 +414,10 @@ impl Movement {
             | Movement::WrittenOff { grant, .. }
             | Movement::Reserved { grant, .. }
             | Movement::PartSpent { grant, .. }
-            | Movement::Returned { grant, .. } => Some(*grant),
+            | Movement::Returned { grant, .. }
+            | Movement::AwaitsPayment { grant, .. }
+            | Movement::Paid { grant, .. }
+            | Movement::RolledOver { grant, .. } => Some(*grant),
             Movement::Overdrawn { .. }
             | Movement::DebtWrittenOff { .. }
             | Movement::Held { .. }
@@ -404,7 +451,10 @@ impl Movement {
             | Movement::ScheduledVoided { .. }
             | Movement::ExpiryMoved { .. }
             | Movement::WrittenOff { .. }
-            | Movement::DebtWrittenOff { .. } => None,
+            | Movement::DebtWrittenOff { .. }
+            | Movement::AwaitsPayment { .. }
+            | Movement::Paid { .. }
+            | Movement::RolledOver { .. } => None,
         }
     }
 }

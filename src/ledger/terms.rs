@@ -15,7 +15,8 @@
 //!    [`Amount::MIN`]: so whatever takes effect later fits (the writing off of the debt included), and so does every difference of
 //!    balances taken here.
 //! 6. The level states agree with `opening` (see [`Levels`]), and without levels there are none.
-//! 7. A closed wallet is empty: no balance, lots, scheduled lots, held credits or level states.
+//! 7. A closed wallet is empty: no balance, lots, scheduled lots, held credits, level states or riders.
+//! 8. The riders agree with the lots (see [`Riders`]), and unpaid grants count among the lots of 1 and 5.
 
 use std::sync::Arc;
 
@@ -23,9 +24,10 @@ use super::amount::Amount;
 use super::grant::{GrantId, Lot, MAX_PRIORITY};
 use super::hold::{MAX_HOLDS, MAX_PARTS, OpenHold};
 use super::level::{LevelStates, Levels, Standing};
+use super::riders::Riders;
 use super::time::Timestamp;
 
-/// The most grants that a wallet can have at a time, scheduled ones included.
+/// The most grants that a wallet can have at a time, scheduled and unpaid ones included.
 pub const MAX_LOTS: usize = 1000;
 
 /// Whether a wallet can be used.
@@ -82,6 +84,8 @@ pub struct Terms {
     pub states: LevelStates,
     /// Open holds, in the order in which they end.
     pub holds: Box<[OpenHold]>,
+    /// Grants that wait for their payment, terms of rolling over, progress of recurring grants.
+    pub riders: Riders,
 }
 
 /// What a wallet has at some balance.
@@ -121,6 +125,8 @@ pub enum Invariant {
     Closed,
     /// 2: a hold is not a possible hold.
     Hold,
+    /// 8: riders that contradict the lots.
+    Riders,
 }
 
 impl Terms {
@@ -235,6 +241,7 @@ impl Terms {
             (self.is_in_range(), Invariant::Range),
             (self.levels_agree(), Invariant::Levels),
             (self.status != Status::Closed || self.is_empty(), Invariant::Closed),
+            (self.riders.agree(&self.lots, &self.scheduled, &self.holds), Invariant::Riders),
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
             Some((_, broken)) => Err(broken),
@@ -250,7 +257,7 @@ impl Terms {
     fn is_ordered(&self) -> bool {
         let mut ids: Vec<GrantId> = self.lots.iter().chain(&self.scheduled).map(|lot| lot.id).collect();
         ids.sort_unstable();
-        ids.len() <= MAX_LOTS
+        ids.len() + self.riders.unpaid.len() <= MAX_LOTS
             && ids.is_sorted_by(|a, b| a < b)
             && self.lots.is_sorted_by(|a, b| a.spend_order(b).is_lt())
             && self.scheduled.is_sorted_by(|a, b| a.activation_order(b).is_lt())
@@ -279,7 +286,8 @@ impl Terms {
 
     fn is_in_range(&self) -> bool {
         let (opening, held) = (i128::from(self.opening.units()), i128::from(self.held.units()));
-        let highest = (opening + total(&self.scheduled)).max(0) + i128::from(self.allowance.units());
+        let to_come = total(&self.scheduled) + self.riders.unpaid_total();
+        let highest = (opening + to_come).max(0) + i128::from(self.allowance.units());
         highest <= i128::from(Amount::MAX_BALANCE.units())
             && opening <= i128::from(Amount::MAX_BALANCE.units())
             && opening - held >= i128::from(Amount::MIN.units())
@@ -298,7 +306,11 @@ impl Terms {
     }
 
     fn is_empty(&self) -> bool {
-        self.lots.is_empty() && self.scheduled.is_empty() && self.holds.is_empty() && self.opening == Amount::ZERO
+        self.lots.is_empty()
+            && self.scheduled.is_empty()
+            && self.holds.is_empty()
+            && self.opening == Amount::ZERO
+            && self.riders.is_empty()
     }
 }
 

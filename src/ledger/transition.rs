@@ -3,11 +3,12 @@
 //! The order is always the same, and each step sees what the one before it left:
 //! 1. Settle: what the debits of the old generation spent is taken from its lots.
 //! 2. Due: in the order of their times, scheduled grants take effect and holds end (at one instant, grants first); then grants whose end has
-//!    come expire, each with its own remainder. The result is that of carrying out each at its own time, however late this is. What takes
-//!    effect and what holds give back pays debt, so their order counts, and is kept. An expiry takes nothing but its own grant's free
-//!    remainder and makes no debt; while there is debt there is nothing free; and what a hold gives back of a grant that had ended by then
-//!    pays none. So an expiry cannot change what others pay, before or after it, and may come last. Between two due changes no operation
-//!    came and no debit passed: the terms were not good for any from the first one on.
+//!    come end, each with its own remainder: it rolls over or expires. The result is that of carrying out each at its own time, however late
+//!    this is. What takes effect and what holds give back pays debt, so their order counts, and is kept. The end of a grant takes nothing but
+//!    its own free remainder and makes no debt; while there is debt there is nothing free; what rolls over is of a free remainder, so there is
+//!    no debt that it could pay; and what a hold gives back of a grant that had ended by then pays none and does not roll over. So the end of
+//!    a grant cannot change what others pay, before or after it, and may come last. Between two due changes no operation came and no debit
+//!    passed: the terms were not good for any from the first one on.
 //! 3. The operation, if its checks pass. If they do not, steps 1 and 2 stand.
 //! 4. Levels: the whole movement, from the closing balance to the new opening balance, is judged once. So an expiry can
 //!    cross a level, and a fall that is made good in the same change is no crossing.
@@ -26,6 +27,7 @@ use super::hold::{OpenHold, held_of};
 use super::level::{LevelStates, Levels, Standing};
 use super::operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
 use super::rejection::Rejection;
+use super::riders::{Clause, Progress, Unpaid, unpaid_total};
 use super::terms::{Holdings, MAX_LOTS, Status, Terms, available, total};
 use super::time::{Expiry, Timestamp};
 
@@ -64,10 +66,15 @@ struct Draft<'a> {
     held: Amount,
     /// What holds gave back of grants that were voided meanwhile, until it is taken from the balance.
     voided: Vec<Lot>,
+    /// What of `lots` holds gave back when the grant had ended, until it expires.
+    late: Vec<(GrantId, Amount)>,
     debt: Amount,
     /// Always the sum of `lots` and of the parts of `holds`, less `debt`.
     balance: Amount,
     movements: Vec<Movement>,
+    clauses: Vec<Clause>,
+    unpaid: Vec<Unpaid>,
+    progress: Vec<Progress>,
 }
 
 impl<'a> Draft<'a> {
@@ -89,6 +96,7 @@ impl<'a> Draft<'a> {
             holds: old.holds.to_vec(),
             held: old.held,
             voided: Vec::new(),
+            late: Vec::new(),
             debt,
             balance: closing,
             movements: gone
@@ -96,6 +104,9 @@ impl<'a> Draft<'a> {
                 .filter(|lot| held_of(&old.holds, lot.id).is_none())
                 .map(|lot| Movement::Depleted { grant: lot.id })
                 .collect(),
+            clauses: old.riders.clauses.to_vec(),
+            unpaid: old.riders.unpaid.to_vec(),
+            progress: old.riders.progress.to_vec(),
         }
     }
 
@@ -117,16 +128,34 @@ impl<'a> Draft<'a> {
         self.end_grants();
     }
 
-    /// Takes what is free of grants whose end has come, and what holds gave back of voided ones.
+    /// Takes what is free of grants whose end has come, and what holds gave back of voided ones. Part of what was free at the end rolls over,
+    /// if the grant's terms say so; what holds gave back later expires.
     fn end_grants(&mut self) {
         let now = self.now;
         for lot in self.voided.drain(..) {
             self.balance = self.balance.minus(lot.remaining);
             self.movements.push(Movement::Voided { grant: lot.id, amount: lot.remaining });
         }
-        for lot in self.lots.extract_if(.., |lot| lot.expires_at.is_due(now)) {
-            self.balance = self.balance.minus(lot.remaining);
-            self.movements.push(Movement::Expired { grant: lot.id, amount: lot.remaining });
+        let ended: Vec<Lot> = self.lots.extract_if(.., |lot| lot.expires_at.is_due(now)).collect();
+        let late = std::mem::take(&mut self.late);
+        for lot in ended {
+            let late =
+                late.iter().filter(|(grant, _)| *grant == lot.id).fold(Amount::ZERO, |sum, (_, part)| sum.plus(*part));
+            let rolled = self.roll_over(&Lot { remaining: lot.remaining.minus(late), ..lot });
+            self.expire(&lot, lot.remaining.minus(rolled.map_or(Amount::ZERO, |new| new.remaining)));
+            match rolled {
+                Some(new) if new.expires_at.is_due(now) => self.expire(&new, new.remaining),
+                Some(new) => self.activate(new),
+                None => {}
+            }
+        }
+        self.forget_ended();
+    }
+
+    fn expire(&mut self, lot: &Lot, amount: Amount) {
+        if amount > Amount::ZERO {
+            self.balance = self.balance.minus(amount);
+            self.movements.push(Movement::Expired { grant: lot.id, amount });
         }
     }
 
@@ -144,7 +173,9 @@ impl<'a> Draft<'a> {
             Operation::ExtendHold { hold, expires_at } => self.move_hold(*hold, *expires_at)?,
             Operation::Void { grant } => self.void(*grant),
             Operation::SetStatus(status) => self.set_status(*status)?,
+            Operation::EndSchedule { schedule } => self.end_schedule(*schedule),
             Operation::Grant(_)
+            | Operation::Pay { .. }
             | Operation::MoveExpiry { .. }
             | Operation::SetAllowance(_)
             | Operation::SetLevels(_)
@@ -156,6 +187,7 @@ impl<'a> Draft<'a> {
             Operation::MoveExpiry { grant, expires_at } => self.move_expiry(*grant, *expires_at)?,
             Operation::SetAllowance(allowance) => self.set_allowance(*allowance)?,
             Operation::SetLevels(levels) => self.set_levels(levels.clone()),
+            Operation::Pay { grant } => self.pay(*grant)?,
         }
         Ok(Taken::default())
     }
@@ -163,6 +195,7 @@ impl<'a> Draft<'a> {
     /// Step 4.
     fn finish(mut self, result: Result<Taken, Rejection>) -> Change {
         let (crossed, recovered) = self.judge();
+        let riders = self.riders();
         let terms = Terms {
             status: self.status,
             opening: self.balance,
@@ -173,6 +206,7 @@ impl<'a> Draft<'a> {
             levels: self.levels,
             states: self.states,
             holds: self.holds.into_boxed_slice(),
+            riders,
         };
         debug_assert_eq!(terms.validate(), Ok(()));
         Change { terms, result, effects: Effects { movements: self.movements, crossed, recovered } }
@@ -239,9 +273,17 @@ impl<'a> Draft<'a> {
             priority: grant.priority,
             category: grant.category,
         };
-        if lot.effective_at <= self.now {
+        self.enter_special(grant);
+        if let Some(payment) = grant.special.payment {
+            self.movements.push(Movement::AwaitsPayment { grant: lot.id, amount: lot.granted });
+            self.await_payment(Unpaid { lot, payment });
+        } else if lot.effective_at <= self.now {
             self.movements.push(Movement::Granted { grant: lot.id, amount: lot.granted });
             self.credit(lot);
+            if lot.expires_at.is_due(self.now) {
+                // An occurrence that was missed.
+                self.end_grants();
+            }
         } else {
             self.movements.push(Movement::Scheduled { grant: lot.id, amount: lot.granted });
             self.schedule(lot);
@@ -260,15 +302,14 @@ impl<'a> Draft<'a> {
         if grant.cost.is_some_and(|cost| cost < 0) {
             return Err(Rejection::InvalidCost);
         }
-        self.check_expiry(Expiry::from(grant.expires_at), grant.effective_at)?;
-        if self.has_grant(grant.id) {
-            return Err(Rejection::IdConflict);
-        }
-        if self.lots.len() + self.scheduled.len() + self.grants_held_whole() >= MAX_LOTS {
+        self.check_special(grant)?;
+        if self.lots.len() + self.scheduled.len() + self.unpaid.len() + self.grants_held_whole() >= MAX_LOTS {
             return Err(Rejection::TooManyGrants);
         }
         let resulting = self.eventual_balance() + i128::from(grant.amount.units());
         check_range(resulting, self.allowance)?;
+        // What a schedule will bring some day is no reason to refuse a grant of today.
+        let resulting = resulting - self.recurring_to_come();
         match grant.max_balance {
             Some(limit) if resulting > i128::from(limit.units()) => {
                 Err(Rejection::MaxBalanceExceeded { limit, resulting: Amount::saturating(resulting) })
@@ -287,10 +328,6 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn has_grant(&self, grant: GrantId) -> bool {
-        self.lots.iter().chain(&self.scheduled).any(|lot| lot.id == grant) || held_of(&self.holds, grant).is_some()
-    }
-
     fn void(&mut self, grant: GrantId) {
         let is_held = self.void_held(grant);
         if let Some(lot) = remove(&mut self.lots, grant) {
@@ -298,13 +335,14 @@ impl<'a> Draft<'a> {
             self.movements.push(Movement::Voided { grant, amount: lot.remaining });
         } else if is_held {
             self.movements.push(Movement::Voided { grant, amount: Amount::ZERO });
-        } else if let Some(lot) = remove(&mut self.scheduled, grant) {
+        } else if let Some(lot) = remove(&mut self.scheduled, grant).or_else(|| self.forget_unpaid(grant)) {
             self.movements.push(Movement::ScheduledVoided { grant, amount: lot.remaining });
         }
     }
 
     fn move_expiry(&mut self, grant: GrantId, expires_at: Option<Timestamp>) -> Result<(), Rejection> {
-        let lot = self.lots.iter().chain(&self.scheduled).find(|lot| lot.id == grant).copied();
+        let unpaid = self.unpaid.iter().map(|unpaid| &unpaid.lot);
+        let lot = self.lots.iter().chain(&self.scheduled).chain(unpaid).find(|lot| lot.id == grant).copied();
         let held = self.held_alive(grant);
         let any = lot.or(held).ok_or(Rejection::GrantEnded)?;
         let expires_at = Expiry::from(expires_at);
@@ -325,6 +363,8 @@ impl<'a> Draft<'a> {
             self.activate(Lot { expires_at, ..lot });
         } else if let Some(lot) = remove(&mut self.scheduled, grant) {
             self.schedule(Lot { expires_at, ..lot });
+        } else if let Some(lot) = lot {
+            self.move_unpaid(Lot { expires_at, ..lot });
         }
         Ok(())
     }
@@ -349,9 +389,11 @@ impl<'a> Draft<'a> {
         for lot in self.lots.drain(..) {
             self.movements.push(Movement::WrittenOff { grant: lot.id, amount: lot.remaining });
         }
-        for lot in self.scheduled.drain(..) {
+        let unpaid = self.unpaid.drain(..).map(|unpaid| unpaid.lot);
+        for lot in self.scheduled.drain(..).chain(unpaid) {
             self.movements.push(Movement::ScheduledVoided { grant: lot.id, amount: lot.remaining });
         }
+        self.progress.clear();
         let debt = std::mem::take(&mut self.debt);
         if debt > Amount::ZERO {
             self.movements.push(Movement::DebtWrittenOff { amount: debt });
@@ -428,9 +470,9 @@ impl<'a> Draft<'a> {
         self.scheduled.insert(place, lot);
     }
 
-    /// The balance once all scheduled grants have taken effect.
+    /// The balance once all scheduled grants have taken effect, and those that wait have been paid for.
     fn eventual_balance(&self) -> i128 {
-        i128::from(self.balance.units()) + total(&self.scheduled)
+        i128::from(self.balance.units()) + total(&self.scheduled) + unpaid_total(&self.unpaid)
     }
 
     /// Which lines the change crossed and which have recovered. A closed wallet alerts no one: that it was closed is said
@@ -471,5 +513,6 @@ fn remove(lots: &mut Vec<Lot>, grant: GrantId) -> Option<Lot> {
     Some(lots.remove(place))
 }
 
+mod special;
 #[cfg(test)]
 mod tests;

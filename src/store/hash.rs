@@ -104,10 +104,6 @@ fn usable(hash: u64) -> u64 {
     if reserved(hash) { 0x9e37_79b9_7f4a_7c15 } else { hash }
 }
 
-fn of_domain(secret: &[u8; 32], domain: u8) -> Mac {
-    Mac::new(derive(secret, "key", domain))
-}
-
 /// A key for one use and domain, from the secret's first half as key and its second half as part of the input.
 fn derive(secret: &[u8; 32], purpose: &str, domain: u8) -> [u8; 16] {
     let (key, rest) = secret.split_at(16);

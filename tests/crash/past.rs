@@ -5,8 +5,8 @@
 
 use crate::books::CURRENCY;
 use crate::client::Client;
-use drawdown::engine::catalog::{CurrencyKind, CurrencySpec};
-use drawdown::engine::view::{GrantRequest, Metadata};
+use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, Priorities};
+use drawdown::engine::view::{GrantOptions, GrantRequest, Metadata};
 use drawdown::engine::{Charge, Clock, Engine, EngineConfig, ManualClock, SystemClock, UsageEvent};
 use drawdown::ledger::{Category, Decimal, Source, Timestamp};
 use drawdown_wal::Options;
@@ -52,6 +52,7 @@ pub(crate) fn make(directory: &Path, segment_bytes: u64, segments: u64) -> Past 
         scale: 2,
         kind: CurrencyKind::Unit,
         max_balance: None,
+        default_priorities: Priorities::new(),
     };
     engine.put_currency(spec).expect("a currency").1.wait().expect("a healthy log");
     for number in 0..CUSTOMERS {
@@ -67,6 +68,7 @@ pub(crate) fn make(directory: &Path, segment_bytes: u64, segments: u64) -> Past 
             cost_basis: None,
             key: None,
             metadata: Metadata::new(),
+            options: GrantOptions::default(),
         };
         engine.grant(&[request]).expect("room").1.wait().expect("a healthy log");
     }

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, MeterSpec};
+use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, MeterSpec, Priorities};
 use drawdown::engine::holds::{CaptureRequest, HoldRequest, HoldStatus};
 use drawdown::engine::view::Entry;
 use drawdown::engine::view::{
-    AlertSpec, CostBasis, EntryKind, FeedEvent, FeedValue, GrantRequest, GrantState, Metadata, WalletPatch,
+    AlertSpec, CostBasis, EntryKind, FeedEvent, FeedValue, GrantOptions, GrantRequest, GrantState, Metadata,
+    RolloverSpec, WalletPatch,
 };
 use drawdown::engine::{
     Charge, CommandError, Engine, EngineConfig, EventOutcome, EventStatus, ManualClock, Ticket, Unavailable, UsageEvent,
@@ -120,6 +121,8 @@ pub(crate) enum Step {
     GrantAgain(usize),
     Void(usize),
     MoveExpiry(usize, Option<u64>),
+    /// The payment for a grant has come.
+    Pay(usize),
     Patch {
         wallet: WalletNumber,
         status: Option<model::Status>,
@@ -204,6 +207,17 @@ pub(crate) struct GrantSpec {
     pub(crate) cost: Option<i64>,
     pub(crate) key: Option<u8>,
     pub(crate) note: bool,
+    /// It waits for its payment; and lasts so long from then on, if that is said.
+    pub(crate) waits: Option<Option<u64>>,
+    pub(crate) rollover: Option<RolloverSpecs>,
+}
+
+/// Which part of a remainder rolls over, in tenths, how much at most, and for how long, s.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RolloverSpecs {
+    pub(crate) tenths: u8,
+    pub(crate) max: Option<i64>,
+    pub(crate) lasts: Option<u64>,
 }
 
 /// One line of a wallet's history.
@@ -311,7 +325,15 @@ pub(crate) fn set_up(engine: &Engine) -> Result<(), CommandError> {
     for (id, scale, max) in CURRENCIES {
         let max_balance = max.map(|max| Decimal::from_parts(max, scale).expect("few decimals"));
         let (name, symbol) = (id.to_owned(), String::new());
-        let spec = CurrencySpec { id: id.to_owned(), name, symbol, scale, kind: CurrencyKind::Unit, max_balance };
+        let spec = CurrencySpec {
+            id: id.to_owned(),
+            name,
+            symbol,
+            scale,
+            kind: CurrencyKind::Unit,
+            max_balance,
+            default_priorities: Priorities::new(),
+        };
         engine.put_currency(spec)?.1.wait()?;
     }
     for (event_type, currency, (mantissa, scale), rounding, policy) in METERS {
@@ -493,7 +515,7 @@ fn movements(before: &Model, after: &Model) -> Vec<Line> {
         let old = before.accounts().find(|(old, _)| *old == id).map(|(_, account)| account.clone());
         let is_new = old.is_none();
         let old = old.unwrap_or_default();
-        let mut push = |kind, amount: i128, delta: i128, told| {
+        let push = |lines: &mut Vec<Line>, kind, amount: i128, delta: i128, told| {
             lines.push(Line {
                 kind,
                 grant: Some(id),
@@ -507,27 +529,40 @@ fn movements(before: &Model, after: &Model) -> Vec<Line> {
             });
         };
         let (was_active, is_active) = (before.is_active(id), after.is_active(id));
-        if is_new && is_active {
-            push("Grant", account.granted, account.granted, "grant.created");
+        let (waited, waits) = (before.waits(id), after.waits(id));
+        if waited && !waits {
+            push(&mut lines, "GrantPaid", account.granted, 0, "grant.paid");
+        }
+        let is_remainder = after.child(id.wrapping_sub(1)) == Some(id);
+        if is_new && is_remainder {
+            lines.push(Line {
+                grant: Some(id),
+                parts: vec![(id - 1, account.granted), (id, account.granted)],
+                ..plain("Rollover", Some("grant.rolled_over"))
+            });
+        } else if is_new && waits {
+            push(&mut lines, "GrantPending", account.granted, 0, "grant.created");
+        } else if is_new && is_active {
+            push(&mut lines, "Grant", account.granted, account.granted, "grant.created");
         } else if is_new {
-            push("GrantScheduled", account.granted, 0, "grant.created");
+            push(&mut lines, "GrantScheduled", account.granted, 0, "grant.created");
         } else if is_active && !was_active {
-            push("Grant", account.granted, account.granted, "grant.activated");
+            push(&mut lines, "Grant", account.granted, account.granted, "grant.activated");
         }
         for (_, paid) in after.repayments().iter().filter(|(payer, _)| *payer == id) {
-            push("DebtRepayment", *paid, 0, "debt.repaid");
+            push(&mut lines, "DebtRepayment", *paid, 0, "debt.repaid");
         }
         let expired = account.expired - old.expired;
         if expired > 0 {
-            push("Expiry", expired, -expired, "grant.expired");
+            push(&mut lines, "Expiry", expired, -expired, "grant.expired");
         }
         let voided = account.voided - old.voided;
         if voided > 0 {
-            push("Void", voided, if is_active { -voided } else { 0 }, "grant.voided");
+            push(&mut lines, "Void", voided, if is_active { -voided } else { 0 }, "grant.voided");
         }
         let written_off = account.written_off - old.written_off;
         if written_off > 0 {
-            push("WriteOff", written_off, -written_off, "grant.voided");
+            push(&mut lines, "WriteOff", written_off, -written_off, "grant.voided");
         }
     }
     lines.extend(hold_movements(before, after));
@@ -636,6 +671,7 @@ impl Book {
             Command::Grant(_)
             | Command::Void { .. }
             | Command::Wait
+            | Command::Pay { .. }
             | Command::Hold(_)
             | Command::Release { .. }
             | Command::ExtendHold { .. } => {}
@@ -715,6 +751,7 @@ impl Books {
                 }
             },
             Step::Void(number) => self.change_grant(*number, engine, |_, id| Command::Void { grant: id }),
+            Step::Pay(number) => self.pay(*number, engine),
             Step::MoveExpiry(number, lasts) => {
                 let expires_at = lasts.map(|lasts| self.now + lasts);
                 self.change_grant(*number, engine, |_, id| Command::MoveExpiry { grant: id, expires_at })
@@ -869,6 +906,15 @@ impl Books {
     }
 
     pub(crate) fn request(&self, spec: &GrantSpec) -> GrantRequest {
+        let valid_for_ms = spec.waits.flatten();
+        let lasts = spec.lasts.filter(|_| valid_for_ms.is_none());
+        let ends = lasts.is_some() || valid_for_ms.is_some();
+        let rollover = spec.rollover.filter(|_| ends).map(|terms| RolloverSpec {
+            fraction: Some(Decimal::from_parts(terms.tenths.into(), 1).expect("one decimal")),
+            max: terms.max.map(|max| spec.wallet.decimal(max)),
+            valid_for_ms: terms.lasts,
+            priority: None,
+        });
         GrantRequest {
             customer: spec.wallet.customer().to_owned(),
             currency: Some(spec.wallet.currency().to_owned()),
@@ -877,10 +923,16 @@ impl Books {
             category: if spec.promotional { Category::Promotional } else { Category::Paid },
             priority: spec.priority,
             effective_at: spec.effective.map(|offset| at(self.now.wrapping_add_signed(offset))),
-            expires_at: spec.lasts.map(|lasts| at(self.now + lasts)),
+            expires_at: lasts.map(|lasts| at(self.now + lasts)),
             cost_basis: spec.cost.map(|amount| CostBasis { amount, currency: "EUR".to_owned() }),
             key: spec.key.map(|key| format!("key-{key}")),
             metadata: if spec.note { Metadata::from([("note".to_owned(), "n".repeat(9))]) } else { Metadata::new() },
+            options: GrantOptions {
+                payment: spec.note.then(|| "pay-1".to_owned()),
+                pending: spec.waits.is_some(),
+                valid_for_ms,
+                rollover,
+            },
         }
     }
 
@@ -916,14 +968,26 @@ impl Books {
         let max_balance = CURRENCIES[wallet.currency_index()].2.map(i128::from);
         let grant = model::Grant {
             id,
-            amount: i128::from(request.amount.mantissa())
-                * 10_i128.pow(u32::from(wallet.scale()) - u32::from(request.amount.scale())),
+            amount: smallest(request.amount, wallet),
             priority: request.priority.unwrap_or_else(|| request.source.default_priority()),
             promotional: request.category == Category::Promotional,
             effective_at: request.effective_at.map_or(self.now, Timestamp::millis),
             expires_at: request.expires_at.map(Timestamp::millis),
             cost: request.cost_basis.as_ref().map(|cost| cost.amount.into()),
             max_balance,
+            rollover: request.options.rollover.as_ref().map(|terms| model::Rollover {
+                parts: terms
+                    .fraction
+                    .map_or(10, |tenths| i128::from(tenths.mantissa()) * if tenths.scale() == 0 { 10 } else { 1 }),
+                whole: 10,
+                max: terms.max.map(|max| smallest(max, wallet)),
+                lasts: terms.valid_for_ms,
+                priority: Source::Rollover.default_priority(),
+            }),
+            payment: request.options.pending.then(|| model::Payment {
+                begins_then: request.effective_at.is_none(),
+                lasts: request.options.valid_for_ms,
+            }),
         };
         let (now, step) = (self.now, self.step);
         let expected = self.book(wallet).enter(&Command::Grant(grant), now, step, None);
@@ -950,12 +1014,14 @@ impl Books {
             assert_eq!(missing, CommandError::NotFound { what: "grant" });
             return Ok(None);
         }
-        // The newest first: they are the ones that are still there.
+        // The newest first: they are the ones that are still there. What has rolled over is changed in place of what ended.
         let made = self.made[self.made.len() - 1 - number % self.made.len()].clone();
-        let command = command(&made, made.id);
+        let id = self.present(made.wallet).child(made.id).unwrap_or(made.id);
+        let text = engine.grant_text(GrantId::new(id));
+        let command = command(&made, id);
         let result = match command {
-            Command::MoveExpiry { expires_at, .. } => engine.move_expiry(&made.text, expires_at.map(at)),
-            _ => engine.void_grant(&made.text),
+            Command::MoveExpiry { expires_at, .. } => engine.move_expiry(&text, expires_at.map(at)),
+            _ => engine.void_grant(&text),
         };
         if let Err(CommandError::Unavailable(error)) = result {
             return Err(error);
@@ -967,6 +1033,36 @@ impl Books {
         let (now, step) = (self.now, self.step);
         let expected = self.book(made.wallet).enter(&command, now, step, None);
         compare_command(result.as_ref().err(), &expected);
+        self.compare_grant(&made, engine);
+        Ok(result.ok().map(|(_, ticket)| ticket))
+    }
+
+    fn pay(&mut self, number: usize, engine: &Engine) -> Result<Option<Ticket>, Unavailable> {
+        let waiting: Vec<_> = self.made.iter().filter(|made| made.request.options.pending).cloned().collect();
+        let Some(made) = waiting.len().checked_sub(1).map(|last| waiting[last - number % waiting.len()].clone()) else {
+            return Ok(None);
+        };
+        let result = engine.pay_grant(&made.text);
+        if let Err(CommandError::Unavailable(error)) = result {
+            return Err(error);
+        }
+        if let Err(error @ CommandError::Retired { .. }) = &result {
+            self.compare_retired(&made, error, engine);
+            return Ok(None);
+        }
+        let model = self.present(made.wallet);
+        let (_, account) = model.accounts().find(|(id, _)| *id == made.id).expect("a grant of the model");
+        if account.remaining > 0 && model.waits(made.id) {
+            let (now, step) = (self.now, self.step);
+            let expected = self.book(made.wallet).enter(&Command::Pay { grant: made.id }, now, step, None);
+            compare_command(result.as_ref().err(), &expected);
+        } else {
+            // Once more is success, and so it is of what never waited; but what was taken back stays so.
+            let is_voided = account.voided + account.written_off > 0;
+            let refused =
+                result.as_ref().err().map(|error| matches!(error, CommandError::Rejected(Rejection::GrantEnded)));
+            assert_eq!(refused, is_voided.then_some(true), "{made:?}: {result:?}");
+        }
         self.compare_grant(&made, engine);
         Ok(result.ok().map(|(_, ticket)| ticket))
     }
@@ -1293,9 +1389,11 @@ impl Books {
         }
         for made in &self.made {
             self.compare_grant(made, engine);
+            self.compare_remainder(made, engine);
         }
         self.compare_holds(engine);
         self.compare_totals(engine);
+        self.compare_lists(engine);
         self.compare_feed(engine);
     }
 
@@ -1333,9 +1431,11 @@ impl Books {
         }
         for made in &self.made {
             self.compare_grant(made, engine);
+            self.compare_remainder(made, engine);
         }
         self.compare_holds(engine);
         self.compare_totals(engine);
+        self.compare_lists(engine);
     }
 
     /// Only of a grant that has nothing left, and that was declared before the log's beginning, need nothing be known any more.
@@ -1359,11 +1459,12 @@ impl Books {
         assert_eq!((units(view.remaining), units(view.held)), (left, account.held), "{made:?}: {account:?}");
         let state = match () {
             () if model.is_over(made.id, self.now) == Some("voided") => GrantState::Voided,
+            () if left > 0 && model.waits(made.id) => GrantState::Pending,
             () if left > 0 && model.is_over(made.id, self.now) == Some("expired") => GrantState::Expired,
             () if left > 0 && model.is_active(made.id) => GrantState::Active,
             () if left > 0 => GrantState::Scheduled,
             () if model.is_captured_out(made.id) => GrantState::Depleted,
-            () if account.expired > 0 => GrantState::Expired,
+            () if account.expired + account.rolled_over > 0 => GrantState::Expired,
             () if account.voided + account.written_off > 0 => GrantState::Voided,
             () => GrantState::Depleted,
         };
@@ -1379,12 +1480,100 @@ impl Books {
         );
         assert_eq!(units(view.amount), account.granted);
         assert_eq!((view.source, view.category), (request.source, request.category));
-        assert_eq!(view.effective_at, request.effective_at.unwrap_or(at(made.created_at)));
+        let was_paid = request.options.pending && !model.waits(made.id);
+        if !was_paid || request.effective_at.is_some() {
+            assert_eq!(view.effective_at, request.effective_at.unwrap_or(at(made.created_at)));
+        }
+        assert_eq!((&view.payment, view.parent), (&request.options.payment, None));
+        let rolled = model.child(made.id).map(|child| (GrantId::new(child), account.rolled_over));
+        assert_eq!(view.rolled_over.map(|(into, part)| (into, units(part))), rolled, "{made:?}");
         assert_eq!(
             (&view.cost_basis, &view.key, &view.metadata),
             (&request.cost_basis, &request.key, &request.metadata)
         );
         assert_eq!(view.created_at, at(made.created_at));
+    }
+
+    /// What rolled over of a grant is a grant of its own; of one of which nothing did, it is none.
+    fn compare_remainder(&self, made: &Made, engine: &Engine) {
+        let text = engine.grant_text(GrantId::new(made.id).rolled_over());
+        let view = match engine.grant_view(&text) {
+            Err(CommandError::Unavailable(_)) if engine.health().is_err() => return,
+            view => view,
+        };
+        let model = self.present(made.wallet);
+        if let Err(CommandError::Retired { first }) = view {
+            let left = model.child(made.id).map_or(0, |child| model.remaining(child));
+            assert!(Lsn::new(made.id) < first && left == 0, "what rolled over of {made:?} is said to be retired");
+            return;
+        }
+        let Some(child) = model.child(made.id) else {
+            assert_eq!(view.map(|_| ()), Err(CommandError::NotFound { what: "grant" }), "{made:?}");
+            return;
+        };
+        let view = view.expect("a grant of its own");
+        let (_, account) = model.accounts().find(|(id, _)| *id == child).expect("a grant of the model");
+        assert!(account.is_conserved());
+        let state = match () {
+            () if model.is_over(child, self.now) == Some("voided") => GrantState::Voided,
+            () if account.left() > 0 && model.is_over(child, self.now) == Some("expired") => GrantState::Expired,
+            () if account.left() > 0 => GrantState::Active,
+            () if model.is_captured_out(child) => GrantState::Depleted,
+            () if account.expired > 0 => GrantState::Expired,
+            () if account.voided + account.written_off > 0 => GrantState::Voided,
+            () => GrantState::Depleted,
+        };
+        assert_eq!((view.id.get(), view.parent.map(GrantId::get)), (child, Some(made.id)));
+        assert_eq!(
+            (units(view.amount), units(view.remaining), units(view.held), view.state),
+            (account.granted, account.left(), account.held, state)
+        );
+        assert_eq!((view.source, view.category, view.priority), (Source::Rollover, made.request.category, 5));
+        assert_eq!((view.effective_at.millis(), view.key.is_none()), (model.begins_at(child).expect("a grant"), true));
+        if account.left() > 0 {
+            assert_eq!(view.expires_at.map(Timestamp::millis), model.expires_at(child));
+        }
+        let whole = i128::from(made.request.amount.mantissa());
+        let cost = view.cost_basis.as_ref().map(|cost| i128::from(cost.amount));
+        let share =
+            |cost: &CostBasis| i128::from(cost.amount) * account.granted / smallest(made.request.amount, made.wallet);
+        assert_eq!(cost, made.request.cost_basis.as_ref().filter(|_| whole > 0).map(share));
+    }
+
+    /// The lists of what customers' wallets hold, page by page.
+    fn compare_lists(&self, engine: &Engine) {
+        for customer in CUSTOMERS {
+            for state in [None, Some(GrantState::Active), Some(GrantState::Scheduled), Some(GrantState::Pending)] {
+                let (mut listed, mut after) = (Vec::new(), None);
+                loop {
+                    let page = match engine.grants(customer, None, state, after.as_deref(), 3) {
+                        Err(CommandError::Unavailable(_)) if engine.health().is_err() => return,
+                        page => page.expect("a customer's grants"),
+                    };
+                    listed.extend(page.grants.iter().map(|view| (view.id.get(), view.state)));
+                    match page.next {
+                        Some(next) => after = Some(engine.grant_text(next)),
+                        None => break,
+                    }
+                }
+                let wallets =
+                    WalletNumber::all().filter(|wallet| wallet.customer() == customer && self.exists(*wallet));
+                let mut held = Vec::new();
+                for model in wallets.map(|wallet| self.present(wallet)) {
+                    let is_over = |id| model.is_over(id, self.now).is_some();
+                    let left = model.accounts().filter(|(_, account)| account.left() > 0);
+                    let left = left.filter(|(id, account)| account.remaining > 0 || !is_over(*id));
+                    held.extend(left.map(|(id, _)| match () {
+                        () if model.waits(id) => (id, GrantState::Pending),
+                        () if model.is_active(id) => (id, GrantState::Active),
+                        () => (id, GrantState::Scheduled),
+                    }));
+                }
+                held.retain(|(_, of)| state.is_none_or(|state| state == *of));
+                held.sort_unstable_by_key(|(id, _)| *id);
+                assert_eq!(listed, held, "{customer}, {state:?}");
+            }
+        }
     }
 
     fn compare_totals(&self, engine: &Engine) {
@@ -1540,13 +1729,18 @@ impl Books {
     }
 }
 
+/// A decimal in a wallet's smallest units.
+fn smallest(decimal: Decimal, wallet: WalletNumber) -> i128 {
+    i128::from(decimal.mantissa()) * 10_i128.pow(u32::from(wallet.scale()) - u32::from(decimal.scale()))
+}
+
 fn same_request(earlier: &GrantRequest, later: &GrantRequest) -> bool {
     let priority = |request: &GrantRequest| request.priority.unwrap_or_else(|| request.source.default_priority());
     let content = |request: &GrantRequest| {
         (
             (request.customer.clone(), request.currency.clone(), request.amount),
             (request.source, request.category, request.effective_at, request.expires_at),
-            (request.cost_basis.clone(), request.metadata.clone()),
+            (request.cost_basis.clone(), request.metadata.clone(), request.options.clone()),
         )
     };
     content(earlier) == content(later) && priority(earlier) == priority(later)
@@ -1573,7 +1767,10 @@ pub(crate) fn compare_view(model: &Model, view: &drawdown::engine::view::WalletV
         .iter()
         .map(|lot| (lot.id.get(), (units(lot.remaining), units(lot.held), units(lot.amount), !lot.scheduled)))
         .collect();
-    let left = model.accounts().filter(|(_, account)| account.left() > 0);
+    let left = || model.accounts().filter(|(_, account)| account.left() > 0);
+    let unpaid: Vec<_> = left().filter(|(id, _)| model.waits(*id)).map(|(_, account)| account.remaining).collect();
+    assert_eq!((view.pending_count, units(view.pending_amount)), (unpaid.len() as u64, unpaid.iter().sum()));
+    let left = left().filter(|(id, _)| !model.waits(*id));
     let expected: BTreeMap<_, _> =
         left.map(|(id, account)| (id, (account.left(), account.held, account.granted, model.is_active(id)))).collect();
     assert_eq!(lots, expected);
@@ -1612,6 +1809,9 @@ fn kind_name(kind: EntryKind) -> &'static str {
         EntryKind::Release => "Release",
         EntryKind::HoldExpiry => "HoldExpiry",
         EntryKind::LateCapture => "LateCapture",
+        EntryKind::GrantPending => "GrantPending",
+        EntryKind::GrantPaid => "GrantPaid",
+        EntryKind::Rollover => "Rollover",
     }
 }
 
@@ -1703,6 +1903,10 @@ pub(crate) fn compare_told(groups: &[Group], events: &[&FeedEvent], wallet: Wall
             ("hold.captured", _) => (told, hold_text(line, engine), show(-line.delta)),
             ("hold.updated", _) => (told, hold_text(line, engine), String::new()),
             _ if line.hold.is_some() => (told, hold_text(line, engine), show(line.held.abs())),
+            // Told of the grant that ended, where the history has the new one.
+            ("grant.rolled_over", Some(grant)) => {
+                (told, engine.grant_text(GrantId::new(grant).rolled_from()), show(line.parts[0].1))
+            }
             (_, Some(grant)) => (told, engine.grant_text(GrantId::new(grant)), show(line.parts[0].1)),
             (_, None) => (told, String::new(), String::new()),
         });

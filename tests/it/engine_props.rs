@@ -9,7 +9,9 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::books::{Ask, Books, GrantSpec, HoldSpec, Step, Usage, WalletNumber, When, clock, config, set_up};
+use crate::books::{
+    Ask, Books, GrantSpec, HoldSpec, RolloverSpecs, Step, Usage, WalletNumber, When, clock, config, set_up,
+};
 use crate::model::{Level, OnExceed, Policy, Status};
 
 /// How many stories are told; `DRAWDOWN_PROPTEST_CASES` asks for more.
@@ -89,7 +91,10 @@ fn any_grant() -> impl Strategy<Value = GrantSpec> {
         option::weighted(0.6, prop_oneof![8 => 0..60_u64, 1 => 1_u64 << 41..1 << 42]),
     );
     let kind = (0..5_usize, any::<bool>(), option::weighted(0.5, prop_oneof![12 => 0..4_u8, 1 => 98..103_u8]));
-    let extras = (option::of(0..50_i64), option::weighted(0.4, 0..6_u8), any::<bool>());
+    let rollover = (1..=10_u8, option::weighted(0.3, 1..40_i64), option::of(1..40_u64))
+        .prop_map(|(tenths, max, lasts)| RolloverSpecs { tenths, max, lasts });
+    let special = (option::weighted(0.2, option::of(1..60_u64)), option::weighted(0.4, rollover));
+    let extras = (option::of(0..50_i64), option::weighted(0.4, 0..6_u8), any::<bool>(), special);
     (any_wallet(), any_units(), kind, dates, extras).prop_map(|(wallet, units, kind, dates, extras)| GrantSpec {
         wallet,
         units,
@@ -101,6 +106,8 @@ fn any_grant() -> impl Strategy<Value = GrantSpec> {
         cost: extras.0,
         key: extras.1,
         note: extras.2,
+        waits: extras.3.0,
+        rollover: extras.3.1,
     })
 }
 
@@ -135,6 +142,7 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
         16 => any_grant().prop_map(Step::Grant),
         3 => (0..10_usize).prop_map(Step::GrantAgain),
         4 => (0..8_usize).prop_map(Step::Void),
+        5 => (0..6_usize).prop_map(Step::Pay),
         5 => (0..8_usize, option::of(0..60_u64)).prop_map(|(grant, lasts)| Step::MoveExpiry(grant, lasts)),
         5 => (any_wallet(), option::of(status), option::of(prop_oneof![8 => 0..80_i64, 1 => any_units()]))
             .prop_map(|(wallet, status, allowance)| Step::Patch { wallet, status, allowance }),
@@ -157,7 +165,15 @@ fn any_story() -> impl Strategy<Value = Vec<Step>> {
     (any_grant(), any_grant(), vec(any_step(), 1..70)).prop_map(|(first, second, mut steps)| {
         let opening = [(first, 0), (second, 1)].map(|(grant, wallet)| {
             let wallet = WalletNumber(wallet);
-            Step::Grant(GrantSpec { wallet, units: 90, priority: None, lasts: None, effective: None, ..grant })
+            Step::Grant(GrantSpec {
+                wallet,
+                units: 90,
+                priority: None,
+                lasts: None,
+                effective: None,
+                waits: None,
+                ..grant
+            })
         });
         steps.splice(0..0, opening);
         steps
@@ -244,6 +260,8 @@ pub(crate) fn grant_of(wallet: usize, units: i64) -> GrantSpec {
         cost: None,
         key: None,
         note: false,
+        waits: None,
+        rollover: None,
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use drawdown::engine::catalog::{CurrencyKind, CurrencySpec};
+use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, Priorities};
 use drawdown::engine::holds::{CaptureRequest, HoldRequest, HoldStatus};
-use drawdown::engine::view::{GrantRequest, Metadata};
+use drawdown::engine::view::{GrantOptions, GrantRequest, Metadata};
 use drawdown::engine::{Charge, CommandError, Engine, EngineConfig, EventStatus, ManualClock, UsageEvent};
 use drawdown::ledger::{Category, Decimal, OnExceed, Policy, Rejection, Source};
 use drawdown_wal::sim::Random;
@@ -42,6 +42,7 @@ fn set_up(engine: &Engine) {
         scale: 0,
         kind: CurrencyKind::Unit,
         max_balance: None,
+        default_priorities: Priorities::new(),
     };
     engine.put_currency(spec).expect("a currency").1.wait().expect("durable");
     for customer in WALLETS {
@@ -62,6 +63,7 @@ fn grant(customer: &str, units: i64, expires_at: Option<u64>) -> GrantRequest {
         cost_basis: None,
         key: None,
         metadata: Metadata::new(),
+        options: GrantOptions::default(),
     }
 }
 

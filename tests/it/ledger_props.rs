@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drawdown::ledger::{
-    Amount, Category, Decimal, Expiry, GrantId, HoldId, LevelStates, Levels, Lines, Lot, Movement, NewGrant, NewHold,
-    OpenHold, Operation, Part, Policy, Status, Taken, Terms, Watched, decide_debit, transition,
+    Amount, Category, Clause, Decimal, Expiry, GrantId, HoldId, LevelStates, Levels, Lines, Lot, Movement, NewGrant,
+    NewHold, Occurrence, OpenHold, Operation, Part, Payment, Policy, Progress, Riders, Rollover, Special, Status,
+    Taken, Terms, Unpaid, Watched, decide_debit, transition,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -51,9 +52,24 @@ fn any_grant() -> impl Strategy<Value = model::Grant> {
     let period = (prop_oneof![2 => Just(0), 1 => 0..20_u64], proptest::option::weighted(0.7, 0..40_u64));
     let kind = (prop_oneof![20 => 0..4_u8, 1 => 95..103_u8], any::<bool>(), proptest::option::of(-1..50_i128));
     let limit = proptest::option::weighted(0.1, 0..200_i128);
-    (any_amount(), period, kind, limit).prop_map(|(amount, (effective_at, expires_at), kind, max_balance)| {
+    let extras = (limit, any_model_rollover(), any_model_payment());
+    (any_amount(), period, kind, extras).prop_map(|(amount, (effective_at, expires_at), kind, extras)| {
         let (priority, promotional, cost) = kind;
-        model::Grant { id: 0, amount, priority, promotional, effective_at, expires_at, cost, max_balance }
+        let (max_balance, rollover, payment) = extras;
+        // One that waits has either an end or a length.
+        let expires_at = expires_at.filter(|_| payment.as_ref().is_none_or(|payment| payment.lasts.is_none()));
+        model::Grant {
+            id: 0,
+            amount,
+            priority,
+            promotional,
+            effective_at,
+            expires_at,
+            cost,
+            max_balance,
+            rollover,
+            payment,
+        }
     })
 }
 
@@ -69,6 +85,19 @@ fn any_hold() -> impl Strategy<Value = model::Hold> {
         expires_at,
         on_exceed,
     })
+}
+
+fn any_model_rollover() -> impl Strategy<Value = Option<model::Rollover>> {
+    let terms = (1..=10_i128, proptest::option::weighted(0.3, 1..20_i128), proptest::option::of(1..30_u64), 0..8_u8);
+    let terms =
+        terms.prop_map(|(parts, max, lasts, priority)| model::Rollover { parts, whole: 10, max, lasts, priority });
+    proptest::option::weighted(0.3, terms)
+}
+
+fn any_model_payment() -> impl Strategy<Value = Option<model::Payment>> {
+    let terms = (any::<bool>(), proptest::option::of(1..30_u64));
+    let terms = terms.prop_map(|(begins_then, lasts)| model::Payment { begins_then, lasts });
+    proptest::option::weighted(0.2, terms)
 }
 
 fn any_command() -> impl Strategy<Value = Command> {
@@ -92,6 +121,7 @@ fn any_command() -> impl Strategy<Value = Command> {
             .prop_map(|(hold, amount, is_final)| Command::Capture { hold, amount, is_final }),
         4 => (0..12_u64).prop_map(|hold| Command::Release { hold }),
         4 => (0..12_u64, 0..40_u64).prop_map(|(hold, expires_at)| Command::ExtendHold { hold, expires_at }),
+        6 => (0..20_u64).prop_map(|grant| Command::Pay { grant }),
     ]
 }
 
@@ -198,15 +228,66 @@ fn any_status() -> impl Strategy<Value = Status> {
     prop_oneof![8 => Just(Status::Active), 1 => Just(Status::Frozen)]
 }
 
+fn any_rollover() -> impl Strategy<Value = Rollover> {
+    let fraction = prop_oneof![Just((1, 0)), (1..=10_i64).prop_map(|tenths| (tenths, 1)), Just((1, 18))];
+    let max = proptest::option::of(prop_oneof![1..30_i64, Just(i64::MAX)]);
+    let lasts = proptest::option::of(prop_oneof![1..20_u64, Just(u64::MAX)]);
+    (fraction, max, lasts, 0..=100_u8).prop_map(|((mantissa, scale), max, valid_for_ms, priority)| Rollover {
+        fraction: Decimal::from_parts(mantissa, scale).expect("18 places at most"),
+        max: max.map(Amount::new),
+        valid_for_ms,
+        priority,
+    })
+}
+
+/// What random grants carry: terms for some of those that there are, some that wait, and schedules.
+fn any_riders() -> impl Strategy<Value = (Vec<Option<Rollover>>, Vec<Lot>, Vec<u64>)> {
+    let small = any_lot().prop_map(|lot| Lot { remaining: Amount::new(7), granted: Amount::new(7), ..lot });
+    (vec(proptest::option::weighted(0.4, any_rollover()), 16), vec(small, 0..3), vec(0..4_u64, 0..3))
+}
+
+fn riders(
+    lots: &[Lot],
+    scheduled: &[Lot],
+    holds: &[OpenHold],
+    carried: (Vec<Option<Rollover>>, Vec<Lot>, Vec<u64>),
+) -> Riders {
+    let (rollovers, mut unpaid, mut schedules) = carried;
+    for (number, lot) in (100..).step_by(2).zip(&mut unpaid) {
+        lot.id = GrantId::new(number);
+    }
+    let held = holds.iter().flat_map(|hold| &hold.parts).filter(|part| !part.is_voided).map(|part| &part.lot);
+    let mut ids: Vec<_> = lots.iter().chain(scheduled).chain(&unpaid).chain(held).map(|lot| lot.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let clause = |(grant, rollover): (GrantId, Option<Rollover>)| {
+        let is_scheduled = scheduled.iter().any(|lot| lot.id == grant);
+        let occurrence = (is_scheduled && grant.get() % 4 == 0).then_some(Occurrence { schedule: 2, number: 5 });
+        (rollover.is_some() || occurrence.is_some()).then_some(Clause { grant, rollover, occurrence })
+    };
+    schedules.sort_unstable();
+    schedules.dedup();
+    let payment = |lot: &Lot| {
+        let valid_for_ms = lot.expires_at.timestamp().is_none().then_some(9);
+        Payment { begins_when_paid: lot.cost == 0, valid_for_ms }
+    };
+    Riders {
+        clauses: ids.into_iter().zip(rollovers).filter_map(clause).collect(),
+        unpaid: unpaid.iter().map(|lot| Unpaid { lot: *lot, payment: payment(lot) }).collect(),
+        progress: schedules.into_iter().map(|schedule| Progress { schedule, next: 3 }).collect(),
+    }
+}
+
 fn any_terms() -> impl Strategy<Value = Terms> {
     let lots = (vec(any_lot(), 0..8), vec(any_lot(), 0..4), prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)]);
     let limits = (
         prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)],
         prop_oneof![2 => Just(Vec::new()), 1 => vec(any_hold_seed(), 0..5)],
     );
-    (lots, limits, any_status(), any_levels(), any::<u64>()).prop_map(|(lots, limits, status, levels, fired)| {
+    let rest = (any_status(), any_levels(), any::<u64>(), any_riders());
+    (lots, limits, rest).prop_map(|(lots, limits, (status, levels, fired, carried))| {
         let (mut active, mut scheduled, debt) = lots;
-        for (number, lot) in (1..).zip(active.iter_mut().chain(&mut scheduled)) {
+        for (number, lot) in (2..).step_by(2).zip(active.iter_mut().chain(&mut scheduled)) {
             lot.id = GrantId::new(number);
         }
         active.sort_by(Lot::spend_order);
@@ -217,6 +298,7 @@ fn any_terms() -> impl Strategy<Value = Terms> {
         let held = holds.iter().map(|hold| hold.remaining.units()).sum();
         let (held, allowance) = (Amount::new(held), Amount::new(limits.0));
         let levels = Levels::new(levels.iter().map(level).collect()).expect("levels are generated valid");
+        let riders = riders(&active, &scheduled, &holds, carried);
         Terms {
             status,
             opening,
@@ -227,6 +309,7 @@ fn any_terms() -> impl Strategy<Value = Terms> {
             states: states_at(&levels, opening, Terms { allowance, held, ..Terms::new() }.available(opening), fired),
             levels: Some(Arc::new(levels)),
             holds: holds.into(),
+            riders,
         }
     })
 }
@@ -254,13 +337,23 @@ fn any_operation() -> impl Strategy<Value = Operation> {
     let policy = any_policy().prop_map(policy);
     let grant =
         (any_units(), any_time(), proptest::option::of(any_time()), any::<u8>(), proptest::option::of(any_units()));
-    let id = (0..14_u64).prop_map(GrantId::new);
+    let id = prop_oneof![4 => 0..28_u64, 1 => 99..106_u64].prop_map(GrantId::new);
+    let payment = (any::<bool>(), proptest::option::of(prop_oneof![0..20_u64, Just(u64::MAX)]))
+        .prop_map(|(begins_when_paid, valid_for_ms)| Payment { begins_when_paid, valid_for_ms });
+    let occurrence = (0..4_u64, prop_oneof![0..8_u64, Just(u64::MAX)])
+        .prop_map(|(schedule, number)| Occurrence { schedule, number });
+    let special = (
+        proptest::option::weighted(0.3, any_rollover()),
+        proptest::option::weighted(0.2, occurrence),
+        proptest::option::weighted(0.2, payment),
+    )
+        .prop_map(|(rollover, occurrence, payment)| Special { rollover, occurrence, payment });
     let statuses = prop_oneof![Just(Status::Active), Just(Status::Frozen), Just(Status::Closed)];
     prop_oneof![
         4 => (any_units(), policy).prop_map(|(units, policy)| Operation::Debit { amount: Amount::new(units), policy }),
-        4 => (0..14_u64, grant, proptest::option::of(any_units())).prop_map(|(id, grant, limit)| {
+        4 => (id.clone(), grant, proptest::option::of(any_units()), special).prop_map(|(id, grant, limit, special)| {
             Operation::Grant(NewGrant {
-                id: GrantId::new(id + 5),
+                id,
                 amount: Amount::new(grant.0),
                 priority: grant.3 / 2,
                 category: Category::Paid,
@@ -268,6 +361,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
                 expires_at: grant.2.map(at),
                 cost: grant.4,
                 max_balance: limit.map(Amount::new),
+                special,
             })
         }),
         1 => id.clone().prop_map(|grant| Operation::Void { grant }),
@@ -292,6 +386,8 @@ fn any_operation() -> impl Strategy<Value = Operation> {
             let (hold, left) = (HoldId::new(hold), Amount::ZERO);
             Operation::LateCapture { hold, amount: Amount::new(units), policy: crate::subject::policy(asked), left }
         }),
+        2 => prop_oneof![Just(100), Just(102), 0..40_u64].prop_map(|grant| Operation::Pay { grant: GrantId::new(grant) }),
+        1 => (0..4_u64).prop_map(|schedule| Operation::EndSchedule { schedule }),
     ]
 }
 
@@ -310,7 +406,8 @@ fn without_dates(terms: Terms) -> Terms {
     let endless = |hold: &OpenHold| OpenHold { expires_at: at(u64::MAX), ..hold.clone() };
     let mut holds: Vec<OpenHold> = terms.holds.iter().map(endless).collect();
     holds.sort_by_key(|hold| hold.id);
-    Terms { lots: lots.into(), scheduled: Box::default(), holds: holds.into(), ..terms }
+    let (scheduled, riders) = (Box::default(), Riders::default());
+    Terms { lots: lots.into(), scheduled, holds: holds.into(), riders, ..terms }
 }
 
 proptest! {

@@ -9,6 +9,7 @@ mod holds;
 mod keys;
 mod ledger_props;
 mod model;
+mod recurring;
 mod sim;
 mod snapshots;
 mod spill;

@@ -69,6 +69,10 @@ pub(crate) enum Command {
         hold: u64,
         expires_at: u64,
     },
+    /// The payment for a grant has come.
+    Pay {
+        grant: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +93,25 @@ pub(crate) struct Grant {
     pub(crate) expires_at: Option<u64>,
     pub(crate) cost: Option<i128>,
     pub(crate) max_balance: Option<i128>,
+    pub(crate) rollover: Option<Rollover>,
+    pub(crate) payment: Option<Payment>,
+}
+
+/// What becomes of a remainder: so many of `whole` parts of it, `max` at most, for so long.
+#[derive(Clone, Debug)]
+pub(crate) struct Rollover {
+    pub(crate) parts: i128,
+    pub(crate) whole: i128,
+    pub(crate) max: Option<i128>,
+    pub(crate) lasts: Option<u64>,
+    pub(crate) priority: u8,
+}
+
+/// When a grant begins and ends that waits to be paid for.
+#[derive(Clone, Debug)]
+pub(crate) struct Payment {
+    pub(crate) begins_then: bool,
+    pub(crate) lasts: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +167,7 @@ pub(crate) struct Account {
     pub(crate) expired: i128,
     pub(crate) voided: i128,
     pub(crate) written_off: i128,
+    pub(crate) rolled_over: i128,
 }
 
 #[derive(Clone, Debug)]
@@ -156,6 +180,8 @@ struct Held {
     voided: bool,
     /// Whether a hold's last credits were the last of it.
     captured_out: bool,
+    /// Whether it has still to be paid for.
+    waits: bool,
 }
 
 /// What became of a hold.
@@ -296,6 +322,21 @@ impl Model {
         if held.voided { Some("voided") } else { is_past.then_some("expired") }
     }
 
+    /// Whether a grant has still to be paid for.
+    pub(crate) fn waits(&self, grant: u64) -> bool {
+        self.grants.get(&grant).is_some_and(|held| held.waits)
+    }
+
+    /// The grant that is what is left of this one, if there is.
+    pub(crate) fn child(&self, grant: u64) -> Option<u64> {
+        self.grants.get(&grant).filter(|held| held.account.rolled_over > 0).map(|_| grant + 1)
+    }
+
+    /// From when on a grant that there is counts.
+    pub(crate) fn begins_at(&self, grant: u64) -> Option<u64> {
+        self.grants.get(&grant).map(|held| held.grant.effective_at)
+    }
+
     /// When a grant that there is ends.
     pub(crate) fn expires_at(&self, grant: u64) -> Option<u64> {
         self.grants.get(&grant).and_then(|held| held.grant.expires_at)
@@ -303,7 +344,7 @@ impl Model {
 
     /// The instants at which something of a grant's that is left begins or ends, and those at which holds end.
     pub(crate) fn dates(&self) -> impl Iterator<Item = u64> {
-        let left = self.grants.values().filter(|held| held.account.left() > 0);
+        let left = self.grants.values().filter(|held| held.account.left() > 0 && !held.waits);
         let of_grants = left.flat_map(|held| [Some(held.grant.effective_at), held.grant.expires_at]).flatten();
         of_grants.chain(self.open().map(|kept| kept.hold.expires_at))
     }
@@ -333,22 +374,49 @@ impl Model {
         loop {
             let ends = self.grants.values().filter(|held| held.active && held.account.remaining > 0);
             let end = ends.filter_map(|held| Some((held.grant.expires_at?, 0, held.grant.id))).min();
-            let waiting = self.grants.values().filter(|held| !held.active && held.account.remaining > 0);
+            let waiting = self.grants.values().filter(|held| !held.active && !held.waits && held.account.remaining > 0);
             let begin = waiting.min_by(|a, b| {
                 a.grant.effective_at.cmp(&b.grant.effective_at).then_with(|| spent_before(&a.grant, &b.grant))
             });
             let begin = begin.map(|held| (held.grant.effective_at, 1, held.grant.id));
             let hold = self.open().map(|kept| (kept.hold.expires_at, 2, kept.hold.id)).min();
             match [end, begin, hold].into_iter().flatten().min() {
-                Some((instant, 0, id)) if instant <= now => {
-                    let account = &mut self.grants.get_mut(&id).expect("a grant").account;
-                    account.expired += std::mem::take(&mut account.remaining);
-                }
+                Some((instant, 0, id)) if instant <= now => self.end(id, instant),
                 Some((instant, 1, id)) if instant <= now => self.activate(id),
                 Some((instant, _, id)) if instant <= now => self.end_hold(id, Fate::Expired, instant),
                 _ => return,
             }
         }
+    }
+
+    /// A grant ends: part of what is free of it goes on as another one, the rest expires. What holds have of it stays with them, and goes
+    /// when they end.
+    fn end(&mut self, id: u64, instant: u64) {
+        let held = self.grants.get_mut(&id).expect("a grant");
+        let left = std::mem::take(&mut held.account.remaining);
+        let rollover = held.grant.rollover.clone();
+        let part =
+            rollover.as_ref().map_or(0, |terms| (left * terms.parts / terms.whole).min(terms.max.unwrap_or(left)));
+        held.account.rolled_over += part;
+        held.account.expired += left - part;
+        let Some(terms) = rollover.filter(|_| part > 0) else { return };
+        let grant = Grant {
+            id: id + 1,
+            amount: part,
+            priority: terms.priority,
+            effective_at: instant,
+            expires_at: terms.lasts.map(|lasts| instant + lasts),
+            cost: held.grant.cost.map(|cost| cost * part / held.grant.amount),
+            max_balance: None,
+            rollover: None,
+            payment: None,
+            ..held.grant.clone()
+        };
+        let account = Account { granted: part, remaining: part, ..Account::default() };
+        let earlier = self
+            .grants
+            .insert(id + 1, Held { grant, account, active: true, voided: false, captured_out: false, waits: false });
+        assert!(earlier.is_none(), "a grant rolls over once");
     }
 
     fn activate(&mut self, id: u64) {
@@ -418,6 +486,7 @@ impl Model {
             }
             _ if self.status == Status::Closed => refuse("wallet_closed"),
             Command::Grant(grant) => self.grant(grant, now),
+            Command::Pay { grant } => self.pay(*grant, now),
             Command::MoveExpiry { grant, expires_at } => self.move_expiry(*grant, *expires_at, now),
             Command::SetAllowance(allowance) => {
                 if *allowance < 0 {
@@ -460,26 +529,45 @@ impl Model {
             return refuse("max_balance_exceeded");
         }
         let account = Account { granted: grant.amount, remaining: grant.amount, ..Account::default() };
-        let earlier = self.grants.insert(
-            grant.id,
-            Held { grant: grant.clone(), account, active: false, voided: false, captured_out: false },
-        );
+        let waits = grant.payment.is_some();
+        let held = Held { grant: grant.clone(), account, active: false, voided: false, captured_out: false, waits };
+        let earlier = self.grants.insert(grant.id, held);
         assert!(earlier.is_none(), "ids of grants are not used twice");
-        if grant.effective_at <= now {
+        if grant.effective_at <= now && !waits {
             self.activate(grant.id);
         }
         Ok(())
     }
 
-    fn move_expiry(&mut self, id: u64, expires_at: Option<u64>, now: u64) -> Result<(), Refusal> {
-        let alive = |held: &&mut Held| {
-            let only_held = held.account.held > 0 && !held.voided && held.grant.expires_at.is_none_or(|end| end > now);
-            held.account.remaining > 0 || only_held
+    fn pay(&mut self, id: u64, now: u64) -> Result<(), Refusal> {
+        let Some(held) = self.grants.get_mut(&id).filter(|held| held.is_alive(now)) else {
+            return refuse("grant_ended");
         };
-        match self.grants.get_mut(&id).filter(alive) {
+        let Some(terms) = held.grant.payment.clone().filter(|_| held.waits) else { return Ok(()) };
+        let begins = if terms.begins_then { now } else { held.grant.effective_at };
+        let ends = match terms.lasts {
+            Some(lasts) => Some(begins.max(now) + lasts),
+            None => held.grant.expires_at,
+        };
+        check_period(begins, ends, now)?;
+        (held.grant.effective_at, held.grant.expires_at) = (begins, ends);
+        held.waits = false;
+        if begins <= now {
+            self.activate(id);
+        }
+        Ok(())
+    }
+
+    fn move_expiry(&mut self, id: u64, expires_at: Option<u64>, now: u64) -> Result<(), Refusal> {
+        match self.grants.get_mut(&id).filter(|held| held.is_alive(now)) {
             None => refuse("grant_ended"),
             Some(held) => {
                 check_period(held.grant.effective_at, expires_at, now)?;
+                if expires_at != held.grant.expires_at
+                    && let Some(payment) = &mut held.grant.payment
+                {
+                    payment.lasts = None;
+                }
                 held.grant.expires_at = expires_at;
                 Ok(())
             }
@@ -754,6 +842,14 @@ impl Model {
     }
 }
 
+impl Held {
+    /// Whether something is left of it that has not ended, though it be held.
+    fn is_alive(&self, now: u64) -> bool {
+        let only_held = self.account.held > 0 && !self.voided && self.grant.expires_at.is_none_or(|end| end > now);
+        self.account.remaining > 0 || only_held
+    }
+}
+
 impl Account {
     /// What is left of the grant.
     pub(crate) fn left(&self) -> i128 {
@@ -762,8 +858,9 @@ impl Account {
 
     /// Credits are neither made nor lost.
     pub(crate) fn is_conserved(&self) -> bool {
-        let Account { remaining, held, spent, debt_paid, expired, voided, written_off, granted: _ } = *self;
-        let parts = [remaining, held, spent, debt_paid, expired, voided, written_off];
+        let Account { remaining, held, spent, debt_paid, expired, voided, written_off, rolled_over, granted: _ } =
+            *self;
+        let parts = [remaining, held, spent, debt_paid, expired, voided, written_off, rolled_over];
         parts.iter().all(|part| *part >= 0) && parts.iter().sum::<i128>() == self.granted
     }
 }

@@ -819,7 +819,7 @@ fn a_log_that_has_lost_what_a_snapshot_saw_durable_is_refused() {
 /// Many wallets and little memory: a snapshot takes many passes over the log, and is the same in every entry.
 #[test]
 fn memory_decides_about_the_number_of_passes_and_nothing_else() {
-    use drawdown::engine::view::{GrantRequest, Metadata};
+    use drawdown::engine::view::{GrantOptions, GrantRequest, Metadata};
     let tale = Tale::begin(1 << 20, Retention::default());
     let request = |number: u64, key: bool| GrantRequest {
         customer: format!("customer-{number}"),
@@ -833,6 +833,7 @@ fn memory_decides_about_the_number_of_passes_and_nothing_else() {
         cost_basis: None,
         key: key.then(|| format!("key-{number}")),
         metadata: Metadata::new(),
+        options: GrantOptions::default(),
     };
     for round in 0..3_u64 {
         for number in 0..250 {

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use drawdown::engine::catalog::{CurrencyKind, CurrencySpec};
-use drawdown::engine::view::{GrantRequest, Metadata};
+use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, Priorities};
+use drawdown::engine::view::{GrantOptions, GrantRequest, Metadata};
 use drawdown::engine::{
     Charge, Engine, EngineConfig, EventOutcome, EventStatus, ManualClock, OpenError, Unavailable, UsageEvent,
 };
@@ -51,6 +51,7 @@ fn set_up(engine: &Engine) {
         scale: 0,
         kind: CurrencyKind::Unit,
         max_balance: None,
+        default_priorities: Priorities::new(),
     };
     engine.put_currency(spec).expect("a currency").1.wait().expect("a healthy log");
     engine.grant(&[grant(None)]).expect("a grant").1.wait().expect("a healthy log");
@@ -69,6 +70,7 @@ fn grant(key: Option<&str>) -> GrantRequest {
         cost_basis: None,
         key: key.map(str::to_owned),
         metadata: Metadata::new(),
+        options: GrantOptions::default(),
     }
 }
 

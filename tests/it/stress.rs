@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use drawdown::engine::catalog::{CurrencyKind, CurrencySpec};
+use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, Priorities};
 use drawdown::engine::view::{
-    AlertSpec, CommandError, Entry, EntryKind, FeedEvent, FeedValue, GrantRequest, Metadata, WalletPatch,
+    AlertSpec, CommandError, Entry, EntryKind, FeedEvent, FeedValue, GrantOptions, GrantRequest, Metadata, WalletPatch,
 };
 use drawdown::engine::{Charge, Engine, EngineConfig, EventOutcome, EventStatus, ManualClock, UsageEvent};
 use drawdown::journal::{Record, records};
@@ -85,6 +85,7 @@ fn grant(wallet: usize, units: i64, key: Option<String>, expires_at: Option<u64>
         cost_basis: None,
         key,
         metadata: Metadata::new(),
+        options: GrantOptions::default(),
     }
 }
 
@@ -96,6 +97,7 @@ fn set_up(engine: &Engine) {
         scale: 0,
         kind: CurrencyKind::Unit,
         max_balance: None,
+        default_priorities: Priorities::new(),
     };
     engine.put_currency(spec).expect("a currency").1.wait().expect("durable");
     for (wallet, customer) in WALLETS.iter().enumerate() {
@@ -326,7 +328,10 @@ fn check_grants(entries: &[Entry], remaining: &BTreeMap<u64, i64>, balance: i64)
                 | EntryKind::Settings
                 | EntryKind::Hold
                 | EntryKind::Release
-                | EntryKind::HoldExpiry => 0,
+                | EntryKind::HoldExpiry
+                | EntryKind::GrantPending
+                | EntryKind::GrantPaid
+                | EntryKind::Rollover => 0,
             };
             if entry.kind == EntryKind::DebtRepayment {
                 debt -= amount;

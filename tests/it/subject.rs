@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drawdown::ledger::{
-    Amount, Capture, Category, Change, GrantId, HoldId, Level, Levels, Movement, NewGrant, NewHold, OnExceed,
-    Operation, Policy, Rejection, Status, Terms, Timestamp, Trigger, Watched, decide_capture, transition,
+    Amount, Capture, Category, Change, Decimal, GrantId, HoldId, Level, Levels, Movement, NewGrant, NewHold, OnExceed,
+    Operation, Payment, Policy, Rejection, Rollover, Special, Status, Terms, Timestamp, Trigger, Watched,
+    decide_capture, transition,
 };
 
 use crate::model::{self, Account, Command, Model, Outcome, Refusal};
@@ -136,7 +137,9 @@ impl Subject {
         for movement in &change.effects.movements {
             let id = movement.grant().map_or(0, GrantId::get);
             match *movement {
-                Movement::Granted { amount, .. } | Movement::Scheduled { amount, .. } => {
+                Movement::Granted { amount, .. }
+                | Movement::Scheduled { amount, .. }
+                | Movement::AwaitsPayment { amount, .. } => {
                     let account = Account { granted: units(amount), ..Account::default() };
                     assert_eq!(self.accounts.insert(id, account), None);
                 }
@@ -168,8 +171,14 @@ impl Subject {
                     let captured = open.amount.checked_sub(amount).expect("a difference");
                     self.expired.insert(hold.get(), (amount, open.on_exceed, captured));
                 }
+                Movement::RolledOver { into, amount, .. } => {
+                    self.account(id).rolled_over += units(amount);
+                    let account = Account { granted: units(amount), ..Account::default() };
+                    assert_eq!(self.accounts.insert(into.get(), account), None);
+                }
                 Movement::Activated { .. }
                 | Movement::ExpiryMoved { .. }
+                | Movement::Paid { .. }
                 | Movement::Held { .. }
                 | Movement::Captured { .. }
                 | Movement::Released { .. }
@@ -182,7 +191,9 @@ impl Subject {
     /// What is left of every grant that has something left.
     fn remaining(&self) -> BTreeMap<u64, i128> {
         let lots = self.terms.lots_at(self.balance).lots;
-        lots.iter().chain(&self.terms.scheduled).map(|lot| (lot.id.get(), units(lot.remaining))).collect()
+        let unpaid = self.terms.riders.unpaid.iter().map(|unpaid| &unpaid.lot);
+        let held = lots.iter().chain(&self.terms.scheduled).chain(unpaid);
+        held.map(|lot| (lot.id.get(), units(lot.remaining))).collect()
     }
 
     #[track_caller]
@@ -293,6 +304,26 @@ pub(crate) fn new_grant(grant: &model::Grant) -> NewGrant {
         expires_at: grant.expires_at.map(at),
         cost: grant.cost.map(|cost| amount(cost).units()),
         max_balance: grant.max_balance.map(amount),
+        special: Special {
+            rollover: grant.rollover.as_ref().map(rollover),
+            occurrence: None,
+            payment: grant
+                .payment
+                .as_ref()
+                .map(|payment| Payment { begins_when_paid: payment.begins_then, valid_for_ms: payment.lasts }),
+        },
+    }
+}
+
+/// Parts of ten, in the rules' words.
+pub(crate) fn rollover(rollover: &model::Rollover) -> Rollover {
+    assert_eq!(rollover.whole, 10);
+    let parts = i64::try_from(rollover.parts).expect("ten at most");
+    Rollover {
+        fraction: Decimal::from_parts(parts, 1).expect("one decimal"),
+        max: rollover.max.map(amount),
+        valid_for_ms: rollover.lasts,
+        priority: rollover.priority,
     }
 }
 
@@ -326,6 +357,7 @@ pub(crate) fn operation(command: &Command) -> Operation {
         Command::ExtendHold { hold, expires_at } => {
             Operation::ExtendHold { hold: HoldId::new(*hold), expires_at: at(*expires_at) }
         }
+        Command::Pay { grant } => Operation::Pay { grant: GrantId::new(*grant) },
     }
 }
 
@@ -333,16 +365,18 @@ pub(crate) fn operation(command: &Command) -> Operation {
 pub(crate) fn placed(command: &Command, now: u64, made: &mut u64) -> Command {
     match command.clone() {
         Command::Grant(grant) => {
-            *made += 1;
+            // The number behind is kept free for what may roll over.
+            *made += 2;
             let begin = if grant.effective_at == 0 { now - 5 } else { now + grant.effective_at - 3 };
             let end = grant.expires_at.map(|after| now + after);
             Command::Grant(model::Grant { id: *made, effective_at: begin, expires_at: end, ..grant })
         }
         // Mostly the newest grants: they are the ones that are still there.
-        Command::Void { grant } => Command::Void { grant: made.saturating_sub(grant / 2) },
+        Command::Void { grant } => Command::Void { grant: (*made + 1).saturating_sub(grant) },
+        Command::Pay { grant } => Command::Pay { grant: made.saturating_sub(grant / 4 * 2) },
         Command::MoveExpiry { grant, expires_at } => {
             let expires_at = expires_at.map(|after| now + after);
-            Command::MoveExpiry { grant: made.saturating_sub(grant / 2), expires_at }
+            Command::MoveExpiry { grant: (*made + 1).saturating_sub(grant), expires_at }
         }
         Command::Hold(hold) => {
             *made += 1;

@@ -51,6 +51,8 @@ fn make(directory: &Path, close: bool) -> Engine {
             cost: None,
             key: None,
             note: false,
+            waits: None,
+            rollover: None,
         };
         books.make(&Step::Grant(grant), &engine, &clock).expect("a healthy engine");
     }

@@ -64,6 +64,7 @@ impl Known {
             | AdminRecord::Grant(_)
             | AdminRecord::ApiKey(_)
             | AdminRecord::Metadata(_)
+            | AdminRecord::Recurring(_)
             | AdminRecord::Hold(_) => {}
         }
     }
@@ -161,6 +162,7 @@ fn slot_of(record: &Record<'_>) -> Option<u32> {
         Record::Admin(AdminRecord::Grant(grant)) => Some(grant.slot),
         Record::Admin(AdminRecord::Metadata(metadata)) => Some(metadata.slot),
         Record::Admin(AdminRecord::Hold(hold)) => Some(hold.slot),
+        Record::Admin(AdminRecord::Recurring(recurring)) => Some(recurring.slot),
         Record::Admin(
             AdminRecord::Genesis(_) | AdminRecord::Currency(_) | AdminRecord::Meter(_) | AdminRecord::ApiKey(_),
         ) => None,
@@ -260,6 +262,8 @@ fn operation_name(operation: &Operation) -> &'static str {
         Operation::Release { .. } => "release",
         Operation::ExtendHold { .. } => "extend_hold",
         Operation::LateCapture { .. } => "late_capture",
+        Operation::Pay { .. } => "pay",
+        Operation::EndSchedule { .. } => "end_schedule",
     }
 }
 
@@ -286,6 +290,9 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
         Movement::HoldExpired { amount, .. } => ("hold_expired", amount),
         Movement::Returned { amount, .. } => ("returned", amount),
         Movement::HoldMoved { .. } => ("hold_moved", Amount::ZERO),
+        Movement::AwaitsPayment { amount, .. } => ("awaits_payment", amount),
+        Movement::Paid { amount, .. } => ("paid", amount),
+        Movement::RolledOver { amount, .. } => ("rolled_over", amount),
     };
     let mut value = json!({"kind": kind, "amount": text(amount, scale)});
     if let Some(grant) = movement.grant() {
@@ -293,6 +300,10 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
     }
     if let Some(hold) = movement.hold() {
         value["hold"] = hold.get().into();
+    }
+    if let Movement::RolledOver { into, at, .. } = movement {
+        value["into"] = into.get().into();
+        value["at"] = time_text(*at).into();
     }
     value
 }
@@ -314,6 +325,10 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
             ("effective_at", time(grant.effective_at)),
             ("expires_at", grant.expires_at.map_or(Value::Null, time)),
             ("key", grant.key.clone().into()),
+            ("payment", grant.declared.payment.clone().into()),
+            ("pending", grant.declared.pending.then_some(true).into()),
+            ("recurring_grant", grant.declared.recurrence.as_ref().map(|of| of.id.clone()).into()),
+            ("occurrence", grant.declared.recurrence.as_ref().map(|of| of.number).into()),
         ],
         AdminRecord::Currency(currency) => vec![
             ("type", "currency".into()),
@@ -347,6 +362,17 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
             ("expires_at", time(hold.expires_at)),
             ("on_exceed", hold.on_exceed.as_str().into()),
             ("id", hold.id.clone().into()),
+        ],
+        AdminRecord::Recurring(recurring) => vec![
+            ("type", "recurring_grant".into()),
+            ("id", recurring.id.clone().into()),
+            ("version", recurring.version.into()),
+            ("amount", text(recurring.amount, scale)),
+            ("source", recurring.source.as_str().into()),
+            ("every", recurring.schedule.interval.every().into()),
+            ("unit", recurring.schedule.interval.unit().as_str().into()),
+            ("anchor", time(recurring.schedule.anchor)),
+            ("stopped", recurring.stopped.into()),
         ],
     }
 }

@@ -235,5 +235,8 @@ fn kind(kind: EntryKind) -> &'static str {
         EntryKind::Release => "release",
         EntryKind::HoldExpiry => "hold_expiry",
         EntryKind::LateCapture => "late_capture",
+        EntryKind::GrantPending => "grant_pending",
+        EntryKind::GrantPaid => "grant_paid",
+        EntryKind::Rollover => "rollover",
     }
 }

@@ -22,6 +22,8 @@ pub struct Sums {
     pub written_off: i128,
     /// Debt when wallets were closed.
     pub debt_written_off: i128,
+    /// Gone on from grants that ended to new ones: as much in as out, so it is not in [`Sums::balance`].
+    pub rolled_over: i128,
 }
 
 impl Sums {
@@ -38,6 +40,7 @@ impl Sums {
         self.voided += other.voided;
         self.written_off += other.written_off;
         self.debt_written_off += other.debt_written_off;
+        self.rolled_over += other.rolled_over;
     }
 }
 
@@ -74,6 +77,8 @@ pub(super) struct Book {
     /// Open holds.
     holds: Holds,
     scheduled: Vec<(GrantId, i128)>,
+    /// Grants that wait for their payment.
+    unpaid: Vec<(GrantId, i128)>,
     /// Hashes of the records' positions less those of the positions that they link to. The links make one row from the first to the newest,
     /// if and only if the two ends are all that is left, and no link is in a circle: see [`super`].
     pub(super) links: u64,
@@ -96,6 +101,7 @@ impl Book {
             debt: 0,
             holds: Holds::default(),
             scheduled: Vec::new(),
+            unpaid: Vec::new(),
             links: 0,
             sums: Sums::default(),
         }
@@ -158,6 +164,10 @@ impl Book {
         &self.scheduled
     }
 
+    pub(super) fn unpaid(&self) -> &[(GrantId, i128)] {
+        &self.unpaid
+    }
+
     /// Ends the generation with an operation and opens the next.
     pub(super) fn operate(&mut self, record: &OperationRecord<'_>) -> Result<(), Found> {
         if i128::from(record.closing.units()) != self.balance() {
@@ -165,8 +175,8 @@ impl Book {
         }
         let (lots, debt) = self.holdings();
         let (knows_schedule, scheduled, sums) = (self.is_whole, &mut self.scheduled, &mut self.sums);
-        let holds = &mut self.holds;
-        let mut change = Change { lots, debt, holds, knows_schedule, scheduled, sums, taken: 0 };
+        let (holds, unpaid) = (&mut self.holds, &mut self.unpaid);
+        let mut change = Change { lots, debt, holds, knows_schedule, scheduled, unpaid, sums, taken: 0 };
         for movement in &record.body.movements {
             change.make(movement)?;
         }
@@ -288,6 +298,7 @@ struct Change<'a> {
     /// Whether all scheduled grants are known.
     knows_schedule: bool,
     scheduled: &'a mut Vec<(GrantId, i128)>,
+    unpaid: &'a mut Vec<(GrantId, i128)>,
     sums: &'a mut Sums,
     /// Spent and overdrawn.
     taken: i128,
@@ -306,7 +317,20 @@ impl Change<'_> {
                 self.scheduled.push((grant, whole(amount)));
                 Ok(())
             }
+            Movement::ScheduledVoided { grant, amount } if self.unpaid.iter().any(|(other, _)| *other == grant) => {
+                self.leave_unpaid(grant, whole(amount))
+            }
             Movement::ScheduledVoided { grant, amount } => self.leave_schedule(grant, whole(amount)),
+            Movement::AwaitsPayment { grant, amount } => {
+                self.unpaid.push((grant, whole(amount)));
+                Ok(())
+            }
+            Movement::Paid { grant, amount } => {
+                self.leave_unpaid(grant, whole(amount))?;
+                self.scheduled.push((grant, whole(amount)));
+                Ok(())
+            }
+            Movement::RolledOver { grant, into, amount, .. } => self.roll_over(grant, into, whole(amount)),
             Movement::DebtPaid { grant, amount } => {
                 self.debt -= whole(amount);
                 if let (Some(unseen), 1..) = (&mut self.holds.unseen, -self.debt) {
@@ -358,8 +382,9 @@ impl Change<'_> {
             Movement::ExpiryMoved { grant, amount, .. } => {
                 let free = self.lots.iter().filter(|(other, _)| *other == grant).map(|(_, left)| left);
                 let held = self.holds.parts.iter().filter(|(_, other, _)| *other == grant).map(|(.., part)| part);
-                let is_there =
-                    free.chain(held).sum::<i128>() == whole(amount) || self.scheduled.contains(&(grant, whole(amount)));
+                let is_there = free.chain(held).sum::<i128>() == whole(amount)
+                    || self.scheduled.contains(&(grant, whole(amount)))
+                    || self.unpaid.contains(&(grant, whole(amount)));
                 if is_there || !self.knows_schedule {
                     Ok(())
                 } else {
@@ -422,8 +447,23 @@ impl Change<'_> {
         self.holds.parts.iter().any(|(_, of, _)| *of == grant)
     }
 
+    /// Part of what a grant has left goes on as the grant behind it. What then is left of the first one expires.
+    fn roll_over(&mut self, grant: GrantId, into: GrantId, amount: i128) -> Result<(), Found> {
+        if into != grant.rolled_over() || amount <= 0 {
+            return Err("a grant rolls over into one that is not its own, or nothing of it does");
+        }
+        self.take(grant, amount)?;
+        self.lots.retain(|lot| *lot != (grant, 0));
+        self.sums.rolled_over += amount;
+        self.push(into, amount)
+    }
+
     fn enter(&mut self, grant: GrantId, amount: i128) -> Result<(), Found> {
         self.sums.granted += amount;
+        self.push(grant, amount)
+    }
+
+    fn push(&mut self, grant: GrantId, amount: i128) -> Result<(), Found> {
         if self.lots.iter().any(|(other, _)| *other == grant) {
             return Err("a grant is made twice");
         }
@@ -449,6 +489,17 @@ impl Change<'_> {
                 Ok(())
             }
             None => Err("a grant ends with another remainder than it has"),
+        }
+    }
+
+    fn leave_unpaid(&mut self, grant: GrantId, amount: i128) -> Result<(), Found> {
+        match self.unpaid.iter().position(|lot| *lot == (grant, amount)) {
+            Some(place) => {
+                self.unpaid.remove(place);
+                Ok(())
+            }
+            None if !self.knows_schedule => Ok(()),
+            None => Err("a grant is paid for that did not wait for it, or is of another amount"),
         }
     }
 

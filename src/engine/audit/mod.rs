@@ -2,7 +2,8 @@
 //!
 //! Replay asks the rules again and refuses a log in which they say something else. The audit asks no rule. For every wallet it checks that
 //! 1. credits are conserved, grant by grant: what a record says is left of each follows from what was left before it, the debits between, and
-//!    the movements that it names; and what is left in the end is what the engine has;
+//!    the movements that it names; and what is left in the end is what the engine has. What rolls over leaves one grant and enters another:
+//!    granted + rolled over = debited + expired + voided + written off + rolled over + remaining - debt (written off or not);
 //! 2. within a generation each debit takes over at the balance where another left, from the opening balance to the closing one;
 //! 3. its records are one row: each is the predecessor of exactly one other, or the newest. Circles beside the row are told by replay, which
 //!    puts a record on the row only when its predecessor is there, and mends what is left over;
@@ -70,6 +71,8 @@ pub struct CurrencyAudit {
     pub debt: i128,
     /// Sum of grants that have not taken effect.
     pub scheduled: i128,
+    /// Sum of grants that have not been paid for.
+    pub unpaid: i128,
 }
 
 /// What an audit found.
@@ -133,6 +136,7 @@ struct Holdings {
     remaining: i128,
     debt: i128,
     scheduled: i128,
+    unpaid: i128,
 }
 
 /// Audits the wallets of one part: those whose slot, divided by the number of parts, leaves the part's number.
@@ -324,7 +328,9 @@ impl<'a> Auditor<'a> {
         for movement in &record.body.movements {
             // Their numbers are the positions of their declarations.
             let (number, amount) = match *movement {
-                Movement::Granted { grant, amount } | Movement::Scheduled { grant, amount } => (grant.get(), amount),
+                Movement::Granted { grant, amount }
+                | Movement::Scheduled { grant, amount }
+                | Movement::AwaitsPayment { grant, amount } => (grant.get(), amount),
                 Movement::Held { hold, amount } => (hold.get(), amount),
                 _ => continue,
             };
@@ -388,6 +394,7 @@ impl<'a> Auditor<'a> {
                 remaining: 0,
                 debt: 0,
                 scheduled: 0,
+                unpaid: 0,
             });
             total.wallets += 1;
             total.sums.add(&book.sums);
@@ -395,6 +402,7 @@ impl<'a> Auditor<'a> {
             total.remaining += holdings.remaining;
             total.debt += holdings.debt;
             total.scheduled += holdings.scheduled;
+            total.unpaid += holdings.unpaid;
         }
         audit.debits += self.audit.debits;
         audit.operations += self.audit.operations;
@@ -413,7 +421,8 @@ impl<'a> Auditor<'a> {
         let sum = |lots: &[crate::ledger::Lot]| lots.iter().map(|lot| i128::from(lot.remaining.units())).sum::<i128>();
         let remaining = sum(&holdings.lots) + i128::from(terms.reserved().units());
         let debt = holdings.debt.units().into();
-        Some(Holdings { remaining, debt, scheduled: sum(&terms.scheduled) })
+        let unpaid = terms.riders.unpaid.iter().map(|unpaid| i128::from(unpaid.lot.remaining.units())).sum();
+        Some(Holdings { remaining, debt, scheduled: sum(&terms.scheduled), unpaid })
     }
 
     /// Compares a wallet's books with what the engine has.
@@ -453,6 +462,10 @@ impl<'a> Auditor<'a> {
         }
         if book.is_whole && sorted(book.scheduled().to_vec()) != sorted(terms.scheduled.iter().map(whole).collect()) {
             return Err("the wallet's scheduled grants are not those that its records lead to");
+        }
+        let unpaid = terms.riders.unpaid.iter().map(|unpaid| whole(&unpaid.lot)).collect();
+        if book.is_whole && sorted(book.unpaid().to_vec()) != sorted(unpaid) {
+            return Err("the wallet's grants that wait for payment are not those that its records lead to");
         }
         Ok(())
     }

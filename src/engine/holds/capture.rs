@@ -49,7 +49,7 @@ impl Engine {
             let is_open = wallet.open_hold(place.id).is_some();
             Ok(is_open.then_some(Operation::Release { hold: place.id }))
         })?;
-        Ok((inner.view_of(place, now, &guard)?, self.barrier()))
+        Ok((inner.hold_view_of(place, now, &guard)?, self.barrier()))
     }
 
     /// Moves the end of an open hold: into the future, and no further than the idempotency window reaches from when the hold was made.
@@ -71,7 +71,7 @@ impl Engine {
             Some(_) => Ok(Some(Operation::ExtendHold { hold: place.id, expires_at })),
             None => inner.how_hold_ended(place, wallet.generation).and(Err(Rejection::HoldEnded.into())),
         })?;
-        Ok((inner.view_of(place, now, &guard)?, self.barrier()))
+        Ok((inner.hold_view_of(place, now, &guard)?, self.barrier()))
     }
 }
 

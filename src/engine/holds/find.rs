@@ -39,7 +39,7 @@ impl Engine {
         let inner = &*self.inner;
         let guard = pin();
         let place = inner.find_hold(text, &guard)?;
-        inner.view_of(place, inner.now(), &guard)
+        inner.hold_view_of(place, inner.now(), &guard)
     }
 
     /// Open holds of a customer's wallets, in the currencies' order and then in the order in which they end; of one currency if given. Those
@@ -230,7 +230,7 @@ impl Inner {
     }
 
     /// A hold as it is at `now`.
-    pub(super) fn view_of(&self, place: Place, now: Timestamp, guard: &Guard) -> Result<HoldView, CommandError> {
+    pub(super) fn hold_view_of(&self, place: Place, now: Timestamp, guard: &Guard) -> Result<HoldView, CommandError> {
         let (state, _) = self.state_of(place, now, guard)?;
         self.make_view(place, self.declared(place.id)?, state)
     }

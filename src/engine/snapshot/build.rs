@@ -17,7 +17,7 @@ use crate::journal::snapshot::entry::{self, Fixed, Identity, LooseDebit, Mark, M
 use crate::journal::snapshot::file::{BLOCK_BYTES, SnapshotFile, Writer};
 use crate::journal::snapshot::{Head, Section, SnapshotError, Sums};
 use crate::journal::{self, Corrupt, Record};
-use crate::ledger::Timestamp;
+use crate::ledger::{GrantId, Timestamp};
 use crate::store::hash::Seed;
 use drawdown_wal::{Files, Log, Lsn};
 use std::cell::RefCell;
@@ -111,7 +111,8 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
     let mut held = Sorter::new(job.files, job.memory_bytes / 16);
     let mut left = job.begin(&common)?;
     let mut earlier = job.previous.map(|previous| {
-        Earlier::new(Cursor::new(previous, Section::Wallets), Cursor::new(previous, Section::Metadata))
+        let cursor = |section| Cursor::new(previous, section);
+        Earlier::new(cursor(Section::Wallets), cursor(Section::Metadata), cursor(Section::Recurring))
     });
     let mut first = 0;
     loop {
@@ -126,6 +127,10 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
         for metadata in part.metadata() {
             let slot = metadata.slot.into();
             writer.put(Section::Metadata, slot, |out| entry::write_record(&AdminRecord::Metadata(metadata), out))?;
+        }
+        for (schedule, record) in part.recurring() {
+            let slot = record.slot.into();
+            writer.put(Section::Recurring, slot, |out| entry::write_recurring(schedule, record, out))?;
         }
         first = behind;
         if u64::from(first) >= left.slots && earlier.as_ref().is_none_or(Earlier::is_at_end) {
@@ -332,13 +337,17 @@ struct Held {
 }
 
 impl Held {
-    /// Whether the grant declared next is held. One that was held and has not been declared by now never was.
+    /// Whether the grant declared next is held, or what has rolled over of it: that has the number behind. One that was held and has not
+    /// been declared by now never was.
     fn has(&mut self, declared: u64) -> Result<bool, SnapshotFailure> {
         match self.next {
             Some((held, _)) if held < declared => Err(undeclared(held)),
-            Some((held, _)) if held == declared => {
-                // What several holds have credits of comes as often.
-                while self.next.is_some_and(|(held, _)| held == declared) {
+            Some((held, _)) if held == declared || held == GrantId::new(declared).rolled_over().get() => {
+                // What several holds have credits of comes as often; of what rolled over, both may be there.
+                while self
+                    .next
+                    .is_some_and(|(held, _)| held == declared || held == GrantId::new(declared).rolled_over().get())
+                {
                     self.next = self.sorted.next()?;
                 }
                 self.count += 1;

@@ -1,6 +1,6 @@
 //! A snapshot into the tables of an engine that nobody else uses yet: blocks are read, checked and entered by several threads at once.
 
-use super::cursor::all;
+use super::cursor::{Cursor, all};
 use crate::engine::fold::Loose;
 use crate::engine::names::Name;
 use crate::engine::spill::Ground;
@@ -40,6 +40,10 @@ pub(in crate::engine) fn load(inner: &Inner, file: &SnapshotFile, threads: u32) 
     let slots = u32::try_from(file.sums().slots).map_err(|_| SnapshotError::Damaged("it has too many slots"))?;
     inner.slab.restore_all(slots);
     in_parallel(file, Section::Wallets, threads, |blocks| wallets(inner, file, slots, blocks))?;
+    let mut recurring = Cursor::new(file, Section::Recurring);
+    while let Some((schedule, record)) = recurring.next(entry::read_recurring)? {
+        inner.enter_recurring(schedule, record);
+    }
     in_parallel(file, Section::Identities, threads, |blocks| identities(inner, file, blocks))?;
     if inner.index.len() as u64 != file.sums().wallets {
         return Err(SnapshotError::Damaged("wallets are missing"));

@@ -556,6 +556,7 @@ impl Inner {
         let keys: BTreeMap<_, _> = self.api_keys.iter().map(|key| (key.id.clone(), (**key).clone())).collect();
         let records = currencies.chain(meters).chain(keys.into_values().map(AdminRecord::ApiKey));
         records.for_each(|record| entry::write_record(&record, &mut bytes));
+        self.recurring_records().into_iter().for_each(|(lsn, record)| entry::write_recurring(lsn, record, &mut bytes));
         self.repairs.all().iter().for_each(|mended| mended.write(&mut bytes));
         *hasher.update(&bytes).finalize().as_bytes()
     }

@@ -7,6 +7,7 @@ use crate::engine::fold::Ground;
 use crate::engine::names::{Name, Names};
 use crate::engine::wallet::{WalletGeneration, WalletSlot, restore};
 use crate::journal::admin::{AdminRecord, ApiKeyRecord, MetadataRecord, WalletRecord};
+use crate::journal::recurring::RecurringRecord;
 use crate::journal::snapshot::SnapshotError;
 use crate::journal::snapshot::entry::{self, WalletEntry};
 use crate::ledger::{Terms, Timestamp};
@@ -39,6 +40,7 @@ impl Common<'_> {
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
             | AdminRecord::Metadata(_)
+            | AdminRecord::Recurring(_)
             | AdminRecord::Hold(_) => true,
         }
     }
@@ -50,6 +52,8 @@ pub(super) struct Part<'a, 'f> {
     slab: Slab<WalletSlot>,
     names: Names,
     metadata: RefCell<BTreeMap<u32, MetadataRecord>>,
+    /// By slot and id, with their schedules' numbers.
+    recurring: RefCell<BTreeMap<(u32, String), (u64, RecurringRecord)>>,
     common: &'a Common<'f>,
 }
 
@@ -57,8 +61,11 @@ pub(super) struct Part<'a, 'f> {
 pub(super) struct Earlier<'f> {
     wallets: Cursor<'f>,
     metadata: Cursor<'f>,
+    recurring: Cursor<'f>,
     /// Metadata of a wallet behind those that were taken.
     read: Option<MetadataRecord>,
+    /// A recurring grant of such a wallet.
+    read_recurring: Option<(u64, RecurringRecord)>,
 }
 
 /// Memory that a wallet takes, about: slot, generation, pointers, allocator. What else there is about it takes about twice its length in
@@ -68,8 +75,8 @@ const WALLET_BYTES: u64 = 160;
 const NEW_WALLET_BYTES: u64 = 300;
 
 impl<'f> Earlier<'f> {
-    pub(super) fn new(wallets: Cursor<'f>, metadata: Cursor<'f>) -> Self {
-        Earlier { wallets, metadata, read: None }
+    pub(super) fn new(wallets: Cursor<'f>, metadata: Cursor<'f>, recurring: Cursor<'f>) -> Self {
+        Earlier { wallets, metadata, recurring, read: None, read_recurring: None }
     }
 
     pub(super) fn is_at_end(&self) -> bool {
@@ -102,6 +109,31 @@ impl<'f> Earlier<'f> {
     }
 }
 
+impl Earlier<'_> {
+    /// Takes the recurring grants of the wallets up to `slot`; answers about how much memory they take.
+    fn recurring_up_to(&mut self, slot: u32, part: &Part<'_, '_>) -> Result<u64, SnapshotError> {
+        let mut bytes = 0;
+        loop {
+            let next = match self.read_recurring.take() {
+                Some(read) => Some(read),
+                None => self.recurring.next(|rest| {
+                    let before = rest.len();
+                    let read = entry::read_recurring(rest)?;
+                    bytes += 3 * (before - rest.len()) as u64;
+                    Ok(read)
+                })?,
+            };
+            match next {
+                Some((schedule, record)) if record.slot <= slot => part.recur(schedule, record),
+                behind => {
+                    self.read_recurring = behind;
+                    return Ok(bytes);
+                }
+            }
+        }
+    }
+}
+
 impl<'a, 'f> Part<'a, 'f> {
     /// The wallets from slot `first` on, as far as they fit in so many bytes, and the slot behind the range.
     pub(super) fn fill(
@@ -110,7 +142,8 @@ impl<'a, 'f> Part<'a, 'f> {
         earlier: Option<&mut Earlier<'_>>,
         common: &'a Common<'f>,
     ) -> Result<(Self, u32), SnapshotError> {
-        let part = Part { first, slab: Slab::new(), names: Names::default(), metadata: RefCell::default(), common };
+        let (slab, names) = (Slab::new(), Names::default());
+        let part = Part { first, slab, names, metadata: RefCell::default(), recurring: RefCell::default(), common };
         let (mut taken, mut behind) = (0, first);
         if let Some(earlier) = earlier {
             // One at the least, however little memory there is.
@@ -125,6 +158,7 @@ impl<'a, 'f> Part<'a, 'f> {
                 let Some((slot, length)) = read else { break };
                 behind = slot + 1;
                 taken += WALLET_BYTES + length + earlier.metadata_up_to(slot, &mut part.metadata.borrow_mut())?;
+                taken += earlier.recurring_up_to(slot, &part)?;
             }
             if !earlier.is_at_end() {
                 return Ok((part, behind));
@@ -167,6 +201,11 @@ impl<'a, 'f> Part<'a, 'f> {
     pub(super) fn metadata(&self) -> Vec<MetadataRecord> {
         std::mem::take(&mut *self.metadata.borrow_mut()).into_values().collect()
     }
+
+    /// The recurring grants with their schedules' numbers, in the order of their wallets' slots.
+    pub(super) fn recurring(&self) -> Vec<(u64, RecurringRecord)> {
+        std::mem::take(&mut *self.recurring.borrow_mut()).into_values().collect()
+    }
 }
 
 impl Ground for Part<'_, '_> {
@@ -201,6 +240,10 @@ impl Ground for Part<'_, '_> {
             }
             record => self.common.enter(record),
         }
+    }
+
+    fn recur(&self, schedule: u64, record: RecurringRecord) {
+        self.recurring.borrow_mut().insert((record.slot, record.id.clone()), (schedule, record));
     }
 }
 

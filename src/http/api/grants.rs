@@ -1,15 +1,17 @@
 //! Grants: making them, one or many in a call, reading, voiding, and moving their expiry.
 
 use super::{named, parse};
-use crate::engine::Engine;
 use crate::engine::view::{GrantOutcome, GrantRequest};
+use crate::engine::{CommandError, Engine};
 use crate::http::app::Call;
 use crate::http::body;
 use crate::http::decode::{Node, Value};
 use crate::http::problem::{Problem, Reason, too_many};
 use crate::http::reply::Reply;
+use crate::http::wire::Page;
 use crate::http::wire::fields::Fields;
-use crate::http::wire::grants::{GrantBody, GrantResult, request};
+use crate::http::wire::grants::{GrantBody, GrantResult, held_state, request};
+use crate::http::wire::query::Query;
 use bumpalo::Bump;
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -121,6 +123,40 @@ where
     let (grant, ticket) = call.engine().void_grant(call.first())?;
     ticket.await?;
     Ok(Reply::ok(&GrantBody::of(call.engine(), grant)))
+}
+
+/// `POST /v1/grants/{grant}/activate`
+pub(crate) async fn activate<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body::discard(body).await;
+    let (grant, ticket) = call.engine().pay_grant(call.first())?;
+    ticket.await?;
+    Ok(Reply::ok(&GrantBody::of(call.engine(), grant)))
+}
+
+/// `GET /v1/grants`
+pub(crate) fn list(call: Call<'_>) -> Result<Reply, Problem> {
+    let query = Query::parse(call.parts.uri.query())?;
+    let list = query.list()?;
+    let Some(customer) = query.text("customer") else {
+        return Err(Problem::parameter("customer", "the parameter is missing: whose grants"));
+    };
+    let state = match query.text("status") {
+        Some(name) => {
+            Some(held_state(name).ok_or_else(|| Problem::parameter("status", "must be active, scheduled or pending"))?)
+        }
+        None => None,
+    };
+    let engine = call.engine();
+    let page = engine.grants(customer, query.text("currency"), state, list.cursor.as_deref(), list.limit);
+    let page = page.map_err(|error| match error {
+        CommandError::Invalid { field: "cursor", detail } => Problem::parameter("cursor", detail),
+        other => Problem::from(other),
+    })?;
+    let data = page.grants.into_iter().map(|grant| GrantBody::of(engine, grant)).collect();
+    Ok(Reply::ok(&Page { data, next_cursor: page.next.map(|next| engine.grant_text(next)) }))
 }
 
 /// `PATCH /v1/grants/{grant}`

@@ -6,6 +6,7 @@ pub(crate) mod grants;
 pub(crate) mod holds;
 pub(crate) mod keys;
 pub(crate) mod operations;
+pub(crate) mod recurring;
 pub(crate) mod usage;
 pub(crate) mod wallets;
 

@@ -229,6 +229,37 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
                  `/v1/stats` says how far it has come; it is there when `lsn` has moved.",
             )
             .answers(202, "As `snapshots` of `/v1/stats`.", &json!({"type": "object"})),
+        Action::ListGrants => list_grants(),
+        Action::ActivateGrant => Operation::new("Grants", "activateGrant", "The payment for a pending grant has come")
+            .about(
+                "The grant counts from now on, or from its `effective_at`. Repeating it is success. A grant whose `expires_at` is over is \
+                 refused; move it first. A voided grant is refused as `grant_ended`.",
+            )
+            .ok("Grant")
+            .fails(&[404, 409, 410, 422])
+            .writes(),
+        Action::PutRecurring => Operation::new("Grants", "putRecurringGrant", "Make or change a recurring grant")
+            .about(
+                "Occurrences are made ahead as scheduled grants, the next two at the least, so each takes effect to the millisecond. Months \
+                 keep the day of the `anchor` (in UTC), or take the last day of a month that lacks it. The same again changes nothing; a \
+                 change takes back what was made and has not taken effect, and begins anew: with `first_grant: now` it grants at once. \
+                 What was missed while the server was down is made when it starts, a thousand occurrences at most. `max_balance` does not \
+                 bind occurrences, and those to come do not count against it.",
+            )
+            .takes("RecurringGrantRequest")
+            .ok("RecurringGrant")
+            .fails(&[404, 409, 422]),
+        Action::GetRecurring => {
+            Operation::new("Grants", "getRecurringGrant", "A recurring grant").ok("RecurringGrant").fails(&[404])
+        }
+        Action::ListRecurring => Operation::new("Grants", "listRecurringGrants", "A customer's recurring grants, stopped ones too")
+            .list()
+            .pages("RecurringGrant"),
+        Action::DeleteRecurring => Operation::new("Grants", "stopRecurringGrant", "Stop a recurring grant")
+            .about("What has taken effect stays, what was made ahead is taken back. Repeating it is success.")
+            .ok("RecurringGrant")
+            .fails(&[404, 409, 422])
+            .writes(),
         Action::Later(_) => return None,
     })
 }
@@ -385,6 +416,27 @@ fn list_holds() -> Operation {
         .parameter(query("status", "Only open holds are listed.", json!({"type": "string", "enum": ["open"]})))
         .pages("Hold")
         .fails(&[422])
+}
+
+fn list_grants() -> Operation {
+    let text = |max: usize| json!({"type": "string", "minLength": 1, "maxLength": max});
+    let mut customer = query("customer", "Whose grants.", text(128));
+    customer["required"] = json!(true);
+    Operation::new(
+        "Grants",
+        "listGrants",
+        "The grants that a customer's wallets hold, in the order in which they were made",
+    )
+    .parameter(customer)
+    .parameter(query("currency", "Of the wallet in this currency only.", text(64)))
+    .parameter(query(
+        "status",
+        "In this status only.",
+        json!({"type": "string", "enum": ["active", "scheduled", "pending"]}),
+    ))
+    .list()
+    .pages("Grant")
+    .fails(&[404, 410])
 }
 
 fn feed() -> Operation {

@@ -1,7 +1,7 @@
 //! The schemas of the document.
 
 use crate::http::wire::fields::{METADATA_KEY_BYTES_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX};
-use crate::ledger::{Category, MAX_PRIORITY, OnExceed, Policy, Rounding, Source, Status, Trigger, Watched};
+use crate::ledger::{Category, MAX_PRIORITY, OnExceed, Policy, Rounding, Source, Status, Trigger, Unit, Watched};
 use serde_json::{Map, Value, json};
 
 /// All schemas by name.
@@ -254,6 +254,7 @@ fn wallets() -> Group {
         ("last_entry", json!({"type": ["integer", "null"], "format": "int64"})),
         ("metadata", reference("Metadata")),
         ("holds", json!({"type": "integer", "minimum": 0, "description": "How many are open."})),
+        ("pending_grants", object(&[("count", json!({"type": "integer", "minimum": 0})), ("amount", amount())])),
     ]);
     let totals = object(&[
         ("currency", json!({"type": "string"})),
@@ -281,7 +282,7 @@ fn wallets() -> Group {
 }
 
 fn history() -> Group {
-    const KINDS: [&str; 13] = [
+    const KINDS: [&str; 16] = [
         "debit",
         "grant",
         "grant_scheduled",
@@ -295,6 +296,9 @@ fn history() -> Group {
         "release",
         "hold_expiry",
         "late_capture",
+        "grant_pending",
+        "grant_paid",
+        "rollover",
     ];
     let event = object(&[
         ("id", json!({"type": "string"})),
@@ -410,6 +414,10 @@ fn grants() -> Group {
         ("cost_basis??", cost()),
         ("key??", text(1, 128)),
         ("metadata??", reference("Metadata")),
+        ("payment??", text(1, 255)),
+        ("pending??", json!({"type": "boolean", "description": "It counts for nothing until it is activated."})),
+        ("valid_for_seconds??", seconds("Of a pending grant: how long it lasts from its activation on.")),
+        ("rollover??", reference("Rollover")),
     ]);
     let grant = object(&[
         ("id", json!({"type": "string"})),
@@ -420,7 +428,7 @@ fn grants() -> Group {
         ("category", categories()),
         ("source", sources()),
         ("priority", priority()),
-        ("status", one_of(&["scheduled", "active", "depleted", "expired", "voided"])),
+        ("status", one_of(&["scheduled", "active", "depleted", "expired", "voided", "pending"])),
         ("effective_at", time()),
         ("expires_at", time_or_null()),
         ("cost_basis", json!({"oneOf": [cost(), {"type": "null"}]})),
@@ -428,6 +436,12 @@ fn grants() -> Group {
         ("metadata", reference("Metadata")),
         ("created_at", time()),
         ("held", json!({"allOf": [amount()], "description": "What of `remaining` is in open holds."})),
+        ("payment", json!({"type": ["string", "null"]})),
+        ("valid_for_seconds?", seconds("Of a pending grant.")),
+        ("rollover", json!({"oneOf": [reference("Rollover"), {"type": "null"}]})),
+        ("parent?", json!({"type": "string", "description": "The grant that this one is the remainder of."})),
+        ("rolled_over?", object(&[("grant", json!({"type": "string"})), ("amount", amount())])),
+        ("recurring?", object(&[("id", json!({"type": "string"})), ("occurrence", position())])),
     ]);
     let error = object(&[
         ("reason", json!({"type": "string"})),
@@ -446,7 +460,81 @@ fn grants() -> Group {
         ("Grant", grant),
         ("GrantResults", object(&[("results", list(result))])),
         ("GrantPatch", object(&[("expires_at", time_or_null())])),
+        ("Rollover", rollover()),
+        ("RecurringGrantRequest", recurring_request()),
+        ("RecurringGrant", recurring()),
     ]
+}
+
+fn seconds(description: &str) -> Value {
+    json!({"type": "integer", "format": "int64", "minimum": 1, "description": description})
+}
+
+fn rollover() -> Value {
+    let mut rollover = object(&[
+        ("fraction??", reference("PositiveInput")),
+        ("max??", reference("PositiveInput")),
+        ("valid_for_seconds??", seconds("How long the new grant lasts; for ever without it.")),
+        ("priority??", json!({"type": "integer", "minimum": 0, "maximum": MAX_PRIORITY})),
+    ]);
+    rollover["description"] = json!(
+        "When the grant ends with something left, `fraction` of it (1 without it), rounded down, and `max` at most, becomes a new grant with \
+         the source `rollover`, effective at the very instant, which does not roll over again. The rest expires."
+    );
+    rollover
+}
+
+fn interval() -> Value {
+    object(&[
+        ("every", json!({"type": "integer", "minimum": 1, "maximum": 10_000})),
+        ("unit", one_of(&Unit::ALL.map(Unit::as_str))),
+    ])
+}
+
+fn expires() -> Value {
+    json!({"oneOf": [
+        one_of(&["with_next", "never"]),
+        object(&[("after_seconds", seconds("So long after it began."))]),
+    ]})
+}
+
+fn recurring_fields() -> Vec<(&'static str, Value)> {
+    let cost = json!({"type": "integer", "format": "int64", "minimum": 0});
+    let cost = object(&[("amount", cost), ("currency", json!({"type": "string", "pattern": "^[A-Za-z]{3}$"}))]);
+    vec![
+        ("source??", one_of(&Source::ALL.map(Source::as_str))),
+        ("category??", one_of(&[Category::Paid, Category::Promotional].map(Category::as_str))),
+        ("priority??", json!({"type": "integer", "minimum": 0, "maximum": MAX_PRIORITY})),
+        ("interval", interval()),
+        ("anchor?", time_or_null()),
+        ("first_grant??", one_of(&["now", "next"])),
+        ("expires", expires()),
+        ("rollover??", reference("Rollover")),
+        ("ends_at?", time_or_null()),
+        ("cost_basis??", cost),
+        ("metadata??", reference("Metadata")),
+    ]
+}
+
+fn recurring_request() -> Value {
+    let own = [("currency??", text(1, 64)), ("amount", reference("PositiveInput"))];
+    object(&[&own[..], &recurring_fields()].concat())
+}
+
+fn recurring() -> Value {
+    let own = [
+        ("id", json!({"type": "string"})),
+        ("customer", json!({"type": "string"})),
+        ("currency", json!({"type": "string"})),
+        ("amount", amount()),
+        ("status", one_of(&["active", "ended", "stopped"])),
+        ("version", position()),
+        ("next_at", time_or_null()),
+        ("occurrences", position()),
+        ("created_at", time()),
+        ("updated_at", time()),
+    ];
+    object(&[&own[..], &recurring_fields()].concat())
 }
 
 fn catalogue() -> Group {
@@ -455,6 +543,14 @@ fn catalogue() -> Group {
     let code = || json!({"type": "string", "pattern": "^[A-Z]{3}$"});
     let roundings = || one_of(&[Rounding::Exact, Rounding::Up].map(Rounding::as_str));
     let shown = |name| (name, json!({"type": "string"}));
+    let priorities = || {
+        json!({
+            "type": "object",
+            "description": "Priorities of grants that name none, by source.",
+            "propertyNames": {"enum": Source::ALL.map(Source::as_str)},
+            "additionalProperties": {"type": "integer", "minimum": 0, "maximum": MAX_PRIORITY},
+        })
+    };
     vec![
         (
             "CurrencyRequest",
@@ -465,6 +561,7 @@ fn catalogue() -> Group {
                 ("kind??", kinds()),
                 ("iso_code??", code()),
                 ("max_balance??", reference("PositiveInput")),
+                ("default_priorities??", priorities()),
             ]),
         ),
         (
@@ -477,6 +574,7 @@ fn catalogue() -> Group {
                 ("kind", kinds()),
                 ("iso_code?", code()),
                 ("max_balance", json!({"oneOf": [amount(), {"type": "null"}]})),
+                ("default_priorities", priorities()),
                 ("status", one_of(&["active", "archived"])),
             ]),
         ),

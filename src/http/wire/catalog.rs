@@ -2,10 +2,11 @@
 
 use super::amount;
 use super::fields::Fields;
-use crate::engine::catalog::{CreditCurrency, CurrencyKind, CurrencySpec, Meter, MeterSpec};
+use crate::engine::catalog::{CreditCurrency, CurrencyKind, CurrencySpec, Meter, MeterSpec, Priorities};
 use crate::http::problem::Problem;
-use crate::ledger::{Policy, Rounding};
+use crate::ledger::{MAX_PRIORITY, Policy, Rounding, Source};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A credit currency as it is shown.
 #[derive(Debug, Serialize)]
@@ -18,6 +19,7 @@ pub(crate) struct CurrencyBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     iso_code: Option<String>,
     max_balance: Option<String>,
+    default_priorities: BTreeMap<&'static str, u8>,
     status: &'static str,
 }
 
@@ -35,6 +37,7 @@ impl CurrencyBody {
             kind,
             iso_code,
             max_balance: currency.max_balance.map(|max| amount(max, currency.scale)),
+            default_priorities: Source::ALL.map(|source| (source.as_str(), currency.default_priority(source))).into(),
             status: if currency.archived { "archived" } else { "active" },
         }
     }
@@ -60,7 +63,25 @@ pub(crate) fn currency_spec(id: &str, fields: &Fields<'_, '_>) -> Result<Currenc
         scale,
         kind,
         max_balance: fields.decimal("max_balance")?,
+        default_priorities: priorities(fields)?,
     })
+}
+
+/// Reads `default_priorities: {source: priority}`.
+fn priorities(fields: &Fields<'_, '_>) -> Result<Priorities, Problem> {
+    let Some(of_sources) = fields.object("default_priorities")? else { return Ok(Priorities::new()) };
+    let mut priorities = Priorities::new();
+    for source in Source::ALL {
+        if let Some(priority) = of_sources.integer(source.as_str(), 0..=i64::from(MAX_PRIORITY))? {
+            priorities.insert(source, priority.cast_unsigned() as u8);
+        }
+    }
+    match of_sources.names_beside(&Source::ALL.map(Source::as_str)) {
+        Some(name) => {
+            Err(fields.refused("default_priorities", "names something that is no source of grants").with("name", name))
+        }
+        None => Ok(priorities),
+    }
 }
 
 /// A meter as it is shown.

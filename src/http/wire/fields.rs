@@ -54,6 +54,20 @@ impl<'n, 'a> Fields<'n, 'a> {
         self.members.iter().any(|(known, _)| *known == name)
     }
 
+    /// The first field that is none of these.
+    pub(crate) fn names_beside(&self, known: &[&str]) -> Option<&'a str> {
+        self.members.iter().map(|(name, _)| *name).find(|name| !known.contains(name))
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn boolean(&self, name: &'static str) -> Result<Option<bool>, Problem> {
+        let Some(node) = self.get(name)? else { return Ok(None) };
+        match node.value {
+            Value::Bool(value) => Ok(Some(value)),
+            _ => Err(self.problem(name, node.at, "must be true or false")),
+        }
+    }
+
     fn get(&self, name: &'static str) -> Result<Option<&'n Node<'a>>, Problem> {
         let mut found = self.members.iter().filter(|(known, _)| *known == name).map(|(_, node)| node);
         let first = found.next();

@@ -3,9 +3,9 @@
 use super::fields::Fields;
 use super::{amount, instant};
 use crate::engine::Engine;
-use crate::engine::view::{CostBasis, GrantRequest, GrantState, GrantView, Metadata};
+use crate::engine::view::{CostBasis, GrantOptions, GrantRequest, GrantState, GrantView, Metadata, RolloverSpec};
 use crate::http::problem::Problem;
-use crate::ledger::{Category, MAX_PRIORITY, Source};
+use crate::ledger::{Category, MAX_PRIORITY, Rollover, Scale, Source};
 use serde::Serialize;
 
 /// A grant as it is shown.
@@ -27,12 +27,90 @@ pub(crate) struct GrantBody {
     metadata: Metadata,
     created_at: String,
     held: String,
+    payment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_for_seconds: Option<Seconds>,
+    rollover: Option<RolloverBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rolled_over: Option<RolledBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recurring: Option<OccurrenceBody>,
 }
 
 #[derive(Debug, Serialize)]
-struct CostBasisBody {
+pub(crate) struct CostBasisBody {
     amount: i64,
     currency: String,
+}
+
+impl CostBasisBody {
+    pub(crate) fn of(cost: CostBasis) -> Self {
+        CostBasisBody { amount: cost.amount, currency: cost.currency }
+    }
+}
+
+/// What the remainder of a grant went on as.
+#[derive(Debug, Serialize)]
+struct RolledBody {
+    grant: String,
+    amount: String,
+}
+
+/// Which occurrence of which recurring grant a grant is.
+#[derive(Debug, Serialize)]
+struct OccurrenceBody {
+    id: String,
+    occurrence: u64,
+}
+
+/// Terms of rolling over.
+#[derive(Debug, Serialize)]
+pub(crate) struct RolloverBody {
+    fraction: String,
+    max: Option<String>,
+    valid_for_seconds: Option<Seconds>,
+    priority: u8,
+}
+
+impl RolloverBody {
+    pub(crate) fn of(rollover: &Rollover, scale: Scale) -> Self {
+        RolloverBody {
+            fraction: rollover.fraction.to_string(),
+            max: rollover.max.map(|max| amount(max, scale)),
+            valid_for_seconds: rollover.valid_for_ms.map(Seconds::of_ms),
+            priority: rollover.priority,
+        }
+    }
+}
+
+/// A duration in whole seconds, as all durations are given.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Seconds(u64);
+
+impl Seconds {
+    pub(crate) const fn of_ms(ms: u64) -> Self {
+        Seconds(ms / 1000)
+    }
+}
+
+/// A duration that a client gives in seconds, in ms: a second at the least, a thousand years at most.
+pub(crate) fn duration_ms(fields: &Fields<'_, '_>, name: &'static str) -> Result<Option<u64>, Problem> {
+    let seconds = fields.integer(name, 1..=31_556_952_000)?;
+    Ok(seconds.map(|seconds| seconds.cast_unsigned() * 1000))
+}
+
+/// Reads `rollover: {fraction?, max?, valid_for_seconds?, priority?}`.
+pub(crate) fn rollover(fields: &Fields<'_, '_>) -> Result<Option<RolloverSpec>, Problem> {
+    let Some(rollover) = fields.object("rollover")? else { return Ok(None) };
+    let priority = rollover.integer("priority", 0..=i64::from(MAX_PRIORITY))?;
+    Ok(Some(RolloverSpec {
+        fraction: rollover.decimal("fraction")?,
+        max: rollover.decimal("max")?,
+        valid_for_ms: duration_ms(&rollover, "valid_for_seconds")?,
+        priority: priority.map(|priority| priority.cast_unsigned() as u8),
+    }))
 }
 
 impl GrantBody {
@@ -50,11 +128,19 @@ impl GrantBody {
             status: state(grant.state),
             effective_at: instant(grant.effective_at),
             expires_at: grant.expires_at.map(instant),
-            cost_basis: grant.cost_basis.map(|CostBasis { amount, currency }| CostBasisBody { amount, currency }),
+            cost_basis: grant.cost_basis.map(CostBasisBody::of),
             key: grant.key,
             metadata: grant.metadata,
             created_at: instant(grant.created_at),
             held: amount(grant.held, scale),
+            payment: grant.payment,
+            valid_for_seconds: grant.valid_for_ms.map(Seconds::of_ms),
+            rollover: grant.rollover.map(|rollover| RolloverBody::of(&rollover, scale)),
+            parent: grant.parent.map(|parent| engine.grant_text(parent)),
+            rolled_over: grant
+                .rolled_over
+                .map(|(into, part)| RolledBody { grant: engine.grant_text(into), amount: amount(part, scale) }),
+            recurring: grant.recurrence.map(|(id, occurrence)| OccurrenceBody { id, occurrence }),
         }
     }
 
@@ -71,7 +157,13 @@ const fn state(state: GrantState) -> &'static str {
         GrantState::Depleted => "depleted",
         GrantState::Expired => "expired",
         GrantState::Voided => "voided",
+        GrantState::Pending => "pending",
     }
+}
+
+/// A state that a held grant can be in, by its name.
+pub(crate) fn held_state(name: &str) -> Option<GrantState> {
+    [GrantState::Active, GrantState::Scheduled, GrantState::Pending].into_iter().find(|held| state(*held) == name)
 }
 
 /// What became of one grant of several.
@@ -85,10 +177,12 @@ pub(crate) struct GrantResult {
     pub(crate) error: Option<serde_json::Value>,
 }
 
+/// The sources of grants, for people.
+pub(crate) const SOURCES: &str =
+    "must be plan, drip, rollover, contract, promotional, package, top_up, auto_top_up, adjustment or migration";
+
 /// Reads one grant. `header_key` is the request's `Idempotency-Key`, already made unique for the place in a batch.
 pub(crate) fn request(fields: &Fields<'_, '_>, header_key: Option<String>) -> Result<GrantRequest, Problem> {
-    const SOURCES: &str =
-        "must be plan, drip, rollover, contract, promotional, package, top_up, auto_top_up, adjustment or migration";
     let category = fields.choice("category", Category::parse, "must be paid or promotional")?;
     let source = fields.choice("source", Source::parse, SOURCES)?;
     let priority = fields.integer("priority", 0..=i64::from(MAX_PRIORITY))?;
@@ -112,10 +206,16 @@ pub(crate) fn request(fields: &Fields<'_, '_>, header_key: Option<String>) -> Re
         cost_basis,
         key,
         metadata: fields.metadata("metadata")?.unwrap_or_default(),
+        options: GrantOptions {
+            payment: fields.text("payment")?.map(str::to_owned),
+            pending: fields.boolean("pending")?.unwrap_or(false),
+            valid_for_ms: duration_ms(fields, "valid_for_seconds")?,
+            rollover: rollover(fields)?,
+        },
     })
 }
 
-fn cost_basis(fields: &Fields<'_, '_>) -> Result<CostBasis, Problem> {
+pub(crate) fn cost_basis(fields: &Fields<'_, '_>) -> Result<CostBasis, Problem> {
     let Some(amount) = fields.integer("amount", 0..=i64::MAX)? else {
         return Err(fields.refused("amount", "the field is missing: the price in the money's minor unit"));
     };

@@ -11,6 +11,7 @@ pub(crate) mod grants;
 pub(crate) mod holds;
 pub(crate) mod keys;
 pub(crate) mod query;
+pub(crate) mod recurring;
 pub(crate) mod wallets;
 
 use super::decode::time;

@@ -28,7 +28,15 @@ pub(crate) struct WalletBody {
     alerts: Vec<AlertBody>,
     last_entry: Option<u64>,
     metadata: Metadata,
+    pending_grants: PendingBody,
     holds: usize,
+}
+
+/// Grants that wait for their payment, together.
+#[derive(Debug, Serialize)]
+struct PendingBody {
+    count: u64,
+    amount: String,
 }
 
 impl WalletBody {
@@ -47,6 +55,7 @@ impl WalletBody {
             grants: wallet.grants.iter().map(|lot| LotBody::of(engine, lot, scale)).collect(),
             alerts: wallet.alerts.iter().map(|alert| AlertBody::of(alert, scale)).collect(),
             last_entry: wallet.last_entry.map(Lsn::get),
+            pending_grants: PendingBody { count: wallet.pending_count, amount: amount(wallet.pending_amount, scale) },
             customer: wallet.customer,
             metadata: wallet.metadata,
             holds: wallet.holds,
@@ -238,6 +247,9 @@ const fn kind(kind: EntryKind) -> &'static str {
         EntryKind::Release => "release",
         EntryKind::HoldExpiry => "hold_expiry",
         EntryKind::LateCapture => "late_capture",
+        EntryKind::GrantPending => "grant_pending",
+        EntryKind::GrantPaid => "grant_paid",
+        EntryKind::Rollover => "rollover",
     }
 }
 

@@ -1,14 +1,15 @@
 //! What stands in the sections of a snapshot, entry by entry. Numbers are LEB128 varints (signed ones zigzagged) unless a width is given.
 //!
 //! ```text
-//! wallet      flags u8: 1 one grant, 2 lowest, 4 limits, 8 scheduled, 16 levels, bits 5-6 status, 128 holds
+//! wallet      flags u8: 1 one grant, 2 lowest, 4 limits, 8 scheduled, 16 levels, bits 5-6 status, 128 more
 //!             customer's length u8, slot, currency, generation, opened at, newest record, balance (signed)
 //!             [lowest: recorded balance - balance (signed)]
 //!             one grant: lot; else: opening - balance (signed), count, lots
 //!             [limits: allowance (signed), held (signed)] [scheduled: count, lots]
 //!             [levels: count, each: name's length u8, amount (signed), trigger u8 (1 at or below, + 2 if it watches what is available),
 //!             margin (signed), name; armed u64, triggered u64]
-//!             [holds: count, each: hold, amount (signed), amount - remaining (signed), end, on exceed u8, parts' count, each: lot, voided u8]
+//!             [more: kinds u8 (1 clauses, 2 unpaid, 4 progress, 8 holds), each as in `riders`, holds: count, each: hold, amount (signed),
+//!             amount - remaining (signed), end, on exceed u8, parts' count, each: lot, voided u8]
 //!             customer
 //! lot         grant, remaining (signed), granted - remaining (signed), effective, end + 1 or 0 for never, cost (signed),
 //!             priority u8 + 128 if paid
@@ -19,14 +20,17 @@
 //! mark        16 bytes: end of the minute u64 (ms), LSN u64
 //! identity    16 bytes: fingerprint u64, LSN u64
 //! grant       number u64, time u64 (ms), administrative record: a grant's declaration, or a hold's
+//! recurring   schedule's number u64, time u64 (ms), administrative record
 //! record      administrative record; its second word is its tag and length
 //! ```
 
+use super::riders;
 use crate::catalog::CurrencyNumber;
 use crate::journal::Corrupt;
 use crate::journal::admin::{self, AdminRecord};
 use crate::journal::bytes::{Fields, unzigzag, zigzag};
 use crate::journal::hold;
+use crate::journal::recurring::RecurringRecord;
 use crate::ledger::{
     Amount, Category, Expiry, GrantId, HoldId, Level, LevelStates, Levels, Lot, OpenHold, Part, Status, Terms,
     Timestamp, Trigger, Watched,
@@ -40,7 +44,9 @@ const LIMITS: u8 = 4;
 const SCHEDULED: u8 = 8;
 const LEVELS: u8 = 16;
 const STATUS_SHIFT: u8 = 5;
-const HOLDS: u8 = 128;
+const MORE: u8 = 128;
+/// The kind of more that holds are, beside those of [`riders`].
+const HOLDS: u8 = 8;
 const PAID: u8 = 128;
 
 /// A wallet as a fold left it.
@@ -75,7 +81,7 @@ pub enum EntryTerms<'a> {
     Whole(Cow<'a, Terms>),
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -83,11 +89,11 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn put_signed(out: &mut Vec<u8>, value: i64) {
+pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
     put_varint(out, zigzag(value));
 }
 
-fn signed(fields: &mut Fields<'_>) -> Result<i64, Corrupt> {
+pub(super) fn signed(fields: &mut Fields<'_>) -> Result<i64, Corrupt> {
     Ok(unzigzag(fields.varint()?))
 }
 
@@ -103,7 +109,7 @@ impl<'a> WalletEntry<'a> {
                 flag(has_limits, LIMITS)
                     | flag(!terms.scheduled.is_empty(), SCHEDULED)
                     | flag(terms.levels.is_some(), LEVELS)
-                    | flag(!terms.holds.is_empty(), HOLDS)
+                    | flag(has_more(terms), MORE)
                     | (status_number(terms.status) << STATUS_SHIFT)
             }
         };
@@ -138,8 +144,11 @@ impl<'a> WalletEntry<'a> {
         if let Some(levels) = &terms.levels {
             write_levels(levels, terms.states, out);
         }
-        if !terms.holds.is_empty() {
-            write_holds(&terms.holds, out);
+        if has_more(terms) {
+            riders::write(&terms.riders, if terms.holds.is_empty() { 0 } else { HOLDS }, out);
+            if !terms.holds.is_empty() {
+                write_holds(&terms.holds, out);
+            }
         }
     }
 
@@ -167,8 +176,8 @@ impl<'a> WalletEntry<'a> {
         Ok(WalletEntry { slot, customer, currency, generation, opened_at, last_lsn, balance, lowest, terms })
     }
 
-    /// The numbers of the declarations that the wallet's terms name: its grants, scheduled ones included, its holds, and the grants that
-    /// those have credits of. A number may come more than once.
+    /// The numbers of the declarations that the wallet's terms name: its grants, scheduled and unpaid ones included, its holds, and the grants
+    /// that those have credits of. For what rolled over, the number behind that of its declaration. A number may come more than once.
     pub fn declared(&self) -> impl Iterator<Item = u64> {
         let (one, terms) = match &self.terms {
             EntryTerms::One(lot) => (Some(lot.id), None),
@@ -176,7 +185,8 @@ impl<'a> WalletEntry<'a> {
         };
         let of_terms = terms.into_iter().flat_map(|terms| {
             let parts = terms.holds.iter().flat_map(|hold| &hold.parts).map(|part| part.lot.id);
-            let grants = terms.lots.iter().chain(&terms.scheduled).map(|lot| lot.id).chain(parts);
+            let unpaid = terms.riders.unpaid.iter().map(|unpaid| unpaid.lot.id);
+            let grants = terms.lots.iter().chain(&terms.scheduled).map(|lot| lot.id).chain(parts).chain(unpaid);
             grants.map(GrantId::get).chain(terms.holds.iter().map(|hold| hold.id.get()))
         });
         one.map(GrantId::get).into_iter().chain(of_terms)
@@ -201,11 +211,19 @@ fn read_terms(fields: &mut Fields<'_>, flags: u8, balance: i64) -> Result<Terms,
         let (levels, states) = read_levels(fields)?;
         (terms.levels, terms.states) = (Some(Arc::new(levels)), states);
     }
-    if flags & HOLDS != 0 {
-        terms.holds = read_holds(fields)?;
+    if flags & MORE != 0 {
+        let kinds;
+        (terms.riders, kinds) = riders::read(fields, HOLDS)?;
+        if kinds & HOLDS != 0 {
+            terms.holds = read_holds(fields)?;
+        }
     }
     terms.validate().map_err(|_| Corrupt::Malformed("terms"))?;
     Ok(terms)
+}
+
+fn has_more(terms: &Terms) -> bool {
+    !terms.riders.is_empty() || !terms.holds.is_empty()
 }
 
 fn write_lots(lots: &[Lot], out: &mut Vec<u8>) {
@@ -219,7 +237,7 @@ fn read_lots(fields: &mut Fields<'_>) -> Result<Box<[Lot]>, Corrupt> {
     (0..count(fields)?).map(|_| read_lot(fields)).collect()
 }
 
-fn write_lot(lot: &Lot, out: &mut Vec<u8>) {
+pub(super) fn write_lot(lot: &Lot, out: &mut Vec<u8>) {
     put_varint(out, lot.id.get());
     put_signed(out, lot.remaining.units());
     put_signed(out, lot.granted.units().wrapping_sub(lot.remaining.units()));
@@ -229,7 +247,7 @@ fn write_lot(lot: &Lot, out: &mut Vec<u8>) {
     out.push(lot.priority | if lot.category == Category::Paid { PAID } else { 0 });
 }
 
-fn read_lot(fields: &mut Fields<'_>) -> Result<Lot, Corrupt> {
+pub(super) fn read_lot(fields: &mut Fields<'_>) -> Result<Lot, Corrupt> {
     let id = GrantId::new(fields.varint()?);
     let remaining = signed(fields)?;
     let granted = remaining.wrapping_add(signed(fields)?);
@@ -572,5 +590,23 @@ pub fn read_declaration(rest: &mut &[u8]) -> Result<(u64, AdminRecord), Corrupt>
     match read_record(rest, time)? {
         record @ (AdminRecord::Grant(_) | AdminRecord::Hold(_)) => Ok((number, record)),
         _ => Err(Corrupt::Malformed("declaration")),
+    }
+}
+
+/// Appends a recurring grant, whose record stands at `schedule`, to `out`.
+pub fn write_recurring(schedule: u64, record: RecurringRecord, out: &mut Vec<u8>) {
+    out.extend_from_slice(&schedule.to_le_bytes());
+    out.extend_from_slice(&record.updated_at.millis().to_le_bytes());
+    write_record(&AdminRecord::Recurring(record), out);
+}
+
+/// Takes a schedule's number and its recurring grant off the front of `rest`.
+pub fn read_recurring(rest: &mut &[u8]) -> Result<(u64, RecurringRecord), Corrupt> {
+    let mut fields = Fields(rest);
+    let (number, time) = (fields.u64()?, Timestamp::from_millis(fields.u64()?));
+    *rest = fields.0;
+    match read_record(rest, time)? {
+        AdminRecord::Recurring(record) => Ok((number, record)),
+        _ => Err(Corrupt::Malformed("recurring grant")),
     }
 }

@@ -10,6 +10,7 @@
 pub mod check;
 pub mod entry;
 pub mod file;
+mod riders;
 
 #[cfg(test)]
 mod tests;
@@ -55,11 +56,13 @@ pub enum Section {
     Identities = 9,
     /// Declarations of grants that wallets hold or that have not taken effect, by number.
     Grants = 10,
+    /// Recurring grants, by slot.
+    Recurring = 11,
 }
 
 impl Section {
     /// All of them.
-    pub const ALL: [Section; 10] = [
+    pub const ALL: [Section; 11] = [
         Section::Records,
         Section::Wallets,
         Section::Metadata,
@@ -70,6 +73,7 @@ impl Section {
         Section::Marks,
         Section::Identities,
         Section::Grants,
+        Section::Recurring,
     ];
 }
 

@@ -2,15 +2,17 @@
 
 use super::entry::{
     EntryTerms, Fixed, Identity, LooseDebit, Mark, Mended, PendingGrant, Unattached, WalletEntry, read_declaration,
-    read_record, write_declaration, write_record,
+    read_record, read_recurring, write_declaration, write_record, write_recurring,
 };
 use super::file::{BLOCK_BYTES, SnapshotFile, Writer};
 use super::{Head, Section, SnapshotError, Sums, file_name, lsn_of};
 use crate::catalog::CurrencyNumber;
-use crate::journal::admin::{AdminRecord, Genesis, GrantRecord, MetadataRecord};
+use crate::journal::admin::{AdminRecord, Declared, Genesis, GrantRecord, MetadataRecord};
+use crate::journal::recurring::RecurringRecord;
 use crate::ledger::{
-    Amount, Category, Expiry, GrantId, HoldId, Level, Levels, Lot, OnExceed, OpenHold, Part, Source, Status, Terms,
-    Timestamp, Trigger, Watched,
+    Amount, Category, Clause, Decimal, Ends, Expiry, GrantId, HoldId, Interval, Level, Levels, Lot, Occurrence,
+    OnExceed, OpenHold, Part, Payment, Progress, Riders, Rollover, Schedule, Source, Status, Terms, Timestamp, Trigger,
+    Unit, Unpaid, Watched,
 };
 use drawdown_wal::{Files, Heap, Lsn};
 use std::borrow::Cow;
@@ -68,7 +70,7 @@ fn full() -> Terms {
             remaining: Amount::new(5),
             expires_at: Timestamp::from_millis(1_800_000_000_000),
             on_exceed: OnExceed::Overdraw,
-            parts: [Part { lot: lot(2, 1), is_voided: true }, Part { lot: lot(3, 2), is_voided: false }].into(),
+            parts: [Part { lot: lot(2, 1), is_voided: true }, Part { lot: lot(4, 2), is_voided: false }].into(),
         }]
         .into(),
         lots: [lot(1, 10), Lot { expires_at: Expiry::NEVER, ..lot(2, 50) }].into(),
@@ -78,6 +80,28 @@ fn full() -> Terms {
     };
     terms.states.armed = 0b11;
     terms
+}
+
+/// Everything that can ride along with the wallet of [`full`], once at its smallest and once at its largest.
+fn full_riders() -> Riders {
+    let smallest = Rollover { fraction: Decimal::from_integer(1), max: None, valid_for_ms: None, priority: 0 };
+    let largest = Rollover {
+        fraction: Decimal::from_parts(999_999_999_999_999_999, 18).expect("18 places"),
+        max: Some(Amount::MAX),
+        valid_for_ms: Some(u64::MAX),
+        priority: 100,
+    };
+    let occurrence = Some(Occurrence { schedule: u64::MAX, number: u64::MAX });
+    let clause = |grant, rollover, occurrence| Clause { grant: GrantId::new(grant), rollover, occurrence };
+    let waiting = |id, begins_when_paid, valid_for_ms| Unpaid {
+        lot: Lot { granted: Amount::new(7), ..lot(id, 7) },
+        payment: Payment { begins_when_paid, valid_for_ms },
+    };
+    Riders {
+        clauses: [clause(2, Some(smallest), None), clause(9, Some(largest), occurrence)].into(),
+        unpaid: [waiting(11, true, None), waiting(13, false, Some(u64::MAX))].into(),
+        progress: [Progress { schedule: 0, next: 0 }, Progress { schedule: u64::MAX, next: u64::MAX }].into(),
+    }
 }
 
 #[track_caller]
@@ -90,8 +114,9 @@ fn check_wallet(terms: &Terms, balance: i64, lowest: i64) {
     assert_eq!(WalletEntry::read(&mut rest), Ok(entry.clone()));
     assert!(rest.is_empty());
     let parts = terms.holds.iter().flat_map(|hold| &hold.parts).map(|part| part.lot.id);
-    let grants = terms.lots.iter().chain(&terms.scheduled).map(|lot| lot.id).chain(parts).map(GrantId::get);
-    let declared: Vec<_> = grants.chain(terms.holds.iter().map(|hold| hold.id.get())).collect();
+    let unpaid = terms.riders.unpaid.iter().map(|unpaid| unpaid.lot.id);
+    let grants = terms.lots.iter().chain(&terms.scheduled).map(|lot| lot.id).chain(parts).chain(unpaid);
+    let declared: Vec<_> = grants.map(GrantId::get).chain(terms.holds.iter().map(|hold| hold.id.get())).collect();
     assert_eq!(entry.declared().collect::<Vec<_>>(), declared);
     // Cut anywhere, changed anywhere: an error or another wallet, but no panic.
     for length in 0..bytes.len() {
@@ -113,6 +138,11 @@ fn wallets_survive_with_all_that_they_have() {
     check_wallet(&debt, -50, -50);
     check_wallet(&Terms { status: Status::Frozen, ..debt.clone() }, -40, -40);
     check_wallet(&Terms { status: Status::Closed, ..Terms::new() }, 0, 0);
+    let riders = full_riders();
+    check_wallet(&Terms { riders: riders.clone(), ..full() }, 60, 60);
+    check_wallet(&Terms { riders: Riders { clauses: Box::default(), ..riders.clone() }, ..full() }, 60, 60);
+    check_wallet(&Terms { riders: Riders { unpaid: Box::default(), ..riders.clone() }, ..full() }, 60, 60);
+    check_wallet(&Terms { riders: Riders { progress: Box::default(), ..riders }, ..full() }, 60, 60);
     let largest = Lot { granted: Amount::MAX_BALANCE, cost: i64::MAX, ..lot(u64::MAX >> 1, i64::MAX - 1) };
     let largest = Terms { opening: Amount::MAX_BALANCE, lots: [largest].into(), ..Terms::new() };
     check_wallet(&largest, i64::MAX - 1, i64::MIN);
@@ -174,6 +204,7 @@ fn grant() -> GrantRecord {
         key: Some("key".to_owned()),
         metadata: [("note".to_owned(), "n".to_owned())].into(),
         created_at: Timestamp::from_millis(1_800_000_000_007),
+        declared: Declared::default(),
     }
 }
 
@@ -335,5 +366,42 @@ fn no_changed_byte_goes_unnoticed() {
     }
     for length in 0..golden.len() {
         assert!(digest(&golden[..length]).is_err(), "cut to {length}");
+    }
+}
+
+#[test]
+fn recurring_grants_survive() {
+    let schedule = Schedule {
+        anchor: Timestamp::from_millis(1_800_000_000_000),
+        interval: Interval::new(2, Unit::Week).expect("an interval"),
+        at_once: None,
+        skipped: 3,
+        ends: Ends::WithNext,
+        until: None,
+    };
+    let record = RecurringRecord {
+        slot: 3,
+        id: "plan".to_owned(),
+        version: 4,
+        amount: Amount::new(100),
+        source: Source::Drip,
+        category: Category::Promotional,
+        priority: 0,
+        schedule,
+        first_now: false,
+        rollover: None,
+        cost_basis: None,
+        metadata: [("note".to_owned(), "n".to_owned())].into(),
+        stopped: true,
+        created_at: Timestamp::from_millis(1_800_000_000_001),
+        updated_at: Timestamp::from_millis(1_800_000_000_007),
+    };
+    let mut bytes = Vec::new();
+    write_recurring(70_000, record.clone(), &mut bytes);
+    let mut rest = bytes.as_slice();
+    assert_eq!(read_recurring(&mut rest), Ok((70_000, record)));
+    assert!(rest.is_empty());
+    for length in 0..bytes.len() {
+        assert!(read_recurring(&mut &bytes[..length]).is_err());
     }
 }

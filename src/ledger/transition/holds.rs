@@ -166,8 +166,8 @@ impl Draft<'_> {
         self.end_hold(hold, at);
     }
 
-    /// Gives back what a hold has of grants, as of the instant at which it ended. What had ended by then pays no debt, and goes in
-    /// [`Draft::end_grants`].
+    /// Gives back what a hold has of grants, as of the instant at which it ended. What had ended by then pays no debt, does not roll over, and
+    /// goes in [`Draft::end_grants`].
     fn end_hold(&mut self, hold: OpenHold, at: Timestamp) {
         self.held = self.held.minus(hold.remaining);
         for Part { lot, is_voided } in hold.parts {
@@ -178,6 +178,7 @@ impl Draft<'_> {
                     None => self.voided.push(lot),
                 }
             } else if lot.expires_at.is_due(at) {
+                self.late.push((lot.id, lot.remaining));
                 self.join(lot);
             } else {
                 self.enter(lot);

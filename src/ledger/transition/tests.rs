@@ -3,9 +3,11 @@
 use super::super::grant::Category;
 use super::super::hold::{HoldId, NewHold, OnExceed};
 use super::super::level::{Level, Trigger, Watched};
+use super::super::riders::Special;
 use super::*;
 
 mod holds;
+mod special;
 
 /// A wallet that tests drive: it debits the way the engine does and remembers its last change.
 struct Wallet {
@@ -115,6 +117,7 @@ fn grant(number: u64, amount: i64) -> NewGrant {
         expires_at: None,
         cost: None,
         max_balance: None,
+        special: Special::NONE,
     }
 }
 

@@ -10,6 +10,7 @@ mod metrics;
 mod pressure;
 mod process;
 mod reads;
+mod recurring;
 mod usage;
 
 use drawdown::engine::{Engine, EngineConfig, SystemClock};

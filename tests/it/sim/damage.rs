@@ -63,6 +63,8 @@ impl Scribe {
             cost: None,
             key: None,
             note: false,
+            waits: None,
+            rollover: None,
         };
         let ticket = books.make(&Step::Grant(grant), &engine, &clock).expect("a healthy engine");
         ticket.expect("a grant").wait().expect("a healthy log");

@@ -8,7 +8,7 @@ use drawdown_wal::sim::{Disk, Random};
 use super::{Replay, Run, SEGMENT_BYTES, append_admin, fresh_disk, seeds, workload};
 use crate::books::{BEGIN, Books, GrantSpec, Step, Usage, WalletNumber, at, config};
 use drawdown::engine::view::Metadata;
-use drawdown::journal::admin::{AdminRecord, GrantRecord};
+use drawdown::journal::admin::{AdminRecord, Declared, GrantRecord};
 use drawdown::ledger::{Amount, Category, Source};
 use drawdown_wal::{Files, Log};
 
@@ -123,6 +123,8 @@ fn grant(units: i64, key: Option<u8>) -> Step {
         cost: None,
         key,
         note: false,
+        waits: None,
+        rollover: None,
     })
 }
 
@@ -209,6 +211,7 @@ fn the_key_of_a_grant_that_never_took_effect_is_free() {
         key: Some("key-7".to_owned()),
         metadata: Metadata::new(),
         created_at: at(BEGIN),
+        declared: Declared::default(),
     };
     append_admin(&log, &AdminRecord::Grant(record));
     log.close().expect("a healthy log");

@@ -2,14 +2,19 @@
 
 use drawdown_wal::sim::Random;
 
-use crate::books::{Ask, GrantSpec, HoldSpec, Step, Usage, WalletNumber, When};
+use crate::books::{Ask, GrantSpec, HoldSpec, RolloverSpecs, Step, Usage, WalletNumber, When};
 use crate::model::{Level, OnExceed, Policy, Status};
 
 /// The steps of a seed. The first ones give credit.
 pub(super) fn steps(seed: u64, count: usize) -> Vec<Step> {
     let mut maker = Maker { random: Random::new(seed), events: 0 };
-    let opening =
-        (0..3).map(|wallet| GrantSpec { wallet: WalletNumber(wallet), units: 120, lasts: None, ..maker.grant() });
+    let opening = (0..3).map(|wallet| GrantSpec {
+        wallet: WalletNumber(wallet),
+        units: 120,
+        lasts: None,
+        waits: None,
+        ..maker.grant()
+    });
     let mut steps: Vec<_> = opening.collect::<Vec<_>>().into_iter().map(Step::Grant).collect();
     steps.extend((0..count).map(|_| maker.step()));
     steps
@@ -49,7 +54,8 @@ impl Maker {
             48..62 => Step::Grant(self.grant()),
             62..65 => Step::GrantAgain(self.below(6) as usize),
             65..69 => Step::Void(self.below(4) as usize),
-            69..74 => {
+            69 => Step::Pay(self.below(3) as usize),
+            70..74 => {
                 let lasts = self.below(30) + 1;
                 Step::MoveExpiry(self.below(4) as usize, self.maybe(lasts))
             }
@@ -105,6 +111,8 @@ impl Maker {
     fn grant(&mut self) -> GrantSpec {
         let (priority, effective, lasts) = (self.below(3) as u8, self.small(20), 1 + self.below(50));
         let (cost, key) = (self.small(40), self.below(5) as u8);
+        let (tenths, max) = (1 + self.below(10) as u8, 1 + self.small(30));
+        let rollover = RolloverSpecs { tenths, max: self.maybe(max), lasts: self.maybe(25) };
         GrantSpec {
             wallet: self.wallet(),
             units: 1 + self.small(90),
@@ -116,6 +124,8 @@ impl Maker {
             cost: self.maybe(cost),
             key: self.maybe(key),
             note: self.below(2) == 0,
+            waits: if self.below(8) == 0 { Some(self.maybe(12)) } else { None },
+            rollover: if self.below(4) == 0 { Some(rollover) } else { None },
         }
     }
 
