@@ -299,3 +299,76 @@ fn occurrences_to_come_do_not_count_against_a_maximum() {
     let exceeded = Rejection::MaxBalanceExceeded { limit: units(15), resulting: units(16) };
     wallet.check_rejected(&Operation::Grant(NewGrant { max_balance: Some(units(15)), ..grant(26, 1) }), exceeded);
 }
+
+#[test]
+fn what_is_held_at_the_end_stays_with_its_hold_and_expires_after_it() {
+    let mut wallet = Wallet::new();
+    wallet.grant(rolling(10, 20, 2_000, ALL));
+    wallet.hold(1, 8, 3_000);
+    wallet.hold(2, 5, 3_500);
+    wallet.now = at(2_000);
+    wallet.must(&Operation::Due);
+    wallet.check_movements(&[rolled(10, 7, 2_000)]);
+    wallet.check_balance(20, &[(11, 7)]);
+    assert!(wallet.terms.riders.is_empty(), "nothing of it rolls over any more");
+    wallet.must(&Operation::Capture { hold: HoldId::new(1), amount: units(3), is_final: false });
+    wallet.check_balance(17, &[(11, 7)]);
+    wallet.now = at(3_000);
+    wallet.must(&Operation::Due);
+    let (hold, amount) = (HoldId::new(1), units(5));
+    let returned = Movement::Returned { hold, grant: id(10), amount };
+    wallet.check_movements(&[Movement::HoldExpired { hold, amount }, returned, expired(10, 5)]);
+    wallet.check_balance(12, &[(11, 7)]);
+    wallet.must(&Operation::Release { hold: HoldId::new(2) });
+    wallet.check_balance(7, &[(11, 7)]);
+}
+
+/// However late it is: what was given back before the end rolls over, what was given back after it does not.
+#[test]
+fn only_what_was_free_at_the_end_rolls_over_however_late_that_is_seen() {
+    let mut wallet = Wallet::new();
+    wallet.grant(rolling(10, 20, 2_000, half()));
+    wallet.hold(1, 6, 1_900);
+    wallet.hold(2, 4, 2_000);
+    wallet.hold(3, 3, 2_100);
+    wallet.now = at(5_000);
+    wallet.must(&Operation::Due);
+    wallet.check_balance(6, &[(11, 6)]);
+    let movements = &wallet.effects.movements;
+    assert!(movements.contains(&rolled(10, 6, 2_000)) && movements.contains(&expired(10, 14)), "{movements:?}");
+}
+
+/// A grant that is held whole keeps its terms: it may have something free again when it ends.
+#[test]
+fn the_terms_of_a_grant_outlast_its_free_credits() {
+    let mut wallet = Wallet::new();
+    wallet.grant(rolling(10, 20, 2_000, ALL));
+    wallet.hold(1, 20, 1_900);
+    assert!(wallet.terms.lots.is_empty() && wallet.terms.riders.clause(id(10)).is_some());
+    // The number behind it is kept for what rolls over.
+    wallet.check_rejected(&Operation::Grant(grant(11, 1)), Rejection::IdConflict);
+    // Recovery puts back what was there, due or not.
+    wallet.now = at(2_500);
+    wallet.must(&Operation::Reopen);
+    assert!(wallet.terms.riders.clause(id(10)).is_some());
+    wallet.must(&Operation::Due);
+    wallet.check_balance(20, &[(11, 20)]);
+    // Voided, it rolls nothing over.
+    let mut wallet = Wallet::new();
+    wallet.grant(rolling(10, 20, 2_000, ALL));
+    wallet.hold(1, 20, 1_900);
+    wallet.must(&Operation::Void { grant: id(10) });
+    assert!(wallet.terms.riders.is_empty());
+    wallet.now = at(2_500);
+    wallet.must(&Operation::Due);
+    wallet.check_balance(0, &[]);
+}
+
+#[test]
+fn a_grant_that_is_held_whole_was_paid_for() {
+    let mut wallet = Wallet::new();
+    wallet.grant(grant(10, 20));
+    wallet.hold(1, 20, 1_900);
+    wallet.must(&Operation::Pay { grant: id(10) });
+    wallet.check_movements(&[]);
+}
