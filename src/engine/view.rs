@@ -37,8 +37,8 @@ pub struct WalletView {
     pub holds: usize,
     /// How many grants wait for their payment.
     pub pending_count: u64,
-    /// What they come to.
-    pub pending_amount: Amount,
+    /// What they come to, in smallest units. Debt that they will pay makes room for more than an amount can say.
+    pub pending_amount: i128,
 }
 
 /// One grant inside a wallet's balance.

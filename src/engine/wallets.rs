@@ -228,7 +228,7 @@ impl Inner {
             metadata: self.metadata.get(&slot).map(|entry| entry.clone()).unwrap_or_default(),
             holds: terms.holds.len(),
             pending_count: terms.riders.unpaid.len() as u64,
-            pending_amount: terms.riders.unpaid_amount(),
+            pending_amount: terms.riders.unpaid_total(),
         })
     }
 

@@ -173,13 +173,8 @@ impl Riders {
         self.progress.iter().find(|progress| progress.schedule == schedule).map_or(0, |progress| progress.next)
     }
 
-    /// Credits of the grants that wait for their payment, as an amount: they fit beside the balance.
-    pub fn unpaid_amount(&self) -> Amount {
-        Amount::saturating(self.unpaid_total())
-    }
-
     /// Credits of the grants that wait for their payment.
-    pub(super) fn unpaid_total(&self) -> i128 {
+    pub fn unpaid_total(&self) -> i128 {
         unpaid_total(&self.unpaid)
     }
 

@@ -55,7 +55,7 @@ impl WalletBody {
             grants: wallet.grants.iter().map(|lot| LotBody::of(engine, lot, scale)).collect(),
             alerts: wallet.alerts.iter().map(|alert| AlertBody::of(alert, scale)).collect(),
             last_entry: wallet.last_entry.map(Lsn::get),
-            pending_grants: PendingBody { count: wallet.pending_count, amount: amount(wallet.pending_amount, scale) },
+            pending_grants: PendingBody { count: wallet.pending_count, amount: sum(wallet.pending_amount, scale) },
             customer: wallet.customer,
             metadata: wallet.metadata,
             holds: wallet.holds,
