@@ -260,6 +260,9 @@ fn riders(
     let mut ids: Vec<_> = lots.iter().chain(scheduled).chain(&unpaid).chain(held).map(|lot| lot.id).collect();
     ids.sort_unstable();
     ids.dedup();
+    // Parts of one grant may differ here in whether it was voided; where one says so, nothing is said of rolling over.
+    let parts = || holds.iter().flat_map(|hold| &hold.parts);
+    ids.retain(|id| !parts().any(|part| part.is_voided && part.lot.id == *id));
     let clause = |(grant, rollover): (GrantId, Option<Rollover>)| {
         let is_scheduled = scheduled.iter().any(|lot| lot.id == grant);
         let occurrence = (is_scheduled && grant.get() % 4 == 0).then_some(Occurrence { schedule: 2, number: 5 });
