@@ -16,9 +16,11 @@ use super::history::unreadable;
 use super::ticket::{Ticket, poisoned_error};
 use super::view::{CommandError, CostBasis, GrantOutcome, GrantRequest, GrantState, GrantView, Metadata, Unavailable};
 use super::wallet::WalletOperation;
+use super::wallets::WALLET_BYTES_MAX;
 use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::Record;
 use crate::journal::admin::{AdminRecord, Declared, GrantRecord};
+use crate::journal::frame::Prelude;
 use crate::ledger::{Amount, GrantId, Lot, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
 use crate::store::hash::Seed;
 use crate::store::idempotency::{Claim, Entry};
@@ -274,6 +276,7 @@ impl Inner {
             special: special_of(&record),
         };
         self.try_grant(&request.customer, &currency, grant, now, &guard)?;
+        self.look_for_room(&record, grant, now)?;
         record.slot = self.find_or_make_wallet(&request.customer, &currency, &guard)?;
         let slot = record.slot;
         let declaration = self.append_admin(&AdminRecord::Grant(record.clone()))?;
@@ -281,6 +284,16 @@ impl Inner {
         self.operate(slot, WalletOperation::new(Operation::Grant(grant), now), &guard)?;
         self.counters.grant();
         self.grant_view(grant.id, record, now)
+    }
+
+    /// Makes sure that the log has room for all that a grant needs before the first of it is written: one that is refused for want of room
+    /// leaves no wallet either. (Unless others take the room at this very moment; then an empty wallet stays.)
+    fn look_for_room(&self, record: &GrantRecord, grant: NewGrant, now: Timestamp) -> Result<(), CommandError> {
+        let declaration = AdminRecord::Grant(record.clone()).encode().len();
+        let operation = WalletOperation::new(Operation::Grant(grant), now).log_bytes(&Terms::new());
+        let wallet = Budget::frame_bytes(WALLET_BYTES_MAX);
+        self.admit_wait(wallet + Budget::frame_bytes(Prelude::length("") + declaration) + room_to_operate(operation))?;
+        Ok(())
     }
 
     /// Asks the rules before anything is written: a grant that they refuse leaves no trace, not even a wallet.
@@ -489,9 +502,7 @@ impl Inner {
         let mut operation = operation;
         let mut bytes = operation.log_bytes(&Terms::new());
         loop {
-            // Room for the record, and for copies of what others have begun.
-            let admitted = bytes * 2 + (16 << 10);
-            let budget = Budget(self.admit_wait(admitted)?);
+            let budget = Budget(self.admit_wait(room_to_operate(bytes))?);
             let driver = super::wallet::WalletDriver { handle, budget: &budget };
             let reading = slot.read_settled(&driver, guard).ok_or(CommandError::NotFound { what: "wallet" })?;
             let terms = &*reading.generation.terms().get();
@@ -556,6 +567,11 @@ fn left_of(terms: &Terms, balance: Amount, id: GrantId, now: Timestamp) -> Optio
     // Both are parts of one grant.
     let remaining = free.checked_add(held).unwrap_or(Amount::MAX);
     Some(Left { state, remaining, held, ..whole(state, &lot) })
+}
+
+/// Log bytes that an operation is admitted to whose record takes so many: room for it, and for copies of what others have begun.
+const fn room_to_operate(record_bytes: u64) -> u64 {
+    record_bytes * 2 + (16 << 10)
 }
 
 /// The fingerprint by which a grant's key is remembered.

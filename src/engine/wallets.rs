@@ -19,6 +19,9 @@ use drawdown_wal::Lsn;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Bytes of a wallet's record and what precedes it in its frame, at the most.
+pub(super) const WALLET_BYTES_MAX: usize = 256 + MAX_ID_BYTES;
+
 impl Engine {
     /// A wallet as it is now; what has fallen due shows even where no operation has said so yet.
     pub fn wallet(&self, customer: &str, currency: &str) -> Result<WalletView, CommandError> {
@@ -177,7 +180,7 @@ impl Inner {
         if let Some(slot) = self.find(wallet, guard) {
             return Ok(slot);
         }
-        let bytes = Budget::frame_bytes(256 + MAX_ID_BYTES);
+        let bytes = Budget::frame_bytes(WALLET_BYTES_MAX);
         let budget = Budget(self.admit_wait(bytes)?);
         let is_it = |slot| self.slab.get(slot).has_key(wallet.key);
         // Inside, the wallet's record is reserved before the index shows the wallet: whoever uses it reserves behind its record.

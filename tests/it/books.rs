@@ -1927,14 +1927,29 @@ pub(crate) fn compare_told(groups: &[Group], events: &[&FeedEvent], wallet: Wall
     told.sort();
     assert_eq!(told, expected, "{wallet:?}");
     // Edges come of operations only, so their order is the wallet's own; those of one operation are told together.
-    let mut edges = events
+    let mut edges: Vec<_> = events
         .iter()
         .filter(|event| event.kind.starts_with("balance."))
-        .map(|event| (event.kind, text(event, "level").to_owned()));
-    for group in groups {
-        let mut of_group: Vec<_> = edges.by_ref().take(group.edges.len()).collect();
-        of_group.sort();
+        .map(|event| (event.kind, text(event, "level").to_owned()))
+        .collect();
+    // A first credit is no recovery. Whether it was the first operation is not known here if a crash may have taken one that left no line.
+    let first =
+        groups.iter().position(|group| !group.lines.is_empty()).filter(|first| groups[*first].after.balance() > 0);
+    let may_be_first = |edge: &(&'static str, String)| *edge == ("balance.recovered", "depleted".to_owned());
+    if let Some(first) = first {
+        let others = groups[first].edges.iter().filter(|edge| !may_be_first(edge)).count();
+        if let Some(at) = edges.iter().take(others + 1).position(may_be_first) {
+            edges.remove(at);
+        }
+    }
+    let mut edges = edges.into_iter();
+    for (number, group) in groups.iter().enumerate() {
         let mut expected = group.edges.clone();
+        if Some(number) == first {
+            expected.retain(|edge| !may_be_first(edge));
+        }
+        let mut of_group: Vec<_> = edges.by_ref().take(expected.len()).collect();
+        of_group.sort();
         expected.sort();
         assert_eq!(of_group, expected, "{wallet:?}");
     }

@@ -149,11 +149,17 @@ impl Region {
         }
     }
 
-    /// The region as if it was fresh: for one that holds nothing behind its header.
-    pub(crate) fn renewed(self) -> io::Result<Self> {
+    /// The region as if it was fresh: for one that holds nothing behind its header, as far as was looked.
+    pub(crate) fn renewed(mut self) -> io::Result<Self> {
         match self.memory {
             Memory::File(file) => file.renewed().map(Self::in_front_of),
-            Memory::Private { .. } | Memory::Heap { .. } => Ok(self),
+            // A simulated disk keeps of a crash what no disk would that is written by position: there may be something.
+            Memory::Heap { .. } => {
+                self.contents()[SEGMENT_HEADER_BYTES as usize..].fill(0);
+                Ok(self)
+            }
+            // Of a real file, where there is nothing.
+            Memory::Private { .. } => Ok(self),
         }
     }
 

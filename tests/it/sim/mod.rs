@@ -12,6 +12,7 @@ mod damage;
 mod flips;
 #[cfg(drawdown_planted)]
 mod planted;
+mod room;
 mod spill;
 mod stories;
 mod story;
