@@ -7,7 +7,7 @@
 //! 12 generation u32 (low)                                 57 adjustment i64, 65 copy that counts u64
 //!                                                         73 body
 //! ```
-//! Version 1 has its body in `MessagePack`; version 2, of operations on holds, packed ([`super::packed`]).
+//! Version 1 has its body in `MessagePack`; version 2, of operations on holds, packed (`packed.rs`).
 //!
 //! Several threads may help an operation along, and each may log a copy of its record. Answers name one of them, and must name the same
 //! one after a restart; so each copy says which it is.

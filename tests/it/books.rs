@@ -1303,15 +1303,15 @@ impl Books {
         if let Err(CommandError::Unavailable(error)) = result {
             return Err(error);
         }
-        if expires_at > made.created_at + WINDOW_MS {
-            assert!(matches!(result, Err(CommandError::Invalid { field: "expires_at", .. })), "{result:?}");
-            return Ok(None);
-        }
         let (now, step) = (self.now, self.step);
         let book = self.book(made.spec.wallet);
         book.enter(&Command::Wait, now, step, None);
-        if matches!(result, Err(CommandError::Retired { .. })) {
-            assert_ne!(book.model().hold(made.id).expect("a hold").fate, Fate::Open);
+        let is_open = book.model().hold(made.id).expect("a hold").fate == Fate::Open;
+        if !is_open && matches!(result, Err(CommandError::Retired { .. })) {
+            return Ok(None);
+        }
+        if is_open && expires_at > made.created_at + WINDOW_MS {
+            assert!(matches!(result, Err(CommandError::Invalid { field: "expires_at", .. })), "{result:?}");
             return Ok(None);
         }
         let expected = book.enter(&Command::ExtendHold { hold: made.id, expires_at }, now, step, None);

@@ -58,17 +58,13 @@ impl Engine {
         inner.check_open()?;
         let (now, guard) = (inner.now(), pin());
         let place = inner.find_hold(text, &guard)?;
-        let record = inner.declared(place.id)?;
-        let most = record.created_at.saturating_add(inner.hold_life_ms());
-        if expires_at > most {
-            let hours = inner.hold_life_ms() / 3_600_000;
-            let detail = format!("a hold ends {hours} hours after it was made at the latest: the idempotency window");
-            return Err(CommandError::Invalid { field: "expires_at", detail });
-        }
         inner.do_one(place, now, &guard, |wallet| match wallet.open_hold(place.id) {
-            Some(_) if expires_at <= now => Err(Rejection::ExpiryInPast.into()),
             Some(hold) if hold.expires_at == expires_at => Ok(None),
-            Some(_) => Ok(Some(Operation::ExtendHold { hold: place.id, expires_at })),
+            Some(_) if expires_at <= now => Err(Rejection::ExpiryInPast.into()),
+            Some(_) => {
+                inner.check_life(place, expires_at)?;
+                Ok(Some(Operation::ExtendHold { hold: place.id, expires_at }))
+            }
             None => inner.how_hold_ended(place, wallet.generation).and(Err(Rejection::HoldEnded.into())),
         })?;
         Ok((inner.hold_view_of(place, now, &guard)?, self.barrier()))
@@ -76,6 +72,17 @@ impl Engine {
 }
 
 impl Inner {
+    /// That a hold may last until then.
+    fn check_life(&self, place: Place, expires_at: Timestamp) -> Result<(), CommandError> {
+        let life_ms = self.hold_life_ms();
+        if expires_at <= self.declared(place.id)?.created_at.saturating_add(life_ms) {
+            return Ok(());
+        }
+        let hours = life_ms / 3_600_000;
+        let detail = format!("a hold ends {hours} hours after it was made at the latest: the idempotency window");
+        Err(CommandError::Invalid { field: "expires_at", detail })
+    }
+
     /// Carries out one operation with an admission of its own.
     fn do_one(
         &self,
