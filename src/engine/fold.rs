@@ -14,7 +14,7 @@ use super::grants::key_fingerprint;
 use super::identity::{Fingerprints, carried_out, counting};
 use super::repairs::Repairs;
 use super::wallet::{WalletGeneration, WalletOperation, WalletSlot, close};
-use crate::journal::admin::{AdminRecord, WalletRecord};
+use crate::journal::admin::{AdminRecord, Redeclaration, WalletRecord};
 use crate::journal::debit::DebitRecord;
 use crate::journal::operation::{OperationRecord, Repair};
 use crate::journal::snapshot::entry::{LooseDebit as Debit, Mark, PendingGrant};
@@ -41,6 +41,9 @@ pub(super) trait Ground {
 
     /// Enters a currency, a meter, an API key or a wallet's metadata. False if its number leaves a gap.
     fn enter(&self, record: AdminRecord) -> bool;
+
+    /// Notes that the record at `lsn` says once more what a grant is.
+    fn redeclare(&self, lsn: u64, again: Redeclaration);
 }
 
 /// The wallets that a fold is for.
@@ -238,12 +241,18 @@ impl<'a, G: Ground> Fold<'a, G> {
     fn remember(&mut self, lsn: u64, record: &OperationRecord<'_>) {
         let pending = match &record.body.operation {
             Operation::Grant(grant) => self.loose.pending.remove(&grant.id.get()),
+            // One that was refused is planned again, and counts on what was declared for it.
+            Operation::Reverse(reversal) if !record.body.rejected => {
+                let reopened = reversal.returns.iter().chain(&reversal.payers).map(|back| back.lot.id);
+                for id in reopened.chain(reversal.regrant.iter().map(|grant| grant.id)) {
+                    self.loose.pending.remove(&id.get());
+                }
+                None
+            }
             _ => None,
         };
-        let remembered = match pending {
-            Some(pending) if !record.body.rejected => pending.key.map(|key| (key, pending.grant)),
-            _ => carried_out(self.seed, record).map(|fingerprint| (fingerprint, lsn)),
-        };
+        let key = pending.filter(|_| !record.body.rejected).and_then(|pending| Some((pending.key?, pending.grant)));
+        let remembered = key.or_else(|| carried_out(self.seed, record).map(|fingerprint| (fingerprint, lsn)));
         if let Some((fingerprint, lsn)) = remembered {
             self.ground.remember(fingerprint, lsn, &pin());
         }
@@ -285,6 +294,14 @@ impl<'a, G: Ground> Fold<'a, G> {
             AdminRecord::Metadata(metadata) => {
                 if self.share.owns(metadata.slot) {
                     self.ground.enter(AdminRecord::Metadata(metadata));
+                }
+            }
+            AdminRecord::Redeclared(again) => {
+                if self.share.owns(again.grant.slot) {
+                    // Until the operation that opens the grant again is there, as if it were being made.
+                    let pending = PendingGrant { grant: again.number, slot: again.grant.slot, key: None };
+                    self.loose.pending.insert(again.number, pending);
+                    self.ground.redeclare(lsn, again);
                 }
             }
             AdminRecord::Genesis(_) => {}

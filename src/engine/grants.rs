@@ -267,7 +267,7 @@ impl Inner {
     }
 
     /// Asks the rules before anything is written: a grant that they refuse leaves no trace, not even a wallet.
-    fn try_grant(
+    pub(super) fn try_grant(
         &self,
         customer: &str,
         currency: &CreditCurrency,
@@ -285,6 +285,33 @@ impl Inner {
             None => transition(&Terms::new(), Amount::ZERO, &Operation::Grant(grant), now),
         };
         change.result.map(|_| ()).map_err(CommandError::Rejected)
+    }
+
+    /// What was declared of a grant, from where it was said once more.
+    fn redeclaration(&self, id: GrantId) -> Result<Option<GrantRecord>, CommandError> {
+        let Some(lsn) = self.redeclared.get(&id.get()).map(|lsn| *lsn) else { return Ok(None) };
+        let mut view = None;
+        match self.read_record(lsn, &mut view) {
+            Ok(Record::Admin(AdminRecord::Redeclared(again))) if again.number == id.get() => Ok(Some(again.grant)),
+            Ok(_) => Err(unreadable(crate::journal::Corrupt::Malformed("redeclaration"))),
+            Err(_) if self.is_retired(lsn) => Ok(None),
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+
+    /// What was declared of a grant, wherever that can still be read.
+    pub(super) fn declared(&self, id: GrantId) -> Result<Option<GrantRecord>, CommandError> {
+        let mut view = None;
+        match self.read_record(id.get(), &mut view) {
+            Ok(Record::Admin(AdminRecord::Grant(record))) => Ok(Some(record)),
+            Err(_) if self.is_retired(id.get()) => match self.find_retired_grant(id) {
+                Ok((_, record)) => Ok(Some(record)),
+                Err(CommandError::Retired { .. }) => Ok(None),
+                Err(error) => Err(error),
+            },
+            Ok(_) => Err(unreadable(crate::journal::Corrupt::Malformed("number of a grant"))),
+            Err(error) => Err(unreadable(error)),
+        }
     }
 
     fn find_grant(&self, text: &str) -> Result<(GrantId, GrantRecord), CommandError> {
@@ -316,10 +343,11 @@ impl Inner {
 
     /// A grant whose declaration has been retired: the snapshots have those that wallets still hold.
     fn find_retired_grant(&self, id: GrantId) -> Result<(GrantId, GrantRecord), CommandError> {
-        match self.retired_declaration(id)? {
-            Some(record) => Ok((id, record)),
-            None => Err(self.retired()),
-        }
+        let record = match self.retired_declaration(id)? {
+            Some(record) => Some(record),
+            None => self.redeclaration(id)?,
+        };
+        record.map(|record| (id, record)).ok_or_else(|| self.retired())
     }
 
     fn parse_grant(&self, text: &str) -> Option<GrantId> {
@@ -463,7 +491,11 @@ fn end_of(grant: GrantId, movements: &[Movement]) -> Option<GrantState> {
         | Movement::Spent { .. }
         | Movement::Overdrawn { .. }
         | Movement::ExpiryMoved { .. }
-        | Movement::DebtWrittenOff { .. } => None,
+        | Movement::DebtWrittenOff { .. }
+        | Movement::Returned { .. }
+        | Movement::Reopened { .. }
+        | Movement::DebtReturned { .. }
+        | Movement::Forfeited { .. } => None,
     })
 }
 

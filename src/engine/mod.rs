@@ -31,6 +31,7 @@ mod background;
 mod budget;
 pub mod catalog;
 mod clock;
+pub mod corrections;
 pub mod event;
 mod feed;
 mod fold;
@@ -331,6 +332,8 @@ pub(crate) struct Inner {
     catalog: CatalogCell,
     api_keys: DashMap<String, Arc<ApiKeyRecord>>,
     metadata: DashMap<u32, Metadata>,
+    /// Grants that were opened again since the snapshot that was begun with: where what was declared of them is said once more.
+    redeclared: DashMap<u64, u64>,
     repairs: Repairs,
     horizon: Horizon,
     /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
@@ -517,6 +520,7 @@ impl Inner {
             catalog: CatalogCell::default(),
             api_keys: DashMap::new(),
             metadata: DashMap::new(),
+            redeclared: DashMap::new(),
             repairs: Repairs::default(),
             horizon: Horizon::default(),
             remembered_since: Timestamp::EPOCH,

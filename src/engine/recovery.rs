@@ -11,7 +11,7 @@ use super::names::Name;
 use super::repairs::Repairs;
 use super::wallet::{WalletGeneration, WalletSlot};
 use super::{Inner, OpenError, OpenReport};
-use crate::journal::admin::{AdminRecord, WalletRecord};
+use crate::journal::admin::{AdminRecord, Redeclaration, WalletRecord};
 use crate::journal::frame::kind;
 use crate::journal::operation::Repair;
 use crate::ledger::{Terms, Timestamp};
@@ -53,6 +53,10 @@ impl Ground for EngineGround<'_> {
     fn enter(&self, record: AdminRecord) -> bool {
         self.0.enter(record)
     }
+
+    fn redeclare(&self, lsn: u64, again: Redeclaration) {
+        self.0.redeclared.insert(again.number, lsn);
+    }
 }
 
 impl Inner {
@@ -75,7 +79,9 @@ impl Inner {
                 let mut catalog = (*self.catalog.snapshot()).clone();
                 catalog.set_meter(meter).map(|()| self.catalog.replace(catalog)).is_ok()
             }
-            AdminRecord::Genesis(_) | AdminRecord::Wallet(_) | AdminRecord::Grant(_) => true,
+            AdminRecord::Genesis(_) | AdminRecord::Wallet(_) | AdminRecord::Grant(_) | AdminRecord::Redeclared(_) => {
+                true
+            }
         }
     }
 }

@@ -245,6 +245,19 @@ pub struct Entry {
     pub grant: Option<GrantId>,
     /// Alert levels crossed.
     pub crossed: Vec<Arc<str>>,
+    /// For corrections: what was said about them.
+    pub correction: Option<Box<CorrectionRef>>,
+}
+
+/// What was said about a correction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CorrectionRef {
+    /// Why it was made.
+    pub reason: Option<String>,
+    /// For charges: what was to be paid.
+    pub invoice: Option<String>,
+    /// For reversals: the debit's entry.
+    pub reverses: Option<Lsn>,
 }
 
 /// The event behind a debit.
@@ -279,6 +292,46 @@ pub enum EntryKind {
     WriteOff,
     /// Settings changed (status, floor, alerts, a grant's expiry); the balance does not move.
     Settings,
+    /// A debit was taken back, or a part of it. The allocations say which grants got something back, `debt` how much debt was taken back.
+    Reversal,
+    /// Credits that an operator gave or took.
+    Adjustment,
+    /// An invoice was paid from the wallet.
+    Charge,
+}
+
+impl EntryKind {
+    /// Every kind.
+    pub const ALL: [EntryKind; 11] = [
+        EntryKind::Debit,
+        EntryKind::Grant,
+        EntryKind::GrantScheduled,
+        EntryKind::Expiry,
+        EntryKind::Void,
+        EntryKind::DebtRepayment,
+        EntryKind::WriteOff,
+        EntryKind::Settings,
+        EntryKind::Reversal,
+        EntryKind::Adjustment,
+        EntryKind::Charge,
+    ];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EntryKind::Debit => "debit",
+            EntryKind::Grant => "grant",
+            EntryKind::GrantScheduled => "grant_scheduled",
+            EntryKind::Expiry => "expiry",
+            EntryKind::Void => "void",
+            EntryKind::DebtRepayment => "debt_repayment",
+            EntryKind::WriteOff => "write_off",
+            EntryKind::Settings => "settings",
+            EntryKind::Reversal => "reversal",
+            EntryKind::Adjustment => "adjustment",
+            EntryKind::Charge => "charge",
+        }
+    }
 }
 
 /// One event of the feed: something that happened, already durable.

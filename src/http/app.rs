@@ -247,6 +247,10 @@ where
         Action::OpenApi => Ok(api::operations::openapi(call)),
         Action::Stats => Ok(api::operations::stats(call)),
         Action::PostSnapshot => Ok(api::operations::post_snapshot(call)),
+        Action::ReverseEntry => api::corrections::reverse(call, body).await,
+        Action::PostAdjustment => api::corrections::adjust(call, body).await,
+        Action::PostCharge => api::corrections::charge(call, body).await,
+        Action::GetCharge => api::corrections::get_charge(call),
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));

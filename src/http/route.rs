@@ -41,6 +41,10 @@ pub(crate) enum Action {
     OpenApi,
     Stats,
     PostSnapshot,
+    ReverseEntry,
+    PostAdjustment,
+    PostCharge,
+    GetCharge,
     /// Part of the contract, not built yet: the feature's name.
     Later(&'static str),
 }
@@ -68,7 +72,10 @@ impl Route {
             | Action::PutMeter
             | Action::PutAlerts
             | Action::PostKey
-            | Action::RevokeKey => true,
+            | Action::RevokeKey
+            | Action::ReverseEntry
+            | Action::PostAdjustment
+            | Action::PostCharge => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -90,6 +97,7 @@ impl Route {
             | Action::Metrics
             | Action::OpenApi
             | Action::Stats
+            | Action::GetCharge
             | Action::Later(_) => false,
         }
     }
@@ -155,7 +163,8 @@ pub(crate) const ROUTES: &[Route] = &[
     later("POST", "/v1/holds/{hold}/release", USAGE, "holds"),
     later("POST", "/v1/holds/{hold}/extend", USAGE, "holds"),
     later("GET", "/v1/wallets/{customer}/{currency}/statement", READ, "statements"),
-    later("POST", "/v1/entries/{entry}/reverse", GRANTS, "reversals"),
+    route("POST", "/v1/entries/{entry}/reverse", GRANTS, Action::ReverseEntry),
+    route("POST", "/v1/adjustments", GRANTS, Action::PostAdjustment),
     later("POST", "/v1/transfers", GRANTS, "transfers"),
     later("GET", "/v1/credit-currencies/{currency}/recharge-config", READ, "recharge configuration"),
     later("PUT", "/v1/credit-currencies/{currency}/recharge-config", ADMIN, "recharge configuration"),
@@ -172,7 +181,8 @@ pub(crate) const ROUTES: &[Route] = &[
     later("GET", "/v1/customers/{customer}/auto-topup-rules/{currency}", READ.and(TOP_UPS), "automatic top-ups"),
     later("PUT", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, "automatic top-ups"),
     later("DELETE", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, "automatic top-ups"),
-    later("POST", "/v1/charges", TOP_UPS, "charges"),
+    route("POST", "/v1/charges", TOP_UPS, Action::PostCharge),
+    route("GET", "/v1/charges/{charge}", READ.and(TOP_UPS), Action::GetCharge),
     later("GET", "/v1/invoices/{invoice}", READ, "invoices"),
     Route {
         method: "POST",

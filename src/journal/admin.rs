@@ -33,6 +33,18 @@ pub enum AdminRecord {
     ApiKey(ApiKeyRecord),
     /// A wallet's metadata was replaced.
     Metadata(MetadataRecord),
+    /// A grant that had been depleted is about to be opened again. What was declared of it is said once more: snapshots leave out what is
+    /// declared of grants that no wallet holds, and the declaration itself may have been retired by the time of the next one.
+    Redeclared(Redeclaration),
+}
+
+/// What was declared of a grant, said once more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redeclaration {
+    /// The grant's number: the LSN of its declaration.
+    pub number: u64,
+    /// What was declared there.
+    pub grant: GrantRecord,
 }
 
 /// The first record of a data directory.
@@ -119,6 +131,7 @@ const CURRENCY: u8 = tag::FIRST_ADMIN + 3;
 const METER: u8 = tag::FIRST_ADMIN + 4;
 const API_KEY: u8 = tag::FIRST_ADMIN + 5;
 const METADATA: u8 = tag::FIRST_ADMIN + 6;
+const REDECLARED: u8 = tag::FIRST_ADMIN + 32;
 
 impl AdminRecord {
     /// The record's bytes but for its distance from its frame's start: see [`place`].
@@ -134,6 +147,11 @@ impl AdminRecord {
             AdminRecord::Meter(meter) => encode(&mut out, METER, &WireMeter::from(meter)),
             AdminRecord::ApiKey(key) => encode(&mut out, API_KEY, key),
             AdminRecord::Metadata(metadata) => encode(&mut out, METADATA, metadata),
+            AdminRecord::Redeclared(again) => {
+                let grant = &again.grant;
+                let body = (grant.slot, again.number, grant.created_at.millis(), WireGrant::from(grant));
+                encode(&mut out, REDECLARED, &body)
+            }
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
@@ -154,7 +172,7 @@ pub fn place(record: &mut [u8], distance: u32) {
 
 /// The slot of the wallet that an encoded record is about, if it is about one: the first field of its body, read without the rest.
 pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
-    if !matches!(tag, WALLET | GRANT | METADATA) || record.get(FIXED - 1) != Some(&VERSION) {
+    if !matches!(tag, WALLET | GRANT | METADATA | REDECLARED) || record.get(FIXED - 1) != Some(&VERSION) {
         return None;
     }
     let mut body = record.get(FIXED..)?;
@@ -181,6 +199,11 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         METER => AdminRecord::Meter(decode::<WireMeter>(body)?.try_into()?),
         API_KEY => AdminRecord::ApiKey(decode(body)?),
         METADATA => AdminRecord::Metadata(decode(body)?),
+        REDECLARED => {
+            let (_, number, created_at, grant): (u32, u64, u64, WireGrant) = decode(body)?;
+            let grant = grant.into_record(Timestamp::from_millis(created_at))?;
+            AdminRecord::Redeclared(Redeclaration { number, grant })
+        }
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }

@@ -15,6 +15,7 @@ pub mod admin;
 mod bytes;
 pub mod debit;
 pub mod frame;
+pub mod note;
 pub mod operation;
 pub mod snapshot;
 

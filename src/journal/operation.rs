@@ -18,9 +18,10 @@ use super::Corrupt;
 use super::bytes::{Fields, Writer};
 use super::debit::Metered;
 use super::frame::{PREFIX, Prelude, prefix_word, tag};
+use super::note::Note;
 use crate::ledger::{
-    Amount, Category, Decimal, Effects, Expiry, GrantId, Level, Levels, Movement, NewGrant, Operation, Policy,
-    Rejection, Status, Taken, Terms, Timestamp, Trigger,
+    Amount, Category, Decimal, Effects, Expiry, GrantId, Level, Levels, Lot, Movement, NewGrant, Operation, Policy,
+    Rejection, Return, Reversal, Status, Taken, Terms, Timestamp, Trigger,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -74,6 +75,8 @@ pub struct Body<'a> {
     pub lots: Vec<(GrantId, Amount)>,
     /// What recovery mended, for operations that reopen a wallet after a crash.
     pub repair: Repair,
+    /// What was said about a correction.
+    pub note: Option<Box<Note>>,
 }
 
 /// The event behind a debit.
@@ -120,7 +123,13 @@ impl Repair {
 }
 
 /// An upper bound of the bytes of an operation's record, given what can make it long.
-pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, repair: &Repair) -> usize {
+pub fn length_bound(
+    terms: &Terms,
+    operation: &Operation,
+    event_bytes: usize,
+    repair: &Repair,
+    note: Option<&Note>,
+) -> usize {
     let lots = terms.lots.len() + terms.scheduled.len() + 1;
     let names = match (&terms.levels, operation) {
         (_, Operation::SetLevels(Some(levels))) | (Some(levels), _) => {
@@ -130,7 +139,13 @@ pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, re
     };
     // A lot appears once with its remainder (at most 20 bytes) and in at most three movements of 48 bytes each.
     let repairs = 20 * (repair.relinked.len() + repair.corrected.len()) + 9 * repair.dropped.len();
-    FIXED + 256 + lots * (20 + 3 * 48) + 3 * names + event_bytes + repairs
+    let returns = match operation {
+        // Each with its terms, and in two movements and among the remainders.
+        Operation::Reverse(reversal) => 128 + (reversal.returns.len() + reversal.payers.len()) * (96 + 2 * 48 + 20),
+        _ => 0,
+    };
+    let note = note.map_or(0, Note::length_bound);
+    FIXED + 256 + lots * (20 + 3 * 48) + 3 * names + event_bytes + repairs + returns + note
 }
 
 impl<'a> OperationRecord<'a> {
@@ -210,6 +225,9 @@ struct WireBody<'a> {
     recovered: Names<'a>,
     lots: Vec<(u64, i64)>,
     repair: Repair,
+    /// Not there where there is none, as in records from before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<Box<Note>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -223,6 +241,35 @@ enum WireOperation {
     SetAllowance(i64),
     SetLevels(Option<Vec<(String, i64, u8, i64)>>),
     Reopen,
+    Charge(i64),
+    Reverse(WireReversal),
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireReversal {
+    debit: u64,
+    taken: i64,
+    before: i64,
+    debt: i64,
+    payers: Vec<WireReturn>,
+    returns: Vec<WireReturn>,
+    regrant: Option<WireGrant>,
+}
+
+/// The grant's terms; whether it has ended; how much.
+#[derive(Serialize, Deserialize)]
+struct WireReturn(WireLot, bool, i64);
+
+/// A grant's terms, without what is left of it.
+#[derive(Serialize, Deserialize)]
+struct WireLot {
+    id: u64,
+    granted: i64,
+    effective_at: u64,
+    expires_at: u64,
+    cost: i64,
+    priority: u8,
+    paid: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -259,6 +306,7 @@ impl<'a> From<&Body<'a>> for WireBody<'a> {
             recovered: body.recovered.clone(),
             lots: body.lots.iter().map(|(id, remaining)| (id.get(), remaining.units())).collect(),
             repair: body.repair.clone(),
+            note: body.note.clone(),
         }
     }
 }
@@ -282,6 +330,7 @@ impl<'a> TryFrom<WireBody<'a>> for Body<'a> {
             recovered: wire.recovered,
             lots: wire.lots.into_iter().map(|(id, units)| (GrantId::new(id), Amount::new(units))).collect(),
             repair: wire.repair,
+            note: wire.note,
         })
     }
 }
@@ -312,6 +361,8 @@ impl From<&Operation> for WireOperation {
             Operation::SetAllowance(allowance) => WireOperation::SetAllowance(allowance.units()),
             Operation::SetLevels(levels) => WireOperation::SetLevels(levels.as_deref().map(wire_levels)),
             Operation::Reopen => WireOperation::Reopen,
+            Operation::Charge { amount } => WireOperation::Charge(amount.units()),
+            Operation::Reverse(reversal) => WireOperation::Reverse((&**reversal).into()),
         }
     }
 }
@@ -334,6 +385,8 @@ impl TryFrom<WireOperation> for Operation {
             WireOperation::SetAllowance(allowance) => Operation::SetAllowance(Amount::new(allowance)),
             WireOperation::SetLevels(levels) => Operation::SetLevels(levels.map(levels_of).transpose()?.map(Arc::new)),
             WireOperation::Reopen => Operation::Reopen,
+            WireOperation::Charge(amount) => Operation::Charge { amount: Amount::new(amount) },
+            WireOperation::Reverse(reversal) => Operation::Reverse(Box::new(reversal.into())),
         })
     }
 }
@@ -368,6 +421,75 @@ impl From<WireGrant> for NewGrant {
     }
 }
 
+impl From<&Reversal> for WireReversal {
+    fn from(reversal: &Reversal) -> Self {
+        WireReversal {
+            debit: reversal.debit,
+            taken: reversal.taken.units(),
+            before: reversal.before.units(),
+            debt: reversal.debt.units(),
+            payers: reversal.payers.iter().map(WireReturn::from).collect(),
+            returns: reversal.returns.iter().map(WireReturn::from).collect(),
+            regrant: reversal.regrant.as_ref().map(WireGrant::from),
+        }
+    }
+}
+
+impl From<WireReversal> for Reversal {
+    fn from(wire: WireReversal) -> Self {
+        Reversal {
+            debit: wire.debit,
+            taken: Amount::new(wire.taken),
+            before: Amount::new(wire.before),
+            debt: Amount::new(wire.debt),
+            payers: wire.payers.into_iter().map(Return::from).collect(),
+            returns: wire.returns.into_iter().map(Return::from).collect(),
+            regrant: wire.regrant.map(NewGrant::from),
+        }
+    }
+}
+
+impl From<&Return> for WireReturn {
+    fn from(back: &Return) -> Self {
+        WireReturn((&back.lot).into(), back.ended, back.amount.units())
+    }
+}
+
+impl From<WireReturn> for Return {
+    fn from(WireReturn(lot, ended, amount): WireReturn) -> Self {
+        Return { lot: lot.into(), ended, amount: Amount::new(amount) }
+    }
+}
+
+impl From<&Lot> for WireLot {
+    fn from(lot: &Lot) -> Self {
+        WireLot {
+            id: lot.id.get(),
+            granted: lot.granted.units(),
+            effective_at: lot.effective_at.millis(),
+            expires_at: millis(lot.expires_at.timestamp()),
+            cost: lot.cost,
+            priority: lot.priority,
+            paid: lot.category == Category::Paid,
+        }
+    }
+}
+
+impl From<WireLot> for Lot {
+    fn from(wire: WireLot) -> Self {
+        Lot {
+            id: GrantId::new(wire.id),
+            remaining: Amount::ZERO,
+            granted: Amount::new(wire.granted),
+            effective_at: Timestamp::from_millis(wire.effective_at),
+            expires_at: instant(wire.expires_at).into(),
+            cost: wire.cost,
+            priority: wire.priority,
+            category: if wire.paid { Category::Paid } else { Category::Promotional },
+        }
+    }
+}
+
 impl From<&Movement> for WireMovement {
     fn from(movement: &Movement) -> Self {
         let of = |kind, grant: GrantId, amount: Amount| WireMovement(kind, grant.get(), amount.units(), None);
@@ -387,6 +509,11 @@ impl From<&Movement> for WireMovement {
             }
             Movement::WrittenOff { grant, amount } => of(12, grant, amount),
             Movement::DebtWrittenOff { amount } => WireMovement(13, 0, amount.units(), None),
+            Movement::Returned { grant, amount } => of(20, grant, amount),
+            Movement::Reopened { grant, amount } => of(21, grant, amount),
+            Movement::DebtReturned { amount } => WireMovement(22, 0, amount.units(), None),
+            Movement::Forfeited { grant: Some(grant), amount } => of(23, grant, amount),
+            Movement::Forfeited { grant: None, amount } => WireMovement(24, 0, amount.units(), None),
         }
     }
 }
@@ -413,6 +540,11 @@ impl TryFrom<WireMovement> for Movement {
             }
             12 => Movement::WrittenOff { grant, amount },
             13 => Movement::DebtWrittenOff { amount },
+            20 => Movement::Returned { grant, amount },
+            21 => Movement::Reopened { grant, amount },
+            22 => Movement::DebtReturned { amount },
+            23 => Movement::Forfeited { grant: Some(grant), amount },
+            24 => Movement::Forfeited { grant: None, amount },
             _ => return Err(Corrupt::Malformed("movement")),
         })
     }
@@ -487,6 +619,7 @@ pub fn body<'a>(
     effects: &Effects,
     new: &'a Terms,
     repair: Repair,
+    note: Option<Box<Note>>,
 ) -> Body<'a> {
     let names = |lines: &crate::ledger::Lines| Names {
         levels: match &new.levels {
@@ -506,6 +639,7 @@ pub fn body<'a>(
         recovered: names(&effects.recovered),
         lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)).collect(),
         repair,
+        note,
     }
 }
 

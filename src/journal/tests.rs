@@ -1,14 +1,17 @@
 //! Records survive their bytes, bytes that are no records are told apart, and the bytes themselves do not change.
 
-use super::admin::{self, AdminRecord, ApiKeyRecord, Genesis, GrantRecord, MetadataRecord, WalletRecord};
+use super::admin::{
+    self, AdminRecord, ApiKeyRecord, Genesis, GrantRecord, MetadataRecord, Redeclaration, WalletRecord,
+};
 use super::debit::{self, DebitRecord, Metered};
 use super::frame::Prelude;
+use super::note::{Asked, Note, NoteKind};
 use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
 use crate::ledger::{
-    Amount, Category, Decimal, GrantId, Level, Levels, Movement, NewGrant, Operation, Policy, Rounding, Scale, Source,
-    Status, Taken, Terms, Timestamp, Trigger, transition,
+    Amount, Category, Decimal, Expiry, GrantId, Level, Levels, Lot, Movement, NewGrant, Operation, Policy, Return,
+    Reversal, Rounding, Scale, Source, Status, Taken, Terms, Timestamp, Trigger, transition,
 };
 use drawdown_wal::Lsn;
 use proptest::collection::vec;
@@ -191,8 +194,66 @@ fn full_operation(operation: Operation) -> OperationRecord<'static> {
             recovered: Names { levels: Vec::new(), depleted: false, negative: true },
             lots: vec![(grant, amount), (GrantId::new(u64::MAX), Amount::new(i64::MAX))],
             repair: Repair { relinked: vec![(1, 2)], corrected: vec![(3, -4)], dropped: vec![5, u64::MAX] },
+            // Without: the pinned bytes are from before there were notes.
+            note: None,
         },
     }
+}
+
+fn full_note(kind: NoteKind) -> Note {
+    let text = |text: &str| Some(text.to_owned());
+    let asked = Asked { all: true, regrant: true };
+    let metadata = Metadata::from([("order".to_owned(), "42".to_owned())]);
+    Note { kind, key: text("key-1"), reason: text("a reason"), invoice: text("inv-7"), asked, metadata }
+}
+
+fn reverse_operation() -> Operation {
+    let lot = |id, expires_at| Lot {
+        id: GrantId::new(id),
+        // It is looked up in the wallet, and not written.
+        remaining: Amount::ZERO,
+        granted: Amount::new(1_000),
+        effective_at: NOW,
+        expires_at,
+        cost: 7,
+        priority: 100,
+        category: Category::Promotional,
+    };
+    let Operation::Grant(regrant) = grant_operation() else { unreachable!("it grants") };
+    Operation::Reverse(Box::new(Reversal {
+        debit: 4_300,
+        taken: Amount::new(90),
+        before: Amount::new(3),
+        debt: Amount::new(5),
+        payers: vec![Return { lot: lot(4_200, Expiry::NEVER), ended: false, amount: Amount::new(5) }],
+        returns: vec![Return { lot: lot(u64::MAX, Expiry::at(NOW)), ended: true, amount: Amount::MAX }],
+        regrant: Some(regrant),
+    }))
+}
+
+/// Gives all grants back what they never lost, so that it is forfeited, and opens as many others.
+fn longest_reversal(terms: &Terms) -> Operation {
+    let back = |lot: &Lot| Return { lot: *lot, ended: false, amount: Amount::ONE };
+    let mut returns: Vec<_> = terms.lots.iter().map(back).collect();
+    let others = (0..returns.len() as u64).map(|number| {
+        let granted = Amount::new(i64::MAX);
+        let (effective_at, expires_at) = (NOW, Expiry::at(Timestamp::from_millis(u64::MAX - 1)));
+        let lot =
+            Lot { id: GrantId::new(u64::MAX - 200 - number), granted, effective_at, expires_at, ..returns[0].lot };
+        back(&lot)
+    });
+    returns.extend(others.collect::<Vec<_>>());
+    let Operation::Grant(regrant) = grant_operation() else { unreachable!("it grants") };
+    let forfeited = Amount::new(terms.lots.len() as i64);
+    Operation::Reverse(Box::new(Reversal {
+        debit: u64::MAX,
+        taken: Amount::MAX,
+        before: Amount::ZERO,
+        debt: Amount::ZERO,
+        payers: Vec::new(),
+        returns,
+        regrant: (forfeited > Amount::ZERO).then_some(NewGrant { amount: forfeited, max_balance: None, ..regrant }),
+    }))
 }
 
 fn placed(record: &OperationRecord<'_>) -> Vec<u8> {
@@ -230,10 +291,28 @@ fn operations_of_every_kind_survive() {
         Operation::SetLevels(None),
         Operation::SetLevels(Some(Arc::new(levels))),
         Operation::Reopen,
+        Operation::Charge { amount: Amount::MAX },
+        reverse_operation(),
     ];
     for operation in operations {
         operation_survives(&full_operation(operation));
     }
+    let mut noted = full_operation(reverse_operation());
+    let (grant, amount) = (GrantId::new(u64::MAX), Amount::MAX);
+    noted.body.movements = vec![
+        Movement::Returned { grant, amount },
+        Movement::Reopened { grant, amount },
+        Movement::DebtReturned { amount },
+        Movement::Forfeited { grant: Some(grant), amount },
+        Movement::Forfeited { grant: None, amount },
+    ];
+    for kind in [NoteKind::Adjustment, NoteKind::Charge, NoteKind::Reversal] {
+        noted.body.note = Some(Box::new(Note::new(kind)));
+        operation_survives(&noted);
+        noted.body.note = Some(Box::new(full_note(kind)));
+        operation_survives(&noted);
+    }
+    assert_eq!(hex(&frame_of(&placed(&noted))), GOLDEN_REVERSAL);
     let plain = full_operation(Operation::Due);
     let body = Body {
         event: None,
@@ -330,7 +409,27 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
             AdminRecord::Metadata(MetadataRecord { slot: 7, metadata: Metadata::from([(text("tier"), text("gold"))]) }),
             GOLDEN_METADATA,
         ),
+        (AdminRecord::Redeclared(redeclaration()), GOLDEN_REDECLARED),
     ]
+}
+
+fn redeclaration() -> Redeclaration {
+    let grant = GrantRecord {
+        slot: 7,
+        amount: Amount::new(1_000),
+        source: Source::Package,
+        category: Category::Paid,
+        priority: 50,
+        effective_at: NOW,
+        expires_at: None,
+        cost_basis: Some(CostBasis { amount: 999, currency: "EUR".to_owned() }),
+        key: Some("key-1".to_owned()),
+        effective_at_given: false,
+        metadata: Metadata::new(),
+        // Its own, and not that of the frame.
+        created_at: Timestamp::from_millis(1_700_000_000_000),
+    };
+    Redeclaration { number: 4_200, grant }
 }
 
 fn placed_admin(record: &AdminRecord) -> Vec<u8> {
@@ -489,7 +588,7 @@ proptest! {
     #[test]
     fn an_operation_takes_no_more_than_its_bound(
         grants in vec((1..i64::MAX >> 12, 0..40_u64, 1..60_u64), 0..40), levels in 0..20_i64, debt in 0..1_000_i64,
-        now in 0..200_u64, what in 0..6_usize, repairs in 0..20_u64,
+        now in 0..200_u64, what in 0..7_usize, repairs in 0..20_u64,
     ) {
         let start = NOW.millis();
         let at = |offset: u64| Timestamp::from_millis(start + offset);
@@ -520,6 +619,7 @@ proptest! {
             2 => Operation::SetStatus(Status::Closed),
             3 => set,
             4 => Operation::Void { grant: GrantId::new(u64::MAX - 100) },
+            5 => longest_reversal(&terms),
             _ => Operation::MoveExpiry { grant: GrantId::new(u64::MAX - 100), expires_at: None },
         };
         let repair = Repair {
@@ -527,6 +627,12 @@ proptest! {
             corrected: (0..repairs).map(|place| (u64::MAX - place, i64::MIN)).collect(),
             dropped: (0..repairs).map(|place| u64::MAX - place).collect(),
         };
+        let note = (what == 5).then(|| {
+            let text = |length: usize| Some("x".repeat(length));
+            let metadata = (0..50).map(|pair| (format!("{pair:0>40}"), "x".repeat(500))).collect();
+            let (key, reason, invoice) = (text(255), text(500), text(128));
+            Box::new(Note { key, reason, invoice, metadata, ..Note::new(NoteKind::Reversal) })
+        });
         let longest = "x".repeat(128);
         let metered = Some(Metered { meter: u16::MAX, quantity: decimal(i64::MIN, 17) });
         let event = Event { id: &longest, source: &longest, time: NOW, metered };
@@ -541,9 +647,9 @@ proptest! {
             time: at(now),
             adjustment: i64::MIN,
             counts: 0,
-            body: operation::body(&operation, Some(event), change.result, &change.effects, &change.terms, repair.clone()),
+            body: operation::body(&operation, Some(event), change.result, &change.effects, &change.terms, repair.clone(), note.clone()),
         };
-        let bound = operation::length_bound(&terms, &operation, 256, &repair);
+        let bound = operation::length_bound(&terms, &operation, 256, &repair, note.as_deref());
         let length = record.encode().len();
         prop_assert!(length <= bound, "{} over {}", length, bound);
         operation_survives(&record);
@@ -586,6 +692,8 @@ const GOLDEN_METER: &str = "00505c18a301000000141d0000090000000197aa6770752e7365
 const GOLDEN_API_KEY: &str = "\
     00505c18a30100000015480000090000000197a56b65795f31a86d65746572696e67c305dc0020090909090909090909090909090909\
     0909090909090909090909090909090909cf000001a3185c5000c2";
+const GOLDEN_REVERSAL: &str = "";
+const GOLDEN_REDECLARED: &str = "";
 const GOLDEN_METADATA: &str = "00505c18a301000000161600000900000001920781a474696572a4676f6c64";
 
 #[test]

@@ -81,6 +81,21 @@ pub fn decide_debit(terms: &Terms, balance: Amount, amount: Amount, policy: Poli
     }
 }
 
+/// Decides a charge of up to `amount` at `balance`: it takes what the wallet has and nobody holds, and never from the overdraft allowance.
+pub(super) fn decide_charge(terms: &Terms, balance: Amount, amount: Amount) -> Result<Taken, Rejection> {
+    if amount <= Amount::ZERO {
+        return Err(Rejection::InvalidAmount);
+    }
+    match terms.status {
+        Status::Active => {}
+        Status::Frozen => return Err(Rejection::WalletFrozen),
+        Status::Closed => return Err(Rejection::WalletClosed),
+    }
+    let unheld = Amount::saturating(i128::from(balance.units()) - i128::from(terms.held.units())).or_zero();
+    let taken = amount.min(unheld);
+    Ok(Taken { amount: taken, shortfall: amount.minus(taken), overdraft: Amount::ZERO })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,5 +182,24 @@ mod tests {
             assert_eq!(Policy::parse(policy.as_str()), Some(policy));
         }
         assert_eq!(Policy::parse("Reject"), None);
+    }
+
+    #[test]
+    fn a_charge_takes_what_there_is_and_never_the_allowance() {
+        let terms = Terms { allowance: Amount::new(50), held: Amount::new(20), ..Terms::new() };
+        let charge = |balance, amount| {
+            let taken = decide_charge(&terms, Amount::new(balance), Amount::new(amount))?;
+            Ok((taken.amount.units(), taken.shortfall.units(), taken.overdraft.units()))
+        };
+        assert_eq!(charge(100, 80), Ok((80, 0, 0)));
+        assert_eq!(charge(100, 81), Ok((80, 1, 0)));
+        assert_eq!(charge(20, 7), Ok((0, 7, 0)));
+        assert_eq!(charge(-5, 7), Ok((0, 7, 0)));
+        assert_eq!(charge(i64::MIN, i64::MAX), Ok((0, i64::MAX, 0)));
+        assert_eq!(charge(100, 0), Err(Rejection::InvalidAmount));
+        let closed = Terms { status: Status::Closed, ..Terms::new() };
+        assert_eq!(decide_charge(&closed, Amount::ZERO, Amount::ONE), Err(Rejection::WalletClosed));
+        let frozen = Terms { status: Status::Frozen, ..Terms::new() };
+        assert_eq!(decide_charge(&frozen, Amount::ONE, Amount::ONE), Err(Rejection::WalletFrozen));
     }
 }

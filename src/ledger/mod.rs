@@ -31,7 +31,7 @@ pub use debit::{Policy, Taken, decide_debit};
 pub use decimal::{Decimal, DecimalError};
 pub use grant::{Category, GrantId, Lot, MAX_PRIORITY, Source};
 pub use level::{Level, LevelProblem, LevelStates, Levels, LevelsError, Trigger};
-pub use operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
+pub use operation::{Change, Effects, Lines, Movement, NewGrant, Operation, Return, Reversal};
 pub use rejection::Rejection;
 pub use terms::{Allocation, Holdings, Invariant, MAX_LOTS, Status, Terms};
 pub use time::{Expiry, Timestamp};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::amount::Amount;
 use super::debit::{Policy, Taken};
-use super::grant::{Category, GrantId};
+use super::grant::{Category, GrantId, Lot};
 use super::level::Levels;
 use super::rejection::Rejection;
 use super::terms::{Status, Terms};
@@ -45,6 +45,54 @@ pub enum Operation {
     /// Opens a new generation at the closing balance of the old one and changes nothing, not even what has fallen due: for a wallet whose
     /// last generation a crash cut short.
     Reopen,
+    /// Takes the most that the wallet has, up to an amount, and no overdraft allowance: success even if that is nothing.
+    Charge {
+        /// How much at most; above zero.
+        amount: Amount,
+    },
+    /// Gives back what a debit took.
+    Reverse(Box<Reversal>),
+}
+
+/// What a debit took, or a part of it, to be given back: the debt first, which was made last, then to the grants, the last one spent first.
+///
+/// A grant that the wallet holds gets its part back; one that was depleted and has not reached its end is opened again; what came of one
+/// that has expired, or was voided, is forfeited, and granted anew if `regrant` says so. Debt that has been paid since goes back to the
+/// grants that paid it. No grant gets more than it was made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reversal {
+    /// The debit, by the caller's number. Means nothing here; it is what tells one reversal from another.
+    pub debit: u64,
+    /// What the debit took in all.
+    pub taken: Amount,
+    /// What earlier reversals have given back of it.
+    pub before: Amount,
+    /// The part of the debit that no grant paid, as far as this gives it back.
+    pub debt: Amount,
+    /// Grants that have paid debt since, newest payment first, with what they paid at most.
+    pub payers: Vec<Return>,
+    /// Grants that paid the debit, in the order in which they get it back.
+    pub returns: Vec<Return>,
+    /// Grants anew what is forfeited. Its amount must be exactly that, or the reversal is refused as superseded.
+    pub regrant: Option<NewGrant>,
+}
+
+/// A grant that gets credits back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// The grant's terms. What it has left is looked up in the wallet.
+    pub lot: Lot,
+    /// It has expired, was voided or written off: it takes nothing any more.
+    pub ended: bool,
+    /// How much.
+    pub amount: Amount,
+}
+
+impl Reversal {
+    /// What is given back in all: `None` if that is no amount.
+    pub fn amount(&self) -> Option<Amount> {
+        self.returns.iter().try_fold(self.debt, |sum, back| sum.checked_add(back.amount))
+    }
 }
 
 /// A grant to be made.
@@ -202,6 +250,32 @@ pub enum Movement {
         /// The debt, as a positive amount.
         amount: Amount,
     },
+    /// A grant that the wallet holds got back a part of what it had spent.
+    Returned {
+        /// The grant.
+        grant: GrantId,
+        /// What it got back.
+        amount: Amount,
+    },
+    /// A grant that had been depleted got back a part of what it had spent, and is active again. What of it pays debt follows.
+    Reopened {
+        /// The grant.
+        grant: GrantId,
+        /// What it got back.
+        amount: Amount,
+    },
+    /// Debt was taken back with the debit that had made it.
+    DebtReturned {
+        /// The debt, as a positive amount.
+        amount: Amount,
+    },
+    /// Credits would have been given back to a grant that takes none any more.
+    Forfeited {
+        /// The grant; none if they had paid debt and nobody knows whose payment they were.
+        grant: Option<GrantId>,
+        /// What it would have got back.
+        amount: Amount,
+    },
 }
 
 impl Movement {
@@ -210,7 +284,10 @@ impl Movement {
         match self {
             Movement::Granted { amount, .. }
             | Movement::Activated { amount, .. }
-            | Movement::DebtWrittenOff { amount } => i128::from(amount.units()),
+            | Movement::DebtWrittenOff { amount }
+            | Movement::Returned { amount, .. }
+            | Movement::Reopened { amount, .. }
+            | Movement::DebtReturned { amount } => i128::from(amount.units()),
             Movement::Spent { amount, .. }
             | Movement::Overdrawn { amount }
             | Movement::Expired { amount, .. }
@@ -220,7 +297,8 @@ impl Movement {
             | Movement::DebtPaid { .. }
             | Movement::Depleted { .. }
             | Movement::ScheduledVoided { .. }
-            | Movement::ExpiryMoved { .. } => 0,
+            | Movement::ExpiryMoved { .. }
+            | Movement::Forfeited { .. } => 0,
         }
     }
 
@@ -237,8 +315,11 @@ impl Movement {
             | Movement::Voided { grant, .. }
             | Movement::ScheduledVoided { grant, .. }
             | Movement::ExpiryMoved { grant, .. }
-            | Movement::WrittenOff { grant, .. } => Some(*grant),
-            Movement::Overdrawn { .. } | Movement::DebtWrittenOff { .. } => None,
+            | Movement::WrittenOff { grant, .. }
+            | Movement::Returned { grant, .. }
+            | Movement::Reopened { grant, .. } => Some(*grant),
+            Movement::Forfeited { grant, .. } => *grant,
+            Movement::Overdrawn { .. } | Movement::DebtWrittenOff { .. } | Movement::DebtReturned { .. } => None,
         }
     }
 }

@@ -67,11 +67,13 @@ pub enum Rejection {
     BalanceOverflow,
     /// The wallet has as many grants as a wallet can have.
     TooManyGrants,
+    /// What the command was planned from does not hold any more: to be planned again.
+    Superseded,
 }
 
 impl Rejection {
     /// How many kinds of rejection there are.
-    pub const KINDS: usize = 22;
+    pub const KINDS: usize = 23;
 
     /// The stable names that clients see, by [`Rejection::kind`].
     pub const SLUGS: [&'static str; Self::KINDS] = [
@@ -97,6 +99,7 @@ impl Rejection {
         "expiry_before_effective",
         "balance_overflow",
         "too_many_grants",
+        "superseded",
     ];
 
     /// The kind's number, from 0 on: for tables of counts. The order means nothing and may change.
@@ -124,6 +127,7 @@ impl Rejection {
             Rejection::ExpiryBeforeEffective => 19,
             Rejection::BalanceOverflow => 20,
             Rejection::TooManyGrants => 21,
+            Rejection::Superseded => 22,
         }
     }
 
@@ -169,6 +173,7 @@ mod tests {
             (Rejection::ExpiryBeforeEffective, "expiry_before_effective"),
             (Rejection::BalanceOverflow, "balance_overflow"),
             (Rejection::TooManyGrants, "too_many_grants"),
+            (Rejection::Superseded, "superseded"),
         ];
         for (rejection, slug) in table {
             assert_eq!(rejection.slug(), slug);

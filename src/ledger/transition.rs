@@ -17,7 +17,7 @@
 use std::sync::Arc;
 
 use super::amount::Amount;
-use super::debit::{Policy, Taken, decide_debit};
+use super::debit::{Policy, Taken, decide_charge, decide_debit};
 use super::grant::{GrantId, Lot, MAX_PRIORITY};
 use super::level::{LevelStates, Levels};
 use super::operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
@@ -102,6 +102,7 @@ impl<'a> Draft<'a> {
     fn apply(&mut self, operation: &Operation) -> Result<Taken, Rejection> {
         match operation {
             Operation::Debit { amount, policy } => return self.debit(*amount, *policy),
+            Operation::Charge { amount } => return self.charge(*amount),
             Operation::Due | Operation::Reopen => {}
             Operation::Void { grant } => self.void(*grant),
             Operation::SetStatus(status) => self.set_status(*status)?,
@@ -109,6 +110,7 @@ impl<'a> Draft<'a> {
             | Operation::MoveExpiry { .. }
             | Operation::SetAllowance(_)
             | Operation::SetLevels(_)
+            | Operation::Reverse(_)
                 if self.status == Status::Closed =>
             {
                 return Err(Rejection::WalletClosed);
@@ -117,6 +119,7 @@ impl<'a> Draft<'a> {
             Operation::MoveExpiry { grant, expires_at } => self.move_expiry(*grant, *expires_at)?,
             Operation::SetAllowance(allowance) => self.set_allowance(*allowance)?,
             Operation::SetLevels(levels) => self.set_levels(levels.clone()),
+            Operation::Reverse(reversal) => self.reverse(reversal)?,
         }
         Ok(Taken::default())
     }
@@ -140,6 +143,18 @@ impl<'a> Draft<'a> {
 
     fn debit(&mut self, amount: Amount, policy: Policy) -> Result<Taken, Rejection> {
         let taken = decide_debit(self.old, self.balance, amount, policy)?;
+        self.take(taken);
+        Ok(taken)
+    }
+
+    fn charge(&mut self, amount: Amount) -> Result<Taken, Rejection> {
+        let taken = decide_charge(self.old, self.balance, amount)?;
+        self.take(taken);
+        Ok(taken)
+    }
+
+    /// Spends lots in order; what they do not have becomes debt.
+    fn take(&mut self, taken: Taken) {
         let mut rest = taken.amount;
         let mut gone = 0;
         for lot in &mut self.lots {
@@ -161,7 +176,6 @@ impl<'a> Draft<'a> {
             self.movements.push(Movement::Overdrawn { amount: rest });
         }
         self.balance = self.balance.minus(taken.amount);
-        Ok(taken)
     }
 
     fn grant(&mut self, grant: &NewGrant) -> Result<(), Rejection> {
@@ -375,6 +389,8 @@ fn remove(lots: &mut Vec<Lot>, grant: GrantId) -> Option<Lot> {
     let place = lots.iter().position(|lot| lot.id == grant)?;
     Some(lots.remove(place))
 }
+
+mod reverse;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::books::{Ask, Books, GrantSpec, Step, Usage, WalletNumber, When, clock, config, set_up};
+use crate::books::{Ask, Books, Correction, GrantSpec, Step, Usage, WalletNumber, When, clock, config, set_up};
 use crate::model::{Level, Policy, Status};
 
 /// How many stories are told; `DRAWDOWN_PROPTEST_CASES` asks for more.
@@ -132,7 +132,20 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
         7 => (any_wallet(), any_levels()).prop_map(|(wallet, levels)| Step::Alerts(wallet, levels)),
         8 => prop_oneof![6 => 1..6_u64, 1 => 5..90_u64, 1 => 1..100_000_u64].prop_map(Step::Pause),
         8 => any::<bool>().prop_map(|before| Step::UpToADate { before }),
+        12 => (any_correction(), option::weighted(0.3, 0..5_u8))
+            .prop_map(|(correction, key)| Step::Correct(correction, key)),
         2 => Just(Step::Tidy),
+    ]
+}
+
+fn any_correction() -> impl Strategy<Value = Correction> {
+    let part = option::weighted(0.6, prop_oneof![8 => 1..40_i64, 1 => any_units()]);
+    let given = (any_wallet(), prop_oneof![8 => -40..60_i64, 1 => any_units()], any_policy());
+    prop_oneof![
+        2 => given.prop_map(|(wallet, units, policy)| Correction::Adjust { wallet, units, policy }),
+        2 => (any_wallet(), any_units()).prop_map(|(wallet, units)| Correction::Charge { wallet, units }),
+        8 => (0..12_usize, part, any::<bool>())
+            .prop_map(|(debit, units, regrant)| Correction::Reverse { debit, units, regrant }),
     ]
 }
 

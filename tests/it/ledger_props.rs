@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use drawdown::ledger::{
     Amount, Category, Decimal, Expiry, GrantId, LevelStates, Levels, Lines, Lot, Movement, NewGrant, Operation, Policy,
-    Status, Taken, Terms, decide_debit, transition,
+    Return, Reversal, Status, Taken, Terms, decide_debit, transition,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -74,6 +74,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         3 => status.prop_map(Command::SetStatus),
         3 => any_amount().prop_map(Command::SetAllowance),
         6 => any_levels().prop_map(Command::SetLevels),
+        5 => prop_oneof![8 => 1..90_i128, 1 => Just(i128::from(i64::MAX))].prop_map(|amount| Command::Charge { amount }),
         4 => Just(Command::Wait),
     ]
 }
@@ -208,7 +209,38 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => any_levels().prop_map(|levels| operation(&Command::SetLevels(levels))),
         1 => Just(Operation::Due),
         1 => Just(Operation::Reopen),
+        1 => any_units().prop_map(|units| Operation::Charge { amount: Amount::new(units) }),
+        4 => any_reversal().prop_map(|reversal| Operation::Reverse(Box::new(reversal))),
     ]
+}
+
+/// Mostly of grants that there are, and of small amounts; whether the debit took as much is another matter.
+fn any_reversal() -> impl Strategy<Value = Reversal> {
+    let back = || (1..14_u64, any_lot(), any_units(), any::<bool>()).prop_map(|(id, lot, amount, ended)| Return {
+        lot: Lot { id: GrantId::new(id), ..lot },
+        ended,
+        amount: Amount::new(amount),
+    });
+    let sums = (any_units(), any_units(), prop_oneof![3 => Just(i64::MAX), 1 => any_units()]);
+    let regrant = proptest::option::weighted(0.3, any_units());
+    (vec(back(), 0..4), vec(back(), 0..4), sums, regrant).prop_map(|(payers, returns, sums, regrant)| Reversal {
+        debit: 1,
+        taken: Amount::new(sums.2),
+        before: Amount::new(sums.1 % 64),
+        debt: Amount::new(sums.0),
+        payers,
+        returns,
+        regrant: regrant.map(|amount| NewGrant {
+            id: GrantId::new(40),
+            amount: Amount::new(amount),
+            priority: 50,
+            category: Category::Promotional,
+            effective_at: at(0),
+            expires_at: None,
+            cost: None,
+            max_balance: None,
+        }),
+    })
 }
 
 fn debit(units: i64, policy: Policy) -> Operation {

@@ -44,8 +44,27 @@ pub(crate) enum Command {
     SetStatus(Status),
     SetAllowance(i128),
     SetLevels(Vec<Level>),
+    /// Takes what there is, up to an amount, and no allowance.
+    Charge {
+        amount: i128,
+    },
+    Reverse(Reverse),
     /// Nothing but what the passing of time brings.
     Wait,
+}
+
+/// A debit to be taken back.
+#[derive(Clone, Debug)]
+pub(crate) struct Reverse {
+    /// Who paid it, in the order of spending.
+    pub(crate) paid_by: Vec<(u64, i128)>,
+    /// What of it became debt.
+    pub(crate) debt: i128,
+    /// What has been taken back of it already.
+    pub(crate) before: i128,
+    pub(crate) amount: i128,
+    /// The number of the grant that gets what nobody takes.
+    pub(crate) regrant: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +100,12 @@ pub(crate) struct Outcome {
     pub(crate) overdraft: i128,
     /// Which grants paid a debit, in the order in which they did.
     pub(crate) paid_by: Vec<(u64, i128)>,
+    /// Which grants got back how much of a debit, in the order in which they did.
+    pub(crate) returned: Vec<(u64, i128)>,
+    /// Debt that was taken back with its debit.
+    pub(crate) debt_returned: i128,
+    /// What nobody got back.
+    pub(crate) forfeited: i128,
     /// Names of the levels that fired.
     pub(crate) crossed: BTreeSet<String>,
     /// Names of the levels that had fired and are armed again.
@@ -108,6 +133,8 @@ pub(crate) struct Account {
     pub(crate) expired: i128,
     pub(crate) voided: i128,
     pub(crate) written_off: i128,
+    /// What came back of what was spent, or went into debt.
+    pub(crate) returned: i128,
 }
 
 #[derive(Clone, Debug)]
@@ -133,11 +160,20 @@ pub(crate) struct Model {
     debt: i128,
     grants: BTreeMap<u64, Held>,
     levels: Vec<(Level, Alarm)>,
+    /// Which grants paid debt, in order.
+    payments: Vec<(u64, i128)>,
 }
 
 impl Model {
     pub(crate) fn new() -> Model {
-        Model { status: Status::Active, allowance: 0, debt: 0, grants: BTreeMap::new(), levels: Vec::new() }
+        Model {
+            status: Status::Active,
+            allowance: 0,
+            debt: 0,
+            grants: BTreeMap::new(),
+            levels: Vec::new(),
+            payments: Vec::new(),
+        }
     }
 
     pub(crate) fn apply(&mut self, command: &Command, now: u64) -> Outcome {
@@ -237,10 +273,92 @@ impl Model {
     fn activate(&mut self, id: u64) {
         let held = self.grants.get_mut(&id).expect("a grant");
         held.active = true;
-        let paid = self.debt.min(held.account.remaining);
-        held.account.remaining -= paid;
-        held.account.debt_paid += paid;
+        self.pay_debt(id);
+    }
+
+    fn pay_debt(&mut self, id: u64) {
+        let account = &mut self.grants.get_mut(&id).expect("a grant").account;
+        let paid = self.debt.min(account.remaining);
+        account.remaining -= paid;
+        account.debt_paid += paid;
         self.debt -= paid;
+        if paid > 0 {
+            self.payments.push((id, paid));
+        }
+    }
+
+    /// Grants that a reversal could give something back to.
+    pub(crate) fn payers(&self) -> impl Iterator<Item = u64> {
+        self.payments.iter().map(|(id, _)| *id)
+    }
+
+    /// Gives back from the end: debt, then the grant spent last, and so on. Debt that has been paid goes back to who paid it last.
+    fn reverse(&mut self, reverse: &Reverse, now: u64, outcome: &mut Outcome) -> Result<(), Refusal> {
+        if self.eventual() + reverse.amount + self.allowance > BALANCE_MAX {
+            return refuse("balance_overflow");
+        }
+        let (mut skip, mut rest) = (reverse.before, reverse.amount);
+        let mut slice = |part: i128| {
+            let skipped = skip.min(part);
+            skip -= skipped;
+            let taken = rest.min(part - skipped);
+            rest -= taken;
+            taken
+        };
+        let debt = slice(reverse.debt);
+        let parts: Vec<_> = reverse.paid_by.iter().rev().map(|(id, part)| (*id, slice(*part))).collect();
+        outcome.debt_returned = debt.min(self.debt);
+        self.debt -= outcome.debt_returned;
+        let mut paid = debt - outcome.debt_returned;
+        let mut wanted = paid;
+        for (id, payment) in self.payments.clone().into_iter().rev() {
+            if wanted <= 0 {
+                break;
+            }
+            wanted -= payment;
+            paid -= self.give_back(id, payment.min(paid), now, outcome)?;
+        }
+        outcome.forfeited = paid;
+        for (id, part) in parts {
+            outcome.forfeited += part - self.give_back(id, part, now, outcome)?;
+        }
+        match reverse.regrant {
+            Some(id) if outcome.forfeited > 0 => self.grant(
+                &Grant {
+                    id,
+                    amount: outcome.forfeited,
+                    priority: 50,
+                    promotional: true,
+                    effective_at: now,
+                    expires_at: None,
+                    cost: None,
+                    max_balance: None,
+                },
+                now,
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a grant back what it can take of an amount.
+    fn give_back(&mut self, id: u64, amount: i128, now: u64, outcome: &mut Outcome) -> Result<i128, Refusal> {
+        let full = self.grants.values().filter(|held| held.account.remaining > 0).count() >= GRANTS_MAX;
+        let held = self.grants.get_mut(&id).expect("a grant");
+        let account = &mut held.account;
+        let given = amount.min(account.granted - account.remaining);
+        let has_ended = account.expired + account.voided + account.written_off > 0
+            || account.remaining == 0 && held.grant.expires_at.is_some_and(|end| end <= now);
+        if given == 0 || has_ended {
+            return Ok(0);
+        }
+        if account.remaining == 0 && full {
+            return refuse("too_many_grants");
+        }
+        account.remaining += given;
+        account.returned += given;
+        outcome.returned.push((id, given));
+        self.pay_debt(id);
+        Ok(given)
     }
 
     fn carry_out(&mut self, command: &Command, now: u64, outcome: &mut Outcome) -> Result<(), Refusal> {
@@ -254,6 +372,7 @@ impl Model {
             }
             Command::SetStatus(status) => self.set_status(*status),
             Command::Debit { amount, policy } => self.debit(*amount, *policy, outcome),
+            Command::Charge { amount } => self.charge(*amount, outcome),
             _ if self.status == Status::Closed => refuse("wallet_closed"),
             Command::Grant(grant) => self.grant(grant, now),
             Command::MoveExpiry { grant, expires_at } => self.move_expiry(*grant, *expires_at, now),
@@ -268,6 +387,12 @@ impl Model {
                 Ok(())
             }
             Command::SetLevels(_) => Ok(()),
+            Command::Reverse(reverse) => {
+                let (mut trial, mut given) = (self.clone(), Outcome::default());
+                trial.reverse(reverse, now, &mut given)?;
+                (*self, *outcome) = (trial, given);
+                Ok(())
+            }
         }
     }
 
@@ -358,6 +483,18 @@ impl Model {
         Ok(())
     }
 
+    fn charge(&mut self, amount: i128, outcome: &mut Outcome) -> Result<(), Refusal> {
+        match self.status {
+            Status::Active => {}
+            Status::Frozen => return refuse("wallet_frozen"),
+            Status::Closed => return refuse("wallet_closed"),
+        }
+        outcome.taken = amount.min(self.balance().max(0));
+        outcome.shortfall = amount - outcome.taken;
+        self.spend(outcome.taken, outcome);
+        Ok(())
+    }
+
     /// Takes from the first grant in the spend order, again and again.
     fn spend(&mut self, amount: i128, outcome: &mut Outcome) {
         let mut rest = amount;
@@ -420,7 +557,7 @@ impl Account {
     /// Credits are neither made nor lost.
     pub(crate) fn is_conserved(&self) -> bool {
         let parts = [self.remaining, self.spent, self.debt_paid, self.expired, self.voided, self.written_off];
-        parts.iter().all(|part| *part >= 0) && parts.iter().sum::<i128>() == self.granted
+        parts.iter().all(|part| *part >= 0) && parts.iter().sum::<i128>() == self.granted + self.returned
     }
 }
 

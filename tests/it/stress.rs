@@ -320,6 +320,9 @@ fn check_grants(entries: &[Entry], remaining: &BTreeMap<u64, i64>, balance: i64)
                 | EntryKind::WriteOff
                 | EntryKind::DebtRepayment => -1,
                 EntryKind::GrantScheduled | EntryKind::Settings => 0,
+                EntryKind::Reversal | EntryKind::Adjustment | EntryKind::Charge => {
+                    unreachable!("nobody corrects anything here")
+                }
             };
             if entry.kind == EntryKind::DebtRepayment {
                 debt -= amount;

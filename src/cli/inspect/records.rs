@@ -4,6 +4,7 @@ use super::{InspectError, check};
 use drawdown::http::time_text;
 use drawdown::journal::admin::AdminRecord;
 use drawdown::journal::debit::{DebitRecord, Metered};
+use drawdown::journal::note::NoteKind;
 use drawdown::journal::operation::{Event, OperationRecord};
 use drawdown::journal::{self, Record};
 use drawdown::ledger::{Amount, Movement, Operation, Scale, Timestamp};
@@ -60,7 +61,11 @@ impl Known {
             AdminRecord::Wallet(wallet) => {
                 self.wallets.insert(wallet.slot, (wallet.customer.clone(), wallet.currency.0));
             }
-            AdminRecord::Genesis(_) | AdminRecord::Grant(_) | AdminRecord::ApiKey(_) | AdminRecord::Metadata(_) => {}
+            AdminRecord::Genesis(_)
+            | AdminRecord::Grant(_)
+            | AdminRecord::Redeclared(_)
+            | AdminRecord::ApiKey(_)
+            | AdminRecord::Metadata(_) => {}
         }
     }
 
@@ -156,6 +161,7 @@ fn slot_of(record: &Record<'_>) -> Option<u32> {
         Record::Admin(AdminRecord::Wallet(wallet)) => Some(wallet.slot),
         Record::Admin(AdminRecord::Grant(grant)) => Some(grant.slot),
         Record::Admin(AdminRecord::Metadata(metadata)) => Some(metadata.slot),
+        Record::Admin(AdminRecord::Redeclared(again)) => Some(again.grant.slot),
         Record::Admin(
             AdminRecord::Genesis(_) | AdminRecord::Currency(_) | AdminRecord::Meter(_) | AdminRecord::ApiKey(_),
         ) => None,
@@ -217,6 +223,14 @@ fn operation_fields(record: &OperationRecord<'_>, scale: Scale, known: &Known) -
     if let Some(event) = &record.body.event {
         fields.extend(event_fields(event, known));
     }
+    if let Operation::Reverse(reversal) = &record.body.operation {
+        fields.push(("reverses", reversal.debit.into()));
+        fields.push(("reversed_before", text(reversal.before, scale)));
+    }
+    if let Some(note) = &record.body.note {
+        let asked = json!({"all": note.asked.all, "regrant": note.asked.regrant});
+        fields.push(("note", json!({"kind": note_name(note.kind), "key": note.key, "reason": note.reason, "invoice": note.invoice, "asked": asked, "metadata": note.metadata})));
+    }
     let movements: Vec<_> = record.body.movements.iter().map(|movement| movement_value(movement, scale)).collect();
     fields.push(("movements", movements.into()));
     let lots = record.body.lots.iter().map(|(id, left)| json!({"grant": id.get(), "remaining": text(*left, scale)}));
@@ -236,6 +250,14 @@ fn operation_fields(record: &OperationRecord<'_>, scale: Scale, known: &Known) -
     fields
 }
 
+fn note_name(kind: NoteKind) -> &'static str {
+    match kind {
+        NoteKind::Adjustment => "adjustment",
+        NoteKind::Charge => "charge",
+        NoteKind::Reversal => "reversal",
+    }
+}
+
 fn operation_name(operation: &Operation) -> &'static str {
     match operation {
         Operation::Grant(_) => "grant",
@@ -247,6 +269,8 @@ fn operation_name(operation: &Operation) -> &'static str {
         Operation::SetAllowance(_) => "set_allowance",
         Operation::SetLevels(_) => "set_levels",
         Operation::Reopen => "reopen",
+        Operation::Charge { .. } => "charge",
+        Operation::Reverse(_) => "reverse",
     }
 }
 
@@ -265,6 +289,10 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
         Movement::ExpiryMoved { amount, .. } => ("expiry_moved", amount),
         Movement::WrittenOff { amount, .. } => ("written_off", amount),
         Movement::DebtWrittenOff { amount } => ("debt_written_off", amount),
+        Movement::Returned { amount, .. } => ("returned", amount),
+        Movement::Reopened { amount, .. } => ("reopened", amount),
+        Movement::DebtReturned { amount } => ("debt_returned", amount),
+        Movement::Forfeited { amount, .. } => ("forfeited", amount),
     };
     let mut value = json!({"kind": kind, "amount": text(amount, scale)});
     if let Some(grant) = movement.grant() {
@@ -317,5 +345,10 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
         AdminRecord::Metadata(metadata) => {
             vec![("type", "metadata".into()), ("metadata", json!(metadata.metadata))]
         }
+        AdminRecord::Redeclared(again) => vec![
+            ("type", "grant_redeclared".into()),
+            ("grant", again.number.into()),
+            ("amount", text(again.grant.amount, scale)),
+        ],
     }
 }

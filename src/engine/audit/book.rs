@@ -2,7 +2,8 @@
 //! lead to.
 
 use crate::journal::operation::OperationRecord;
-use crate::ledger::{Amount, GrantId, Movement, Operation};
+use crate::ledger::{Amount, GrantId, Movement, Operation, Reversal};
+use std::collections::HashMap;
 
 /// A contradiction, in words.
 pub(super) type Found = &'static str;
@@ -22,12 +23,18 @@ pub struct Sums {
     pub written_off: i128,
     /// Debt when wallets were closed.
     pub debt_written_off: i128,
+    /// Given back of what had been debited, to grants or as debt.
+    pub returned: i128,
 }
 
 impl Sums {
     /// What the movements leave.
     pub fn balance(&self) -> i128 {
-        self.granted + self.debt_written_off - self.debited - self.expired - self.voided - self.written_off
+        self.granted + self.debt_written_off + self.returned
+            - self.debited
+            - self.expired
+            - self.voided
+            - self.written_off
     }
 
     /// Adds another's.
@@ -38,6 +45,7 @@ impl Sums {
         self.voided += other.voided;
         self.written_off += other.written_off;
         self.debt_written_off += other.debt_written_off;
+        self.returned += other.returned;
     }
 }
 
@@ -74,6 +82,8 @@ pub(super) struct Book {
     /// if and only if the two ends are all that is left, and no link is in a circle: see [`super`].
     pub(super) links: u64,
     pub(super) sums: Sums,
+    /// What has been given back of each debit.
+    reversed: Option<Box<HashMap<u64, i128>>>,
 }
 
 impl Book {
@@ -92,6 +102,7 @@ impl Book {
             scheduled: Vec::new(),
             links: 0,
             sums: Sums::default(),
+            reversed: None,
         }
     }
 
@@ -154,9 +165,15 @@ impl Book {
             change.make(movement)?;
         }
         let Change { mut lots, debt, taken, .. } = change;
-        let is_debit = matches!(record.body.operation, Operation::Debit { .. }) && !record.body.rejected;
+        let is_debit = matches!(record.body.operation, Operation::Debit { .. } | Operation::Charge { .. })
+            && !record.body.rejected;
         if is_debit && taken != i128::from(record.body.taken.amount.units()) {
             return Err("what was taken is not what the grants and the debt gave");
+        }
+        if let Operation::Reverse(reversal) = &record.body.operation
+            && !record.body.rejected
+        {
+            self.reverse(reversal, &record.body.movements)?;
         }
         let left: i128 = lots.iter().map(|(_, left)| left).sum();
         if left - debt != i128::from(record.opening.units()) {
@@ -177,6 +194,31 @@ impl Book {
         self.generation = record.generation;
         self.debits = Debits::default();
         Ok(())
+    }
+
+    /// Whether a reversal goes on where the last one of its debit ended, and accounts for all that it gives back.
+    fn reverse(&mut self, reversal: &Reversal, movements: &[Movement]) -> Result<(), Found> {
+        let whole = |amount: Amount| i128::from(amount.units());
+        let amount = reversal.amount().map(whole).ok_or("a reversal of no amount")?;
+        let before = whole(reversal.before);
+        let known = self.reversed.get_or_insert_default().insert(reversal.debit, before + amount);
+        // Of a wallet whose beginning was retired not all reversals are known.
+        let known = known.unwrap_or(if self.is_whole { 0 } else { before });
+        if before != known || before + amount > whole(reversal.taken) {
+            return Err("more of a debit is given back than it took, or twice");
+        }
+        let accounted = movements.iter().map(|movement| match *movement {
+            Movement::Returned { amount, .. }
+            | Movement::Reopened { amount, .. }
+            | Movement::DebtReturned { amount }
+            | Movement::Forfeited { amount, .. } => whole(amount),
+            _ => 0,
+        });
+        if accounted.sum::<i128>() == amount {
+            Ok(())
+        } else {
+            Err("a reversal gives back another amount than it says")
+        }
     }
 }
 
@@ -245,6 +287,30 @@ impl Change<'_> {
                 self.debt -= whole(amount);
                 if self.debt == 0 { Ok(()) } else { Err("the debt that is written off is not all of it") }
             }
+            Movement::Returned { grant, amount } => {
+                self.sums.returned += whole(amount);
+                match self.lots.iter_mut().find(|(other, _)| *other == grant) {
+                    Some((_, left)) => {
+                        *left += whole(amount);
+                        Ok(())
+                    }
+                    None => Err("something is given back to a grant that is not there"),
+                }
+            }
+            Movement::Reopened { grant, amount } => {
+                self.sums.returned += whole(amount);
+                if self.lots.iter().any(|(other, _)| *other == grant) {
+                    return Err("a grant is opened again that is open");
+                }
+                self.lots.push((grant, whole(amount)));
+                Ok(())
+            }
+            Movement::DebtReturned { amount } => {
+                self.sums.returned += whole(amount);
+                self.debt -= whole(amount);
+                if self.debt < 0 { Err("more debt is taken back than there was") } else { Ok(()) }
+            }
+            Movement::Forfeited { .. } => Ok(()),
             Movement::ExpiryMoved { grant, amount, .. } => {
                 let is_there = self.lots.iter().chain(&*self.scheduled).any(|lot| *lot == (grant, whole(amount)));
                 if is_there || !self.knows_schedule {

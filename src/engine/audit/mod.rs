@@ -7,7 +7,9 @@
 //! 3. its records are one row: each is the predecessor of exactly one other, or the newest. Circles beside the row are told by replay, which
 //!    puts a record on the row only when its predecessor is there, and mends what is left over;
 //! 4. each grant was declared before it was made, with the same amount, for the same wallet;
-//! 5. each frame holds as many records as its header says, and each record says how far it stands from its frame.
+//! 5. each reversal names a debit of its wallet, goes on where the last reversal of that debit ended, and all together give back no more than
+//!    it took;
+//! 6. each frame holds as many records as its header says, and each record says how far it stands from its frame.
 //!
 //! Where the log's beginning has been retired, books of wallets that were made there begin with the first operation behind the blind part of
 //! the log: two segments, from whose debits some may stand before them. Of those wallets 1 to 3 are checked from that operation on, save
@@ -286,6 +288,7 @@ impl<'a> Auditor<'a> {
             self.find(lsn, Some(slot), "an operation on a generation that was never opened");
         }
         self.check_declared(lsn, record);
+        self.check_reversed(lsn, record);
         let hasher = self.hasher;
         let Some(book) = self.books.get_mut(&slot) else { return };
         let steps = book.check_steps(|balance| hasher.hash_one(balance));
@@ -320,7 +323,7 @@ impl<'a> Auditor<'a> {
     }
 
     fn check_declared(&mut self, lsn: u64, record: &OperationRecord<'_>) {
-        let Operation::Grant(_) = record.body.operation else { return };
+        let (Operation::Grant(_) | Operation::Reverse(_)) = record.body.operation else { return };
         for movement in &record.body.movements {
             let (Movement::Granted { grant, amount } | Movement::Scheduled { grant, amount }) = movement else {
                 continue;
@@ -330,6 +333,28 @@ impl<'a> Auditor<'a> {
             if !is_retired && self.declared.remove(&grant.get()) != Some((record.slot, *amount)) {
                 self.find(lsn, Some(record.slot), "a grant was made otherwise than it was declared, or never was");
             }
+        }
+    }
+
+    /// Whether a reversal names a debit of its wallet that took as much as it says.
+    fn check_reversed(&mut self, lsn: u64, record: &OperationRecord<'_>) {
+        let Operation::Reverse(reversal) = &record.body.operation else { return };
+        if record.body.rejected || reversal.debit < self.inner.log.first().get() {
+            return;
+        }
+        let mut view = None;
+        let debit = journal::read_at(&self.inner.log, Lsn::new(reversal.debit), &mut view);
+        let took = match debit {
+            Ok(Record::Debit(debit)) => Some((debit.slot, debit.amount)),
+            Ok(Record::Operation(debit)) if !debit.body.rejected => Some((debit.slot, debit.body.taken.amount)),
+            _ => None,
+        };
+        if took != Some((record.slot, reversal.taken)) {
+            self.find(
+                lsn,
+                Some(record.slot),
+                "what a reversal gives back is no debit of its wallet, or took another amount",
+            );
         }
     }
 

@@ -12,7 +12,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::fold::{Fold, Loose, Share};
 use crate::engine::repairs::Repairs;
 use crate::engine::{OpenError, first_record};
-use crate::journal::admin::{AdminRecord, Genesis};
+use crate::journal::admin::{AdminRecord, Genesis, GrantRecord};
 use crate::journal::snapshot::entry::{self, Fixed, Identity, LooseDebit, Mark, Mended, PendingGrant, Unattached};
 use crate::journal::snapshot::file::{BLOCK_BYTES, SnapshotFile, Writer};
 use crate::journal::snapshot::{Head, Section, SnapshotError, Sums};
@@ -76,6 +76,7 @@ pub(super) fn build(job: &Job<'_>) -> Result<u64, SnapshotFailure> {
         catalog: RefCell::new(Catalog::default()),
         api_keys: RefCell::new(BTreeMap::new()),
         identities: RefCell::new(Sorter::new(job.files, job.memory_bytes / 8)),
+        redeclared: RefCell::new(BTreeMap::new()),
         failure: RefCell::new(None),
     };
     let mut held = Sorter::new(job.files, job.memory_bytes / 16);
@@ -122,7 +123,7 @@ pub(super) fn build(job: &Job<'_>) -> Result<u64, SnapshotFailure> {
     left.write(&mut writer)?;
     let identities = common.identities.into_inner().finish()?;
     sums.identities = job.write_identities(&mut writer, identities, horizon.max(sums.identities_from))?;
-    sums.grants = job.write_grants(&mut writer, held.finish()?)?;
+    sums.grants = job.write_grants(&mut writer, held.finish()?, common.redeclared.into_inner())?;
     Ok(writer.finish(&sums)?)
 }
 
@@ -247,9 +248,15 @@ impl Job<'_> {
         }
     }
 
-    /// Writes the declarations of the grants whose numbers `held` has.
-    fn write_grants(&self, writer: &mut Writer, held: Sorted) -> Result<u64, SnapshotFailure> {
-        let mut held = Held { sorted: held, next: None, count: 0 };
+    /// Writes the declarations of the grants whose numbers `held` has. `redeclared` are those that were said once more in the new part of
+    /// the log: of grants that were opened again, the snapshot before need not have any.
+    fn write_grants(
+        &self,
+        writer: &mut Writer,
+        held: Sorted,
+        redeclared: BTreeMap<u64, GrantRecord>,
+    ) -> Result<u64, SnapshotFailure> {
+        let mut held = Held { sorted: held, next: None, redeclared, count: 0 };
         held.next = held.sorted.next()?;
         if let Some(previous) = self.previous {
             let (mut old, mut bytes, mut seen) = (Cursor::new(previous, Section::Grants), Vec::new(), 0_u64);
@@ -262,7 +269,7 @@ impl Job<'_> {
                 })
             };
             while let Some(number) = next(&mut bytes)? {
-                if held.has(number)? {
+                if held.has(number, writer)? {
                     writer.put(Section::Grants, number, |out| out.extend_from_slice(&bytes))?;
                 }
                 seen += 1;
@@ -277,17 +284,15 @@ impl Job<'_> {
             for record in records.only(|_| false) {
                 let (lsn, record) = record.map_err(corrupt)?;
                 if let Record::Admin(AdminRecord::Grant(grant)) = record
-                    && held.has(lsn.get())?
+                    && held.has(lsn.get(), writer)?
                 {
                     writer.put(Section::Grants, lsn.get(), |out| entry::write_grant(lsn.get(), grant, out))?;
                 }
             }
             Ok(())
         })?;
-        match held.next {
-            Some((undeclared_grant, _)) => Err(undeclared(undeclared_grant)),
-            None => Ok(held.count),
-        }
+        held.write_redeclared(u64::MAX, writer)?;
+        Ok(held.count)
     }
 }
 
@@ -295,21 +300,40 @@ impl Job<'_> {
 struct Held {
     sorted: Sorted,
     next: Option<Pair>,
+    redeclared: BTreeMap<u64, GrantRecord>,
     count: u64,
 }
 
 impl Held {
-    /// Whether the grant declared next is held. One that was held and has not been declared by now never was.
-    fn has(&mut self, declared: u64) -> Result<bool, SnapshotFailure> {
+    /// Whether the grant declared next is held. One that was held and has not been declared by now never was, unless it was said once more.
+    fn has(&mut self, declared: u64, writer: &mut Writer) -> Result<bool, SnapshotFailure> {
+        self.write_redeclared(declared, writer)?;
         match self.next {
-            Some((held, _)) if held < declared => Err(undeclared(held)),
             Some((held, _)) if held == declared => {
-                self.next = self.sorted.next()?;
-                self.count += 1;
+                self.pass(held)?;
                 Ok(true)
             }
             Some(_) | None => Ok(false),
         }
+    }
+
+    /// Writes what was said once more of the grants that are held and were declared before `declared`, which are due by now.
+    fn write_redeclared(&mut self, declared: u64, writer: &mut Writer) -> Result<(), SnapshotFailure> {
+        while let Some((held, _)) = self.next.filter(|(held, _)| *held < declared) {
+            let again = self.redeclared.remove(&held).ok_or_else(|| undeclared(held))?;
+            writer.put(Section::Grants, held, |out| entry::write_grant(held, again, out))?;
+            self.pass(held)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on behind a number, which may be there twice: in a wallet, and about to be opened again.
+    fn pass(&mut self, number: u64) -> Result<(), SnapshotFailure> {
+        self.count += 1;
+        while self.next.is_some_and(|(held, _)| held == number) {
+            self.next = self.sorted.next()?;
+        }
+        Ok(())
     }
 }
 

@@ -457,5 +457,6 @@ fn nothing_due() -> Body<'static> {
         recovered: Names::default(),
         lots: Vec::new(),
         repair: Repair::default(),
+        note: None,
     }
 }

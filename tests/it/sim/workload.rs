@@ -2,7 +2,7 @@
 
 use drawdown_wal::sim::Random;
 
-use crate::books::{Ask, GrantSpec, Step, Usage, WalletNumber, When};
+use crate::books::{Ask, Correction, GrantSpec, Step, Usage, WalletNumber, When};
 use crate::model::{Level, Policy, Status};
 
 /// The steps of a seed. The first ones give credit.
@@ -59,9 +59,28 @@ impl Maker {
             }
             77..80 => Step::Patch { wallet: self.wallet(), status: None, allowance: Some(self.small(60)) },
             80..88 => Step::Alerts(self.wallet(), (0..self.below(4)).map(|number| self.level(number)).collect()),
-            88..93 => Step::Pause(self.below(12)),
-            93..98 => Step::UpToADate { before: self.below(3) == 0 },
+            88..91 => Step::Pause(self.below(12)),
+            91..95 => Step::UpToADate { before: self.below(3) == 0 },
+            95..99 => {
+                let (correction, key) = (self.correction(), self.below(5) as u8);
+                Step::Correct(correction, self.maybe(key))
+            }
             _ => Step::Tidy,
+        }
+    }
+
+    fn correction(&mut self) -> Correction {
+        let (wallet, units) = (self.wallet(), self.small(30));
+        match self.below(6) {
+            0 => {
+                let policy = [Policy::Reject, Policy::Partial, Policy::Overdraft][self.below(3) as usize];
+                Correction::Adjust { wallet, units: units - 10, policy }
+            }
+            1 => Correction::Charge { wallet, units: units + 1 },
+            _ => {
+                let debit = self.below(8) as usize;
+                Correction::Reverse { debit, units: self.maybe(units / 4 + 1), regrant: self.below(2) == 0 }
+            }
         }
     }
 

@@ -1,0 +1,92 @@
+//! Giving back what a debit took. The one place where a balance rises without a new grant.
+
+use super::super::amount::Amount;
+use super::super::grant::Lot;
+use super::super::operation::{Movement, Return, Reversal};
+use super::super::rejection::Rejection;
+use super::super::terms::MAX_LOTS;
+use super::{Draft, check_range};
+
+impl Draft<'_> {
+    /// Carries a reversal out, wholly or not at all.
+    pub(super) fn reverse(&mut self, reversal: &Reversal) -> Result<(), Rejection> {
+        let amount = reversal.amount().filter(|amount| *amount > Amount::ZERO).ok_or(Rejection::InvalidAmount)?;
+        let is_negative = |back: &Return| back.amount < Amount::ZERO;
+        if reversal.debt < Amount::ZERO || reversal.returns.iter().chain(&reversal.payers).any(is_negative) {
+            return Err(Rejection::InvalidAmount);
+        }
+        if reversal.before < Amount::ZERO || reversal.before.checked_add(amount).is_none_or(|sum| sum > reversal.taken)
+        {
+            return Err(Rejection::InvalidAmount);
+        }
+        // Even if it all comes back; what is granted anew is a part of it.
+        check_range(self.eventual_balance() + i128::from(amount.units()), self.allowance)?;
+        let before = (self.lots.clone(), self.debt, self.balance, self.movements.len());
+        let done = self.give_back_all(reversal);
+        if done.is_err() {
+            let (lots, debt, balance, movements) = before;
+            (self.lots, self.debt, self.balance) = (lots, debt, balance);
+            self.movements.truncate(movements);
+        }
+        done
+    }
+
+    fn give_back_all(&mut self, reversal: &Reversal) -> Result<(), Rejection> {
+        let debt = self.debt.min(reversal.debt);
+        if debt > Amount::ZERO {
+            self.debt = self.debt.minus(debt);
+            self.balance = self.balance.plus(debt);
+            self.movements.push(Movement::DebtReturned { amount: debt });
+        }
+        let mut paid = reversal.debt.minus(debt);
+        for payer in &reversal.payers {
+            let given = self.give_back(payer, payer.amount.min(paid))?;
+            paid = paid.minus(given);
+        }
+        let mut forfeited = self.forfeit(None, paid, Amount::ZERO);
+        for back in &reversal.returns {
+            let given = self.give_back(back, back.amount)?;
+            forfeited = self.forfeit(Some(back), back.amount.minus(given), forfeited);
+        }
+        match &reversal.regrant {
+            None => Ok(()),
+            Some(regrant) if regrant.amount == forfeited => self.grant(regrant),
+            Some(_) => Err(Rejection::Superseded),
+        }
+    }
+
+    /// Gives a grant back what it takes of `amount`, and answers that.
+    fn give_back(&mut self, back: &Return, amount: Amount) -> Result<Amount, Rejection> {
+        if amount == Amount::ZERO {
+            return Ok(Amount::ZERO);
+        }
+        let grant = back.lot.id;
+        if let Some(lot) = self.lots.iter_mut().find(|lot| lot.id == grant) {
+            let given = amount.min(lot.granted.minus(lot.remaining));
+            if given > Amount::ZERO {
+                lot.remaining = lot.remaining.plus(given);
+                self.balance = self.balance.plus(given);
+                self.movements.push(Movement::Returned { grant, amount: given });
+            }
+            return Ok(given);
+        }
+        if back.ended || back.lot.expires_at.is_due(self.now) {
+            return Ok(Amount::ZERO);
+        }
+        if self.lots.len() + self.scheduled.len() >= MAX_LOTS {
+            return Err(Rejection::TooManyGrants);
+        }
+        let given = amount.min(back.lot.granted);
+        self.movements.push(Movement::Reopened { grant, amount: given });
+        self.credit(Lot { remaining: given, ..back.lot });
+        Ok(given)
+    }
+
+    /// Says what nobody takes; answers the sum of such amounts.
+    fn forfeit(&mut self, back: Option<&Return>, amount: Amount, sum: Amount) -> Amount {
+        if amount > Amount::ZERO {
+            self.movements.push(Movement::Forfeited { grant: back.map(|back| back.lot.id), amount });
+        }
+        sum.plus(amount)
+    }
+}
