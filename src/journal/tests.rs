@@ -233,7 +233,7 @@ fn reverse_operation() -> Operation {
 
 /// Gives all grants back what they never lost, so that it is forfeited, and opens as many others.
 fn longest_reversal(terms: &Terms) -> Operation {
-    let back = |lot: &Lot| Return { lot: *lot, ended: false, amount: Amount::ONE };
+    let back = |lot: &Lot| Return { lot: Lot { remaining: Amount::ZERO, ..*lot }, ended: false, amount: Amount::ONE };
     let mut returns: Vec<_> = terms.lots.iter().map(back).collect();
     let others = (0..returns.len() as u64).map(|number| {
         let granted = Amount::new(i64::MAX);
@@ -692,8 +692,8 @@ const GOLDEN_METER: &str = "00505c18a301000000141d0000090000000197aa6770752e7365
 const GOLDEN_API_KEY: &str = "\
     00505c18a30100000015480000090000000197a56b65795f31a86d65746572696e67c305dc0020090909090909090909090909090909\
     0909090909090909090909090909090909cf000001a3185c5000c2";
-const GOLDEN_REVERSAL: &str = "";
-const GOLDEN_REDECLARED: &str = "";
+const GOLDEN_REVERSAL: &str = "00505c18a30100000002a90100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000001ecffffffffffffff80100000000000009a81a75265766572736597cd10cc5a0305919397cd1068cd03e8cf000001a3185c5000cfffffffffffffffff0764c2c205919397cfffffffffffffffffcd03e8cf000001a3185c5000cf000001a3185c50000764c2c3cf7fffffffffffffff98cd1068cd03e832c3cf000001a3185c5000cf000001ba60d33800cd03e7c094a56576742d31a3617069cf000001a3185c500093020f0193030201c2959414cfffffffffffffffffcf7fffffffffffffffc09415cfffffffffffffffffcf7fffffffffffffffc0941600cf7fffffffffffffffc09417cfffffffffffffffffcf7fffffffffffffffc0941800cf7fffffffffffffffc09392a36c6f77a56c6f776572c3c29390c2c39292cd10684d92cfffffffffffffffffcf7fffffffffffffff9391920102919203fc9205cfffffffffffffffff96a8526576657273616ca56b65792d31a86120726561736f6ea5696e762d3792c3c381a56f72646572a23432";
+const GOLDEN_REDECLARED: &str = "00505c18a3010000003040000009000000019407cd1068cf0000018bcfe568009b07cd03e8a77061636b616765c332cf000001a3185c5000c2c092cd03e7a3455552a56b65792d3180";
 const GOLDEN_METADATA: &str = "00505c18a301000000161600000900000001920781a474696572a4676f6c64";
 
 #[test]

@@ -216,11 +216,13 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 
 /// Mostly of grants that there are, and of small amounts; whether the debit took as much is another matter.
 fn any_reversal() -> impl Strategy<Value = Reversal> {
-    let back = || (1..14_u64, any_lot(), any_units(), any::<bool>()).prop_map(|(id, lot, amount, ended)| Return {
-        lot: Lot { id: GrantId::new(id), ..lot },
-        ended,
-        amount: Amount::new(amount),
-    });
+    let back = || {
+        (1..14_u64, any_lot(), any_units(), any::<bool>()).prop_map(|(id, lot, amount, ended)| Return {
+            lot: Lot { id: GrantId::new(id), ..lot },
+            ended,
+            amount: Amount::new(amount),
+        })
+    };
     let sums = (any_units(), any_units(), prop_oneof![3 => Just(i64::MAX), 1 => any_units()]);
     let regrant = proptest::option::weighted(0.3, any_units());
     (vec(back(), 0..4), vec(back(), 0..4), sums, regrant).prop_map(|(payers, returns, sums, regrant)| Reversal {

@@ -494,7 +494,7 @@ impl<'a> Past<'a> {
         declared: &mut Declared,
     ) -> Result<Return, CommandError> {
         if let Some(lot) = terms.lots.iter().find(|lot| lot.id == grant) {
-            return Ok(Return { lot: *lot, ended: false, amount });
+            return Ok(Return { lot: Lot { remaining: Amount::ZERO, ..*lot }, ended: false, amount });
         }
         if let Some(lot) = self.reopenable(grant)? {
             if !lot.expires_at.is_due(now) && declared.again.insert(grant) {

@@ -1,7 +1,7 @@
 //! Giving back what a debit took. The one place where a balance rises without a new grant.
 
 use super::super::amount::Amount;
-use super::super::grant::Lot;
+use super::super::grant::{Lot, MAX_PRIORITY};
 use super::super::operation::{Movement, Return, Reversal};
 use super::super::rejection::Rejection;
 use super::super::terms::MAX_LOTS;
@@ -11,8 +11,8 @@ impl Draft<'_> {
     /// Carries a reversal out, wholly or not at all.
     pub(super) fn reverse(&mut self, reversal: &Reversal) -> Result<(), Rejection> {
         let amount = reversal.amount().filter(|amount| *amount > Amount::ZERO).ok_or(Rejection::InvalidAmount)?;
-        let is_negative = |back: &Return| back.amount < Amount::ZERO;
-        if reversal.debt < Amount::ZERO || reversal.returns.iter().chain(&reversal.payers).any(is_negative) {
+        let is_impossible = |back: &Return| back.amount < Amount::ZERO || !back.ended && !is_possible(&back.lot);
+        if reversal.debt < Amount::ZERO || reversal.returns.iter().chain(&reversal.payers).any(is_impossible) {
             return Err(Rejection::InvalidAmount);
         }
         if reversal.before < Amount::ZERO || reversal.before.checked_add(amount).is_none_or(|sum| sum > reversal.taken)
@@ -70,7 +70,9 @@ impl Draft<'_> {
             }
             return Ok(given);
         }
-        if back.ended || back.lot.expires_at.is_due(self.now) {
+        // One that has not taken effect has spent nothing.
+        let is_scheduled = self.scheduled.iter().any(|lot| lot.id == grant);
+        if back.ended || is_scheduled || back.lot.expires_at.is_due(self.now) {
             return Ok(Amount::ZERO);
         }
         if self.lots.len() + self.scheduled.len() >= MAX_LOTS {
@@ -89,4 +91,12 @@ impl Draft<'_> {
         }
         sum.plus(amount)
     }
+}
+
+/// Whether a lot of these terms can be, once it has something left.
+fn is_possible(lot: &Lot) -> bool {
+    lot.granted > Amount::ZERO
+        && lot.cost >= 0
+        && lot.priority <= MAX_PRIORITY
+        && !lot.expires_at.is_due(lot.effective_at)
 }
