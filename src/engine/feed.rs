@@ -261,7 +261,7 @@ impl Telling<'_, '_> {
             amounts.fold(Amount::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(sum))
         };
         let returned = sum(|movement| match movement {
-            Movement::Returned { amount, .. } | Movement::Reopened { amount, .. } => Some(*amount),
+            Movement::GivenBack { amount, .. } | Movement::Reopened { amount, .. } => Some(*amount),
             _ => None,
         });
         let debt = sum(|movement| match movement {
@@ -293,7 +293,7 @@ impl Telling<'_, '_> {
             Movement::DebtPaid { .. } => "debt.repaid",
             Movement::Reopened { .. } => "grant.reopened",
             // Told with the debit's reversal.
-            Movement::Returned { .. } | Movement::DebtReturned { .. } | Movement::Forfeited { .. } => return,
+            Movement::GivenBack { .. } | Movement::DebtReturned { .. } | Movement::Forfeited { .. } => return,
             Movement::Spent { .. } | Movement::Overdrawn { .. } | Movement::DebtWrittenOff { .. } => return,
         };
         let mut data = Vec::new();
@@ -339,7 +339,7 @@ fn moved(movement: &Movement) -> Option<Amount> {
         | Movement::ScheduledVoided { amount, .. }
         | Movement::ExpiryMoved { amount, .. }
         | Movement::WrittenOff { amount, .. }
-        | Movement::Returned { amount, .. }
+        | Movement::GivenBack { amount, .. }
         | Movement::Reopened { amount, .. } => Some(amount),
         Movement::DebtReturned { .. }
         | Movement::Forfeited { .. }

@@ -492,7 +492,7 @@ fn end_of(grant: GrantId, movements: &[Movement]) -> Option<GrantState> {
         | Movement::Overdrawn { .. }
         | Movement::ExpiryMoved { .. }
         | Movement::DebtWrittenOff { .. }
-        | Movement::Returned { .. }
+        | Movement::GivenBack { .. }
         | Movement::Reopened { .. }
         | Movement::DebtReturned { .. }
         | Movement::Forfeited { .. } => None,

@@ -281,7 +281,7 @@ fn operation_debit(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) ->
 fn gives_back(movement: &Movement) -> bool {
     matches!(
         movement,
-        Movement::Returned { .. }
+        Movement::GivenBack { .. }
             | Movement::Reopened { .. }
             | Movement::DebtReturned { .. }
             | Movement::Forfeited { .. }
@@ -295,7 +295,7 @@ fn reversal_entry(lsn: u64, record: &OperationRecord<'_>, before: Amount) -> Ent
         let delta = Amount::new(i64::try_from(movement.delta()).unwrap_or_default());
         sum = sum.checked_add(delta).unwrap_or(sum);
         match *movement {
-            Movement::Returned { grant, amount } | Movement::Reopened { grant, amount } => {
+            Movement::GivenBack { grant, amount } | Movement::Reopened { grant, amount } => {
                 allocations.push((grant, amount));
             }
             Movement::DebtReturned { amount } => debt = amount,
@@ -337,7 +337,7 @@ fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amo
         Movement::Spent { .. }
         | Movement::Overdrawn { .. }
         | Movement::Depleted { .. }
-        | Movement::Returned { .. }
+        | Movement::GivenBack { .. }
         | Movement::Reopened { .. }
         | Movement::DebtReturned { .. }
         | Movement::Forfeited { .. } => return None,

@@ -509,7 +509,7 @@ impl From<&Movement> for WireMovement {
             }
             Movement::WrittenOff { grant, amount } => of(12, grant, amount),
             Movement::DebtWrittenOff { amount } => WireMovement(13, 0, amount.units(), None),
-            Movement::Returned { grant, amount } => of(20, grant, amount),
+            Movement::GivenBack { grant, amount } => of(20, grant, amount),
             Movement::Reopened { grant, amount } => of(21, grant, amount),
             Movement::DebtReturned { amount } => WireMovement(22, 0, amount.units(), None),
             Movement::Forfeited { grant: Some(grant), amount } => of(23, grant, amount),
@@ -540,7 +540,7 @@ impl TryFrom<WireMovement> for Movement {
             }
             12 => Movement::WrittenOff { grant, amount },
             13 => Movement::DebtWrittenOff { amount },
-            20 => Movement::Returned { grant, amount },
+            20 => Movement::GivenBack { grant, amount },
             21 => Movement::Reopened { grant, amount },
             22 => Movement::DebtReturned { amount },
             23 => Movement::Forfeited { grant: Some(grant), amount },

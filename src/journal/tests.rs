@@ -300,7 +300,7 @@ fn operations_of_every_kind_survive() {
     let mut noted = full_operation(reverse_operation());
     let (grant, amount) = (GrantId::new(u64::MAX), Amount::MAX);
     noted.body.movements = vec![
-        Movement::Returned { grant, amount },
+        Movement::GivenBack { grant, amount },
         Movement::Reopened { grant, amount },
         Movement::DebtReturned { amount },
         Movement::Forfeited { grant: Some(grant), amount },

@@ -251,7 +251,7 @@ pub enum Movement {
         amount: Amount,
     },
     /// A grant that the wallet holds got back a part of what it had spent.
-    Returned {
+    GivenBack {
         /// The grant.
         grant: GrantId,
         /// What it got back.
@@ -285,7 +285,7 @@ impl Movement {
             Movement::Granted { amount, .. }
             | Movement::Activated { amount, .. }
             | Movement::DebtWrittenOff { amount }
-            | Movement::Returned { amount, .. }
+            | Movement::GivenBack { amount, .. }
             | Movement::Reopened { amount, .. }
             | Movement::DebtReturned { amount } => i128::from(amount.units()),
             Movement::Spent { amount, .. }
@@ -316,7 +316,7 @@ impl Movement {
             | Movement::ScheduledVoided { grant, .. }
             | Movement::ExpiryMoved { grant, .. }
             | Movement::WrittenOff { grant, .. }
-            | Movement::Returned { grant, .. }
+            | Movement::GivenBack { grant, .. }
             | Movement::Reopened { grant, .. } => Some(*grant),
             Movement::Forfeited { grant, .. } => *grant,
             Movement::Overdrawn { .. } | Movement::DebtWrittenOff { .. } | Movement::DebtReturned { .. } => None,

@@ -113,7 +113,7 @@ impl Subject {
                 Movement::Overdrawn { amount } => self.debt_made += units(amount),
                 Movement::DebtWrittenOff { amount } => self.debt_paid += units(amount),
                 Movement::Depleted { .. } => assert!(self.depleted.insert(id), "grant {id} depleted twice"),
-                Movement::Returned { amount, .. } => self.account(id).returned += units(amount),
+                Movement::GivenBack { amount, .. } => self.account(id).returned += units(amount),
                 Movement::Reopened { amount, .. } => {
                     self.account(id).returned += units(amount);
                     assert!(self.depleted.remove(&id), "grant {id} is opened again and was not depleted");

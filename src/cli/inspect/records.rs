@@ -289,7 +289,7 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
         Movement::ExpiryMoved { amount, .. } => ("expiry_moved", amount),
         Movement::WrittenOff { amount, .. } => ("written_off", amount),
         Movement::DebtWrittenOff { amount } => ("debt_written_off", amount),
-        Movement::Returned { amount, .. } => ("returned", amount),
+        Movement::GivenBack { amount, .. } => ("given_back", amount),
         Movement::Reopened { amount, .. } => ("reopened", amount),
         Movement::DebtReturned { amount } => ("debt_returned", amount),
         Movement::Forfeited { amount, .. } => ("forfeited", amount),

@@ -208,7 +208,7 @@ impl Book {
             return Err("more of a debit is given back than it took, or twice");
         }
         let accounted = movements.iter().map(|movement| match *movement {
-            Movement::Returned { amount, .. }
+            Movement::GivenBack { amount, .. }
             | Movement::Reopened { amount, .. }
             | Movement::DebtReturned { amount }
             | Movement::Forfeited { amount, .. } => whole(amount),
@@ -287,7 +287,7 @@ impl Change<'_> {
                 self.debt -= whole(amount);
                 if self.debt == 0 { Ok(()) } else { Err("the debt that is written off is not all of it") }
             }
-            Movement::Returned { grant, amount } => {
+            Movement::GivenBack { grant, amount } => {
                 self.sums.returned += whole(amount);
                 match self.lots.iter_mut().find(|(other, _)| *other == grant) {
                     Some((_, left)) => {

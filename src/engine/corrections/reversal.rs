@@ -280,7 +280,7 @@ impl Inner {
         let mut debt = Amount::ZERO;
         for movement in &done.movements {
             match *movement {
-                Movement::Returned { grant, amount } | Movement::Reopened { grant, amount } => {
+                Movement::GivenBack { grant, amount } | Movement::Reopened { grant, amount } => {
                     match returned.iter_mut().find(|(known, _)| *known == grant) {
                         Some((_, sum)) => *sum = sum.checked_add(amount).unwrap_or(*sum),
                         None => returned.push((grant, amount)),

@@ -66,7 +66,7 @@ impl Draft<'_> {
             if given > Amount::ZERO {
                 lot.remaining = lot.remaining.plus(given);
                 self.balance = self.balance.plus(given);
-                self.movements.push(Movement::Returned { grant, amount: given });
+                self.movements.push(Movement::GivenBack { grant, amount: given });
             }
             return Ok(given);
         }
