@@ -15,7 +15,7 @@ use drawdown_wal::{Archive, Ended, Fault, Images, Log, Lsn, OpenError, Options, 
 use hyper::header::{HeaderMap, HeaderValue};
 use serde::de::IgnoredAny;
 
-use crate::model::{Command, Grant, Level, Policy, Status};
+use crate::model::{Command, Grant, Hold, Level, OnExceed, Policy, Status};
 use crate::subject::tell;
 
 /// What a target does with its input.
@@ -415,7 +415,7 @@ fn amount(input: &mut Input<'_>) -> i128 {
 }
 
 fn command(input: &mut Input<'_>) -> Command {
-    match input.below(12) {
+    match input.below(16) {
         0..5 => Command::Debit {
             amount: amount(input),
             policy: [Policy::Reject, Policy::Partial, Policy::Overdraft][usize::from(input.below(3))],
@@ -432,6 +432,15 @@ fn command(input: &mut Input<'_>) -> Command {
             _ => Command::SetStatus(Status::Active),
         },
         10 => Command::SetAllowance(amount(input)),
+        11 | 12 => Command::Hold(Hold {
+            id: 0,
+            amount: amount(input),
+            expires_at: input.below(40).into(),
+            on_exceed: [OnExceed::Reject, OnExceed::Cap, OnExceed::Overdraw][usize::from(input.below(3))],
+        }),
+        13 => Command::Capture { hold: input.below(12).into(), amount: amount(input), is_final: input.is() },
+        14 if input.is() => Command::Release { hold: input.below(12).into() },
+        14 => Command::ExtendHold { hold: input.below(12).into(), expires_at: input.below(40).into() },
         _ if input.is() => Command::Wait,
         _ => Command::SetLevels((0..input.below(5)).map(|number| level(number, input)).collect()),
     }
@@ -461,6 +470,7 @@ fn level(number: u8, input: &mut Input<'_>) -> Level {
             amount: 10 * (i128::from(number) + 1),
             at_or_below: false,
             margin: 5,
+            of_available: false,
         };
     }
     Level {
@@ -468,5 +478,6 @@ fn level(number: u8, input: &mut Input<'_>) -> Level {
         amount: i128::from(input.below(80)) - 20,
         at_or_below: input.is(),
         margin: input.below(10).into(),
+        of_available: input.below(4) == 0,
     }
 }

@@ -14,7 +14,7 @@ use crate::journal::debit::DebitRecord;
 use crate::journal::note::{Note, NoteKind};
 use crate::journal::operation::{Event, OperationRecord};
 use crate::journal::{self, Record};
-use crate::ledger::{Amount, Movement, Operation, Reversal, Scale, Status, Timestamp};
+use crate::ledger::{Amount, HoldId, Movement, NewHold, Operation, Reversal, Scale, Status, Timestamp};
 use drawdown_wal::{FrameRef, Lsn, ReadError};
 use std::collections::HashSet;
 
@@ -205,6 +205,9 @@ impl Telling<'_, '_> {
                     }
                     self.push("debit.applied", data);
                 }
+                (Operation::Hold(new), _) => self.hold_made(new),
+                (Operation::Capture { hold, .. }, _) => self.captured(*hold, record, false),
+                (Operation::LateCapture { hold, .. }, _) => self.captured(*hold, record, true),
                 (Operation::SetStatus(Status::Frozen), _) => self.push("wallet.frozen", Vec::new()),
                 (Operation::SetStatus(Status::Closed), _) => self.push("wallet.closed", Vec::new()),
                 (Operation::SetStatus(Status::Active) | Operation::SetAllowance(_) | Operation::SetLevels(_), _) => {
@@ -288,22 +291,67 @@ impl Telling<'_, '_> {
             Movement::Activated { .. } => "grant.activated",
             Movement::Depleted { .. } => "grant.depleted",
             Movement::Expired { .. } => "grant.expired",
+            Movement::Voided { amount: Amount::ZERO, .. } => return,
             Movement::Voided { .. } | Movement::ScheduledVoided { .. } | Movement::WrittenOff { .. } => "grant.voided",
             Movement::ExpiryMoved { .. } => "grant.updated",
             Movement::DebtPaid { .. } => "debt.repaid",
             Movement::Reopened { .. } => "grant.reopened",
+            Movement::Released { .. } => "hold.released",
+            Movement::HoldExpired { .. } => "hold.expired",
+            Movement::HoldMoved { .. } => "hold.updated",
+            Movement::Spent { .. }
+            | Movement::Overdrawn { .. }
+            | Movement::DebtWrittenOff { .. }
+            | Movement::Held { .. }
+            | Movement::Reserved { .. }
+            | Movement::Captured { .. }
+            | Movement::PartSpent { .. }
+            | Movement::Returned { .. }
             // Told with the debit's reversal.
-            Movement::GivenBack { .. } | Movement::DebtReturned { .. } | Movement::Forfeited { .. } => return,
-            Movement::Spent { .. } | Movement::Overdrawn { .. } | Movement::DebtWrittenOff { .. } => return,
+            | Movement::GivenBack { .. }
+            | Movement::DebtReturned { .. }
+            | Movement::Forfeited { .. } => return,
         };
         let mut data = Vec::new();
         if let Some(grant) = movement.grant() {
             data.push(("grant", FeedValue::Text(self.page.inner.grant_text(grant))));
         }
+        if let Some(hold) = movement.hold() {
+            data.push(("hold", FeedValue::Text(self.page.inner.hold_text(hold))));
+        }
         if let Some(amount) = moved(movement) {
             data.push(("amount", self.amount(amount)));
         }
+        if let Movement::HoldMoved { to, .. } = movement {
+            data.push(("expires_at", FeedValue::Time(*to)));
+        }
         self.push(kind, data);
+    }
+
+    fn hold_made(&mut self, new: &NewHold) {
+        let data = vec![
+            ("hold", FeedValue::Text(self.page.inner.hold_text(new.id))),
+            ("amount", self.amount(new.amount)),
+            ("expires_at", FeedValue::Time(new.expires_at)),
+        ];
+        self.push("hold.created", data);
+    }
+
+    fn captured(&mut self, hold: HoldId, record: &OperationRecord<'_>, is_late: bool) {
+        let taken = record.body.taken;
+        let mut data = vec![
+            ("entry", FeedValue::Text(self.lsn.to_string())),
+            ("hold", FeedValue::Text(self.page.inner.hold_text(hold))),
+            ("amount", self.amount(taken.amount)),
+            ("balance", self.amount(record.opening)),
+        ];
+        if taken.shortfall > Amount::ZERO {
+            data.push(("shortfall", self.amount(taken.shortfall)));
+        }
+        if is_late {
+            data.push(("late", FeedValue::Text("true".to_owned())));
+        }
+        self.push("hold.captured", data);
     }
 
     /// Lines crossed and recovered.
@@ -340,12 +388,20 @@ fn moved(movement: &Movement) -> Option<Amount> {
         | Movement::ExpiryMoved { amount, .. }
         | Movement::WrittenOff { amount, .. }
         | Movement::GivenBack { amount, .. }
-        | Movement::Reopened { amount, .. } => Some(amount),
-        Movement::DebtReturned { .. }
-        | Movement::Forfeited { .. }
-        | Movement::Depleted { .. }
+        | Movement::Reopened { amount, .. }
+        | Movement::Held { amount, .. }
+        | Movement::Reserved { amount, .. }
+        | Movement::Captured { amount, .. }
+        | Movement::PartSpent { amount, .. }
+        | Movement::Released { amount, .. }
+        | Movement::HoldExpired { amount, .. }
+        | Movement::Returned { amount, .. } => Some(amount),
+        Movement::Depleted { .. }
         | Movement::Spent { .. }
         | Movement::Overdrawn { .. }
-        | Movement::DebtWrittenOff { .. } => None,
+        | Movement::DebtWrittenOff { .. }
+        | Movement::DebtReturned { .. }
+        | Movement::Forfeited { .. }
+        | Movement::HoldMoved { .. } => None,
     }
 }

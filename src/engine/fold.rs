@@ -11,6 +11,7 @@
 use super::OpenError;
 use super::background::minute_end;
 use super::grants::key_fingerprint;
+use super::holds::hold_fingerprint;
 use super::identity::{Fingerprints, carried_out, counting};
 use super::repairs::Repairs;
 use super::wallet::{WalletGeneration, WalletOperation, WalletSlot, close};
@@ -78,7 +79,7 @@ pub(super) struct Loose {
     pub(super) unopened: HashMap<u32, Vec<Debit>>,
     /// Records whose predecessor has not been the chain's head yet: (slot, predecessor) -> record.
     pub(super) unattached: HashMap<(u32, u64), u64>,
-    /// Grants that were declared and have not taken effect, by number.
+    /// Grants and holds that were declared and have not taken effect, by number.
     pub(super) pending: HashMap<u64, PendingGrant>,
     /// What recoveries have mended.
     pub(super) repairs: Repairs,
@@ -249,6 +250,7 @@ impl<'a, G: Ground> Fold<'a, G> {
                 }
                 None
             }
+            Operation::Hold(hold) => self.loose.pending.remove(&hold.id.get()),
             _ => None,
         };
         let key = pending.filter(|_| !record.body.rejected).and_then(|pending| Some((pending.key?, pending.grant)));
@@ -289,6 +291,12 @@ impl<'a, G: Ground> Fold<'a, G> {
                 if self.share.owns(grant.slot) {
                     let key = grant.key.as_ref().map(|key| key_fingerprint(self.seed, key));
                     self.loose.pending.insert(lsn, PendingGrant { grant: lsn, slot: grant.slot, key });
+                }
+            }
+            AdminRecord::Hold(hold) => {
+                if self.share.owns(hold.slot) {
+                    let key = hold.id.as_ref().map(|id| hold_fingerprint(self.seed, id));
+                    self.loose.pending.insert(lsn, PendingGrant { grant: lsn, slot: hold.slot, key });
                 }
             }
             AdminRecord::Metadata(metadata) => {

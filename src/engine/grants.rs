@@ -300,7 +300,7 @@ impl Inner {
     }
 
     /// What was declared of a grant, wherever that can still be read.
-    pub(super) fn declared(&self, id: GrantId) -> Result<Option<GrantRecord>, CommandError> {
+    pub(super) fn declared_grant(&self, id: GrantId) -> Result<Option<GrantRecord>, CommandError> {
         let mut view = None;
         match self.read_record(id.get(), &mut view) {
             Ok(Record::Admin(AdminRecord::Grant(record))) => Ok(Some(record)),
@@ -343,11 +343,11 @@ impl Inner {
 
     /// A grant whose declaration has been retired: the snapshots have those that wallets still hold.
     fn find_retired_grant(&self, id: GrantId) -> Result<(GrantId, GrantRecord), CommandError> {
-        let record = match self.retired_declaration(id)? {
-            Some(record) => Some(record),
-            None => self.redeclaration(id)?,
-        };
-        record.map(|record| (id, record)).ok_or_else(|| self.retired())
+        match self.retired_declaration(id.get())? {
+            Some(AdminRecord::Grant(record)) => Ok((id, record)),
+            Some(_) => Err(CommandError::NotFound { what: "grant" }),
+            None => self.redeclaration(id)?.map(|record| (id, record)).ok_or_else(|| self.retired()),
+        }
     }
 
     fn parse_grant(&self, text: &str) -> Option<GrantId> {
@@ -371,13 +371,14 @@ impl Inner {
         let name = self.names.get(record.slot).ok_or(CommandError::NotFound { what: "wallet" })?;
         let (terms, balance) =
             self.read_at(record.slot, now, &guard).ok_or(CommandError::NotFound { what: "wallet" })?;
-        let holdings = terms.lots_at(balance);
-        let active = holdings.lots.iter().find(|lot| lot.id == id).map(|lot| (GrantState::Active, lot));
-        let lot =
-            active.or_else(|| terms.scheduled.iter().find(|lot| lot.id == id).map(|lot| (GrantState::Scheduled, lot)));
-        let (state, remaining, expires_at) = match lot {
-            Some((state, lot)) => (state, lot.remaining, lot.expires_at.timestamp()),
-            None => (self.how_grant_ended(record.slot, id, now, &guard)?, Amount::ZERO, record.expires_at),
+        let left = match left_of(&terms, balance, id, now) {
+            Some(left) => left,
+            None => Left {
+                state: self.how_grant_ended(record.slot, id, now, &guard)?,
+                remaining: Amount::ZERO,
+                held: Amount::ZERO,
+                expires_at: record.expires_at,
+            },
         };
         let catalog = self.catalog.snapshot();
         let currency =
@@ -389,15 +390,16 @@ impl Inner {
             source: record.source,
             category: record.category,
             amount: record.amount,
-            remaining,
+            remaining: left.remaining,
             priority: record.priority,
             effective_at: record.effective_at,
-            expires_at,
+            expires_at: left.expires_at,
             cost_basis: record.cost_basis,
-            state,
+            state: left.state,
             key: record.key,
             metadata: record.metadata,
             created_at: record.created_at,
+            held: left.held,
         })
     }
 
@@ -470,6 +472,35 @@ impl Inner {
     }
 }
 
+/// What a wallet has of a grant.
+struct Left {
+    state: GrantState,
+    remaining: Amount,
+    held: Amount,
+    expires_at: Option<Timestamp>,
+}
+
+/// What a wallet has of a grant, if it has anything. Credits that open holds have of a grant that has ended are left of it.
+fn left_of(terms: &Terms, balance: Amount, id: GrantId, now: Timestamp) -> Option<Left> {
+    if let Some(lot) = terms.scheduled.iter().find(|lot| lot.id == id) {
+        let (state, expires_at) = (GrantState::Scheduled, lot.expires_at.timestamp());
+        return Some(Left { state, remaining: lot.remaining, held: Amount::ZERO, expires_at });
+    }
+    let lots = terms.lots_at(balance).lots;
+    let (free, part) = (lots.iter().find(|lot| lot.id == id), terms.held_of(id));
+    let lot = free.copied().or(part.map(|part| part.lot))?;
+    let held = part.map_or(Amount::ZERO, |part| part.lot.remaining);
+    let state = match part {
+        Some(part) if part.is_voided => GrantState::Voided,
+        Some(part) if part.lot.expires_at.is_due(now) => GrantState::Expired,
+        _ => GrantState::Active,
+    };
+    let free = free.map_or(Amount::ZERO, |lot| lot.remaining);
+    // Both are parts of one grant.
+    let remaining = free.checked_add(held).unwrap_or(Amount::MAX);
+    Some(Left { state, remaining, held, expires_at: lot.expires_at.timestamp() })
+}
+
 /// The fingerprint by which a grant's key is remembered.
 pub(super) fn key_fingerprint(seed: &Seed, key: &str) -> u64 {
     seed.key_fingerprint(KEY_DOMAIN, key.as_bytes())
@@ -495,7 +526,15 @@ fn end_of(grant: GrantId, movements: &[Movement]) -> Option<GrantState> {
         | Movement::GivenBack { .. }
         | Movement::Reopened { .. }
         | Movement::DebtReturned { .. }
-        | Movement::Forfeited { .. } => None,
+        | Movement::Forfeited { .. }
+        | Movement::Held { .. }
+        | Movement::Reserved { .. }
+        | Movement::Captured { .. }
+        | Movement::PartSpent { .. }
+        | Movement::Released { .. }
+        | Movement::HoldExpired { .. }
+        | Movement::Returned { .. }
+        | Movement::HoldMoved { .. } => None,
     })
 }
 

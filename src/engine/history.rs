@@ -205,6 +205,8 @@ fn plain_entry(lsn: u64, kind: EntryKind, amount: Amount, balance_after: Amount,
         grant: None,
         crossed: Vec::new(),
         correction: None,
+        hold: None,
+        held: Amount::ZERO,
     }
 }
 
@@ -226,19 +228,24 @@ fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) 
         }
         let delta = Amount::new(i64::try_from(movement.delta()).unwrap_or_default());
         balance = balance.checked_add(delta).unwrap_or(balance);
+        entries.extend(hold_entry(lsn, record, movement, balance));
         let Some((kind, grant, amount)) = movement_kind(movement) else { continue };
         let allocations = grant.map(|grant| (grant, amount)).into_iter().collect();
         let mut entry = Entry { allocations, grant, ..plain_entry(lsn, kind, delta, balance, record.time) };
         if let (Operation::Grant(made), Some(note)) = (&body.operation, &body.note)
             && matches!(movement, Movement::Granted { grant, .. } if *grant == made.id)
         {
-            (entry.kind, entry.correction) = (EntryKind::Adjustment, Some(correction_ref(note, None)));
+            (entry.kind, entry.correction) = (EntryKind::Adjustment, Some(Box::new(correction_ref(note, None))));
         }
         entries.push(entry);
     }
     match &body.operation {
         Operation::Debit { .. } | Operation::Charge { .. } if !body.rejected => {
             entries.push(operation_debit(catalog, lsn, record));
+        }
+        Operation::LateCapture { hold, .. } if !body.rejected => {
+            let debit = operation_debit(catalog, lsn, record);
+            entries.push(Entry { kind: EntryKind::LateCapture, hold: Some(*hold), ..debit });
         }
         Operation::SetStatus(_) | Operation::SetAllowance(_) | Operation::SetLevels(_) if !body.rejected => {
             entries.push(plain_entry(lsn, EntryKind::Settings, Amount::ZERO, record.opening, record.time));
@@ -249,6 +256,41 @@ fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) 
         last.crossed = line_names(&body.crossed);
     }
     entries
+}
+
+/// What a movement of a hold shows as, if as anything. Which grants were concerned is told by other movements of the record.
+fn hold_entry(lsn: u64, record: &OperationRecord<'_>, movement: &Movement, balance: Amount) -> Option<Entry> {
+    let (kind, held) = match *movement {
+        Movement::Held { amount, .. } => (EntryKind::Hold, amount),
+        Movement::Captured { amount, .. } => (EntryKind::Capture, negative(amount)),
+        Movement::Released { amount, .. } => (EntryKind::Release, negative(amount)),
+        Movement::HoldExpired { amount, .. } => (EntryKind::HoldExpiry, negative(amount)),
+        Movement::HoldMoved { .. } => (EntryKind::Settings, Amount::ZERO),
+        _ => return None,
+    };
+    let hold = movement.hold()?;
+    let mut entry = Entry { hold: Some(hold), held, ..plain_entry(lsn, kind, Amount::ZERO, balance, record.time) };
+    for other in &record.body.movements {
+        match (kind, *other) {
+            (EntryKind::Hold, Movement::Reserved { hold: of, grant, amount })
+            | (EntryKind::Capture, Movement::PartSpent { hold: of, grant, amount })
+            | (EntryKind::Release | EntryKind::HoldExpiry, Movement::Returned { hold: of, grant, amount })
+                if of == hold =>
+            {
+                entry.allocations.push((grant, amount));
+            }
+            // A capture takes these, too; nothing else in its record does.
+            (EntryKind::Capture, Movement::Spent { grant, amount }) => entry.allocations.push((grant, amount)),
+            (EntryKind::Capture, Movement::Overdrawn { amount }) => entry.debt = amount,
+            _ => {}
+        }
+    }
+    if kind == EntryKind::Capture {
+        let taken = record.body.taken.amount;
+        entry.amount = negative(taken);
+        entry.balance_after = balance.checked_sub(taken).unwrap_or(balance);
+    }
+    Some(entry)
 }
 
 /// The entry of a debit that was an operation; its movements say who paid.
@@ -272,7 +314,7 @@ fn operation_debit(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) ->
         event: record.body.event.as_ref().map(|event| event_ref(catalog, event)),
         allocations,
         debt,
-        correction: note.map(|note| correction_ref(note, None)),
+        correction: note.map(|note| Box::new(correction_ref(note, None))),
         ..plain_entry(lsn, kind, amount, record.opening, record.time)
     }
 }
@@ -310,13 +352,13 @@ fn reversal_entry(lsn: u64, record: &OperationRecord<'_>, before: Amount) -> Ent
     Entry {
         allocations,
         debt,
-        correction: record.body.note.as_ref().map(|note| correction_ref(note, debit)),
+        correction: record.body.note.as_ref().map(|note| Box::new(correction_ref(note, debit))),
         ..plain_entry(lsn, EntryKind::Reversal, sum, after, record.time)
     }
 }
 
-fn correction_ref(note: &Note, reverses: Option<Lsn>) -> Box<CorrectionRef> {
-    Box::new(CorrectionRef { reason: note.reason.clone(), invoice: note.invoice.clone(), reverses })
+fn correction_ref(note: &Note, reverses: Option<Lsn>) -> CorrectionRef {
+    CorrectionRef { reason: note.reason.clone(), invoice: note.invoice.clone(), reverses }
 }
 
 /// How a movement shows in the history; `None` for those that are parts of another entry.
@@ -328,6 +370,8 @@ fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amo
         Movement::Scheduled { grant, amount } => (EntryKind::GrantScheduled, Some(grant), amount),
         Movement::DebtPaid { grant, amount } => (EntryKind::DebtRepayment, Some(grant), amount),
         Movement::Expired { grant, amount } => (EntryKind::Expiry, Some(grant), amount),
+        // What is held goes when the hold ends, and is told then.
+        Movement::Voided { amount: Amount::ZERO, .. } => return None,
         Movement::Voided { grant, amount } | Movement::ScheduledVoided { grant, amount } => {
             (EntryKind::Void, Some(grant), amount)
         }
@@ -340,7 +384,16 @@ fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amo
         | Movement::GivenBack { .. }
         | Movement::Reopened { .. }
         | Movement::DebtReturned { .. }
-        | Movement::Forfeited { .. } => return None,
+        | Movement::Forfeited { .. }
+        | Movement::Reserved { .. }
+        | Movement::PartSpent { .. }
+        | Movement::Returned { .. } => return None,
+        // Entries of their own.
+        Movement::Held { .. }
+        | Movement::Captured { .. }
+        | Movement::Released { .. }
+        | Movement::HoldExpired { .. }
+        | Movement::HoldMoved { .. } => return None,
     })
 }
 

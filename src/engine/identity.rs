@@ -4,12 +4,14 @@
 //! 2. An operation that carried out a debit is its event's identity, at the copy that counts ([`counting`]); not if it was refused.
 //! 3. A grant's declaration is the identity of its key, once the grant is in effect.
 //! 4. An operation that carried out a correction is the identity of its key, as in 2.
+//! 3. A grant's declaration is the identity of its key, once the grant is in effect; a hold's that of the caller's id.
 //!
-//! A run is derived from a part of the log, where it cannot be seen whether a declared grant took effect or a later crash cut off a debit. It
-//! holds those too; whoever is led there looks, as with any candidate ([`super::usage`], [`super::grants`]).
+//! A run is derived from a part of the log, where it cannot be seen whether a declared grant or hold took effect or a later crash cut off a debit. It
+//! holds those too; whoever is led there looks, as with any candidate ([`super::usage`], [`super::grants`], [`super::holds`]).
 
 use super::fold::is_record;
 use super::grants::key_fingerprint;
+use super::holds::hold_fingerprint;
 use crate::journal::admin::AdminRecord;
 use crate::journal::operation::OperationRecord;
 use crate::journal::{self, Record};
@@ -92,6 +94,7 @@ pub(super) fn identity_at(
             None => None,
         },
         Record::Admin(AdminRecord::Grant(grant)) => grant.key.as_deref().map(|key| key_fingerprint(seed, key)),
+        Record::Admin(AdminRecord::Hold(hold)) => hold.id.as_deref().map(|id| hold_fingerprint(seed, id)),
         Record::Admin(_) => None,
     })
 }

@@ -143,10 +143,25 @@ fn of_one(lot: Lot) -> ledger::Terms {
 fn is_simple(terms: &ledger::Terms) -> bool {
     terms.status == Status::Active
         && terms.allowance == Amount::ZERO
-        && terms.held == Amount::ZERO
+        && terms.holds.is_empty()
         && terms.scheduled.is_empty()
         && terms.levels.is_none()
         && terms.states == LevelStates::default()
+}
+
+impl Kept {
+    /// The balance at the opening.
+    pub(super) fn opening_balance(&self) -> Amount {
+        Amount::new(self.opening())
+    }
+
+    /// What was available at the opening.
+    pub(super) fn opening_available(&self) -> Amount {
+        match self {
+            Kept::One(lot) => lot.remaining,
+            Kept::Whole(terms) => terms.available(terms.opening),
+        }
+    }
 }
 
 impl Terms for Kept {
@@ -183,6 +198,7 @@ impl Terms for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{HoldId, OnExceed, OpenHold};
 
     /// In 2026, ms.
     const NOW: u64 = 1_790_000_000_000;
@@ -227,8 +243,17 @@ mod tests {
         check(&ledger::Terms { scheduled: [lot(9, 4)].into(), ..one(100) }, false);
         check(&ledger::Terms { status: Status::Frozen, ..one(100) }, false);
         check(&ledger::Terms { allowance: Amount::new(5), ..one(100) }, false);
-        check(&ledger::Terms { held: Amount::new(5), ..one(100) }, false);
-        check(&ledger::Terms { allowance: Amount::new(5), held: Amount::new(5), ..one(100) }, false);
+        let hold = OpenHold {
+            id: HoldId::new(3),
+            amount: Amount::new(5),
+            remaining: Amount::new(5),
+            expires_at: Timestamp::from_millis(NOW + 1),
+            on_exceed: OnExceed::Cap,
+            parts: Box::default(),
+        };
+        let held = ledger::Terms { held: Amount::new(5), holds: [hold].into(), ..one(100) };
+        check(&held, false);
+        check(&ledger::Terms { allowance: Amount::new(5), ..held }, false);
     }
 
     #[test]

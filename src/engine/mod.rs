@@ -37,6 +37,7 @@ mod feed;
 mod fold;
 mod grants;
 mod history;
+pub mod holds;
 mod identity;
 mod kept;
 mod mending;

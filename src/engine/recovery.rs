@@ -79,9 +79,11 @@ impl Inner {
                 let mut catalog = (*self.catalog.snapshot()).clone();
                 catalog.set_meter(meter).map(|()| self.catalog.replace(catalog)).is_ok()
             }
-            AdminRecord::Genesis(_) | AdminRecord::Wallet(_) | AdminRecord::Grant(_) | AdminRecord::Redeclared(_) => {
-                true
-            }
+            AdminRecord::Genesis(_)
+            | AdminRecord::Wallet(_)
+            | AdminRecord::Grant(_)
+            | AdminRecord::Redeclared(_)
+            | AdminRecord::Hold(_) => true,
         }
     }
 }

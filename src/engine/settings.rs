@@ -157,14 +157,7 @@ impl Engine {
 impl Inner {
     /// The named currency, or the only one.
     pub(super) fn currency_or_default(&self, id: Option<&str>) -> Result<Arc<CreditCurrency>, CommandError> {
-        let catalog = self.catalog.snapshot();
-        match id {
-            Some(id) => catalog.currency(id).cloned().ok_or(CommandError::NotFound { what: "credit_currency" }),
-            None => catalog.default_currency().cloned().ok_or_else(|| CommandError::Invalid {
-                field: "currency",
-                detail: "must be given: the server has not exactly one credit currency".to_owned(),
-            }),
-        }
+        currency_of(&self.catalog.snapshot(), id)
     }
 
     /// Whether amounts of the currency stand anywhere. Reads every wallet's name in the worst case; scales seldom change.
@@ -172,6 +165,17 @@ impl Inner {
         let by_meter = catalog.meters().iter().any(|meter| meter.currency == number);
         let named = |slot| self.names.get(slot).is_some_and(|name| name.currency == number);
         by_meter || (0..self.slab.len() as u32).any(named)
+    }
+}
+
+/// The currency of that id in a catalogue; without one, the only currency.
+pub(super) fn currency_of(catalog: &Catalog, id: Option<&str>) -> Result<Arc<CreditCurrency>, CommandError> {
+    match id {
+        Some(id) => catalog.currency(id).cloned().ok_or(CommandError::NotFound { what: "credit_currency" }),
+        None => catalog.default_currency().cloned().ok_or_else(|| CommandError::Invalid {
+            field: "currency",
+            detail: "must be given: the server has not exactly one credit currency".to_owned(),
+        }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::catalog::CreditCurrency;
 pub use crate::catalog::{CostBasis, Metadata};
-use crate::ledger::{Amount, Category, GrantId, Rejection, Source, Status, Timestamp, Trigger};
+use crate::ledger::{Amount, Category, GrantId, HoldId, Rejection, Source, Status, Timestamp, Trigger, Watched};
 use drawdown_wal::Lsn;
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub struct WalletView {
     pub last_entry: Option<Lsn>,
     /// The caller's own data.
     pub metadata: Metadata,
+    /// How many open holds there are.
+    pub holds: usize,
 }
 
 /// One grant inside a wallet's balance.
@@ -38,7 +40,7 @@ pub struct WalletView {
 pub struct LotView {
     /// The grant.
     pub id: GrantId,
-    /// What is left of it, at the reading's instant.
+    /// What is left of it, at the reading's instant, in open holds too.
     pub remaining: Amount,
     /// What it was when granted.
     pub amount: Amount,
@@ -52,6 +54,8 @@ pub struct LotView {
     pub expires_at: Option<Timestamp>,
     /// Not yet effective.
     pub scheduled: bool,
+    /// What of `remaining` is in open holds. A grant that has ended can have such credits still.
+    pub held: Amount,
 }
 
 /// An alert level with its state.
@@ -67,6 +71,8 @@ pub struct AlertView {
     pub margin: Amount,
     /// Crossed and not yet re-armed.
     pub triggered: bool,
+    /// What is compared with the amount.
+    pub watches: Watched,
 }
 
 /// A grant with everything that was said when it was made.
@@ -84,7 +90,7 @@ pub struct GrantView {
     pub category: Category,
     /// What was granted.
     pub amount: Amount,
-    /// What is left.
+    /// What is left, in open holds too.
     pub remaining: Amount,
     /// 0 is spent first, 100 last.
     pub priority: u8,
@@ -102,6 +108,8 @@ pub struct GrantView {
     pub metadata: Metadata,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What of `remaining` is in open holds.
+    pub held: Amount,
 }
 
 /// Where a grant is in its life.
@@ -247,6 +255,10 @@ pub struct Entry {
     pub crossed: Vec<Arc<str>>,
     /// For corrections: what was said about them.
     pub correction: Option<Box<CorrectionRef>>,
+    /// For what happened to a hold, and captures: that hold.
+    pub hold: Option<HoldId>,
+    /// Signed movement of what is held.
+    pub held: Amount,
 }
 
 /// What was said about a correction.
@@ -290,7 +302,7 @@ pub enum EntryKind {
     DebtRepayment,
     /// What was left when the wallet was closed.
     WriteOff,
-    /// Settings changed (status, floor, alerts, a grant's expiry); the balance does not move.
+    /// Settings changed (status, floor, alerts, a grant's or a hold's expiry); the balance does not move.
     Settings,
     /// A debit was taken back, or a part of it. The allocations say which grants got something back, `debt` how much debt was taken back.
     Reversal,
@@ -298,11 +310,21 @@ pub enum EntryKind {
     Adjustment,
     /// An invoice was paid from the wallet.
     Charge,
+    /// Credits set aside under a hold; the balance does not move.
+    Hold,
+    /// Credits taken from a hold.
+    Capture,
+    /// A hold ended and gave back what it had left; the balance does not move.
+    Release,
+    /// A hold's time was over; the balance does not move.
+    HoldExpiry,
+    /// Credits consumed by a capture that came when its hold was over.
+    LateCapture,
 }
 
 impl EntryKind {
     /// Every kind.
-    pub const ALL: [EntryKind; 11] = [
+    pub const ALL: [EntryKind; 16] = [
         EntryKind::Debit,
         EntryKind::Grant,
         EntryKind::GrantScheduled,
@@ -314,6 +336,11 @@ impl EntryKind {
         EntryKind::Reversal,
         EntryKind::Adjustment,
         EntryKind::Charge,
+        EntryKind::Hold,
+        EntryKind::Capture,
+        EntryKind::Release,
+        EntryKind::HoldExpiry,
+        EntryKind::LateCapture,
     ];
 
     /// The name on the wire.
@@ -330,6 +357,11 @@ impl EntryKind {
             EntryKind::Reversal => "reversal",
             EntryKind::Adjustment => "adjustment",
             EntryKind::Charge => "charge",
+            EntryKind::Hold => "hold",
+            EntryKind::Capture => "capture",
+            EntryKind::Release => "release",
+            EntryKind::HoldExpiry => "hold_expiry",
+            EntryKind::LateCapture => "late_capture",
         }
     }
 }
@@ -429,4 +461,6 @@ pub struct AlertSpec {
     pub trigger: Trigger,
     /// How far above the level the balance must come to re-arm it, in credits.
     pub margin: crate::ledger::Decimal,
+    /// What is compared with the amount.
+    pub watches: Watched,
 }

@@ -212,7 +212,7 @@ impl Inner {
         let currency =
             catalog.currency_by_number(name.currency).ok_or(CommandError::NotFound { what: "credit_currency" })?;
         let last_lsn = self.slab.get(slot).last_lsn();
-        let active = terms.lots_at(balance).lots.into_iter().map(|lot| lot_view(&lot, false));
+        let active = active_lots(&terms, balance);
         let scheduled = terms.scheduled.iter().map(|lot| lot_view(lot, true));
         Ok(WalletView {
             customer: name.customer.to_string(),
@@ -222,10 +222,11 @@ impl Inner {
             held: terms.held,
             available: terms.available(balance),
             floor: terms.allowance.checked_neg().unwrap_or(Amount::ZERO),
-            grants: active.chain(scheduled).collect(),
+            grants: active.into_iter().chain(scheduled).collect(),
             alerts: alert_views(&terms),
             last_entry: (last_lsn != 0).then(|| Lsn::new(last_lsn)),
             metadata: self.metadata.get(&slot).map(|entry| entry.clone()).unwrap_or_default(),
+            holds: terms.holds.len(),
         })
     }
 
@@ -270,6 +271,22 @@ impl Inner {
     }
 }
 
+/// What grants have left, each with what open holds have of it, in spend order.
+fn active_lots(terms: &Terms, balance: Amount) -> Vec<LotView> {
+    let mut lots: Vec<_> = terms.lots_at(balance).lots.into_iter().map(|lot| (lot, Amount::ZERO)).collect();
+    for part in terms.holds.iter().flat_map(|hold| &hold.parts) {
+        let held = part.lot.remaining;
+        // All parts of one grant add up to less than the grant.
+        let sum = |one: Amount| one.checked_add(held).unwrap_or(Amount::MAX);
+        match lots.iter_mut().find(|(lot, _)| lot.id == part.lot.id) {
+            Some((lot, before)) => (lot.remaining, *before) = (sum(lot.remaining), sum(*before)),
+            None => lots.push((part.lot, held)),
+        }
+    }
+    lots.sort_by(|(one, _), (other, _)| one.spend_order(other));
+    lots.into_iter().map(|(lot, held)| LotView { held, ..lot_view(&lot, false) }).collect()
+}
+
 fn lot_view(lot: &Lot, scheduled: bool) -> LotView {
     LotView {
         id: lot.id,
@@ -280,6 +297,7 @@ fn lot_view(lot: &Lot, scheduled: bool) -> LotView {
         effective_at: lot.effective_at,
         expires_at: lot.expires_at.timestamp(),
         scheduled,
+        held: Amount::ZERO,
     }
 }
 
@@ -293,6 +311,7 @@ fn alert_views(terms: &Terms) -> Vec<AlertView> {
             trigger: level.trigger,
             margin: level.margin,
             triggered: terms.states.triggered >> index & 1 == 1,
+            watches: level.watches,
         })
         .collect()
 }
@@ -307,6 +326,7 @@ fn level(spec: &AlertSpec, scale: Scale) -> Result<Level, CommandError> {
         amount: amount(spec.amount, "amount")?,
         trigger: spec.trigger,
         margin: amount(spec.margin, "margin")?,
+        watches: spec.watches,
     })
 }
 

@@ -164,6 +164,10 @@ fn rejected(rejection: &Rejection) -> (StatusCode, &'static str, &'static str) {
         Rejection::BalanceOverflow => (REFUSED, "The balance would be too large"),
         Rejection::TooManyGrants => (REFUSED, "The wallet has too many grants"),
         Rejection::Superseded => (StatusCode::CONFLICT, "The wallet has changed meanwhile"),
+        Rejection::UnknownHold => (StatusCode::NOT_FOUND, "There is no such hold"),
+        Rejection::HoldEnded => (StatusCode::CONFLICT, "The hold has ended"),
+        Rejection::CaptureExceedsHold { .. } => (REFUSED, "The capture exceeds the hold"),
+        Rejection::TooManyHolds => (REFUSED, "The wallet has too many holds"),
     };
     (status, rejection.slug(), title)
 }
@@ -408,7 +412,8 @@ pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str
         Rejection::InvalidAmount
         | Rejection::InsufficientCredit { .. }
         | Rejection::MaxBalanceExceeded { .. }
-        | Rejection::BalanceOverflow => Some("amount"),
+        | Rejection::BalanceOverflow
+        | Rejection::CaptureExceedsHold { .. } => Some("amount"),
         Rejection::UnknownWallet => Some("customer"),
         Rejection::UnknownMeter => Some("meter"),
         Rejection::UnknownCurrency => Some("currency"),
@@ -424,7 +429,10 @@ pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str
         | Rejection::UnknownGrant
         | Rejection::GrantEnded
         | Rejection::TooManyGrants
-        | Rejection::Superseded => None,
+        | Rejection::Superseded
+        | Rejection::UnknownHold
+        | Rejection::HoldEnded
+        | Rejection::TooManyHolds => None,
     }
 }
 

@@ -7,6 +7,7 @@
 use super::Corrupt;
 use super::bytes::Fields;
 use super::frame::{PREFIX, prefix_word, tag};
+use super::hold::{self, HoldRecord};
 use super::operation::{policy_number, policy_of};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
 use crate::ledger::{Amount, Category, Decimal, Rounding, Scale, Source, Timestamp};
@@ -36,6 +37,8 @@ pub enum AdminRecord {
     /// A grant that had been depleted is about to be opened again. What was declared of it is said once more: snapshots leave out what is
     /// declared of grants that no wallet holds, and the declaration itself may have been retired by the time of the next one.
     Redeclared(Redeclaration),
+    /// A hold was declared: see [`super::hold`].
+    Hold(HoldRecord),
 }
 
 /// What was declared of a grant, said once more.
@@ -132,6 +135,7 @@ const METER: u8 = tag::FIRST_ADMIN + 4;
 const API_KEY: u8 = tag::FIRST_ADMIN + 5;
 const METADATA: u8 = tag::FIRST_ADMIN + 6;
 const REDECLARED: u8 = tag::FIRST_ADMIN + 32;
+pub(super) const HOLD: u8 = tag::FIRST_ADMIN + 7;
 
 impl AdminRecord {
     /// The record's bytes but for its distance from its frame's start: see [`place`].
@@ -152,6 +156,7 @@ impl AdminRecord {
                 let body = (grant.slot, again.number, grant.created_at.millis(), WireGrant::from(grant));
                 encode(&mut out, REDECLARED, &body)
             }
+            AdminRecord::Hold(hold) => return hold.encode(),
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
@@ -172,6 +177,9 @@ pub fn place(record: &mut [u8], distance: u32) {
 
 /// The slot of the wallet that an encoded record is about, if it is about one: the first field of its body, read without the rest.
 pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
+    if tag == HOLD {
+        return hold::slot_of(record);
+    }
     if !matches!(tag, WALLET | GRANT | METADATA | REDECLARED) || record.get(FIXED - 1) != Some(&VERSION) {
         return None;
     }
@@ -181,6 +189,9 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
 }
 
 pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord, Corrupt> {
+    if tag == HOLD {
+        return Ok(AdminRecord::Hold(HoldRecord::read(bytes, time)?));
+    }
     let mut fields = Fields(bytes);
     fields.take(PREFIX + 4)?;
     let version = fields.u8()?;

@@ -4,7 +4,7 @@
 //! other. Every record begins with a tag and its length, so that it can be read alone, at the LSN that is its number in the ledger.
 //!
 //! Debits are packed by hand ([`debit`]): there are millions of them a second. Operations have a packed head, which readers that walk a
-//! wallet's history need, and a `MessagePack` body ([`operation`]). Administrative records are `MessagePack` behind a version ([`admin`]).
+//! wallet's history need, and a `MessagePack` body ([`operation`]), save those on holds, whose bodies are packed too. Administrative records are `MessagePack` behind a version ([`admin`]).
 //!
 //! # Invariants
 //! 1. A record read back equals the record written.
@@ -15,8 +15,10 @@ pub mod admin;
 mod bytes;
 pub mod debit;
 pub mod frame;
+pub mod hold;
 pub mod note;
 pub mod operation;
+mod packed;
 pub mod snapshot;
 
 pub use frame::{Record, frame_of, read_at, records};

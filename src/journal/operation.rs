@@ -5,8 +5,10 @@
 //!  4 distance to frame u32     24 opening balance i64     48 server's time u64 (ms)
 //!  8 slot u32                  32 previous u64            56 version u8
 //! 12 generation u32 (low)                                 57 adjustment i64, 65 copy that counts u64
-//!                                                         73 body, MessagePack
+//!                                                         73 body
 //! ```
+//! Version 1 has its body in `MessagePack`; version 2, of operations on holds, packed ([`super::packed`]).
+//!
 //! Several threads may help an operation along, and each may log a copy of its record. Answers name one of them, and must name the same
 //! one after a restart; so each copy says which it is.
 //!
@@ -19,15 +21,17 @@ use super::bytes::{Fields, Writer};
 use super::debit::Metered;
 use super::frame::{PREFIX, Prelude, prefix_word, tag};
 use super::note::Note;
+use super::packed;
 use crate::ledger::{
-    Amount, Category, Decimal, Effects, Expiry, GrantId, Level, Levels, Lot, Movement, NewGrant, Operation, Policy,
-    Rejection, Return, Reversal, Status, Taken, Terms, Timestamp, Trigger,
+    Amount, Category, Decimal, Effects, Expiry, GrantId, HoldId, Level, Levels, Lot, Movement, NewGrant, Operation,
+    Policy, Rejection, Return, Reversal, Status, Taken, Terms, Timestamp, Trigger, Watched,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 const FIXED: usize = 73;
 const VERSION: u8 = 1;
+const VERSION_PACKED: u8 = 2;
 
 /// The record of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +134,9 @@ pub fn length_bound(
     repair: &Repair,
     note: Option<&Note>,
 ) -> usize {
-    let lots = terms.lots.len() + terms.scheduled.len() + 1;
+    // What a hold gives back is a lot again.
+    let parts: usize = terms.holds.iter().map(|hold| hold.parts.len()).sum();
+    let lots = terms.lots.len() + terms.scheduled.len() + parts + 1;
     let names = match (&terms.levels, operation) {
         (_, Operation::SetLevels(Some(levels))) | (Some(levels), _) => {
             levels.iter().map(|level| level.name.len() + 40).sum::<usize>()
@@ -145,14 +151,22 @@ pub fn length_bound(
         _ => 0,
     };
     let note = note.map_or(0, Note::length_bound);
-    FIXED + 256 + lots * (20 + 3 * 48) + 3 * names + event_bytes + repairs + returns + note
+    // A hold ends in one movement, and that it is made or captured is two.
+    FIXED + 256 + lots * (20 + 3 * 48) + terms.holds.len() * 48 + 3 * names + event_bytes + repairs + returns + note
 }
 
 impl<'a> OperationRecord<'a> {
     /// The record's bytes but for the three fields that are known only when its place in the log is: see [`place`].
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![0; FIXED];
-        rmp_serde::encode::write(&mut out, &WireBody::from(&self.body)).expect("a vector takes what is written to it");
+        let is_packed = packed::is_packed(&self.body.operation);
+        let mut out = Vec::with_capacity(2 * FIXED);
+        out.resize(FIXED, 0);
+        if is_packed {
+            packed::write(&self.body, &mut out);
+        } else {
+            let body = WireBody::from(&self.body);
+            rmp_serde::encode::write(&mut out, &body).expect("a vector takes what is written to it");
+        }
         let length = out.len();
         let mut writer = Writer::new(&mut out);
         writer.put(&prefix_word(tag::OPERATION, length));
@@ -164,7 +178,7 @@ impl<'a> OperationRecord<'a> {
         writer.put(&self.previous.to_le_bytes());
         writer.put(&self.previous_opening.to_le_bytes());
         writer.put(&self.time.millis().to_le_bytes());
-        writer.put(&[VERSION]);
+        writer.put(&[if is_packed { VERSION_PACKED } else { VERSION }]);
         writer.put(&self.adjustment.to_le_bytes());
         writer.put(&self.counts.to_le_bytes());
         out
@@ -181,13 +195,17 @@ impl<'a> OperationRecord<'a> {
         let previous_opening = fields.u64()?;
         let time = Timestamp::from_millis(fields.u64()?);
         let version = fields.u8()?;
-        if version != VERSION {
+        if !matches!(version, VERSION | VERSION_PACKED) {
             return Err(Corrupt::UnknownVersion { tag: tag::OPERATION, version });
         }
         let adjustment = fields.i64()?;
         let counts = fields.u64()?;
-        let body: WireBody<'a> = rmp_serde::from_slice(fields.0).map_err(|_| Corrupt::Malformed("body"))?;
-        let body = Body::try_from(body)?;
+        let body = if version == VERSION_PACKED {
+            packed::read(&mut fields)?
+        } else {
+            let body: WireBody<'a> = rmp_serde::from_slice(fields.0).map_err(|_| Corrupt::Malformed("body"))?;
+            Body::try_from(body)?
+        };
         Ok(OperationRecord {
             slot,
             generation,
@@ -287,7 +305,7 @@ struct WireGrant {
 #[derive(Serialize, Deserialize)]
 struct WireEvent<'a>(&'a str, &'a str, u64, Option<(u16, i64, u8)>);
 
-/// Kind, grant (0 for none), amount, and two instants for a moved expiry.
+/// Kind, grant (0 for none), amount, and two instants for a moved expiry; for what happened to a hold, the hold and nothing or an instant.
 #[derive(Serialize, Deserialize)]
 struct WireMovement(u8, u64, i64, Option<(u64, u64)>);
 
@@ -363,6 +381,11 @@ impl From<&Operation> for WireOperation {
             Operation::Reopen => WireOperation::Reopen,
             Operation::Charge { amount } => WireOperation::Charge(amount.units()),
             Operation::Reverse(reversal) => WireOperation::Reverse((&**reversal).into()),
+            Operation::Hold(_)
+            | Operation::Capture { .. }
+            | Operation::Release { .. }
+            | Operation::ExtendHold { .. }
+            | Operation::LateCapture { .. } => unreachable!("operations on holds are packed"),
         }
     }
 }
@@ -493,6 +516,9 @@ impl From<WireLot> for Lot {
 impl From<&Movement> for WireMovement {
     fn from(movement: &Movement) -> Self {
         let of = |kind, grant: GrantId, amount: Amount| WireMovement(kind, grant.get(), amount.units(), None);
+        let held = |kind, hold: HoldId, grant, amount: Amount| {
+            WireMovement(kind, grant, amount.units(), Some((hold.get(), 0)))
+        };
         match *movement {
             Movement::Granted { grant, amount } => of(1, grant, amount),
             Movement::Scheduled { grant, amount } => of(2, grant, amount),
@@ -509,11 +535,21 @@ impl From<&Movement> for WireMovement {
             }
             Movement::WrittenOff { grant, amount } => of(12, grant, amount),
             Movement::DebtWrittenOff { amount } => WireMovement(13, 0, amount.units(), None),
-            Movement::GivenBack { grant, amount } => of(20, grant, amount),
-            Movement::Reopened { grant, amount } => of(21, grant, amount),
-            Movement::DebtReturned { amount } => WireMovement(22, 0, amount.units(), None),
-            Movement::Forfeited { grant: Some(grant), amount } => of(23, grant, amount),
-            Movement::Forfeited { grant: None, amount } => WireMovement(24, 0, amount.units(), None),
+            Movement::GivenBack { grant, amount } => of(40, grant, amount),
+            Movement::Reopened { grant, amount } => of(41, grant, amount),
+            Movement::DebtReturned { amount } => WireMovement(42, 0, amount.units(), None),
+            Movement::Forfeited { grant: Some(grant), amount } => of(43, grant, amount),
+            Movement::Forfeited { grant: None, amount } => WireMovement(44, 0, amount.units(), None),
+            Movement::Held { hold, amount } => held(14, hold, 0, amount),
+            Movement::Reserved { hold, grant, amount } => held(15, hold, grant.get(), amount),
+            Movement::Captured { hold, amount } => held(16, hold, 0, amount),
+            Movement::PartSpent { hold, grant, amount } => held(17, hold, grant.get(), amount),
+            Movement::Released { hold, amount } => held(18, hold, 0, amount),
+            Movement::HoldExpired { hold, amount } => held(19, hold, 0, amount),
+            Movement::Returned { hold, grant, amount } => held(20, hold, grant.get(), amount),
+            Movement::HoldMoved { hold, from, to } => {
+                WireMovement(21, hold.get(), 0, Some((from.millis(), to.millis())))
+            }
         }
     }
 }
@@ -522,7 +558,12 @@ impl TryFrom<WireMovement> for Movement {
     type Error = Corrupt;
 
     fn try_from(WireMovement(kind, grant, amount, moved): WireMovement) -> Result<Self, Corrupt> {
-        let (grant, amount) = (GrantId::new(grant), Amount::new(amount));
+        let (number, grant, amount) = (grant, GrantId::new(grant), Amount::new(amount));
+        let hold = match (kind, moved) {
+            (21, _) => HoldId::new(number),
+            (14..=21, None) => return Err(Corrupt::Malformed("movement")),
+            (_, moved) => HoldId::new(moved.map_or(0, |(hold, _)| hold)),
+        };
         Ok(match kind {
             1 => Movement::Granted { grant, amount },
             2 => Movement::Scheduled { grant, amount },
@@ -540,11 +581,22 @@ impl TryFrom<WireMovement> for Movement {
             }
             12 => Movement::WrittenOff { grant, amount },
             13 => Movement::DebtWrittenOff { amount },
-            20 => Movement::GivenBack { grant, amount },
-            21 => Movement::Reopened { grant, amount },
-            22 => Movement::DebtReturned { amount },
-            23 => Movement::Forfeited { grant: Some(grant), amount },
-            24 => Movement::Forfeited { grant: None, amount },
+            40 => Movement::GivenBack { grant, amount },
+            41 => Movement::Reopened { grant, amount },
+            42 => Movement::DebtReturned { amount },
+            43 => Movement::Forfeited { grant: Some(grant), amount },
+            44 => Movement::Forfeited { grant: None, amount },
+            14 => Movement::Held { hold, amount },
+            15 => Movement::Reserved { hold, grant, amount },
+            16 => Movement::Captured { hold, amount },
+            17 => Movement::PartSpent { hold, grant, amount },
+            18 => Movement::Released { hold, amount },
+            19 => Movement::HoldExpired { hold, amount },
+            20 => Movement::Returned { hold, grant, amount },
+            21 => {
+                let (from, to) = moved.ok_or(Corrupt::Malformed("movement"))?;
+                Movement::HoldMoved { hold, from: Timestamp::from_millis(from), to: Timestamp::from_millis(to) }
+            }
             _ => return Err(Corrupt::Malformed("movement")),
         })
     }
@@ -553,17 +605,19 @@ impl TryFrom<WireMovement> for Movement {
 fn wire_levels(levels: &Levels) -> Vec<(String, i64, u8, i64)> {
     let wire = |level: &Level| {
         let at_or_below = u8::from(level.trigger == Trigger::AtOrBelow);
-        (level.name.to_string(), level.amount.units(), at_or_below, level.margin.units())
+        let of_available = u8::from(level.watches == Watched::Available) << 1;
+        (level.name.to_string(), level.amount.units(), at_or_below | of_available, level.margin.units())
     };
     levels.iter().map(wire).collect()
 }
 
 fn levels_of(wire: Vec<(String, i64, u8, i64)>) -> Result<Levels, Corrupt> {
-    let level = |(name, amount, at_or_below, margin): (String, i64, u8, i64)| Level {
+    let level = |(name, amount, flags, margin): (String, i64, u8, i64)| Level {
         name: name.into(),
         amount: Amount::new(amount),
-        trigger: if at_or_below == 1 { Trigger::AtOrBelow } else { Trigger::Below },
+        trigger: if flags & 1 == 1 { Trigger::AtOrBelow } else { Trigger::Below },
         margin: Amount::new(margin),
+        watches: if flags & 2 == 2 { Watched::Available } else { Watched::Balance },
     };
     Levels::new(wire.into_iter().map(level).collect()).map_err(|_| Corrupt::Malformed("levels"))
 }

@@ -59,7 +59,17 @@ pub fn decide_debit(terms: &Terms, balance: Amount, amount: Amount, policy: Poli
         Status::Frozen => return Err(Rejection::WalletFrozen),
         Status::Closed => return Err(Rejection::WalletClosed),
     }
-    let available = terms.available(balance);
+    decide_amount(terms.held, terms.available(balance), balance, amount, policy)
+}
+
+/// The ladder's lower half, for a wallet whose status has nothing against it: credit, then policy.
+pub(super) fn decide_amount(
+    held: Amount,
+    available: Amount,
+    balance: Amount,
+    amount: Amount,
+    policy: Policy,
+) -> Result<Taken, Rejection> {
     if amount <= available {
         return Ok(Taken { amount, ..Taken::default() });
     }
@@ -70,7 +80,7 @@ pub fn decide_debit(terms: &Terms, balance: Amount, amount: Amount, policy: Poli
         Policy::Reject | Policy::Partial => Err(Rejection::InsufficientCredit { available, required: amount }),
         Policy::Overdraft => {
             // What is left after the debit must still be an amount, and so must what is available of it.
-            let after = balance.checked_sub(amount).and_then(|after| after.checked_sub(terms.held));
+            let after = balance.checked_sub(amount).and_then(|after| after.checked_sub(held));
             match after {
                 Some(after) if after >= Amount::MIN => {
                     Ok(Taken { amount, shortfall: Amount::ZERO, overdraft: amount.minus(available.or_zero()) })
@@ -81,19 +91,11 @@ pub fn decide_debit(terms: &Terms, balance: Amount, amount: Amount, policy: Poli
     }
 }
 
-/// Decides a charge of up to `amount` at `balance`: it takes what the wallet has and nobody holds, and never from the overdraft allowance.
-pub(super) fn decide_charge(terms: &Terms, balance: Amount, amount: Amount) -> Result<Taken, Rejection> {
-    if amount <= Amount::ZERO {
-        return Err(Rejection::InvalidAmount);
-    }
-    match terms.status {
-        Status::Active => {}
-        Status::Frozen => return Err(Rejection::WalletFrozen),
-        Status::Closed => return Err(Rejection::WalletClosed),
-    }
-    let unheld = Amount::saturating(i128::from(balance.units()) - i128::from(terms.held.units())).or_zero();
+/// What a charge of up to `amount` takes at `balance`: what the wallet has and nobody holds, and nothing of the overdraft allowance.
+pub(super) fn decide_charge(held: Amount, balance: Amount, amount: Amount) -> Taken {
+    let unheld = Amount::saturating(i128::from(balance.units()) - i128::from(held.units())).or_zero();
     let taken = amount.min(unheld);
-    Ok(Taken { amount: taken, shortfall: amount.minus(taken), overdraft: Amount::ZERO })
+    Taken { amount: taken, shortfall: amount.minus(taken), overdraft: Amount::ZERO }
 }
 
 #[cfg(test)]
@@ -185,21 +187,15 @@ mod tests {
     }
 
     #[test]
-    fn a_charge_takes_what_there_is_and_never_the_allowance() {
-        let terms = Terms { allowance: Amount::new(50), held: Amount::new(20), ..Terms::new() };
+    fn a_charge_takes_what_there_is_and_nobody_holds() {
         let charge = |balance, amount| {
-            let taken = decide_charge(&terms, Amount::new(balance), Amount::new(amount))?;
-            Ok((taken.amount.units(), taken.shortfall.units(), taken.overdraft.units()))
+            let taken = decide_charge(Amount::new(20), Amount::new(balance), Amount::new(amount));
+            (taken.amount.units(), taken.shortfall.units(), taken.overdraft.units())
         };
-        assert_eq!(charge(100, 80), Ok((80, 0, 0)));
-        assert_eq!(charge(100, 81), Ok((80, 1, 0)));
-        assert_eq!(charge(20, 7), Ok((0, 7, 0)));
-        assert_eq!(charge(-5, 7), Ok((0, 7, 0)));
-        assert_eq!(charge(i64::MIN, i64::MAX), Ok((0, i64::MAX, 0)));
-        assert_eq!(charge(100, 0), Err(Rejection::InvalidAmount));
-        let closed = Terms { status: Status::Closed, ..Terms::new() };
-        assert_eq!(decide_charge(&closed, Amount::ZERO, Amount::ONE), Err(Rejection::WalletClosed));
-        let frozen = Terms { status: Status::Frozen, ..Terms::new() };
-        assert_eq!(decide_charge(&frozen, Amount::ONE, Amount::ONE), Err(Rejection::WalletFrozen));
+        assert_eq!(charge(100, 80), (80, 0, 0));
+        assert_eq!(charge(100, 81), (80, 1, 0));
+        assert_eq!(charge(20, 7), (0, 7, 0));
+        assert_eq!(charge(-5, 7), (0, 7, 0));
+        assert_eq!(charge(i64::MIN, i64::MAX), (0, i64::MAX, 0));
     }
 }

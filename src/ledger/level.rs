@@ -5,7 +5,10 @@
 //! *recovered*). A level that was set while the balance was already below is neither (*idle*): it has nothing to recover
 //! from, so it is armed, silently and without the margin, as soon as the balance reaches its line.
 //!
-//! Invariants, for a balance that the states were last moved to:
+//! A level may watch what is available instead of the balance. Within a generation the two differ by a constant, so its line is a line of
+//! the balance, moved by that; between generations a hold or a change of the allowance can cross it, too.
+//!
+//! Invariants, for the balance (or what was available) that the states were last moved to:
 //! 1. armed implies balance >= line;
 //! 2. triggered implies balance < line + margin;
 //! 3. idle implies balance < line;
@@ -44,6 +47,51 @@ impl Trigger {
     }
 }
 
+/// What a level watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watched {
+    /// The balance.
+    #[default]
+    Balance,
+    /// What is available: the balance less open holds, and the overdraft allowance.
+    Available,
+}
+
+impl Watched {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Watched::Balance => "balance",
+            Watched::Available => "available",
+        }
+    }
+
+    /// What is watched under that name.
+    pub fn parse(name: &str) -> Option<Watched> {
+        match name {
+            "balance" => Some(Watched::Balance),
+            "available" => Some(Watched::Available),
+            _ => None,
+        }
+    }
+}
+
+/// What levels are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) balance: Amount,
+    pub(super) available: Amount,
+}
+
+impl Standing {
+    fn of(self, watched: Watched) -> Amount {
+        match watched {
+            Watched::Balance => self.balance,
+            Watched::Available => self.available,
+        }
+    }
+}
+
 /// One alert level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Level {
@@ -55,6 +103,8 @@ pub struct Level {
     pub trigger: Trigger,
     /// How far above the line the balance must rise to arm it again.
     pub margin: Amount,
+    /// What is compared with the amount.
+    pub watches: Watched,
 }
 
 impl Level {
@@ -96,6 +146,8 @@ impl Level {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Levels {
     sorted: Box<[Level]>,
+    /// Those that watch what is available.
+    of_available: u64,
 }
 
 /// Why a list of levels is refused: which one, counted from zero as given, and what is wrong with it.
@@ -155,7 +207,8 @@ impl Levels {
         }
         let mut sorted = levels;
         sorted.sort_by(|a, b| a.line().cmp(&b.line()).then_with(|| a.name.cmp(&b.name)));
-        Ok(Levels { sorted: sorted.into_boxed_slice() })
+        let of_available = mask_where(&sorted, |level| level.watches == Watched::Available);
+        Ok(Levels { sorted: sorted.into_boxed_slice(), of_available })
     }
 
     /// How many there are.
@@ -183,21 +236,23 @@ impl Levels {
         self.sorted.iter().enumerate().filter(move |(index, _)| mask >> index & 1 == 1).map(|(_, level)| level)
     }
 
-    /// The highest line among the levels of a mask.
-    pub(super) fn highest_line(&self, mask: u64) -> Option<Amount> {
-        let highest = mask.checked_ilog2()?;
-        self.sorted.get(highest as usize).map(Level::line)
+    /// The highest line of the balance among the levels of a mask, where the balance exceeds what is available by `excess`.
+    pub(super) fn highest_line(&self, mask: u64, excess: Amount) -> Option<Amount> {
+        let highest = |mask: u64| self.sorted.get(mask.checked_ilog2()? as usize).map(Level::line);
+        let of_balance = highest(mask & !self.of_available);
+        let of_available = highest(mask & self.of_available);
+        of_balance.max(of_available.map(|line| Amount::new(line.units().saturating_add(excess.units()))))
     }
 
-    /// The states of levels that have just been set on a wallet with this balance: nothing fires, what can be armed is.
-    pub(super) fn fresh(&self, balance: Amount) -> LevelStates {
-        LevelStates { armed: self.mask_where(|level| balance >= level.line()), triggered: 0 }
+    /// The states of levels that have just been set on a wallet that stands there: nothing fires, what can be armed is.
+    pub(super) fn fresh(&self, at: Standing) -> LevelStates {
+        LevelStates { armed: self.above(at), triggered: 0 }
     }
 
     /// Like [`Levels::fresh`], but a level that stood in `old` unchanged keeps its state: setting the same levels twice
     /// must not fire an alert twice.
-    pub(super) fn replacing(&self, old: Option<&Levels>, states: LevelStates, balance: Amount) -> LevelStates {
-        let mut next = self.fresh(balance);
+    pub(super) fn replacing(&self, old: Option<&Levels>, states: LevelStates, at: Standing) -> LevelStates {
+        let mut next = self.fresh(at);
         for (index, level) in self.sorted.iter().enumerate() {
             let kept = old.and_then(|old| old.sorted.iter().position(|earlier| earlier == level));
             if kept.is_some_and(|kept| states.triggered >> kept & 1 == 1) {
@@ -208,10 +263,10 @@ impl Levels {
         next
     }
 
-    /// Moves the states to the balance `after`: the new states, the levels crossed, the levels recovered.
-    pub(super) fn moved(&self, states: LevelStates, after: Amount) -> (LevelStates, u64, u64) {
-        let above = self.mask_where(|level| after >= level.line());
-        let recoverable = self.mask_where(|level| after >= level.rearm());
+    /// Moves the states to where the wallet stands afterwards: the new states, the levels crossed, the levels recovered.
+    pub(super) fn moved(&self, states: LevelStates, after: Standing) -> (LevelStates, u64, u64) {
+        let above = self.above(after);
+        let recoverable = self.recoverable(after);
         let idle = !(states.armed | states.triggered);
         let crossed = states.armed & !above;
         let recovered = states.triggered & recoverable;
@@ -220,11 +275,11 @@ impl Levels {
         (LevelStates { armed, triggered }, crossed, recovered)
     }
 
-    /// Whether the invariants hold between these states and a balance.
-    pub(super) fn agree(&self, states: LevelStates, balance: Amount) -> bool {
-        let all = self.mask_where(|_| true);
-        let above = self.mask_where(|level| balance >= level.line());
-        let recoverable = self.mask_where(|level| balance >= level.rearm());
+    /// Whether the invariants hold between these states and where a wallet stands.
+    pub(super) fn agree(&self, states: LevelStates, at: Standing) -> bool {
+        let all = mask_where(&self.sorted, |_| true);
+        let above = self.above(at);
+        let recoverable = self.recoverable(at);
         let idle = all & !(states.armed | states.triggered);
         (states.armed | states.triggered) & !all == 0
             && states.armed & states.triggered == 0
@@ -233,9 +288,17 @@ impl Levels {
             && idle & above == 0
     }
 
-    fn mask_where(&self, holds: impl Fn(&Level) -> bool) -> u64 {
-        self.sorted.iter().enumerate().fold(0, |mask, (index, level)| mask | u64::from(holds(level)) << index)
+    fn above(&self, at: Standing) -> u64 {
+        mask_where(&self.sorted, |level| at.of(level.watches) >= level.line())
     }
+
+    fn recoverable(&self, at: Standing) -> u64 {
+        mask_where(&self.sorted, |level| at.of(level.watches) >= level.rearm())
+    }
+}
+
+fn mask_where(levels: &[Level], holds: impl Fn(&Level) -> bool) -> u64 {
+    levels.iter().enumerate().fold(0, |mask, (index, level)| mask | u64::from(holds(level)) << index)
 }
 
 impl<'a> IntoIterator for &'a Levels {
@@ -268,7 +331,13 @@ mod tests {
     use super::*;
 
     fn level(name: &str, amount: i64, trigger: Trigger, margin: i64) -> Level {
-        Level { name: name.into(), amount: Amount::new(amount), trigger, margin: Amount::new(margin) }
+        let (amount, margin) = (Amount::new(amount), Amount::new(margin));
+        Level { name: name.into(), amount, trigger, margin, watches: Watched::Balance }
+    }
+
+    /// A balance of which everything is available.
+    fn plain(balance: i64) -> Standing {
+        Standing { balance: Amount::new(balance), available: Amount::new(balance) }
     }
 
     fn below(name: &str, amount: i64) -> Level {
@@ -284,9 +353,9 @@ mod tests {
     #[track_caller]
     fn check_walk(level: Level, start: i64, walk: &[(i64, char)]) {
         let levels = Levels::new(vec![level]).expect("a level");
-        let mut states = levels.fresh(Amount::new(start));
+        let mut states = levels.fresh(plain(start));
         for &(balance, expected) in walk {
-            let (next, crossed, recovered) = levels.moved(states, Amount::new(balance));
+            let (next, crossed, recovered) = levels.moved(states, plain(balance));
             let happened = match (crossed, recovered) {
                 (0, 0) => '-',
                 (1, 0) => 'x',
@@ -294,7 +363,7 @@ mod tests {
                 both => panic!("{both:?} at {balance}"),
             };
             assert_eq!(happened, expected, "at {balance} of {walk:?}");
-            assert!(levels.agree(next, Amount::new(balance)), "states {next:?} at {balance}");
+            assert!(levels.agree(next, plain(balance)), "states {next:?} at {balance}");
             states = next;
         }
     }
@@ -340,22 +409,43 @@ mod tests {
         let levels = Levels::new(levels).expect("levels");
         let names: Vec<&str> = levels.iter().map(|level| &*level.name).collect();
         assert_eq!(names, ["d", "b", "c", "a"]);
-        assert_eq!(levels.highest_line(0b0000), None);
-        assert_eq!(levels.highest_line(0b0101), Some(Amount::new(10)));
-        assert_eq!(levels.highest_line(0b1001), Some(Amount::new(30)));
+        assert_eq!(levels.highest_line(0b0000, Amount::ZERO), None);
+        assert_eq!(levels.highest_line(0b0101, Amount::ZERO), Some(Amount::new(10)));
+        assert_eq!(levels.highest_line(0b1001, Amount::ZERO), Some(Amount::new(30)));
         assert_eq!(levels.of_mask(0b1010).map(|level| &*level.name).collect::<Vec<_>>(), ["b", "a"]);
     }
 
     #[test]
     fn all_64_levels_work_alike() {
         let levels = Levels::new((0..64).map(|line| below(&format!("l{line}"), line + 1)).collect()).expect("levels");
-        let states = levels.fresh(Amount::new(64));
+        let states = levels.fresh(plain(64));
         assert_eq!(states.armed, u64::MAX);
-        assert_eq!(levels.highest_line(states.armed), Some(Amount::new(64)));
-        let (states, crossed, recovered) = levels.moved(states, Amount::ZERO);
+        assert_eq!(levels.highest_line(states.armed, Amount::ZERO), Some(Amount::new(64)));
+        let (states, crossed, recovered) = levels.moved(states, plain(0));
         assert_eq!((states.armed, states.triggered, crossed, recovered), (0, u64::MAX, u64::MAX, 0));
-        let (states, crossed, recovered) = levels.moved(states, Amount::new(32));
+        let (states, crossed, recovered) = levels.moved(states, plain(32));
         assert_eq!((states.armed, crossed, recovered), (u64::MAX >> 32, 0, u64::MAX >> 32));
+    }
+
+    #[test]
+    fn a_level_may_watch_what_is_available() {
+        let of = |name, amount, watches| Level { watches, ..below(name, amount) };
+        let levels = vec![of("balance", 10, Watched::Balance), of("available", 8, Watched::Available)];
+        let levels = Levels::new(levels).expect("levels");
+        let at = |balance, available| Standing { balance: Amount::new(balance), available: Amount::new(available) };
+        let states = levels.fresh(at(20, 20));
+        assert_eq!(levels.highest_line(states.armed, Amount::ZERO), Some(Amount::new(10)));
+        assert_eq!(levels.highest_line(states.armed, Amount::new(5)), Some(Amount::new(13)));
+        assert_eq!(levels.highest_line(states.armed, Amount::new(i64::MIN)), Some(Amount::new(10)));
+        let (states, crossed, _) = levels.moved(states, at(20, 7));
+        assert_eq!((crossed, states.triggered), (0b01, 0b01), "a hold lowers what is available and leaves the balance");
+        assert!(levels.agree(states, at(20, 7)) && !levels.agree(states, at(20, 20)));
+        let (_, crossed, recovered) = levels.moved(states, at(9, 9));
+        assert_eq!((crossed, recovered), (0b10, 0b01));
+        for watched in [Watched::Balance, Watched::Available] {
+            assert_eq!(Watched::parse(watched.as_str()), Some(watched));
+        }
+        assert_eq!(Watched::parse("held"), None);
     }
 
     #[test]
@@ -378,7 +468,7 @@ mod tests {
         let margin = |amount| level("low", amount, Trigger::Below, 5);
         let old = Levels::new(vec![margin(10)]).expect("a level");
         let fired = LevelStates { armed: 0, triggered: 1 };
-        let balance = Amount::new(12);
+        let balance = plain(12);
         let same = Levels::new(vec![below("lower", 1), margin(10)]).expect("levels");
         let expected = LevelStates { armed: 0b01, triggered: 0b10 };
         assert_eq!(same.replacing(Some(&old), fired, balance), expected);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::amount::Amount;
 use super::debit::{Policy, Taken};
 use super::grant::{Category, GrantId, Lot};
+use super::hold::{HoldId, NewHold};
 use super::level::Levels;
 use super::rejection::Rejection;
 use super::terms::{Status, Terms};
@@ -52,6 +53,41 @@ pub enum Operation {
     },
     /// Gives back what a debit took.
     Reverse(Box<Reversal>),
+    /// Sets credits aside.
+    Hold(NewHold),
+    /// Takes credits from an open hold. What exceeds it goes by the hold's policy; a frozen wallet is no reason to refuse.
+    Capture {
+        /// The hold.
+        hold: HoldId,
+        /// How much.
+        amount: Amount,
+        /// Whether what is left of the hold is released.
+        is_final: bool,
+    },
+    /// Ends an open hold and gives back what is left of it.
+    Release {
+        /// The hold.
+        hold: HoldId,
+    },
+    /// Moves the end of an open hold.
+    ExtendHold {
+        /// The hold.
+        hold: HoldId,
+        /// Its new end, in the future.
+        expires_at: Timestamp,
+    },
+    /// A capture that came when its hold was over: a debit like any other. What the hold had left is told by whoever asks, for the wallet
+    /// does not know it any more.
+    LateCapture {
+        /// The hold.
+        hold: HoldId,
+        /// How much to debit.
+        amount: Amount,
+        /// What to do if there is not enough.
+        policy: Policy,
+        /// What the hold had left when it ended, less late captures since.
+        left: Amount,
+    },
 }
 
 /// What a debit took, or a part of it, to be given back: the debt first, which was made last, then to the grants, the last one spent first.
@@ -276,6 +312,94 @@ pub enum Movement {
         /// What it would have got back.
         amount: Amount,
     },
+    /// A hold was made. What grants back of it follows as [`Movement::Reserved`].
+    Held {
+        /// The hold.
+        hold: HoldId,
+        /// All of it.
+        amount: Amount,
+    },
+    /// Credits of a grant were set aside under a hold.
+    Reserved {
+        /// The hold.
+        hold: HoldId,
+        /// The grant.
+        grant: GrantId,
+        /// How much of it.
+        amount: Amount,
+    },
+    /// A hold was captured. Who paid follows: its parts as [`Movement::PartSpent`], then the wallet as for any debit.
+    Captured {
+        /// The hold.
+        hold: HoldId,
+        /// What was taken from it; what was taken beyond it is not counted.
+        amount: Amount,
+    },
+    /// A capture was paid from what a hold had of a grant.
+    PartSpent {
+        /// The hold.
+        hold: HoldId,
+        /// The grant.
+        grant: GrantId,
+        /// How much of it.
+        amount: Amount,
+    },
+    /// A hold ended because it was released, or with its final capture. Its parts follow as [`Movement::Returned`].
+    Released {
+        /// The hold.
+        hold: HoldId,
+        /// What it had left.
+        amount: Amount,
+    },
+    /// A hold's time was over. Its parts follow as [`Movement::Returned`].
+    HoldExpired {
+        /// The hold.
+        hold: HoldId,
+        /// What it had left.
+        amount: Amount,
+    },
+    /// What a hold had of a grant went back to the grant. If the grant has ended meanwhile, its end follows.
+    Returned {
+        /// The hold.
+        hold: HoldId,
+        /// The grant.
+        grant: GrantId,
+        /// How much of it.
+        amount: Amount,
+    },
+    /// A hold's end was moved.
+    HoldMoved {
+        /// The hold.
+        hold: HoldId,
+        /// The old end.
+        from: Timestamp,
+        /// The new end.
+        to: Timestamp,
+    },
+}
+
+impl Operation {
+    /// The hold that it is about, if it is about one.
+    pub const fn hold(&self) -> Option<HoldId> {
+        match self {
+            Operation::Hold(NewHold { id: hold, .. })
+            | Operation::Capture { hold, .. }
+            | Operation::Release { hold }
+            | Operation::ExtendHold { hold, .. }
+            | Operation::LateCapture { hold, .. } => Some(*hold),
+            Operation::Grant(_)
+            | Operation::Void { .. }
+            | Operation::MoveExpiry { .. }
+            | Operation::Debit { .. }
+            | Operation::Due
+            | Operation::SetStatus(_)
+            | Operation::SetAllowance(_)
+            | Operation::SetLevels(_)
+            | Operation::Reopen
+            | Operation::Charge { .. }
+            | Operation::Reverse(_) => None,
+        }
+    }
 }
 
 impl Movement {
@@ -290,6 +414,7 @@ impl Movement {
             | Movement::DebtReturned { amount } => i128::from(amount.units()),
             Movement::Spent { amount, .. }
             | Movement::Overdrawn { amount }
+            | Movement::PartSpent { amount, .. }
             | Movement::Expired { amount, .. }
             | Movement::Voided { amount, .. }
             | Movement::WrittenOff { amount, .. } => -i128::from(amount.units()),
@@ -298,7 +423,14 @@ impl Movement {
             | Movement::Depleted { .. }
             | Movement::ScheduledVoided { .. }
             | Movement::ExpiryMoved { .. }
-            | Movement::Forfeited { .. } => 0,
+            | Movement::Forfeited { .. }
+            | Movement::Held { .. }
+            | Movement::Reserved { .. }
+            | Movement::Captured { .. }
+            | Movement::Released { .. }
+            | Movement::HoldExpired { .. }
+            | Movement::Returned { .. }
+            | Movement::HoldMoved { .. } => 0,
         }
     }
 
@@ -317,9 +449,50 @@ impl Movement {
             | Movement::ExpiryMoved { grant, .. }
             | Movement::WrittenOff { grant, .. }
             | Movement::GivenBack { grant, .. }
-            | Movement::Reopened { grant, .. } => Some(*grant),
+            | Movement::Reopened { grant, .. }
+            | Movement::Reserved { grant, .. }
+            | Movement::PartSpent { grant, .. }
+            | Movement::Returned { grant, .. } => Some(*grant),
             Movement::Forfeited { grant, .. } => *grant,
-            Movement::Overdrawn { .. } | Movement::DebtWrittenOff { .. } | Movement::DebtReturned { .. } => None,
+            Movement::Overdrawn { .. }
+            | Movement::DebtWrittenOff { .. }
+            | Movement::DebtReturned { .. }
+            | Movement::Held { .. }
+            | Movement::Captured { .. }
+            | Movement::Released { .. }
+            | Movement::HoldExpired { .. }
+            | Movement::HoldMoved { .. } => None,
+        }
+    }
+
+    /// The hold that it happened to, if it was one.
+    pub const fn hold(&self) -> Option<HoldId> {
+        match self {
+            Movement::Held { hold, .. }
+            | Movement::Reserved { hold, .. }
+            | Movement::Captured { hold, .. }
+            | Movement::PartSpent { hold, .. }
+            | Movement::Released { hold, .. }
+            | Movement::HoldExpired { hold, .. }
+            | Movement::Returned { hold, .. }
+            | Movement::HoldMoved { hold, .. } => Some(*hold),
+            Movement::Granted { .. }
+            | Movement::Scheduled { .. }
+            | Movement::Activated { .. }
+            | Movement::DebtPaid { .. }
+            | Movement::Spent { .. }
+            | Movement::Overdrawn { .. }
+            | Movement::Depleted { .. }
+            | Movement::Expired { .. }
+            | Movement::Voided { .. }
+            | Movement::ScheduledVoided { .. }
+            | Movement::ExpiryMoved { .. }
+            | Movement::WrittenOff { .. }
+            | Movement::DebtWrittenOff { .. }
+            | Movement::GivenBack { .. }
+            | Movement::Reopened { .. }
+            | Movement::DebtReturned { .. }
+            | Movement::Forfeited { .. } => None,
         }
     }
 }

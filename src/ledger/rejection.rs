@@ -69,11 +69,24 @@ pub enum Rejection {
     TooManyGrants,
     /// What the command was planned from does not hold any more: to be planned again.
     Superseded,
+    /// There is no such hold.
+    UnknownHold,
+    /// The hold was captured, released or is over.
+    HoldEnded,
+    /// The capture exceeds what the hold has left, and the hold's policy refuses that.
+    CaptureExceedsHold {
+        /// What the hold has left.
+        remaining: Amount,
+        /// What was asked for.
+        required: Amount,
+    },
+    /// The wallet has as many open holds as a wallet can have.
+    TooManyHolds,
 }
 
 impl Rejection {
     /// How many kinds of rejection there are.
-    pub const KINDS: usize = 23;
+    pub const KINDS: usize = 27;
 
     /// The stable names that clients see, by [`Rejection::kind`].
     pub const SLUGS: [&'static str; Self::KINDS] = [
@@ -100,6 +113,10 @@ impl Rejection {
         "balance_overflow",
         "too_many_grants",
         "superseded",
+        "unknown_hold",
+        "hold_ended",
+        "capture_exceeds_hold",
+        "too_many_holds",
     ];
 
     /// The kind's number, from 0 on: for tables of counts. The order means nothing and may change.
@@ -128,6 +145,10 @@ impl Rejection {
             Rejection::BalanceOverflow => 20,
             Rejection::TooManyGrants => 21,
             Rejection::Superseded => 22,
+            Rejection::UnknownHold => 23,
+            Rejection::HoldEnded => 24,
+            Rejection::CaptureExceedsHold { .. } => 25,
+            Rejection::TooManyHolds => 26,
         }
     }
 
@@ -174,6 +195,10 @@ mod tests {
             (Rejection::BalanceOverflow, "balance_overflow"),
             (Rejection::TooManyGrants, "too_many_grants"),
             (Rejection::Superseded, "superseded"),
+            (Rejection::UnknownHold, "unknown_hold"),
+            (Rejection::HoldEnded, "hold_ended"),
+            (Rejection::CaptureExceedsHold { remaining: amount, required: amount }, "capture_exceeds_hold"),
+            (Rejection::TooManyHolds, "too_many_holds"),
         ];
         for (rejection, slug) in table {
             assert_eq!(rejection.slug(), slug);

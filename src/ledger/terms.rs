@@ -5,10 +5,12 @@
 //! much debt there is) follows from the terms and a balance.
 //!
 //! Invariants ([`Terms::validate`] checks them, [`super::transition()`] keeps them):
-//! 1. `lots` are in spend order, `scheduled` in activation order, ids are unique, and there are [`MAX_LOTS`] at most.
-//! 2. Every lot has `0 < remaining <= granted`, a cost of zero or more, a priority of 100 at most, and ends after it begins.
-//! 3. If there are lots, `opening` is the sum of their remainders; if there are none, it is zero or, negated, the debt.
-//! 4. `allowance` and `held` are zero or more.
+//! 1. `lots` are in spend order, `scheduled` in activation order, `holds` in the order in which they end; ids are unique, and there are
+//!    [`MAX_LOTS`] and [`MAX_HOLDS`] at most. Of what a hold has of a grant there is one part.
+//! 2. Every lot, a hold's part too, has `0 < remaining <= granted`, a cost of zero or more, a priority of 100 at most, and ends after it
+//!    begins. Every hold has `0 < remaining <= amount`, and its parts, in spend order, add up to its remainder at most.
+//! 3. `opening` is the sum of what remains of lots and parts, less debt; if there are lots, there is no debt.
+//! 4. `allowance` is zero or more, and `held` what remains of the holds.
 //! 5. `opening` + scheduled, or zero if that is debt, + `allowance` is at most [`Amount::MAX_BALANCE`], and `opening - held` at least
 //!    [`Amount::MIN`]: so whatever takes effect later fits (the writing off of the debt included), and so does every difference of
 //!    balances taken here.
@@ -19,7 +21,8 @@ use std::sync::Arc;
 
 use super::amount::Amount;
 use super::grant::{GrantId, Lot, MAX_PRIORITY};
-use super::level::{LevelStates, Levels};
+use super::hold::{MAX_HOLDS, MAX_PARTS, OpenHold};
+use super::level::{LevelStates, Levels, Standing};
 use super::time::Timestamp;
 
 /// The most grants that a wallet can have at a time, scheduled ones included.
@@ -69,7 +72,7 @@ pub struct Terms {
     pub allowance: Amount,
     /// Credits under open holds.
     pub held: Amount,
-    /// Active grants with something left, in spend order.
+    /// Active grants with something left that is not held, in spend order.
     pub lots: Box<[Lot]>,
     /// Grants that have not taken effect, in the order in which they will.
     pub scheduled: Box<[Lot]>,
@@ -77,12 +80,14 @@ pub struct Terms {
     pub levels: Option<Arc<Levels>>,
     /// Which of the levels are armed, and which have fired.
     pub states: LevelStates,
+    /// Open holds, in the order in which they end.
+    pub holds: Box<[OpenHold]>,
 }
 
 /// What a wallet has at some balance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
-    /// Active grants with something left, in spend order.
+    /// Active grants with something left that is not held, in spend order.
     pub lots: Vec<Lot>,
     /// What the wallet owes.
     pub debt: Amount,
@@ -106,7 +111,7 @@ pub enum Invariant {
     Lot,
     /// 3: the opening balance is not what the lots say.
     Opening,
-    /// 4: a negative allowance or held amount.
+    /// 4: a negative allowance, or a held amount that is not what the holds say.
     Sign,
     /// 5: out of range.
     Range,
@@ -114,6 +119,8 @@ pub enum Invariant {
     Levels,
     /// 7: a closed wallet with something in it.
     Closed,
+    /// 2: a hold is not a possible hold.
+    Hold,
 }
 
 impl Terms {
@@ -132,6 +139,7 @@ impl Terms {
     ///
     /// A debit of at most `balance - base` ends at or above the base. Every line that it could cross is at or below the
     /// opening balance, hence at or below the base: it crosses none. The floor is one of the lines: it is not refused.
+    /// A level on what is available is a line of the balance as well, for the two differ by the floor line as long as the terms hold.
     /// Levels that are not armed ask for a rise, which no debit is. So it changes the balance and nothing else.
     ///
     /// Below the floor the base is the floor and headroom is negative; a frozen or closed wallet has a base above its
@@ -142,7 +150,7 @@ impl Terms {
         }
         let floor = self.floor_line();
         let built_in = [Amount::ONE, Amount::ZERO].into_iter().find(|line| *line <= self.opening);
-        let level = self.levels.as_ref().and_then(|levels| levels.highest_line(self.states.armed));
+        let level = self.levels.as_ref().and_then(|levels| levels.highest_line(self.states.armed, floor));
         [built_in, level].into_iter().flatten().fold(floor, Amount::max)
     }
 
@@ -157,18 +165,18 @@ impl Terms {
         balance == self.opening || (self.base() <= balance && balance < self.opening)
     }
 
-    /// The first instant at which these terms do not hold any more: a grant ends or takes effect.
+    /// The first instant at which these terms do not hold any more: a grant ends or takes effect, or a hold ends.
     pub fn deadline(&self) -> Option<Timestamp> {
         let ends = self.lots.iter().filter_map(|lot| lot.expires_at.timestamp());
-        // A scheduled lot begins before it ends, and the first in order begins first.
-        ends.chain(self.scheduled.first().map(|lot| lot.effective_at)).min()
+        // A scheduled lot begins before it ends, and the first in order begins first. What is held of a grant lasts as long as the hold.
+        let firsts =
+            [self.scheduled.first().map(|lot| lot.effective_at), self.holds.first().map(|hold| hold.expires_at)];
+        ends.chain(firsts.into_iter().flatten()).min()
     }
 
     /// What can be spent at a balance: it less what is held, and the overdraft allowance. Negative below the floor.
     pub fn available(&self, balance: Amount) -> Amount {
-        let available =
-            i128::from(balance.units()) - i128::from(self.held.units()) + i128::from(self.allowance.units());
-        Amount::saturating(available)
+        available(balance, self.held, self.allowance)
     }
 
     /// Whether available credits are simply the balance.
@@ -176,7 +184,7 @@ impl Terms {
         self.held == self.allowance
     }
 
-    /// What the wallet has when its balance has fallen to `balance`.
+    /// What the wallet has beside its holds when its balance has fallen to `balance`.
     pub fn lots_at(&self, balance: Amount) -> Holdings {
         let mut spent = self.spent(balance);
         let mut lots = Vec::with_capacity(self.lots.len());
@@ -213,7 +221,7 @@ impl Terms {
 
     /// The debt when the generation opened.
     pub fn debt(&self) -> Amount {
-        if self.opening < Amount::ZERO { Amount::ZERO.minus(self.opening) } else { Amount::ZERO }
+        if self.lots.is_empty() { self.reserved().minus(self.opening) } else { Amount::ZERO }
     }
 
     /// Checks the invariants of the module. For terms that were read from somewhere rather than computed.
@@ -221,8 +229,9 @@ impl Terms {
         let checks = [
             (self.is_ordered(), Invariant::Order),
             (self.lots.iter().chain(&self.scheduled).all(is_possible), Invariant::Lot),
+            (self.holds.iter().all(is_possible_hold), Invariant::Hold),
             (self.opening_agrees(), Invariant::Opening),
-            (self.allowance >= Amount::ZERO && self.held >= Amount::ZERO, Invariant::Sign),
+            (self.allowance >= Amount::ZERO && self.held_agrees(), Invariant::Sign),
             (self.is_in_range(), Invariant::Range),
             (self.levels_agree(), Invariant::Levels),
             (self.status != Status::Closed || self.is_empty(), Invariant::Closed),
@@ -245,13 +254,27 @@ impl Terms {
             && ids.is_sorted_by(|a, b| a < b)
             && self.lots.is_sorted_by(|a, b| a.spend_order(b).is_lt())
             && self.scheduled.is_sorted_by(|a, b| a.activation_order(b).is_lt())
+            && self.are_holds_ordered()
+    }
+
+    fn are_holds_ordered(&self) -> bool {
+        let mut ids: Vec<_> = self.holds.iter().map(|hold| hold.id).collect();
+        ids.sort_unstable();
+        self.holds.len() <= MAX_HOLDS
+            && self.holds.iter().map(|hold| hold.parts.len()).sum::<usize>() <= MAX_PARTS
+            && ids.is_sorted_by(|a, b| a < b)
+            && self.holds.is_sorted_by_key(|hold| (hold.expires_at, hold.id))
     }
 
     fn opening_agrees(&self) -> bool {
-        if self.lots.is_empty() {
-            return self.opening <= Amount::ZERO;
-        }
-        total(&self.lots) == i128::from(self.opening.units())
+        let credits = total(&self.lots) + self.holds.iter().map(backed).sum::<i128>();
+        let opening = i128::from(self.opening.units());
+        if self.lots.is_empty() { opening <= credits } else { opening == credits }
+    }
+
+    fn held_agrees(&self) -> bool {
+        let held: i128 = self.holds.iter().map(|hold| i128::from(hold.remaining.units())).sum();
+        held == i128::from(self.held.units())
     }
 
     fn is_in_range(&self) -> bool {
@@ -265,19 +288,42 @@ impl Terms {
     fn levels_agree(&self) -> bool {
         match &self.levels {
             Some(_) if self.status == Status::Closed => self.states == LevelStates::default(),
-            Some(levels) => levels.agree(self.states, self.opening),
+            Some(levels) => levels.agree(self.states, self.standing(self.opening)),
             None => self.states == LevelStates::default(),
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.lots.is_empty() && self.scheduled.is_empty() && self.opening == Amount::ZERO && self.held == Amount::ZERO
+    fn standing(&self, balance: Amount) -> Standing {
+        Standing { balance, available: self.available(balance) }
     }
+
+    fn is_empty(&self) -> bool {
+        self.lots.is_empty() && self.scheduled.is_empty() && self.holds.is_empty() && self.opening == Amount::ZERO
+    }
+}
+
+/// What can be spent at a balance of which some is held.
+pub(super) fn available(balance: Amount, held: Amount, allowance: Amount) -> Amount {
+    let available = i128::from(balance.units()) - i128::from(held.units()) + i128::from(allowance.units());
+    Amount::saturating(available)
 }
 
 /// Credits left in some lots. Wide, because scheduled lots may exceed an amount by what they will pay of the debt.
 pub(super) fn total(lots: &[Lot]) -> i128 {
     lots.iter().map(|lot| i128::from(lot.remaining.units())).sum()
+}
+
+/// As [`OpenHold::backed`], of holds that nobody has checked.
+fn backed(hold: &OpenHold) -> i128 {
+    hold.parts.iter().map(|part| i128::from(part.lot.remaining.units())).sum()
+}
+
+fn is_possible_hold(hold: &OpenHold) -> bool {
+    Amount::ZERO < hold.remaining
+        && hold.remaining <= hold.amount
+        && backed(hold) <= i128::from(hold.remaining.units())
+        && hold.parts.iter().all(|part| is_possible(&part.lot))
+        && hold.parts.is_sorted_by(|a, b| a.lot.spend_order(&b.lot).is_lt())
 }
 
 fn is_possible(lot: &Lot) -> bool {
@@ -291,7 +337,8 @@ fn is_possible(lot: &Lot) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::grant::Category;
-    use super::super::level::{Level, Trigger};
+    use super::super::hold::{HoldId, OnExceed, Part};
+    use super::super::level::{Level, Trigger, Watched};
     use super::super::time::Expiry;
     use super::*;
 
@@ -319,10 +366,30 @@ mod tests {
             amount: Amount::new(*line),
             trigger: Trigger::Below,
             margin: Amount::ZERO,
+            watches: Watched::Balance,
         };
         let levels = Levels::new(lines.iter().map(level).collect()).expect("levels");
         let opening = Amount::new(opening);
-        Terms { opening, states: levels.fresh(opening), levels: Some(Arc::new(levels)), ..Terms::new() }
+        Terms {
+            opening,
+            states: levels.fresh(Terms::new().standing(opening)),
+            levels: Some(Arc::new(levels)),
+            ..Terms::new()
+        }
+    }
+
+    /// A wallet with one hold, of so much, on these lots, and nothing beside.
+    fn held(lots: &[Lot], amount: i64) -> (OpenHold, Terms) {
+        let hold = OpenHold {
+            id: HoldId::new(7),
+            amount: Amount::new(amount),
+            remaining: Amount::new(amount),
+            expires_at: Timestamp::from_millis(700),
+            on_exceed: OnExceed::Reject,
+            parts: lots.iter().map(|lot| Part { lot: *lot, is_voided: false }).collect(),
+        };
+        let opening = hold.backed();
+        (hold.clone(), Terms { opening, held: hold.remaining, holds: [hold].into(), ..Terms::new() })
     }
 
     #[track_caller]
@@ -389,6 +456,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_is_no_lot_and_covers_no_debt() {
+        let (_, terms) = held(&[lot(1, 10)], 15);
+        assert_eq!((terms.lots_at(Amount::new(10)), terms.debt()), (Holdings::default(), Amount::ZERO));
+        assert_eq!(terms.lots_at(Amount::new(7)).debt, Amount::new(3));
+        let in_debt = Terms { opening: Amount::new(7), ..terms };
+        assert_eq!((in_debt.validate(), in_debt.debt()), (Ok(()), Amount::new(3)));
+        assert_eq!(in_debt.deadline(), Some(Timestamp::from_millis(700)), "the hold's end, not the grant's");
+        check_base(&in_debt, 15);
+    }
+
+    #[test]
+    fn a_level_on_what_is_available_is_a_line_of_the_balance() {
+        let mut terms = with_levels(60, &[10]);
+        let levels = terms.levels.as_ref().expect("levels").iter().cloned();
+        let levels = Levels::new(levels.map(|level| Level { watches: Watched::Available, ..level }).collect());
+        terms.levels = Some(Arc::new(levels.expect("levels")));
+        check_base(&terms, 10);
+        check_base(&Terms { allowance: Amount::new(5), ..terms.clone() }, 5);
+        check_base(&Terms { held: Amount::new(20), ..terms }, 30);
+    }
+
+    #[test]
     fn debt_grows_from_what_it_was() {
         let terms = Terms { opening: Amount::new(-5), ..Terms::new() };
         assert_eq!(terms.lots_at(Amount::new(-5)).debt, Amount::new(5));
@@ -452,7 +541,23 @@ mod tests {
         check_broken(&Terms { opening: Amount::ONE, ..Terms::new() }, Invariant::Opening);
         check_broken(&Terms { allowance: Amount::new(-1), ..sixty() }, Invariant::Sign);
         check_broken(&Terms { allowance: Amount::new(i64::MAX - 60), ..sixty() }, Invariant::Range);
-        check_broken(&Terms { opening: Amount::MIN, held: Amount::ONE, ..Terms::new() }, Invariant::Range);
+        check_broken(&Terms { held: Amount::ONE, ..sixty() }, Invariant::Sign);
+        let (_, unbacked) = held(&[], 1);
+        check_broken(&Terms { opening: Amount::MIN, ..unbacked.clone() }, Invariant::Range);
+        assert_eq!(unbacked.validate(), Ok(()));
+        let (hold, backed) = held(&[lot(1, 10)], 10);
+        assert_eq!(backed.validate(), Ok(()));
+        check_broken(&Terms { opening: Amount::new(11), ..backed.clone() }, Invariant::Opening);
+        check_broken(&Terms { holds: [hold.clone(), hold.clone()].into(), ..backed.clone() }, Invariant::Order);
+        check_broken(
+            &Terms { holds: [OpenHold { remaining: Amount::new(9), ..hold.clone() }].into(), ..backed.clone() },
+            Invariant::Hold,
+        );
+        check_broken(
+            &Terms { holds: [OpenHold { amount: Amount::new(9), ..hold }].into(), ..backed.clone() },
+            Invariant::Hold,
+        );
+        check_broken(&Terms { lots: [lot(2, 1)].into(), ..backed }, Invariant::Opening);
         check_broken(&Terms { states: LevelStates { armed: 1, triggered: 0 }, ..sixty() }, Invariant::Levels);
         check_broken(&Terms { states: LevelStates::default(), ..with_levels(0, &[0]) }, Invariant::Levels);
         check_broken(&Terms { status: Status::Closed, ..sixty() }, Invariant::Closed);

@@ -2,9 +2,12 @@
 //!
 //! The order is always the same, and each step sees what the one before it left:
 //! 1. Settle: what the debits of the old generation spent is taken from its lots.
-//! 2. Due: scheduled grants whose date has come take effect, then grants whose end has come expire, each with its own
-//!    remainder. The amounts are those of strict order in time: an expiry takes nothing but its own grant's remainder and
-//!    makes no debt, so it cannot change what an activation pays, before or after it.
+//! 2. Due: in the order of their times, scheduled grants take effect and holds end (at one instant, grants first); then grants whose end has
+//!    come expire, each with its own remainder. The result is that of carrying out each at its own time, however late this is. What takes
+//!    effect and what holds give back pays debt, so their order counts, and is kept. An expiry takes nothing but its own grant's free
+//!    remainder and makes no debt; while there is debt there is nothing free; and what a hold gives back of a grant that had ended by then
+//!    pays none. So an expiry cannot change what others pay, before or after it, and may come last. Between two due changes no operation
+//!    came and no debit passed: the terms were not good for any from the first one on.
 //! 3. The operation, if its checks pass. If they do not, steps 1 and 2 stand.
 //! 4. Levels: the whole movement, from the closing balance to the new opening balance, is judged once. So an expiry can
 //!    cross a level, and a fall that is made good in the same change is no crossing.
@@ -17,13 +20,17 @@
 use std::sync::Arc;
 
 use super::amount::Amount;
-use super::debit::{Policy, Taken, decide_charge, decide_debit};
+use super::debit::{Policy, Taken, decide_amount, decide_charge};
 use super::grant::{GrantId, Lot, MAX_PRIORITY};
-use super::level::{LevelStates, Levels};
+use super::hold::{OpenHold, held_of};
+use super::level::{LevelStates, Levels, Standing};
 use super::operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
 use super::rejection::Rejection;
-use super::terms::{Holdings, MAX_LOTS, Status, Terms, total};
+use super::terms::{Holdings, MAX_LOTS, Status, Terms, available, total};
 use super::time::{Expiry, Timestamp};
+
+mod holds;
+mod reverse;
 
 /// Closes a generation at the balance `closing`, carries out `operation` at `now`, and opens the next one.
 ///
@@ -52,8 +59,14 @@ struct Draft<'a> {
     lots: Vec<Lot>,
     /// In activation order.
     scheduled: Vec<Lot>,
+    /// In the order in which they end.
+    holds: Vec<OpenHold>,
+    /// Always what remains of `holds`.
+    held: Amount,
+    /// What holds gave back of grants that were voided meanwhile, until it is taken from the balance.
+    voided: Vec<Lot>,
     debt: Amount,
-    /// Always the sum of `lots` less `debt`.
+    /// Always the sum of `lots` and of the parts of `holds`, less `debt`.
     balance: Amount,
     movements: Vec<Movement>,
 }
@@ -74,25 +87,45 @@ impl<'a> Draft<'a> {
             states: old.states,
             lots,
             scheduled: old.scheduled.to_vec(),
+            holds: old.holds.to_vec(),
+            held: old.held,
+            voided: Vec::new(),
             debt,
             balance: closing,
-            movements: gone.iter().map(|lot| Movement::Depleted { grant: lot.id }).collect(),
+            movements: gone
+                .iter()
+                .filter(|lot| held_of(&old.holds, lot.id).is_none())
+                .map(|lot| Movement::Depleted { grant: lot.id })
+                .collect(),
         }
     }
 
     /// Step 2.
     fn apply_due(&mut self) {
-        let now = self.now;
-        let due = self.scheduled.partition_point(|lot| lot.effective_at <= now);
-        let activated: Vec<Lot> = self.scheduled.drain(..due).collect();
-        for lot in activated {
-            self.movements.push(Movement::Activated { grant: lot.id, amount: lot.remaining });
-            self.credit(lot);
+        loop {
+            let begins = self.scheduled.first().map(|lot| lot.effective_at).filter(|at| *at <= self.now);
+            let ends = self.holds.first().map(|hold| hold.expires_at).filter(|at| *at <= self.now);
+            match (begins, ends) {
+                (None, None) => break,
+                (Some(begins), ends) if ends.is_none_or(|ends| begins <= ends) => {
+                    let lot = self.scheduled.remove(0);
+                    self.movements.push(Movement::Activated { grant: lot.id, amount: lot.remaining });
+                    self.credit(lot);
+                }
+                _ => self.expire_hold(),
+            }
         }
-        let (expired, kept) = std::mem::take(&mut self.lots).into_iter().partition(|lot| lot.expires_at.is_due(now));
-        self.lots = kept;
-        let expired: Vec<Lot> = expired;
-        for lot in expired {
+        self.end_grants();
+    }
+
+    /// Takes what is free of grants whose end has come, and what holds gave back of voided ones.
+    fn end_grants(&mut self) {
+        let now = self.now;
+        for lot in self.voided.drain(..) {
+            self.balance = self.balance.minus(lot.remaining);
+            self.movements.push(Movement::Voided { grant: lot.id, amount: lot.remaining });
+        }
+        for lot in self.lots.extract_if(.., |lot| lot.expires_at.is_due(now)) {
             self.balance = self.balance.minus(lot.remaining);
             self.movements.push(Movement::Expired { grant: lot.id, amount: lot.remaining });
         }
@@ -103,7 +136,14 @@ impl<'a> Draft<'a> {
         match operation {
             Operation::Debit { amount, policy } => return self.debit(*amount, *policy),
             Operation::Charge { amount } => return self.charge(*amount),
+            Operation::Capture { hold, amount, is_final } => return self.capture(*hold, *amount, *is_final),
+            Operation::LateCapture { hold, amount, policy, left: _ } => {
+                return self.capture_late(*hold, *amount, *policy);
+            }
             Operation::Due | Operation::Reopen => {}
+            Operation::Hold(new) => self.hold(new)?,
+            Operation::Release { hold } => self.release(*hold)?,
+            Operation::ExtendHold { hold, expires_at } => self.move_hold(*hold, *expires_at)?,
             Operation::Void { grant } => self.void(*grant),
             Operation::SetStatus(status) => self.set_status(*status)?,
             Operation::Grant(_)
@@ -131,31 +171,40 @@ impl<'a> Draft<'a> {
             status: self.status,
             opening: self.balance,
             allowance: self.allowance,
-            held: self.old.held,
+            held: self.held,
             lots: self.lots.into_boxed_slice(),
             scheduled: self.scheduled.into_boxed_slice(),
             levels: self.levels,
             states: self.states,
+            holds: self.holds.into_boxed_slice(),
         };
         debug_assert_eq!(terms.validate(), Ok(()));
         Change { terms, result, effects: Effects { movements: self.movements, crossed, recovered } }
     }
 
     fn debit(&mut self, amount: Amount, policy: Policy) -> Result<Taken, Rejection> {
-        let taken = decide_debit(self.old, self.balance, amount, policy)?;
-        self.take(taken);
+        if amount < Amount::ZERO {
+            return Err(Rejection::InvalidAmount);
+        }
+        self.check_active()?;
+        let taken = decide_amount(self.held, self.available(), self.balance, amount, policy)?;
+        self.spend(taken.amount);
         Ok(taken)
     }
 
     fn charge(&mut self, amount: Amount) -> Result<Taken, Rejection> {
-        let taken = decide_charge(self.old, self.balance, amount)?;
-        self.take(taken);
+        if amount <= Amount::ZERO {
+            return Err(Rejection::InvalidAmount);
+        }
+        self.check_active()?;
+        let taken = decide_charge(self.held, self.balance, amount);
+        self.spend(taken.amount);
         Ok(taken)
     }
 
-    /// Spends lots in order; what they do not have becomes debt.
-    fn take(&mut self, taken: Taken) {
-        let mut rest = taken.amount;
+    /// Takes credits that nothing is held of, in spend order. What they do not pay becomes debt.
+    fn spend(&mut self, amount: Amount) {
+        let mut rest = amount;
         let mut gone = 0;
         for lot in &mut self.lots {
             if rest == Amount::ZERO {
@@ -166,8 +215,10 @@ impl<'a> Draft<'a> {
             lot.remaining = lot.remaining.minus(part);
             self.movements.push(Movement::Spent { grant: lot.id, amount: part });
             if lot.remaining == Amount::ZERO {
-                self.movements.push(Movement::Depleted { grant: lot.id });
                 gone += 1;
+                if held_of(&self.holds, lot.id).is_none() {
+                    self.movements.push(Movement::Depleted { grant: lot.id });
+                }
             }
         }
         self.lots.drain(..gone);
@@ -175,7 +226,19 @@ impl<'a> Draft<'a> {
             self.debt = self.debt.plus(rest);
             self.movements.push(Movement::Overdrawn { amount: rest });
         }
-        self.balance = self.balance.minus(taken.amount);
+        self.balance = self.balance.minus(amount);
+    }
+
+    fn check_active(&self) -> Result<(), Rejection> {
+        match self.status {
+            Status::Active => Ok(()),
+            Status::Frozen => Err(Rejection::WalletFrozen),
+            Status::Closed => Err(Rejection::WalletClosed),
+        }
+    }
+
+    fn available(&self) -> Amount {
+        available(self.balance, self.held, self.allowance)
     }
 
     fn grant(&mut self, grant: &NewGrant) -> Result<(), Rejection> {
@@ -212,10 +275,10 @@ impl<'a> Draft<'a> {
             return Err(Rejection::InvalidCost);
         }
         self.check_expiry(Expiry::from(grant.expires_at), grant.effective_at)?;
-        if self.lots.iter().chain(&self.scheduled).any(|lot| lot.id == grant.id) {
+        if self.has_grant(grant.id) {
             return Err(Rejection::IdConflict);
         }
-        if self.lots.len() + self.scheduled.len() >= MAX_LOTS {
+        if self.lots.len() + self.scheduled.len() + self.grants_held_whole() >= MAX_LOTS {
             return Err(Rejection::TooManyGrants);
         }
         let resulting = self.eventual_balance() + i128::from(grant.amount.units());
@@ -238,10 +301,17 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    fn has_grant(&self, grant: GrantId) -> bool {
+        self.lots.iter().chain(&self.scheduled).any(|lot| lot.id == grant) || held_of(&self.holds, grant).is_some()
+    }
+
     fn void(&mut self, grant: GrantId) {
+        let is_held = self.void_held(grant);
         if let Some(lot) = remove(&mut self.lots, grant) {
             self.balance = self.balance.minus(lot.remaining);
             self.movements.push(Movement::Voided { grant, amount: lot.remaining });
+        } else if is_held {
+            self.movements.push(Movement::Voided { grant, amount: Amount::ZERO });
         } else if let Some(lot) = remove(&mut self.scheduled, grant) {
             self.movements.push(Movement::ScheduledVoided { grant, amount: lot.remaining });
         }
@@ -249,25 +319,26 @@ impl<'a> Draft<'a> {
 
     fn move_expiry(&mut self, grant: GrantId, expires_at: Option<Timestamp>) -> Result<(), Rejection> {
         let lot = self.lots.iter().chain(&self.scheduled).find(|lot| lot.id == grant).copied();
-        let lot = lot.ok_or(Rejection::GrantEnded)?;
+        let held = self.held_alive(grant);
+        let any = lot.or(held).ok_or(Rejection::GrantEnded)?;
         let expires_at = Expiry::from(expires_at);
-        self.check_expiry(expires_at, lot.effective_at)?;
-        if expires_at == lot.expires_at {
+        self.check_expiry(expires_at, any.effective_at)?;
+        if expires_at == any.expires_at {
             return Ok(());
         }
+        let remaining = |lot: Option<Lot>| lot.map_or(Amount::ZERO, |lot| lot.remaining);
         self.movements.push(Movement::ExpiryMoved {
             grant,
-            amount: lot.remaining,
-            from: lot.expires_at.timestamp(),
+            amount: remaining(lot).plus(remaining(held)),
+            from: any.expires_at.timestamp(),
             to: expires_at.timestamp(),
         });
+        self.move_held(grant, expires_at);
         // The end is part of the spend order: the lot leaves its place and finds its new one.
-        let moved = Lot { expires_at, ..lot };
-        if remove(&mut self.lots, grant).is_some() {
-            self.activate(moved);
-        } else {
-            remove(&mut self.scheduled, grant);
-            self.schedule(moved);
+        if let Some(lot) = remove(&mut self.lots, grant) {
+            self.activate(Lot { expires_at, ..lot });
+        } else if let Some(lot) = remove(&mut self.scheduled, grant) {
+            self.schedule(Lot { expires_at, ..lot });
         }
         Ok(())
     }
@@ -285,8 +356,8 @@ impl<'a> Draft<'a> {
     }
 
     fn close(&mut self) -> Result<(), Rejection> {
-        if self.old.held > Amount::ZERO {
-            return Err(Rejection::WalletHeld { held: self.old.held });
+        if self.held > Amount::ZERO {
+            return Err(Rejection::WalletHeld { held: self.held });
         }
         self.status = Status::Closed;
         for lot in self.lots.drain(..) {
@@ -316,15 +387,23 @@ impl<'a> Draft<'a> {
     /// New levels start from the closing balance, so that what falls due in this very change can cross them.
     fn set_levels(&mut self, levels: Option<Arc<Levels>>) {
         self.states = match &levels {
-            Some(new) => new.replacing(self.levels.as_deref(), self.states, self.closing),
+            Some(new) => {
+                let at = Standing { balance: self.closing, available: self.old.available(self.closing) };
+                new.replacing(self.levels.as_deref(), self.states, at)
+            }
             None => LevelStates::default(),
         };
         self.levels = levels;
     }
 
     /// Adds a lot that takes effect now. Debt is paid first, visibly.
-    fn credit(&mut self, mut lot: Lot) {
+    fn credit(&mut self, lot: Lot) {
         self.balance = self.balance.plus(lot.remaining);
+        self.enter(lot);
+    }
+
+    /// Adds a lot that the balance counts already.
+    fn enter(&mut self, mut lot: Lot) {
         let paid = self.debt.min(lot.remaining);
         if paid > Amount::ZERO {
             self.debt = self.debt.minus(paid);
@@ -332,9 +411,24 @@ impl<'a> Draft<'a> {
             self.movements.push(Movement::DebtPaid { grant: lot.id, amount: paid });
         }
         if lot.remaining > Amount::ZERO {
-            self.activate(lot);
+            self.join(lot);
         } else {
-            self.movements.push(Movement::Depleted { grant: lot.id });
+            self.tell_depletion(lot.id);
+        }
+    }
+
+    /// Adds a lot to what is left of its grant.
+    fn join(&mut self, lot: Lot) {
+        match self.lots.iter_mut().find(|other| other.id == lot.id) {
+            Some(rest) => rest.remaining = rest.remaining.plus(lot.remaining),
+            None => self.activate(lot),
+        }
+    }
+
+    /// Says that a grant has nothing left if that is so.
+    fn tell_depletion(&mut self, grant: GrantId) {
+        if !self.lots.iter().any(|lot| lot.id == grant) && held_of(&self.holds, grant).is_none() {
+            self.movements.push(Movement::Depleted { grant });
         }
     }
 
@@ -362,7 +456,8 @@ impl<'a> Draft<'a> {
         }
         let (mut crossed, mut recovered) = (built_in(self.closing, self.balance), built_in(self.balance, self.closing));
         if let Some(levels) = &self.levels {
-            (self.states, crossed.levels, recovered.levels) = levels.moved(self.states, self.balance);
+            let at = Standing { balance: self.balance, available: self.available() };
+            (self.states, crossed.levels, recovered.levels) = levels.moved(self.states, at);
         }
         (crossed, recovered)
     }
@@ -389,8 +484,6 @@ fn remove(lots: &mut Vec<Lot>, grant: GrantId) -> Option<Lot> {
     let place = lots.iter().position(|lot| lot.id == grant)?;
     Some(lots.remove(place))
 }
-
-mod reverse;
 
 #[cfg(test)]
 mod tests;

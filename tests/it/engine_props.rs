@@ -9,8 +9,10 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::books::{Ask, Books, Correction, GrantSpec, Step, Usage, WalletNumber, When, clock, config, set_up};
-use crate::model::{Level, Policy, Status};
+use crate::books::{
+    Ask, Books, Correction, GrantSpec, HoldSpec, Step, Usage, WalletNumber, When, clock, config, set_up,
+};
+use crate::model::{Level, OnExceed, Policy, Status};
 
 /// How many stories are told; `DRAWDOWN_PROPTEST_CASES` asks for more.
 fn cases() -> u32 {
@@ -107,16 +109,25 @@ fn any_grant() -> impl Strategy<Value = GrantSpec> {
 fn any_level(number: usize) -> impl Strategy<Value = Level> {
     let usual = (10 * (number as i128 + 1), false, 5);
     let other = (-20..60_i128, any::<bool>(), prop_oneof![Just(0), 0..10_i128]);
-    prop_oneof![Just(usual), other].prop_map(move |(amount, at_or_below, margin)| Level {
+    let watched = proptest::bool::weighted(0.3);
+    (prop_oneof![Just(usual), other], watched).prop_map(move |((amount, at_or_below, margin), of_available)| Level {
         name: format!("level-{number}"),
         amount,
         at_or_below,
         margin,
+        of_available,
     })
 }
 
 fn any_levels() -> impl Strategy<Value = Vec<Level>> {
     (0..5_usize).prop_flat_map(|count| (0..count).map(any_level).collect::<Vec<_>>())
+}
+
+fn any_hold() -> impl Strategy<Value = HoldSpec> {
+    let ttl = option::weighted(0.9, prop_oneof![16 => 1..60_u64, 1 => Just(0), 1 => 86_399_990..86_400_010_u64]);
+    let policy = prop_oneof![Just(OnExceed::Reject), Just(OnExceed::Cap), Just(OnExceed::Overdraw)];
+    (any_wallet(), any_units(), ttl, policy, option::weighted(0.5, 0..6_u8))
+        .prop_map(|(wallet, units, ttl_ms, on_exceed, id)| HoldSpec { wallet, units, ttl_ms, on_exceed, id })
 }
 
 pub(crate) fn any_step() -> impl Strategy<Value = Step> {
@@ -135,6 +146,13 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
         12 => (any_correction(), option::weighted(0.3, 0..5_u8))
             .prop_map(|(correction, key)| Step::Correct(correction, key)),
         2 => Just(Step::Tidy),
+        16 => any_hold().prop_map(Step::Hold),
+        3 => (0..6_usize).prop_map(Step::HoldAgain),
+        18 => (0..8_usize, any_units(), proptest::bool::weighted(0.3))
+            .prop_map(|(hold, units, is_final)| Step::Capture { hold, units, is_final }),
+        4 => (0..8_usize).prop_map(Step::Release),
+        4 => (0..8_usize, prop_oneof![12 => 0..60_u64, 1 => 80_000_000..90_000_000_u64])
+            .prop_map(|(hold, lasts)| Step::Extend(hold, lasts)),
     ]
 }
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drawdown::ledger::{
-    Amount, Category, Decimal, Expiry, GrantId, LevelStates, Levels, Lines, Lot, Movement, NewGrant, Operation, Policy,
-    Return, Reversal, Status, Taken, Terms, decide_debit, transition,
+    Amount, Category, Decimal, Expiry, GrantId, HoldId, LevelStates, Levels, Lines, Lot, Movement, NewGrant, NewHold,
+    OpenHold, Operation, Part, Policy, Return, Reversal, Status, Taken, Terms, Watched, decide_debit, transition,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::model::{self, Command};
-use crate::subject::{at, level, operation, policy, tell, units};
+use crate::subject::{at, level, on_exceed, operation, policy, tell, units};
 
 // Random commands. Ids, dates and the like are small numbers that often meet; amounts are sometimes at the limits.
 
@@ -36,11 +36,9 @@ fn any_policy() -> impl Strategy<Value = model::Policy> {
 fn any_level(number: usize) -> impl Strategy<Value = model::Level> {
     let usual = (10 * (i128::try_from(number).expect("a small number") + 1), false, 5);
     let other = (-20..60_i128, any::<bool>(), prop_oneof![Just(0), 0..10_i128]);
-    prop_oneof![Just(usual), other].prop_map(move |(amount, at_or_below, margin)| model::Level {
-        name: format!("level-{number}"),
-        amount,
-        at_or_below,
-        margin,
+    let watched = proptest::bool::weighted(0.3);
+    (prop_oneof![Just(usual), other], watched).prop_map(move |((amount, at_or_below, margin), of_available)| {
+        model::Level { name: format!("level-{number}"), amount, at_or_below, margin, of_available }
     })
 }
 
@@ -56,6 +54,20 @@ fn any_grant() -> impl Strategy<Value = model::Grant> {
     (any_amount(), period, kind, limit).prop_map(|(amount, (effective_at, expires_at), kind, max_balance)| {
         let (priority, promotional, cost) = kind;
         model::Grant { id: 0, amount, priority, promotional, effective_at, expires_at, cost, max_balance }
+    })
+}
+
+fn any_on_exceed() -> impl Strategy<Value = model::OnExceed> {
+    prop_oneof![Just(model::OnExceed::Reject), Just(model::OnExceed::Cap), Just(model::OnExceed::Overdraw)]
+}
+
+/// A hold whose end is given relative to the moment at which it is made.
+fn any_hold() -> impl Strategy<Value = model::Hold> {
+    (any_amount(), 0..40_u64, any_on_exceed()).prop_map(|(amount, expires_at, on_exceed)| model::Hold {
+        id: 0,
+        amount,
+        expires_at,
+        on_exceed,
     })
 }
 
@@ -76,6 +88,11 @@ fn any_command() -> impl Strategy<Value = Command> {
         6 => any_levels().prop_map(Command::SetLevels),
         5 => prop_oneof![8 => 1..90_i128, 1 => Just(i128::from(i64::MAX))].prop_map(|amount| Command::Charge { amount }),
         4 => Just(Command::Wait),
+        16 => any_hold().prop_map(Command::Hold),
+        16 => (0..12_u64, any_amount(), proptest::bool::weighted(0.3))
+            .prop_map(|(hold, amount, is_final)| Command::Capture { hold, amount, is_final }),
+        4 => (0..12_u64).prop_map(|hold| Command::Release { hold }),
+        4 => (0..12_u64, 0..40_u64).prop_map(|(hold, expires_at)| Command::ExtendHold { hold, expires_at }),
     ]
 }
 
@@ -118,18 +135,64 @@ fn any_lot() -> impl Strategy<Value = Lot> {
     })
 }
 
-/// States that a level can be in at a balance: the first fit is armed or idle, and `fired` prefers to have fired.
-fn states_at(levels: &Levels, balance: Amount, fired: u64) -> LevelStates {
+/// States that levels can be in where a wallet stands: the first fit is armed or idle, and `fired` prefers to have fired.
+fn states_at(levels: &Levels, balance: Amount, available: Amount, fired: u64) -> LevelStates {
     let mut states = LevelStates::default();
     for (index, level) in levels.iter().enumerate() {
         let bit = 1 << index;
-        if balance < level.rearm() && fired & bit != 0 {
+        let at = if level.watches == Watched::Available { available } else { balance };
+        if at < level.rearm() && fired & bit != 0 {
             states.triggered |= bit;
-        } else if balance >= level.line() {
+        } else if at >= level.line() {
             states.armed |= bit;
         }
     }
     states
+}
+
+/// A hold: how much beyond its parts, when it ends, its policy, and which share of which lots it has.
+type HoldSeed = (i64, u64, model::OnExceed, Vec<(usize, u8, bool)>);
+
+fn any_hold_seed() -> impl Strategy<Value = HoldSeed> {
+    let parts = vec((0..8_usize, 1..4_u8, proptest::bool::weighted(0.2)), 0..3);
+    (0..20_i64, 1..40_u64, any_on_exceed(), parts)
+}
+
+/// Makes holds out of lots: each takes its share, and what is taken whole is no lot any more.
+fn holds_of(seeds: Vec<HoldSeed>, lots: &mut Vec<Lot>) -> Vec<OpenHold> {
+    let all = lots.clone();
+    let mut holds = Vec::new();
+    for (number, (unbacked, end, policy, shares)) in (1..).zip(seeds) {
+        let mut parts: Vec<Part> = Vec::new();
+        for (place, share, is_voided) in shares {
+            let Some(grant) = all.get(place).map(|lot| lot.id) else { continue };
+            let Some(at) = lots.iter().position(|lot| lot.id == grant) else { continue };
+            if parts.iter().any(|part| part.lot.id == grant) {
+                continue;
+            }
+            let part = Amount::new((lots[at].remaining.units() / i64::from(share)).max(1));
+            parts.push(Part { lot: Lot { remaining: part, ..lots[at] }, is_voided: false });
+            lots[at].remaining = lots[at].remaining.checked_sub(part).expect("a share");
+            if lots[at].remaining == Amount::ZERO {
+                lots.remove(at);
+                // A voided grant has nothing free.
+                parts.last_mut().expect("pushed").is_voided = is_voided;
+            }
+        }
+        parts.sort_by(|a, b| a.lot.spend_order(&b.lot));
+        let backed: i64 = parts.iter().map(|part| part.lot.remaining.units()).sum();
+        let remaining = Amount::new((backed + unbacked).max(1));
+        holds.push(OpenHold {
+            id: HoldId::new(number),
+            amount: remaining,
+            remaining,
+            expires_at: at(end),
+            on_exceed: on_exceed(policy),
+            parts: parts.into(),
+        });
+    }
+    holds.sort_by_key(|hold| (hold.expires_at, hold.id));
+    holds
 }
 
 fn any_status() -> impl Strategy<Value = Status> {
@@ -138,7 +201,10 @@ fn any_status() -> impl Strategy<Value = Status> {
 
 fn any_terms() -> impl Strategy<Value = Terms> {
     let lots = (vec(any_lot(), 0..8), vec(any_lot(), 0..4), prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)]);
-    let limits = (prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)], prop_oneof![3 => Just(0), 1 => 0..60_i64]);
+    let limits = (
+        prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)],
+        prop_oneof![2 => Just(Vec::new()), 1 => vec(any_hold_seed(), 0..5)],
+    );
     (lots, limits, any_status(), any_levels(), any::<u64>()).prop_map(|(lots, limits, status, levels, fired)| {
         let (mut active, mut scheduled, debt) = lots;
         for (number, lot) in (1..).zip(active.iter_mut().chain(&mut scheduled)) {
@@ -147,17 +213,21 @@ fn any_terms() -> impl Strategy<Value = Terms> {
         active.sort_by(Lot::spend_order);
         scheduled.sort_by(Lot::activation_order);
         let sum: i64 = active.iter().map(|lot| lot.remaining.units()).sum();
-        let opening = Amount::new(if active.is_empty() { -debt } else { sum });
+        let holds = holds_of(limits.1, &mut active);
+        let opening = Amount::new(if active.is_empty() { sum - debt } else { sum });
+        let held = holds.iter().map(|hold| hold.remaining.units()).sum();
+        let (held, allowance) = (Amount::new(held), Amount::new(limits.0));
         let levels = Levels::new(levels.iter().map(level).collect()).expect("levels are generated valid");
         Terms {
             status,
             opening,
-            allowance: Amount::new(limits.0),
-            held: Amount::new(limits.1),
+            allowance,
+            held,
             lots: active.into(),
             scheduled: scheduled.into(),
-            states: states_at(&levels, opening, fired),
+            states: states_at(&levels, opening, Terms { allowance, held, ..Terms::new() }.available(opening), fired),
             levels: Some(Arc::new(levels)),
+            holds: holds.into(),
         }
     })
 }
@@ -211,6 +281,20 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::Reopen),
         1 => any_units().prop_map(|units| Operation::Charge { amount: Amount::new(units) }),
         4 => any_reversal().prop_map(|reversal| Operation::Reverse(Box::new(reversal))),
+        3 => (0..9_u64, any_units(), any_time(), any_on_exceed()).prop_map(|(id, units, end, policy)| {
+            let (id, amount, expires_at) = (HoldId::new(id + 3), Amount::new(units), at(end));
+            Operation::Hold(NewHold { id, amount, expires_at, on_exceed: on_exceed(policy) })
+        }),
+        3 => (0..6_u64, any_units(), any::<bool>()).prop_map(|(hold, units, is_final)| {
+            Operation::Capture { hold: HoldId::new(hold), amount: Amount::new(units), is_final }
+        }),
+        1 => (0..6_u64).prop_map(|hold| Operation::Release { hold: HoldId::new(hold) }),
+        1 => (0..6_u64, any_time())
+            .prop_map(|(hold, end)| Operation::ExtendHold { hold: HoldId::new(hold), expires_at: at(end) }),
+        1 => (0..9_u64, any_units(), any_policy()).prop_map(|(hold, units, asked)| {
+            let (hold, left) = (HoldId::new(hold), Amount::ZERO);
+            Operation::LateCapture { hold, amount: Amount::new(units), policy: crate::subject::policy(asked), left }
+        }),
     ]
 }
 
@@ -257,7 +341,10 @@ fn without_dates(terms: Terms) -> Terms {
     let endless = |lot: &Lot| Lot { expires_at: Expiry::NEVER, effective_at: at(EARLY), ..*lot };
     let mut lots: Vec<Lot> = terms.lots.iter().map(endless).collect();
     lots.sort_by(Lot::spend_order);
-    Terms { lots: lots.into(), scheduled: Box::default(), ..terms }
+    let endless = |hold: &OpenHold| OpenHold { expires_at: at(u64::MAX), ..hold.clone() };
+    let mut holds: Vec<OpenHold> = terms.holds.iter().map(endless).collect();
+    holds.sort_by_key(|hold| hold.id);
+    Terms { lots: lots.into(), scheduled: Box::default(), holds: holds.into(), ..terms }
 }
 
 proptest! {
@@ -291,6 +378,23 @@ proptest! {
         let again = transition(&change.terms, change.terms.opening, &Operation::Due, at(now));
         prop_assert_eq!(again.terms, change.terms);
         prop_assert_eq!(again.effects.movements, Vec::new());
+    }
+
+    /// However late due changes are carried out, they come to what they come to in time.
+    #[test]
+    fn what_is_due_comes_to_the_same_however_late(
+        (terms, closing) in any_moment(), stops in vec(0..60_u64, 0..4), end in 0..60_u64,
+    ) {
+        let late = transition(&terms, closing, &Operation::Due, at(end)).terms;
+        let mut stops: Vec<_> = stops.into_iter().filter(|stop| *stop <= end).collect();
+        stops.sort_unstable();
+        let (mut present, mut balance) = (terms, closing);
+        for stop in stops.into_iter().chain([end]) {
+            present = transition(&present, balance, &Operation::Due, at(stop)).terms;
+            balance = present.opening;
+        }
+        // Levels are judged at each change, so they may have fired and recovered on the way.
+        prop_assert_eq!(Terms { states: late.states, ..present }, late);
     }
 
     /// The fast path's claim: a debit within the headroom is not refused, takes exactly its amount, and crosses nothing.

@@ -12,6 +12,8 @@ pub(crate) const BALANCE_MAX: i128 = i64::MAX as i128 - 1;
 pub(crate) const DEBT_MAX: i128 = i64::MAX as i128;
 /// The most grants a wallet has at a time.
 pub(crate) const GRANTS_MAX: usize = 1000;
+/// The most open holds a wallet has at a time.
+pub(crate) const HOLDS_MAX: usize = 1000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -25,6 +27,13 @@ pub(crate) enum Policy {
     Reject,
     Partial,
     Overdraft,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnExceed {
+    Reject,
+    Cap,
+    Overdraw,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +60,28 @@ pub(crate) enum Command {
     Reverse(Reverse),
     /// Nothing but what the passing of time brings.
     Wait,
+    Hold(Hold),
+    /// Of a hold that has expired, too: a debit then.
+    Capture {
+        hold: u64,
+        amount: i128,
+        is_final: bool,
+    },
+    Release {
+        hold: u64,
+    },
+    ExtendHold {
+        hold: u64,
+        expires_at: u64,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Hold {
+    pub(crate) id: u64,
+    pub(crate) amount: i128,
+    pub(crate) expires_at: u64,
+    pub(crate) on_exceed: OnExceed,
 }
 
 /// A debit to be taken back.
@@ -85,6 +116,8 @@ pub(crate) struct Level {
     pub(crate) amount: i128,
     pub(crate) at_or_below: bool,
     pub(crate) margin: i128,
+    /// Whether it watches what is available, and not the balance.
+    pub(crate) of_available: bool,
 }
 
 /// What a command came to.
@@ -127,7 +160,10 @@ pub(crate) struct Refusal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) granted: i128,
+    /// Left, and not held.
     pub(crate) remaining: i128,
+    /// Left, and in open holds.
+    pub(crate) held: i128,
     pub(crate) spent: i128,
     pub(crate) debt_paid: i128,
     pub(crate) expired: i128,
@@ -143,6 +179,34 @@ struct Held {
     account: Account,
     /// Whether its date has come. What it has left counts from then on.
     active: bool,
+    /// Whether it was voided while something of it was held.
+    voided: bool,
+    /// Whether a hold's last credits were the last of it.
+    captured_out: bool,
+}
+
+/// What became of a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Open,
+    Captured,
+    Released,
+    Expired,
+}
+
+/// A hold, from its making on.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) hold: Hold,
+    pub(crate) fate: Fate,
+    /// Not captured, whether or not it is held still.
+    pub(crate) left: i128,
+    /// Captured in all.
+    pub(crate) captured: i128,
+    /// Grants and what the hold has of them.
+    pub(crate) parts: Vec<(u64, i128)>,
+    /// What it gave back when it ended.
+    pub(crate) returned: Vec<(u64, i128)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,9 +223,12 @@ pub(crate) struct Model {
     allowance: i128,
     debt: i128,
     grants: BTreeMap<u64, Held>,
+    holds: BTreeMap<u64, Kept>,
     levels: Vec<(Level, Alarm)>,
     /// Which grants paid debt, in order.
     payments: Vec<(u64, i128)>,
+    /// Which grants paid debt in the last command, one payment after the other.
+    repayments: Vec<(u64, i128)>,
 }
 
 impl Model {
@@ -171,19 +238,22 @@ impl Model {
             allowance: 0,
             debt: 0,
             grants: BTreeMap::new(),
+            holds: BTreeMap::new(),
             levels: Vec::new(),
             payments: Vec::new(),
+            repayments: Vec::new(),
         }
     }
 
     pub(crate) fn apply(&mut self, command: &Command, now: u64) -> Outcome {
-        let before = self.balance();
+        let (before, available) = (self.balance(), self.available());
+        self.repayments.clear();
         self.pass_time(now);
         let mut outcome = Outcome::default();
         if let Command::SetLevels(levels) = command
             && self.status != Status::Closed
         {
-            self.set_levels(levels, before);
+            self.set_levels(levels, before, available);
         }
         let refused = self.carry_out(command, now, &mut outcome).err();
         outcome.refused = refused;
@@ -193,12 +263,32 @@ impl Model {
 
     /// Credits of active grants, less debt.
     pub(crate) fn balance(&self) -> i128 {
-        self.grants.values().filter(|held| held.active).map(|held| held.account.remaining).sum::<i128>() - self.debt
+        self.grants.values().filter(|held| held.active).map(|held| held.account.left()).sum::<i128>() - self.debt
     }
 
     /// What could be spent now.
     pub(crate) fn available(&self) -> i128 {
-        self.balance() + self.allowance
+        self.balance() - self.held() + self.allowance
+    }
+
+    /// What open holds set aside.
+    pub(crate) fn held(&self) -> i128 {
+        self.open().map(|kept| kept.left).sum()
+    }
+
+    /// Open holds.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Kept> {
+        self.holds.values().filter(|kept| kept.fate == Fate::Open)
+    }
+
+    /// A hold that was made.
+    pub(crate) fn hold(&self, id: u64) -> Option<&Kept> {
+        self.holds.get(&id)
+    }
+
+    /// Every hold that was made.
+    pub(crate) fn holds(&self) -> impl Iterator<Item = &Kept> {
+        self.holds.values()
     }
 
     pub(crate) fn debt(&self) -> i128 {
@@ -211,7 +301,7 @@ impl Model {
 
     /// What is left of a grant, whether or not it has taken effect.
     pub(crate) fn remaining(&self, grant: u64) -> i128 {
-        self.grants.get(&grant).map_or(0, |held| held.account.remaining)
+        self.grants.get(&grant).map_or(0, |held| held.account.left())
     }
 
     /// Whether a grant has taken effect.
@@ -219,15 +309,33 @@ impl Model {
         self.grants.get(&grant).is_some_and(|held| held.active)
     }
 
+    /// Which grants paid debt in the last command.
+    pub(crate) fn repayments(&self) -> &[(u64, i128)] {
+        &self.repayments
+    }
+
+    /// Whether the last of a grant was captured.
+    pub(crate) fn is_captured_out(&self, grant: u64) -> bool {
+        self.grants.get(&grant).is_some_and(|held| held.captured_out)
+    }
+
+    /// Whether a grant has ended, though holds may have something of it still: voided or expired.
+    pub(crate) fn is_over(&self, grant: u64, now: u64) -> Option<&'static str> {
+        let held = self.grants.get(&grant)?;
+        let is_past = held.grant.expires_at.is_some_and(|end| end <= now);
+        if held.voided { Some("voided") } else { is_past.then_some("expired") }
+    }
+
     /// When a grant that there is ends.
     pub(crate) fn expires_at(&self, grant: u64) -> Option<u64> {
         self.grants.get(&grant).and_then(|held| held.grant.expires_at)
     }
 
-    /// The instants at which something of a grant's that is left begins or ends.
+    /// The instants at which something of a grant's that is left begins or ends, and those at which holds end.
     pub(crate) fn dates(&self) -> impl Iterator<Item = u64> {
-        let left = self.grants.values().filter(|held| held.account.remaining > 0);
-        left.flat_map(|held| [Some(held.grant.effective_at), held.grant.expires_at]).flatten()
+        let left = self.grants.values().filter(|held| held.account.left() > 0);
+        let of_grants = left.flat_map(|held| [Some(held.grant.effective_at), held.grant.expires_at]).flatten();
+        of_grants.chain(self.open().map(|kept| kept.hold.expires_at))
     }
 
     /// Where the credits of every grant are.
@@ -249,7 +357,8 @@ impl Model {
         self.levels.iter().filter(|(_, alarm)| *alarm == wanted).map(|(level, _)| level.name.clone()).collect()
     }
 
-    /// Lets dated changes happen, one at a time, the earliest first; at the same instant ends come before beginnings.
+    /// Lets dated changes happen, one at a time, the earliest first; at the same instant ends come before beginnings, and both before the ends
+    /// of holds.
     fn pass_time(&mut self, now: u64) {
         loop {
             let ends = self.grants.values().filter(|held| held.active && held.account.remaining > 0);
@@ -259,12 +368,14 @@ impl Model {
                 a.grant.effective_at.cmp(&b.grant.effective_at).then_with(|| spent_before(&a.grant, &b.grant))
             });
             let begin = begin.map(|held| (held.grant.effective_at, 1, held.grant.id));
-            match [end, begin].into_iter().flatten().min() {
+            let hold = self.open().map(|kept| (kept.hold.expires_at, 2, kept.hold.id)).min();
+            match [end, begin, hold].into_iter().flatten().min() {
                 Some((instant, 0, id)) if instant <= now => {
                     let account = &mut self.grants.get_mut(&id).expect("a grant").account;
                     account.expired += std::mem::take(&mut account.remaining);
                 }
-                Some((instant, _, id)) if instant <= now => self.activate(id),
+                Some((instant, 1, id)) if instant <= now => self.activate(id),
+                Some((instant, _, id)) if instant <= now => self.end_hold(id, Fate::Expired, instant),
                 _ => return,
             }
         }
@@ -273,18 +384,8 @@ impl Model {
     fn activate(&mut self, id: u64) {
         let held = self.grants.get_mut(&id).expect("a grant");
         held.active = true;
-        self.pay_debt(id);
-    }
-
-    fn pay_debt(&mut self, id: u64) {
-        let account = &mut self.grants.get_mut(&id).expect("a grant").account;
-        let paid = self.debt.min(account.remaining);
-        account.remaining -= paid;
-        account.debt_paid += paid;
-        self.debt -= paid;
-        if paid > 0 {
-            self.payments.push((id, paid));
-        }
+        let all = std::mem::take(&mut held.account.remaining);
+        self.enter(id, all);
     }
 
     /// Grants that a reversal could give something back to.
@@ -342,23 +443,60 @@ impl Model {
 
     /// Gives a grant back what it can take of an amount.
     fn give_back(&mut self, id: u64, amount: i128, now: u64, outcome: &mut Outcome) -> Result<i128, Refusal> {
-        let full = self.grants.values().filter(|held| held.account.remaining > 0).count() >= GRANTS_MAX;
+        let full = self.grants.values().filter(|held| held.account.left() > 0).count() >= GRANTS_MAX;
         let held = self.grants.get_mut(&id).expect("a grant");
         let account = &mut held.account;
-        let given = amount.min(account.granted - account.remaining);
-        let has_ended = account.expired + account.voided + account.written_off > 0
-            || account.remaining == 0 && held.grant.expires_at.is_some_and(|end| end <= now);
+        let given = amount.min(account.granted - account.left());
+        let is_past = held.grant.expires_at.is_some_and(|end| end <= now);
+        let has_ended = match (account.remaining, account.held) {
+            (1.., _) => false,
+            (_, 1..) => held.voided || is_past,
+            _ => held.voided || is_past || account.expired + account.voided + account.written_off > 0,
+        };
         if given == 0 || has_ended {
             return Ok(0);
         }
-        if account.remaining == 0 && full {
+        if account.left() == 0 && full {
             return refuse("too_many_grants");
         }
-        account.remaining += given;
         account.returned += given;
+        // What was captured out is not any more.
+        held.captured_out = false;
         outcome.returned.push((id, given));
-        self.pay_debt(id);
+        self.enter(id, given);
         Ok(given)
+    }
+
+    /// Credits of a grant become free: they pay debt first.
+    fn enter(&mut self, id: u64, amount: i128) {
+        let account = &mut self.grants.get_mut(&id).expect("a grant").account;
+        let paid = self.debt.min(amount);
+        account.remaining += amount - paid;
+        account.debt_paid += paid;
+        self.debt -= paid;
+        self.repayments.extend((paid > 0).then_some((id, paid)));
+        self.payments.extend((paid > 0).then_some((id, paid)));
+    }
+
+    /// Ends a hold; its credits go back to grants that have not ended by `instant`.
+    fn end_hold(&mut self, id: u64, fate: Fate, instant: u64) {
+        let kept = self.holds.get_mut(&id).expect("a hold");
+        kept.fate = fate;
+        // Back in the order in which they would be spent.
+        let mut parts = std::mem::take(&mut kept.parts);
+        parts.sort_by(|(a, _), (b, _)| spent_before(&self.grants[a].grant, &self.grants[b].grant));
+        self.holds.get_mut(&id).expect("a hold").returned.clone_from(&parts);
+        for (grant, amount) in parts {
+            let held = self.grants.get_mut(&grant).expect("a grant");
+            held.account.held -= amount;
+            if held.voided {
+                held.account.voided += amount;
+            } else if held.grant.expires_at.is_some_and(|end| end <= instant) {
+                held.account.expired += amount;
+            } else {
+                self.enter(grant, amount);
+            }
+        }
     }
 
     fn carry_out(&mut self, command: &Command, now: u64, outcome: &mut Outcome) -> Result<(), Refusal> {
@@ -367,12 +505,28 @@ impl Model {
             Command::Void { grant } => {
                 if let Some(held) = self.grants.get_mut(grant) {
                     held.account.voided += std::mem::take(&mut held.account.remaining);
+                    held.voided |= held.account.held > 0 && held.grant.expires_at.is_none_or(|end| end > now);
                 }
                 Ok(())
             }
             Command::SetStatus(status) => self.set_status(*status),
             Command::Debit { amount, policy } => self.debit(*amount, *policy, outcome),
             Command::Charge { amount } => self.charge(*amount, outcome),
+            Command::Hold(hold) => self.make_hold(hold, now),
+            Command::Capture { hold, amount, is_final } => self.capture(*hold, *amount, *is_final, now, outcome),
+            Command::Release { hold } => {
+                self.find_open(*hold)?;
+                self.end_hold(*hold, Fate::Released, now);
+                Ok(())
+            }
+            Command::ExtendHold { hold, expires_at } => {
+                let kept = self.find_open(*hold)?;
+                if *expires_at <= now {
+                    return refuse("expiry_in_past");
+                }
+                kept.hold.expires_at = *expires_at;
+                Ok(())
+            }
             _ if self.status == Status::Closed => refuse("wallet_closed"),
             Command::Grant(grant) => self.grant(grant, now),
             Command::MoveExpiry { grant, expires_at } => self.move_expiry(*grant, *expires_at, now),
@@ -398,7 +552,7 @@ impl Model {
 
     /// The balance once everything scheduled has taken effect.
     fn eventual(&self) -> i128 {
-        self.grants.values().map(|held| held.account.remaining).sum::<i128>() - self.debt
+        self.grants.values().map(|held| held.account.left()).sum::<i128>() - self.debt
     }
 
     fn grant(&mut self, grant: &Grant, now: u64) -> Result<(), Refusal> {
@@ -412,7 +566,7 @@ impl Model {
             return refuse("invalid_cost");
         }
         check_period(grant.effective_at, grant.expires_at, now)?;
-        if self.grants.values().filter(|held| held.account.remaining > 0).count() >= GRANTS_MAX {
+        if self.grants.values().filter(|held| held.account.left() > 0).count() >= GRANTS_MAX {
             return refuse("too_many_grants");
         }
         let resulting = self.eventual() + grant.amount;
@@ -423,7 +577,10 @@ impl Model {
             return refuse("max_balance_exceeded");
         }
         let account = Account { granted: grant.amount, remaining: grant.amount, ..Account::default() };
-        let earlier = self.grants.insert(grant.id, Held { grant: grant.clone(), account, active: false });
+        let earlier = self.grants.insert(
+            grant.id,
+            Held { grant: grant.clone(), account, active: false, voided: false, captured_out: false },
+        );
         assert!(earlier.is_none(), "ids of grants are not used twice");
         if grant.effective_at <= now {
             self.activate(grant.id);
@@ -432,7 +589,11 @@ impl Model {
     }
 
     fn move_expiry(&mut self, id: u64, expires_at: Option<u64>, now: u64) -> Result<(), Refusal> {
-        match self.grants.get_mut(&id).filter(|held| held.account.remaining > 0) {
+        let alive = |held: &&mut Held| {
+            let only_held = held.account.held > 0 && !held.voided && held.grant.expires_at.is_none_or(|end| end > now);
+            held.account.remaining > 0 || only_held
+        };
+        match self.grants.get_mut(&id).filter(alive) {
             None => refuse("grant_ended"),
             Some(held) => {
                 check_period(held.grant.effective_at, expires_at, now)?;
@@ -445,6 +606,9 @@ impl Model {
     fn set_status(&mut self, status: Status) -> Result<(), Refusal> {
         if self.status == Status::Closed && status != Status::Closed {
             return refuse("wallet_closed");
+        }
+        if status == Status::Closed && self.held() > 0 {
+            return refuse("wallet_held");
         }
         self.status = status;
         if status == Status::Closed {
@@ -461,11 +625,20 @@ impl Model {
         if amount < 0 {
             return refuse("invalid_amount");
         }
+        self.check_active()?;
+        self.take(amount, policy, outcome)
+    }
+
+    fn check_active(&self) -> Result<(), Refusal> {
         match self.status {
-            Status::Active => {}
-            Status::Frozen => return refuse("wallet_frozen"),
-            Status::Closed => return refuse("wallet_closed"),
+            Status::Active => Ok(()),
+            Status::Frozen => refuse("wallet_frozen"),
+            Status::Closed => refuse("wallet_closed"),
         }
+    }
+
+    /// Debits by policy, whatever the status.
+    fn take(&mut self, amount: i128, policy: Policy, outcome: &mut Outcome) -> Result<(), Refusal> {
         let available = self.available();
         let taken = match policy {
             _ if amount <= available => amount,
@@ -473,34 +646,179 @@ impl Model {
             Policy::Reject | Policy::Partial => {
                 return Err(Refusal { reason: "insufficient_credit", available: Some(available) });
             }
-            Policy::Overdraft if self.balance() - amount < -DEBT_MAX => return refuse("balance_overflow"),
+            Policy::Overdraft if self.balance() - self.held() - amount < -DEBT_MAX => {
+                return refuse("balance_overflow");
+            }
             Policy::Overdraft => amount,
         };
-        outcome.taken = taken;
-        outcome.shortfall = amount - taken;
+        outcome.taken += taken;
+        outcome.shortfall += amount - taken;
         outcome.overdraft = (taken - available.max(0)).max(0);
         self.spend(taken, outcome);
         Ok(())
     }
 
     fn charge(&mut self, amount: i128, outcome: &mut Outcome) -> Result<(), Refusal> {
-        match self.status {
-            Status::Active => {}
-            Status::Frozen => return refuse("wallet_frozen"),
-            Status::Closed => return refuse("wallet_closed"),
-        }
-        outcome.taken = amount.min(self.balance().max(0));
+        self.check_active()?;
+        outcome.taken = amount.min((self.balance() - self.held()).max(0));
         outcome.shortfall = amount - outcome.taken;
         self.spend(outcome.taken, outcome);
         Ok(())
+    }
+
+    fn make_hold(&mut self, hold: &Hold, now: u64) -> Result<(), Refusal> {
+        if hold.amount <= 0 {
+            return refuse("invalid_amount");
+        }
+        if hold.expires_at <= now {
+            return refuse("expiry_in_past");
+        }
+        self.check_active()?;
+        if self.open().count() >= HOLDS_MAX {
+            return refuse("too_many_holds");
+        }
+        let available = self.available();
+        if hold.amount > available {
+            return Err(Refusal { reason: "insufficient_credit", available: Some(available) });
+        }
+        let (mut parts, mut rest) = (Vec::new(), hold.amount);
+        while rest > 0 {
+            let Some(first) = self.first_free() else { break };
+            let part = rest.min(first.account.remaining);
+            first.account.remaining -= part;
+            first.account.held += part;
+            parts.push((first.grant.id, part));
+            rest -= part;
+        }
+        let kept =
+            Kept { hold: hold.clone(), fate: Fate::Open, left: hold.amount, captured: 0, parts, returned: Vec::new() };
+        assert!(self.holds.insert(hold.id, kept).is_none(), "ids of holds are not used twice");
+        Ok(())
+    }
+
+    fn find_open(&mut self, hold: u64) -> Result<&mut Kept, Refusal> {
+        match self.holds.get_mut(&hold).filter(|kept| kept.fate == Fate::Open) {
+            Some(kept) => Ok(kept),
+            None => refuse("hold_ended"),
+        }
+    }
+
+    fn capture(
+        &mut self,
+        id: u64,
+        amount: i128,
+        is_final: bool,
+        now: u64,
+        outcome: &mut Outcome,
+    ) -> Result<(), Refusal> {
+        let Some(kept) = self.holds.get(&id) else { return refuse("hold_ended") };
+        let is_late = match kept.fate {
+            Fate::Open => false,
+            Fate::Expired => true,
+            Fate::Captured | Fate::Released => return refuse("hold_ended"),
+        };
+        if amount < 0 || amount == 0 && !is_final {
+            return refuse("invalid_amount");
+        }
+        if amount == 0 && is_late {
+            return refuse("hold_ended");
+        }
+        let (left, on_exceed) = (kept.left, kept.hold.on_exceed);
+        let within = amount.min(left);
+        let beyond = match on_exceed {
+            OnExceed::Overdraw => amount - within,
+            OnExceed::Reject if amount > left => return refuse("capture_exceeds_hold"),
+            OnExceed::Reject | OnExceed::Cap => 0,
+        };
+        let policy = match on_exceed {
+            OnExceed::Reject => Policy::Reject,
+            OnExceed::Cap => Policy::Partial,
+            OnExceed::Overdraw => Policy::Overdraft,
+        };
+        if is_late {
+            if within + beyond == 0 {
+                return refuse("capture_exceeds_hold");
+            }
+            self.check_active()?;
+            self.take(within + beyond, policy, outcome)?;
+            outcome.shortfall += amount - within - beyond;
+            let kept = self.holds.get_mut(&id).expect("a hold");
+            kept.left = (kept.left - outcome.taken).max(0);
+            kept.captured += outcome.taken;
+            return Ok(());
+        }
+        if beyond > self.available().max(0) && self.balance() - self.held() - beyond < -DEBT_MAX {
+            return refuse("balance_overflow");
+        }
+        outcome.shortfall = amount - within - beyond;
+        outcome.taken = within;
+        let unbacked = self.take_parts(id, within, outcome);
+        let kept = self.holds.get_mut(&id).expect("a hold");
+        kept.left -= within;
+        kept.captured += within + beyond;
+        let is_over = kept.left == 0 || is_final;
+        if beyond > 0 {
+            // Nothing of it is left to be held.
+            self.end_hold(id, Fate::Captured, now);
+        }
+        let paid_late = outcome.paid_by.len();
+        self.spend(unbacked, outcome);
+        if beyond > 0 {
+            self.take(beyond, Policy::Overdraft, outcome)?;
+        } else if is_over {
+            self.end_hold(id, if amount == 0 { Fate::Released } else { Fate::Captured }, now);
+        }
+        // What the wallet paid beside the hold, it paid at once.
+        let (_, beside) = outcome.paid_by.split_at(paid_late);
+        let mut merged: Vec<(u64, i128)> = Vec::new();
+        for (grant, part) in beside {
+            match merged.last_mut() {
+                Some((last, sum)) if last == grant => *sum += part,
+                _ => merged.push((*grant, *part)),
+            }
+        }
+        outcome.paid_by.truncate(paid_late);
+        outcome.paid_by.extend(merged);
+        Ok(())
+    }
+
+    /// Takes from a hold's own credits, in spend order; answers what they do not have.
+    fn take_parts(&mut self, id: u64, amount: i128, outcome: &mut Outcome) -> i128 {
+        let mut rest = amount;
+        while rest > 0 {
+            let parts = &mut self.holds.get_mut(&id).expect("a hold").parts;
+            let first = (0..parts.len())
+                .min_by(|a, b| spent_before(&self.grants[&parts[*a].0].grant, &self.grants[&parts[*b].0].grant));
+            let Some(first) = first else { return rest };
+            let (grant, has) = parts[first];
+            let part = rest.min(has);
+            if part == has {
+                parts.remove(first);
+            } else {
+                parts[first].1 -= part;
+            }
+            let account = &mut self.grants.get_mut(&grant).expect("a grant").account;
+            account.held -= part;
+            account.spent += part;
+            let is_out = account.left() == 0;
+            self.grants.get_mut(&grant).expect("a grant").captured_out |= is_out;
+            outcome.paid_by.push((grant, part));
+            rest -= part;
+        }
+        0
+    }
+
+    /// The grant that is spent first, of those that have something free.
+    fn first_free(&mut self) -> Option<&mut Held> {
+        let open = self.grants.values_mut().filter(|held| held.active && held.account.remaining > 0);
+        open.min_by(|a, b| spent_before(&a.grant, &b.grant))
     }
 
     /// Takes from the first grant in the spend order, again and again.
     fn spend(&mut self, amount: i128, outcome: &mut Outcome) {
         let mut rest = amount;
         while rest > 0 {
-            let open = self.grants.values_mut().filter(|held| held.active && held.account.remaining > 0);
-            let Some(first) = open.min_by(|a, b| spent_before(&a.grant, &b.grant)) else {
+            let Some(first) = self.first_free() else {
                 self.debt += rest;
                 return;
             };
@@ -513,11 +831,11 @@ impl Model {
     }
 
     /// A level that was there before keeps its state; another is armed if the balance is not below it.
-    fn set_levels(&mut self, levels: &[Level], balance: i128) {
+    fn set_levels(&mut self, levels: &[Level], balance: i128, available: i128) {
         let old = std::mem::take(&mut self.levels);
         for level in levels {
             let fired = old.iter().any(|(earlier, alarm)| earlier == level && *alarm == Alarm::Fired);
-            let alarm = match is_below(level, balance) {
+            let alarm = match is_below(level, if level.of_available { available } else { balance }) {
                 _ if fired => Alarm::Fired,
                 true => Alarm::Idle,
                 false => Alarm::Armed,
@@ -535,7 +853,9 @@ impl Model {
         }
         outcome.depleted = before > 0 && after <= 0;
         outcome.negative = before >= 0 && after < 0;
+        let available = self.available();
         for (level, alarm) in &mut self.levels {
+            let after = if level.of_available { available } else { after };
             let below = is_below(level, after);
             match *alarm {
                 Alarm::Armed if below => {
@@ -554,10 +874,16 @@ impl Model {
 }
 
 impl Account {
+    /// What is left of the grant.
+    pub(crate) fn left(&self) -> i128 {
+        self.remaining + self.held
+    }
+
     /// Credits are neither made nor lost.
     pub(crate) fn is_conserved(&self) -> bool {
-        let parts = [self.remaining, self.spent, self.debt_paid, self.expired, self.voided, self.written_off];
-        parts.iter().all(|part| *part >= 0) && parts.iter().sum::<i128>() == self.granted + self.returned
+        let Account { remaining, held, spent, debt_paid, expired, voided, written_off, granted, returned } = *self;
+        let parts = [remaining, held, spent, debt_paid, expired, voided, written_off];
+        parts.iter().all(|part| *part >= 0) && parts.iter().sum::<i128>() == granted + returned
     }
 }
 

@@ -13,7 +13,7 @@ use drawdown::engine::view::{
 };
 use drawdown::engine::{Charge, Engine, EngineConfig, EventOutcome, EventStatus, ManualClock, UsageEvent};
 use drawdown::journal::{Record, records};
-use drawdown::ledger::{Category, Decimal, Movement, Policy, Rejection, Source, Status, Trigger};
+use drawdown::ledger::{Category, Decimal, Movement, Policy, Rejection, Source, Status, Trigger, Watched};
 use drawdown_wal::sim::Random;
 use drawdown_wal::{Heap, Lsn, Options};
 
@@ -113,6 +113,7 @@ fn set_alerts(engine: &Engine, customer: &str) {
         amount: Decimal::from_integer(*amount),
         trigger: if amount % 100 == 0 { Trigger::AtOrBelow } else { Trigger::Below },
         margin: Decimal::from_integer(*margin),
+        watches: Watched::Balance,
     };
     let levels: Vec<_> = LEVELS.iter().map(level).collect();
     engine.set_alerts(customer, CURRENCY, &levels).expect("levels").1.wait().expect("durable");
@@ -318,11 +319,17 @@ fn check_grants(entries: &[Entry], remaining: &BTreeMap<u64, i64>, balance: i64)
                 | EntryKind::Expiry
                 | EntryKind::Void
                 | EntryKind::WriteOff
-                | EntryKind::DebtRepayment => -1,
-                EntryKind::GrantScheduled | EntryKind::Settings => 0,
+                | EntryKind::DebtRepayment
+                | EntryKind::Capture
+                | EntryKind::LateCapture => -1,
                 EntryKind::Reversal | EntryKind::Adjustment | EntryKind::Charge => {
                     unreachable!("nobody corrects anything here")
                 }
+                EntryKind::GrantScheduled
+                | EntryKind::Settings
+                | EntryKind::Hold
+                | EntryKind::Release
+                | EntryKind::HoldExpiry => 0,
             };
             if entry.kind == EntryKind::DebtRepayment {
                 debt -= amount;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drawdown::ledger::{
-    Amount, Category, Change, GrantId, Level, Levels, Movement, NewGrant, Operation, Policy, Rejection, Status, Terms,
-    Timestamp, Trigger, transition,
+    Amount, Capture, Category, Change, GrantId, HoldId, Level, Levels, Movement, NewGrant, NewHold, OnExceed,
+    Operation, Policy, Rejection, Status, Terms, Timestamp, Trigger, Watched, decide_capture, transition,
 };
 
 use crate::model::{self, Account, Command, Model, Outcome, Refusal};
@@ -33,6 +33,8 @@ struct Subject {
     depleted: BTreeSet<u64>,
     debt_made: i128,
     debt_paid: i128,
+    /// Holds that expired: what they had left, less late captures, and their policies.
+    expired: BTreeMap<u64, (Amount, OnExceed)>,
 }
 
 impl Subject {
@@ -45,11 +47,23 @@ impl Subject {
             depleted: BTreeSet::new(),
             debt_made: 0,
             debt_paid: 0,
+            expired: BTreeMap::new(),
         }
     }
 
     fn apply(&mut self, command: &Command, now: u64) -> Outcome {
-        let operation = operation(command);
+        let mut capped = 0;
+        let operation = match self.late_capture(command) {
+            None => operation(command),
+            Some(Ok((late, shortfall))) => {
+                capped = shortfall;
+                late
+            }
+            Some(Err(rejection)) => {
+                let refused = Some(Refusal { reason: rejection.slug(), available: None });
+                return Outcome { refused, ..Outcome::default() };
+            }
+        };
         if let Operation::Debit { amount, .. } = operation
             && self.fits(amount, at(now))
         {
@@ -57,10 +71,37 @@ impl Subject {
         }
         let change = transition(&self.terms, self.balance, &operation, at(now));
         assert_eq!(change.terms.validate(), Ok(()), "{:?}", change.terms);
-        let outcome = self.record(&change);
+        let mut outcome = self.record(&change);
+        if let (Operation::LateCapture { hold, .. }, Ok(taken)) = (&operation, change.result) {
+            let left = &mut self.expired.get_mut(&hold.get()).expect("an expired hold").0;
+            *left = left.checked_sub(taken.amount).expect("a difference").or_zero();
+            outcome.shortfall += capped;
+        }
         self.balance = change.terms.opening;
         self.terms = change.terms;
         outcome
+    }
+
+    /// What a capture is when its hold has expired, and what of it exceeds the hold; decided as the engine does.
+    fn late_capture(&self, command: &Command) -> Option<Result<(Operation, i128), Rejection>> {
+        let Command::Capture { hold, amount: wanted, is_final } = command else { return None };
+        let (left, on_exceed) = *self.expired.get(hold)?;
+        let wanted = amount(*wanted);
+        if wanted == Amount::ZERO && *is_final {
+            return Some(Err(Rejection::HoldEnded));
+        }
+        Some(decide_capture(left, on_exceed, wanted, *is_final).and_then(|Capture { within, beyond, shortfall }| {
+            let all = within.checked_add(beyond).expect("it was asked for");
+            if all == Amount::ZERO {
+                return Err(Rejection::CaptureExceedsHold { remaining: left, required: wanted });
+            }
+            let policy = match on_exceed {
+                OnExceed::Reject => Policy::Reject,
+                OnExceed::Cap => Policy::Partial,
+                OnExceed::Overdraw => Policy::Overdraft,
+            };
+            Ok((Operation::LateCapture { hold: HoldId::new(*hold), amount: all, policy, left }, units(shortfall)))
+        }))
     }
 
     fn fits(&self, amount: Amount, now: Timestamp) -> bool {
@@ -119,7 +160,24 @@ impl Subject {
                     assert!(self.depleted.remove(&id), "grant {id} is opened again and was not depleted");
                 }
                 Movement::DebtReturned { amount } => self.debt_paid += units(amount),
-                Movement::Activated { .. } | Movement::ExpiryMoved { .. } | Movement::Forfeited { .. } => {}
+                Movement::Reserved { amount, .. } => self.account(id).held += units(amount),
+                Movement::PartSpent { amount, .. } => {
+                    self.account(id).held -= units(amount);
+                    self.account(id).spent += units(amount);
+                    paid_by.push((id, units(amount)));
+                }
+                Movement::Returned { amount, .. } => self.account(id).held -= units(amount),
+                Movement::HoldExpired { hold, amount } => {
+                    let on_exceed = self.terms.open_hold(hold).expect("it was open").on_exceed;
+                    self.expired.insert(hold.get(), (amount, on_exceed));
+                }
+                Movement::Activated { .. }
+                | Movement::ExpiryMoved { .. }
+                | Movement::Forfeited { .. }
+                | Movement::Held { .. }
+                | Movement::Captured { .. }
+                | Movement::Released { .. }
+                | Movement::HoldMoved { .. } => {}
             }
         }
         outcome_of(change, paid_by)
@@ -135,6 +193,16 @@ impl Subject {
     fn check_against(&self, model: &Model) {
         assert_eq!(units(self.balance), model.balance());
         assert_eq!(units(self.terms.available(self.balance)), model.available());
+        assert_eq!(units(self.terms.held), model.held());
+        let holds: BTreeMap<_, _> = self.terms.holds.iter().map(|hold| (hold.id.get(), hold)).collect();
+        assert_eq!(holds.len(), model.open().count());
+        for kept in model.open() {
+            let hold = holds[&kept.hold.id];
+            assert_eq!((units(hold.remaining), units(hold.amount)), (kept.left, kept.hold.amount));
+            let parts: BTreeMap<_, _> =
+                hold.parts.iter().map(|part| (part.lot.id.get(), units(part.lot.remaining))).collect();
+            assert_eq!(parts, kept.parts.iter().copied().collect::<BTreeMap<_, _>>());
+        }
         let holdings = self.terms.lots_at(self.balance);
         assert_eq!(units(holdings.debt), model.debt());
         assert_eq!(self.debt_made - self.debt_paid, model.debt());
@@ -146,7 +214,11 @@ impl Subject {
         for (id, expected) in model.accounts() {
             let account = Account { remaining: remaining.get(&id).copied().unwrap_or(0), ..self.accounts[&id].clone() };
             assert_eq!(&account, expected, "grant {id}");
-            assert_eq!(account.remaining, model.remaining(id));
+            assert_eq!(account.left(), model.remaining(id));
+            assert_eq!(
+                units(self.terms.held_of(GrantId::new(id)).map_or(Amount::ZERO, |part| part.lot.remaining)),
+                account.held
+            );
             assert!(account.is_conserved(), "grant {id}: {account:?}");
         }
     }
@@ -198,12 +270,21 @@ pub(crate) fn policy(policy: model::Policy) -> Policy {
     }
 }
 
+pub(crate) fn on_exceed(policy: model::OnExceed) -> OnExceed {
+    match policy {
+        model::OnExceed::Reject => OnExceed::Reject,
+        model::OnExceed::Cap => OnExceed::Cap,
+        model::OnExceed::Overdraw => OnExceed::Overdraw,
+    }
+}
+
 pub(crate) fn level(level: &model::Level) -> Level {
     Level {
         name: level.name.as_str().into(),
         amount: amount(level.amount),
         trigger: if level.at_or_below { Trigger::AtOrBelow } else { Trigger::Below },
         margin: amount(level.margin),
+        watches: if level.of_available { Watched::Available } else { Watched::Balance },
     }
 }
 
@@ -239,6 +320,19 @@ pub(crate) fn operation(command: &Command) -> Operation {
         Command::Charge { amount: most } => Operation::Charge { amount: amount(*most) },
         Command::Reverse(_) => unreachable!("what a debit's parts are is for the engine to find: see `books`"),
         Command::Wait => Operation::Due,
+        Command::Hold(hold) => Operation::Hold(NewHold {
+            id: HoldId::new(hold.id),
+            amount: amount(hold.amount),
+            expires_at: at(hold.expires_at),
+            on_exceed: on_exceed(hold.on_exceed),
+        }),
+        Command::Capture { hold, amount: wanted, is_final } => {
+            Operation::Capture { hold: HoldId::new(*hold), amount: amount(*wanted), is_final: *is_final }
+        }
+        Command::Release { hold } => Operation::Release { hold: HoldId::new(*hold) },
+        Command::ExtendHold { hold, expires_at } => {
+            Operation::ExtendHold { hold: HoldId::new(*hold), expires_at: at(*expires_at) }
+        }
     }
 }
 
@@ -257,6 +351,17 @@ pub(crate) fn placed(command: &Command, now: u64, made: &mut u64) -> Command {
             let expires_at = expires_at.map(|after| now + after);
             Command::MoveExpiry { grant: made.saturating_sub(grant / 2), expires_at }
         }
+        Command::Hold(hold) => {
+            *made += 1;
+            Command::Hold(model::Hold { id: *made, expires_at: now + hold.expires_at, ..hold })
+        }
+        Command::Capture { hold, amount, is_final } => {
+            Command::Capture { hold: made.saturating_sub(hold / 2), amount, is_final }
+        }
+        Command::Release { hold } => Command::Release { hold: made.saturating_sub(hold / 2) },
+        Command::ExtendHold { hold, expires_at } => {
+            Command::ExtendHold { hold: made.saturating_sub(hold / 2), expires_at: now + expires_at }
+        }
         other => other,
     }
 }
@@ -267,6 +372,10 @@ pub(crate) fn tell(story: &[(u64, Command)], slow_only: bool) {
     let (mut now, mut made) = (1_000, 0);
     for (step, (pause, command)) in story.iter().enumerate() {
         now += pause;
+        if matches!(command, Command::Capture { .. }) {
+            // Whether a capture is late is decided when nothing is due.
+            assert_eq!(subject.apply(&Command::Wait, now), model.apply(&Command::Wait, now));
+        }
         let command = placed(command, now, &mut made);
         let expected = model.apply(&command, now);
         let outcome = subject.apply(&command, now);

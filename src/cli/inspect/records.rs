@@ -65,7 +65,8 @@ impl Known {
             | AdminRecord::Grant(_)
             | AdminRecord::Redeclared(_)
             | AdminRecord::ApiKey(_)
-            | AdminRecord::Metadata(_) => {}
+            | AdminRecord::Metadata(_)
+            | AdminRecord::Hold(_) => {}
         }
     }
 
@@ -162,6 +163,7 @@ fn slot_of(record: &Record<'_>) -> Option<u32> {
         Record::Admin(AdminRecord::Grant(grant)) => Some(grant.slot),
         Record::Admin(AdminRecord::Metadata(metadata)) => Some(metadata.slot),
         Record::Admin(AdminRecord::Redeclared(again)) => Some(again.grant.slot),
+        Record::Admin(AdminRecord::Hold(hold)) => Some(hold.slot),
         Record::Admin(
             AdminRecord::Genesis(_) | AdminRecord::Currency(_) | AdminRecord::Meter(_) | AdminRecord::ApiKey(_),
         ) => None,
@@ -233,6 +235,9 @@ fn operation_fields(record: &OperationRecord<'_>, scale: Scale, known: &Known) -
     }
     let movements: Vec<_> = record.body.movements.iter().map(|movement| movement_value(movement, scale)).collect();
     fields.push(("movements", movements.into()));
+    if let Some(hold) = record.body.operation.hold() {
+        fields.push(("hold", hold.get().into()));
+    }
     let lots = record.body.lots.iter().map(|(id, left)| json!({"grant": id.get(), "remaining": text(*left, scale)}));
     fields.push(("lots", lots.collect::<Vec<_>>().into()));
     let crossed = &record.body.crossed;
@@ -271,6 +276,11 @@ fn operation_name(operation: &Operation) -> &'static str {
         Operation::Reopen => "reopen",
         Operation::Charge { .. } => "charge",
         Operation::Reverse(_) => "reverse",
+        Operation::Hold(_) => "hold",
+        Operation::Capture { .. } => "capture",
+        Operation::Release { .. } => "release",
+        Operation::ExtendHold { .. } => "extend_hold",
+        Operation::LateCapture { .. } => "late_capture",
     }
 }
 
@@ -293,10 +303,21 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
         Movement::Reopened { amount, .. } => ("reopened", amount),
         Movement::DebtReturned { amount } => ("debt_returned", amount),
         Movement::Forfeited { amount, .. } => ("forfeited", amount),
+        Movement::Held { amount, .. } => ("held", amount),
+        Movement::Reserved { amount, .. } => ("reserved", amount),
+        Movement::Captured { amount, .. } => ("captured", amount),
+        Movement::PartSpent { amount, .. } => ("part_spent", amount),
+        Movement::Released { amount, .. } => ("released", amount),
+        Movement::HoldExpired { amount, .. } => ("hold_expired", amount),
+        Movement::Returned { amount, .. } => ("returned", amount),
+        Movement::HoldMoved { .. } => ("hold_moved", Amount::ZERO),
     };
     let mut value = json!({"kind": kind, "amount": text(amount, scale)});
     if let Some(grant) = movement.grant() {
         value["grant"] = grant.get().into();
+    }
+    if let Some(hold) = movement.hold() {
+        value["hold"] = hold.get().into();
     }
     value
 }
@@ -349,6 +370,13 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
             ("type", "grant_redeclared".into()),
             ("grant", again.number.into()),
             ("amount", text(again.grant.amount, scale)),
+        ],
+        AdminRecord::Hold(hold) => vec![
+            ("type", "hold_declared".into()),
+            ("amount", text(hold.amount, scale)),
+            ("expires_at", time(hold.expires_at)),
+            ("on_exceed", hold.on_exceed.as_str().into()),
+            ("id", hold.id.clone().into()),
         ],
     }
 }

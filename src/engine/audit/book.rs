@@ -2,8 +2,8 @@
 //! lead to.
 
 use crate::journal::operation::OperationRecord;
-use crate::ledger::{Amount, GrantId, Movement, Operation, Reversal};
-use std::collections::HashMap;
+use crate::ledger::{Amount, GrantId, HoldId, Movement, Operation, Reversal};
+use std::collections::BTreeMap;
 
 /// A contradiction, in words.
 pub(super) type Found = &'static str;
@@ -75,15 +75,19 @@ pub(super) struct Book {
     pub(super) generation: u32,
     opening: i128,
     debits: Debits,
-    /// What is left of each grant at the opening, in spend order.
+    /// What is left of each grant at the opening beside what is held, in spend order.
     lots: Vec<(GrantId, i128)>,
+    /// The debt at the opening.
+    debt: i128,
+    /// Open holds.
+    holds: Holds,
     scheduled: Vec<(GrantId, i128)>,
     /// Hashes of the records' positions less those of the positions that they link to. The links make one row from the first to the newest,
     /// if and only if the two ends are all that is left, and no link is in a circle: see [`super`].
     pub(super) links: u64,
     pub(super) sums: Sums,
     /// What has been given back of each debit.
-    reversed: Option<Box<HashMap<u64, i128>>>,
+    reversed: BTreeMap<u64, i128>,
 }
 
 impl Book {
@@ -99,10 +103,12 @@ impl Book {
             opening: 0,
             debits: Debits::default(),
             lots: Vec::new(),
+            debt: 0,
+            holds: Holds::default(),
             scheduled: Vec::new(),
             links: 0,
             sums: Sums::default(),
-            reversed: None,
+            reversed: BTreeMap::new(),
         }
     }
 
@@ -115,6 +121,11 @@ impl Book {
         self.lots = record.body.lots.iter().map(|(id, left)| (*id, i128::from(left.units()))).collect();
         self.opening = i128::from(record.opening.units());
         self.generation = record.generation;
+        let left: i128 = self.lots.iter().map(|(_, left)| left).sum();
+        // Where something is free there is no debt, and what else there is is held. Where nothing is, both may be larger by as much.
+        let unseen = if self.lots.is_empty() { self.opening.max(0) } else { self.opening - left };
+        self.holds = Holds { unseen: Some(unseen), ..Holds::default() };
+        self.debt = left + unseen - self.opening;
     }
 
     pub(super) fn debit(&mut self, debits: Debits) {
@@ -146,7 +157,12 @@ impl Book {
             spent -= part;
             lots.push((*grant, remaining - part));
         }
-        (lots, (-self.opening).max(0) + spent)
+        (lots, self.debt + spent)
+    }
+
+    /// Open holds, each with what it has left, and what they have of grants; in no order. `None` if the book does not know all of them.
+    pub(super) fn holds(&self) -> Option<&Holds> {
+        self.holds.unseen.is_none().then_some(&self.holds)
     }
 
     pub(super) fn scheduled(&self) -> &[(GrantId, i128)] {
@@ -160,13 +176,20 @@ impl Book {
         }
         let (lots, debt) = self.holdings();
         let (knows_schedule, scheduled, sums) = (self.is_whole, &mut self.scheduled, &mut self.sums);
-        let mut change = Change { lots, debt, knows_schedule, scheduled, sums, taken: 0 };
+        let holds = &mut self.holds;
+        let mut change = Change { lots, debt, holds, knows_schedule, scheduled, sums, taken: 0 };
         for movement in &record.body.movements {
             change.make(movement)?;
         }
         let Change { mut lots, debt, taken, .. } = change;
-        let is_debit = matches!(record.body.operation, Operation::Debit { .. } | Operation::Charge { .. })
-            && !record.body.rejected;
+        self.holds.check()?;
+        let is_debit = match record.body.operation {
+            Operation::Debit { .. }
+            | Operation::Charge { .. }
+            | Operation::Capture { .. }
+            | Operation::LateCapture { .. } => !record.body.rejected,
+            _ => false,
+        };
         if is_debit && taken != i128::from(record.body.taken.amount.units()) {
             return Err("what was taken is not what the grants and the debt gave");
         }
@@ -176,9 +199,11 @@ impl Book {
             self.reverse(reversal, &record.body.movements)?;
         }
         let left: i128 = lots.iter().map(|(_, left)| left).sum();
-        if left - debt != i128::from(record.opening.units()) {
+        if left + self.holds.backed() - debt != i128::from(record.opening.units()) {
             return Err("its movements do not lead from its closing to its opening balance");
         }
+        // A grant of which something is held has not ended, though it has nothing to spend.
+        lots.retain(|(grant, left)| *left != 0 || !self.holds.may_have(*grant));
         if lots.iter().any(|(_, left)| *left == 0) {
             return Err("a grant has nothing left and is not said to be depleted");
         }
@@ -190,6 +215,7 @@ impl Book {
             return Err("what it says is left of the grants is not what its movements leave");
         }
         self.lots = recorded;
+        self.debt = debt;
         self.opening = i128::from(record.opening.units());
         self.generation = record.generation;
         self.debits = Debits::default();
@@ -201,7 +227,7 @@ impl Book {
         let whole = |amount: Amount| i128::from(amount.units());
         let amount = reversal.amount().map(whole).ok_or("a reversal of no amount")?;
         let before = whole(reversal.before);
-        let known = self.reversed.get_or_insert_default().insert(reversal.debit, before + amount);
+        let known = self.reversed.insert(reversal.debit, before + amount);
         // Of a wallet whose beginning was retired not all reversals are known.
         let known = known.unwrap_or(if self.is_whole { 0 } else { before });
         if before != known || before + amount > whole(reversal.taken) {
@@ -222,10 +248,85 @@ impl Book {
     }
 }
 
+/// A wallet's open holds.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    /// Each with what it has left.
+    pub(super) open: Vec<(HoldId, i128)>,
+    /// What they have of grants.
+    pub(super) parts: Vec<(HoldId, GrantId, i128)>,
+    /// For books that began in the midst: credits under holds that were made before, at the least.
+    unseen: Option<i128>,
+}
+
+impl Holds {
+    /// Credits of grants that are held.
+    fn backed(&self) -> i128 {
+        self.parts.iter().map(|(_, _, amount)| amount).sum::<i128>() + self.unseen.unwrap_or(0)
+    }
+
+    /// Whether something of a grant is held, as far as is known.
+    fn may_have(&self, grant: GrantId) -> bool {
+        self.unseen.is_some() || self.parts.iter().any(|(_, of, _)| *of == grant)
+    }
+
+    /// That no hold is backed by more than it has left, nor by anything once it is gone.
+    fn check(&self) -> Result<(), Found> {
+        let backed =
+            |hold: HoldId| self.parts.iter().filter(|(of, ..)| *of == hold).map(|(.., amount)| amount).sum::<i128>();
+        if self.open.iter().any(|(hold, left)| backed(*hold) > *left) {
+            return Err("a hold is backed by more than it has left");
+        }
+        if self.parts.iter().any(|(of, ..)| !self.open.iter().any(|(hold, _)| hold == of)) {
+            return Err("a hold has ended and has credits still");
+        }
+        Ok(())
+    }
+
+    /// Takes from what a hold has left; a hold that ends gives all of it.
+    fn lower(&mut self, hold: HoldId, amount: i128, ends: bool) -> Result<(), Found> {
+        let Some(place) = self.open.iter().position(|(other, _)| *other == hold) else {
+            return if self.unseen.is_some() { Ok(()) } else { Err("something happens to a hold that is not open") };
+        };
+        let left = &mut self.open[place].1;
+        *left -= amount;
+        match *left {
+            0 => {
+                self.open.remove(place);
+                Ok(())
+            }
+            1.. if !ends => Ok(()),
+            _ => Err("more or less is taken from a hold than it has left"),
+        }
+    }
+
+    /// Takes from what a hold has of a grant. Answers what was not known to be there, and counts as debt that was not known either.
+    fn take(&mut self, hold: HoldId, grant: GrantId, amount: i128) -> Result<i128, Found> {
+        let known = self.parts.iter().position(|(of, part, _)| (*of, *part) == (hold, grant));
+        match (known, &mut self.unseen) {
+            (Some(place), _) if self.parts[place].2 >= amount => {
+                self.parts[place].2 -= amount;
+                if self.parts[place].2 == 0 {
+                    self.parts.swap_remove(place);
+                }
+                Ok(0)
+            }
+            (Some(_), _) => Err("more is taken of what a hold has of a grant than there is"),
+            (None, Some(unseen)) => {
+                let missing = (amount - *unseen).max(0);
+                *unseen -= amount - missing;
+                Ok(missing)
+            }
+            (None, None) => Err("something is taken of a grant that the hold has nothing of"),
+        }
+    }
+}
+
 /// A wallet between two generations.
 struct Change<'a> {
     lots: Vec<(GrantId, i128)>,
     debt: i128,
+    holds: &'a mut Holds,
     /// Whether all scheduled grants are known.
     knows_schedule: bool,
     scheduled: &'a mut Vec<(GrantId, i128)>,
@@ -250,6 +351,11 @@ impl Change<'_> {
             Movement::ScheduledVoided { grant, amount } => self.leave_schedule(grant, whole(amount)),
             Movement::DebtPaid { grant, amount } => {
                 self.debt -= whole(amount);
+                if let (Some(unseen), 1..) = (&mut self.holds.unseen, -self.debt) {
+                    // There was more debt, and more was held, than could be told.
+                    *unseen -= self.debt;
+                    self.debt = 0;
+                }
                 if self.debt < 0 { Err("more debt is paid than there was") } else { self.take(grant, whole(amount)) }
             }
             Movement::Spent { grant, amount } => {
@@ -268,12 +374,16 @@ impl Change<'_> {
                     self.lots.remove(place);
                     Ok(())
                 }
+                // Its last credits were under a hold.
+                None if !self.lots.iter().any(|(other, _)| *other == grant) && !self.is_held(grant) => Ok(()),
                 None => Err("a grant is depleted that has something left, or is not there"),
             },
             Movement::Expired { grant, amount } => {
                 self.sums.expired += whole(amount);
                 self.end(grant, whole(amount))
             }
+            // Nothing is free of it; what is held goes when the hold ends.
+            Movement::Voided { grant, amount: Amount::ZERO } if self.holds.may_have(grant) => Ok(()),
             Movement::Voided { grant, amount } => {
                 self.sums.voided += whole(amount);
                 self.end(grant, whole(amount))
@@ -294,6 +404,11 @@ impl Change<'_> {
                         *left += whole(amount);
                         Ok(())
                     }
+                    // It has nothing left but what is held.
+                    None if self.holds.may_have(grant) => {
+                        self.lots.push((grant, whole(amount)));
+                        Ok(())
+                    }
                     None => Err("something is given back to a grant that is not there"),
                 }
             }
@@ -312,14 +427,54 @@ impl Change<'_> {
             }
             Movement::Forfeited { .. } => Ok(()),
             Movement::ExpiryMoved { grant, amount, .. } => {
-                let is_there = self.lots.iter().chain(&*self.scheduled).any(|lot| *lot == (grant, whole(amount)));
+                let free = self.lots.iter().filter(|(other, _)| *other == grant).map(|(_, left)| left);
+                let held = self.holds.parts.iter().filter(|(_, other, _)| *other == grant).map(|(.., part)| part);
+                let is_there =
+                    free.chain(held).sum::<i128>() == whole(amount) || self.scheduled.contains(&(grant, whole(amount)));
                 if is_there || !self.knows_schedule {
                     Ok(())
                 } else {
                     Err("the end of a grant is moved that is not there")
                 }
             }
+            Movement::Held { hold, amount } => {
+                if self.holds.open.iter().any(|(other, _)| *other == hold) {
+                    return Err("a hold is made twice");
+                }
+                self.holds.open.push((hold, whole(amount)));
+                Ok(())
+            }
+            Movement::Reserved { hold, grant, amount } => {
+                self.take(grant, whole(amount))?;
+                // What has nothing free is no lot; the hold has it.
+                self.lots.retain(|lot| *lot != (grant, 0));
+                self.holds.parts.push((hold, grant, whole(amount)));
+                Ok(())
+            }
+            Movement::Captured { hold, amount } => self.holds.lower(hold, whole(amount), false),
+            Movement::PartSpent { hold, grant, amount } => {
+                self.taken += whole(amount);
+                self.sums.debited += whole(amount);
+                self.debt += self.holds.take(hold, grant, whole(amount))?;
+                Ok(())
+            }
+            Movement::Released { hold, amount } | Movement::HoldExpired { hold, amount } => {
+                self.holds.lower(hold, whole(amount), true)
+            }
+            Movement::Returned { hold, grant, amount } => {
+                self.debt += self.holds.take(hold, grant, whole(amount))?;
+                match self.lots.iter_mut().find(|(other, _)| *other == grant) {
+                    Some((_, left)) => *left += whole(amount),
+                    None => self.lots.push((grant, whole(amount))),
+                }
+                Ok(())
+            }
+            Movement::HoldMoved { hold, .. } => self.holds.lower(hold, 0, false),
         }
+    }
+
+    fn is_held(&self, grant: GrantId) -> bool {
+        self.holds.parts.iter().any(|(_, of, _)| *of == grant)
     }
 
     fn enter(&mut self, grant: GrantId, amount: i128) -> Result<(), Found> {

@@ -10,6 +10,9 @@
 //! 5. each reversal names a debit of its wallet, goes on where the last reversal of that debit ended, and all together give back no more than
 //!    it took;
 //! 6. each frame holds as many records as its header says, and each record says how far it stands from its frame.
+//!    What holds set aside, take and give back is followed credit by credit, as what grants have left is.
+//! 4. each grant and hold was declared before it was made, with the same amount, for the same wallet;
+//! 5. each frame holds as many records as its header says, and each record says how far it stands from its frame.
 //!
 //! Where the log's beginning has been retired, books of wallets that were made there begin with the first operation behind the blind part of
 //! the log: two segments, from whose debits some may stand before them. Of those wallets 1 to 3 are checked from that operation on, save
@@ -29,9 +32,9 @@ use crate::journal::admin::AdminRecord;
 use crate::journal::debit::DebitRecord;
 use crate::journal::operation::OperationRecord;
 use crate::journal::{self, Record};
-use crate::ledger::{Amount, GrantId, Movement, Operation};
+use crate::ledger::{Amount, GrantId, Movement, OpenHold, Operation};
 use crate::store::pin;
-use book::{Book, Debits, Found};
+use book::{Book, Debits, Found, Holds};
 use drawdown_wal::{FrameRef, Lsn};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -148,7 +151,7 @@ struct Auditor<'a> {
     books: HashMap<u32, Book>,
     /// Debits of generations that have not been opened yet, by slot and generation, with the position of one of them.
     ahead: HashMap<(u32, u32), (Debits, u64)>,
-    /// Declared grants that have not been made.
+    /// Declared grants and holds that have not been made.
     declared: HashMap<u64, (u32, Amount)>,
     audit: Audit,
 }
@@ -323,15 +326,21 @@ impl<'a> Auditor<'a> {
     }
 
     fn check_declared(&mut self, lsn: u64, record: &OperationRecord<'_>) {
-        let (Operation::Grant(_) | Operation::Reverse(_)) = record.body.operation else { return };
+        let (Operation::Grant(_) | Operation::Hold(_) | Operation::Reverse(_)) = record.body.operation else { return };
         for movement in &record.body.movements {
-            let (Movement::Granted { grant, amount } | Movement::Scheduled { grant, amount }) = movement else {
-                continue;
+            // Their numbers are the positions of their declarations.
+            let (number, amount) = match *movement {
+                Movement::Granted { grant, amount } | Movement::Scheduled { grant, amount } => (grant.get(), amount),
+                Movement::Held { hold, amount } => (hold.get(), amount),
+                _ => continue,
             };
-            // A grant's number is the position of its declaration.
-            let is_retired = grant.get() < self.inner.log.first().get();
-            if !is_retired && self.declared.remove(&grant.get()) != Some((record.slot, *amount)) {
-                self.find(lsn, Some(record.slot), "a grant was made otherwise than it was declared, or never was");
+            let is_retired = number < self.inner.log.first().get();
+            if !is_retired && self.declared.remove(&number) != Some((record.slot, amount)) {
+                self.find(
+                    lsn,
+                    Some(record.slot),
+                    "a grant or a hold was made otherwise than it was declared, or never was",
+                );
             }
         }
     }
@@ -363,6 +372,9 @@ impl<'a> Auditor<'a> {
             AdminRecord::Wallet(wallet) if self.owns(wallet.slot) => self.wallet(lsn, wallet.slot),
             AdminRecord::Grant(grant) if self.owns(grant.slot) => {
                 self.declared.insert(lsn, (grant.slot, grant.amount));
+            }
+            AdminRecord::Hold(hold) if self.owns(hold.slot) => {
+                self.declared.insert(lsn, (hold.slot, hold.amount));
             }
             _ => {}
         }
@@ -426,8 +438,9 @@ impl<'a> Auditor<'a> {
         let reading = self.inner.slab.get(slot).read(&guard)?;
         let terms = reading.generation.terms().get();
         let holdings = terms.lots_at(Amount::new(reading.balance));
-        let sum = |lots: &[crate::ledger::Lot]| lots.iter().map(|lot| i128::from(lot.remaining.units())).sum();
-        let (remaining, debt) = (sum(&holdings.lots), holdings.debt.units().into());
+        let sum = |lots: &[crate::ledger::Lot]| lots.iter().map(|lot| i128::from(lot.remaining.units())).sum::<i128>();
+        let remaining = sum(&holdings.lots) + i128::from(terms.reserved().units());
+        let debt = holdings.debt.units().into();
         Some(Holdings { remaining, debt, scheduled: sum(&terms.scheduled) })
     }
 
@@ -459,13 +472,33 @@ impl<'a> Auditor<'a> {
             lots
         };
         if sorted(lots) != sorted(holdings.lots.iter().map(whole).collect())
-            || debt != i128::from(holdings.debt.units())
+            || (book.holds().is_some() || terms.holds.is_empty()) && debt != i128::from(holdings.debt.units())
         {
             return Err("what is left of the wallet's grants is not what its records lead to");
+        }
+        if book.holds().is_some_and(|holds| !agree(holds, &terms.holds)) {
+            return Err("what is held of the wallet's grants is not what its records lead to");
         }
         if book.is_whole && sorted(book.scheduled().to_vec()) != sorted(terms.scheduled.iter().map(whole).collect()) {
             return Err("the wallet's scheduled grants are not those that its records lead to");
         }
         Ok(())
     }
+}
+
+/// Whether the books' holds are those that the engine has.
+fn agree(books: &Holds, engine: &[OpenHold]) -> bool {
+    let (mut open, mut parts) = (books.open.clone(), books.parts.clone());
+    let left = |hold: &OpenHold| (hold.id, i128::from(hold.remaining.units()));
+    let of_hold = |hold: &OpenHold| {
+        let id = hold.id;
+        hold.parts.iter().map(move |part| (id, part.lot.id, i128::from(part.lot.remaining.units()))).collect::<Vec<_>>()
+    };
+    let mut engine_open: Vec<_> = engine.iter().map(left).collect();
+    let mut engine_parts: Vec<_> = engine.iter().flat_map(of_hold).collect();
+    open.sort_unstable();
+    parts.sort_unstable();
+    engine_open.sort_unstable();
+    engine_parts.sort_unstable();
+    (open, parts) == (engine_open, engine_parts)
 }

@@ -157,8 +157,13 @@ impl Inner {
             }
             Record::Operation(operation) => {
                 let body = &operation.body;
-                if body.rejected || !matches!(body.operation, Operation::Debit { .. } | Operation::Charge { .. }) {
-                    return Err(not_reversible());
+                match body.operation {
+                    Operation::Debit { .. }
+                    | Operation::Charge { .. }
+                    | Operation::Capture { .. }
+                    | Operation::LateCapture { .. }
+                        if !body.rejected => {}
+                    _ => return Err(not_reversible()),
                 }
                 // Of several copies one is the entry.
                 if counting(&self.log, lsn, &operation) != lsn {
@@ -167,7 +172,9 @@ impl Inner {
                 let (mut parts, mut debt) = (Vec::new(), Amount::ZERO);
                 for movement in &body.movements {
                     match *movement {
-                        Movement::Spent { grant, amount } => parts.push((grant, amount)),
+                        Movement::Spent { grant, amount } | Movement::PartSpent { grant, amount, .. } => {
+                            parts.push((grant, amount));
+                        }
                         Movement::Overdrawn { amount } => debt = amount,
                         _ => {}
                     }
@@ -493,7 +500,8 @@ impl<'a> Past<'a> {
         now: Timestamp,
         declared: &mut Declared,
     ) -> Result<Return, CommandError> {
-        if let Some(lot) = terms.lots.iter().find(|lot| lot.id == grant) {
+        let held = || terms.holds.iter().flat_map(|hold| &hold.parts).map(|part| &part.lot);
+        if let Some(lot) = terms.lots.iter().chain(held()).find(|lot| lot.id == grant) {
             return Ok(Return { lot: Lot { remaining: Amount::ZERO, ..*lot }, ended: false, amount });
         }
         if let Some(lot) = self.reopenable(grant)? {
@@ -521,7 +529,7 @@ impl<'a> Past<'a> {
         if self.ends.get(&grant) != Some(&End::Depleted) {
             return Ok(None);
         }
-        let Some(record) = self.inner.declared(grant)? else { return Ok(None) };
+        let Some(record) = self.inner.declared_grant(grant)? else { return Ok(None) };
         // All of its life must be seen, to know where its end is.
         self.search(grant.get(), |past| past.expiries.contains_key(&grant))?;
         let expires_at = match self.expiries.get(&grant) {
@@ -542,7 +550,7 @@ impl<'a> Past<'a> {
     }
 
     fn redeclare(&self, grant: GrantId) -> Result<(), CommandError> {
-        let Some(record) = self.inner.declared(grant)? else { return Ok(()) };
+        let Some(record) = self.inner.declared_grant(grant)? else { return Ok(()) };
         let again = Redeclaration { number: grant.get(), grant: record };
         let lsn = self.inner.append_admin(&AdminRecord::Redeclared(again))?;
         self.inner.redeclared.insert(grant.get(), lsn.get());

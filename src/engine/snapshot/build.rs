@@ -1,7 +1,7 @@
 //! Making a snapshot: the one before it, and the log from there on, folded range of slots by range of slots.
 //!
 //! Each range takes as many wallets as fit in the memory that is set apart, and a walk over the new part of the log of its own. What does
-//! not go by slots is sorted outside of memory: identities, and the numbers of the grants that wallets hold. A last walk picks those grants'
+//! not go by slots is sorted outside of memory: identities, and the numbers of the grants and holds that wallets have. A last walk picks their
 //! declarations from the snapshot before and from the log, in which both stand in the order of their numbers.
 
 use super::cursor::{Cursor, all};
@@ -91,7 +91,7 @@ pub(super) fn build(job: &Job<'_>) -> Result<u64, SnapshotFailure> {
         job.fold_part(&part, &seed, first..behind, leads, &common, &mut left)?;
         part.each(|wallet| {
             left.wallets += 1;
-            wallet.grants().try_for_each(|grant| held.push((grant.get(), 0)))?;
+            wallet.declared().try_for_each(|declared| held.push((declared, 0)))?;
             writer.put(Section::Wallets, wallet.slot.into(), |out| wallet.write(out))
         })?;
         for metadata in part.metadata() {
@@ -281,12 +281,15 @@ impl Job<'_> {
         self.walk(|frame| {
             let corrupt = |source: Corrupt| OpenError::Record { lsn: frame.lsn, source };
             let records = journal::records(frame.payload, frame.payload_lsn).map_err(corrupt)?;
+            let time = records.prelude().time;
             for record in records.only(|_| false) {
                 let (lsn, record) = record.map_err(corrupt)?;
-                if let Record::Admin(AdminRecord::Grant(grant)) = record
-                    && held.has(lsn.get(), writer)?
-                {
-                    writer.put(Section::Grants, lsn.get(), |out| entry::write_grant(lsn.get(), grant, out))?;
+                let Record::Admin(declaration @ (AdminRecord::Grant(_) | AdminRecord::Hold(_))) = record else {
+                    continue;
+                };
+                if held.has(lsn.get(), writer)? {
+                    let put = |out: &mut Vec<u8>| entry::write_declaration(lsn.get(), time, &declaration, out);
+                    writer.put(Section::Grants, lsn.get(), put)?;
                 }
             }
             Ok(())
@@ -296,7 +299,7 @@ impl Job<'_> {
     }
 }
 
-/// The numbers of the grants that are held, while the declarations go by in the same order.
+/// The numbers of the grants and holds that wallets have, while the declarations go by in the same order.
 struct Held {
     sorted: Sorted,
     next: Option<Pair>,
@@ -321,13 +324,15 @@ impl Held {
     fn write_redeclared(&mut self, declared: u64, writer: &mut Writer) -> Result<(), SnapshotFailure> {
         while let Some((held, _)) = self.next.filter(|(held, _)| *held < declared) {
             let again = self.redeclared.remove(&held).ok_or_else(|| undeclared(held))?;
-            writer.put(Section::Grants, held, |out| entry::write_grant(held, again, out))?;
+            let (time, again) = (again.created_at, AdminRecord::Grant(again));
+            writer.put(Section::Grants, held, |out| entry::write_declaration(held, time, &again, out))?;
             self.pass(held)?;
         }
         Ok(())
     }
 
-    /// Goes on behind a number, which may be there twice: in a wallet, and about to be opened again.
+    /// Goes on behind a number, which may be there more than once: what several holds have credits of comes as often, and what is about
+    /// to be opened again is in no wallet only as long as nobody else opens it.
     fn pass(&mut self, number: u64) -> Result<(), SnapshotFailure> {
         self.count += 1;
         while self.next.is_some_and(|(held, _)| held == number) {
@@ -338,7 +343,7 @@ impl Held {
 }
 
 fn undeclared(grant: u64) -> SnapshotFailure {
-    let what = "a wallet holds a grant that was never declared";
+    let what = "a wallet has a grant or a hold that was never declared";
     SnapshotFailure::Fold(Box::new(OpenError::Inconsistent { lsn: Lsn::new(grant), what }))
 }
 

@@ -29,11 +29,11 @@ pub use retention::{Follower, Retention};
 use super::ticket::poisoned_error;
 use super::view::CommandError;
 use super::{Clock, Engine, EngineConfig, Inner, OpenError, Unavailable};
-use crate::journal::admin::{AdminRecord, GrantRecord, MetadataRecord};
+use crate::journal::admin::{AdminRecord, MetadataRecord};
 use crate::journal::snapshot::entry::{self, Fixed, WalletEntry};
 use crate::journal::snapshot::file::SnapshotFile;
 use crate::journal::snapshot::{EXTENSION, Section, SnapshotError, lsn_of};
-use crate::ledger::{GrantId, Timestamp};
+use crate::ledger::Timestamp;
 use crate::store::pin;
 use build::{Job, build};
 use drawdown_wal::{Files, Log, Lsn, Mapped, Medium, Options, ReadError, Recovery};
@@ -481,12 +481,12 @@ impl Inner {
         made
     }
 
-    /// The declaration of a grant whose record has been retired, from the snapshots; `None` if none of them has it: it ended before.
-    pub(super) fn retired_declaration(&self, grant: GrantId) -> Result<Option<GrantRecord>, CommandError> {
+    /// The declaration of a grant or a hold whose record has been retired, from the snapshots; `None` if none of them has it: it ended before.
+    pub(super) fn retired_declaration(&self, declared: u64) -> Result<Option<AdminRecord>, CommandError> {
         let kept = self.snapshots.kept().clone();
         let mut failed = None;
         for file in kept {
-            match declaration(&file, grant.get()) {
+            match declaration(&file, declared) {
                 Ok(Some(record)) => return Ok(Some(record)),
                 Ok(None) => {}
                 Err(error) => failed = Some(error),
@@ -565,14 +565,14 @@ impl Inner {
     }
 }
 
-/// Looks a grant's declaration up: one block is read.
-fn declaration(file: &SnapshotFile, grant: u64) -> Result<Option<GrantRecord>, SnapshotError> {
-    let Some(block) = file.block_of(Section::Grants, grant) else { return Ok(None) };
+/// Looks the declaration of a grant or a hold up: one block is read.
+fn declaration(file: &SnapshotFile, declared: u64) -> Result<Option<AdminRecord>, SnapshotError> {
+    let Some(block) = file.block_of(Section::Grants, declared) else { return Ok(None) };
     let mut buffer = Vec::new();
     let mut rest = file.read(block, &mut buffer)?;
     while !rest.is_empty() {
-        let (number, record) = entry::read_grant(&mut rest)?;
-        if number == grant {
+        let (number, record) = entry::read_declaration(&mut rest)?;
+        if number == declared {
             return Ok(Some(record));
         }
     }

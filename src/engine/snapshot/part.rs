@@ -41,7 +41,8 @@ impl Common<'_> {
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
             | AdminRecord::Redeclared(_)
-            | AdminRecord::Metadata(_) => true,
+            | AdminRecord::Metadata(_)
+            | AdminRecord::Hold(_) => true,
         }
     }
 }

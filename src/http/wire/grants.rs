@@ -26,6 +26,7 @@ pub(crate) struct GrantBody {
     key: Option<String>,
     metadata: Metadata,
     created_at: String,
+    held: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,6 +54,7 @@ impl GrantBody {
             key: grant.key,
             metadata: grant.metadata,
             created_at: instant(grant.created_at),
+            held: amount(grant.held, scale),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::engine::view::{AlertSpec, AlertView, BalanceTotal, Entry, LotView, Metadata, WalletPatch, WalletView};
 use crate::http::decode::Node;
 use crate::http::problem::Problem;
-use crate::ledger::{Decimal, GrantId, Scale, Status, Trigger};
+use crate::ledger::{Decimal, GrantId, Scale, Status, Trigger, Watched};
 use drawdown_wal::Lsn;
 use serde::Serialize;
 
@@ -26,6 +26,7 @@ pub(crate) struct WalletBody {
     alerts: Vec<AlertBody>,
     last_entry: Option<u64>,
     metadata: Metadata,
+    holds: usize,
 }
 
 impl WalletBody {
@@ -46,6 +47,7 @@ impl WalletBody {
             last_entry: wallet.last_entry.map(Lsn::get),
             customer: wallet.customer,
             metadata: wallet.metadata,
+            holds: wallet.holds,
         }
     }
 }
@@ -61,6 +63,7 @@ struct LotBody {
     effective_at: String,
     expires_at: Option<String>,
     status: &'static str,
+    held: String,
 }
 
 impl LotBody {
@@ -74,6 +77,7 @@ impl LotBody {
             effective_at: instant(lot.effective_at),
             expires_at: lot.expires_at.map(instant),
             status: if lot.scheduled { "scheduled" } else { "active" },
+            held: amount(lot.held, scale),
         }
     }
 }
@@ -86,6 +90,7 @@ pub(crate) struct AlertBody {
     trigger: &'static str,
     margin: String,
     state: &'static str,
+    watches: &'static str,
 }
 
 impl AlertBody {
@@ -96,6 +101,7 @@ impl AlertBody {
             trigger: alert.trigger.as_str(),
             margin: amount(alert.margin, scale),
             state: if alert.triggered { "triggered" } else { "ok" },
+            watches: alert.watches.as_str(),
         }
     }
 }
@@ -115,7 +121,7 @@ impl AlertsBody {
     }
 }
 
-/// Reads `{levels: [{name, amount, trigger?, margin?}]}`.
+/// Reads `{levels: [{name, amount, trigger?, margin?, watches?}]}`.
 pub(crate) fn alert_specs(fields: &Fields<'_, '_>) -> Result<Vec<AlertSpec>, Problem> {
     let Some(levels) = fields.array("levels")? else {
         return Err(fields.refused("levels", "the field is missing: an array of alert levels, empty for none"));
@@ -131,6 +137,7 @@ fn alert_spec(fields: &Fields<'_, '_>, place: usize, level: &Node<'_>) -> Result
         amount: level.required_decimal("amount")?,
         trigger: trigger.unwrap_or(Trigger::Below),
         margin: level.decimal("margin")?.unwrap_or(Decimal::ZERO),
+        watches: level.choice("watches", Watched::parse, "must be balance or available")?.unwrap_or_default(),
     })
 }
 
@@ -167,6 +174,9 @@ pub(crate) struct EntryBody {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     invoice: Option<String>,
+    hold: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
 }
 
 /// What one grant gave or took.
@@ -213,6 +223,8 @@ impl EntryBody {
             reverses: correction.reverses.map(Lsn::get),
             reason: correction.reason,
             invoice: correction.invoice,
+            hold: entry.hold.map(|hold| engine.hold_text(hold)),
+            held: entry.hold.map(|_| amount(entry.held, scale)),
         }
     }
 }

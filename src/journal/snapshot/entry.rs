@@ -1,12 +1,14 @@
 //! What stands in the sections of a snapshot, entry by entry. Numbers are LEB128 varints (signed ones zigzagged) unless a width is given.
 //!
 //! ```text
-//! wallet      flags u8: 1 one grant, 2 lowest, 4 limits, 8 scheduled, 16 levels, bits 5-6 status
+//! wallet      flags u8: 1 one grant, 2 lowest, 4 limits, 8 scheduled, 16 levels, bits 5-6 status, 128 holds
 //!             customer's length u8, slot, currency, generation, opened at, newest record, balance (signed)
 //!             [lowest: recorded balance - balance (signed)]
 //!             one grant: lot; else: opening - balance (signed), count, lots
 //!             [limits: allowance (signed), held (signed)] [scheduled: count, lots]
-//!             [levels: count, each: name's length u8, amount (signed), trigger u8, margin (signed), name; armed u64, triggered u64]
+//!             [levels: count, each: name's length u8, amount (signed), trigger u8 (1 at or below, + 2 if it watches what is available),
+//!             margin (signed), name; armed u64, triggered u64]
+//!             [holds: count, each: hold, amount (signed), amount - remaining (signed), end, on exceed u8, parts' count, each: lot, voided u8]
 //!             customer
 //! lot         grant, remaining (signed), granted - remaining (signed), effective, end + 1 or 0 for never, cost (signed),
 //!             priority u8 + 128 if paid
@@ -16,16 +18,18 @@
 //! repair      17 bytes: kind u8 (1 relinked, 2 corrected, 3 dropped), record u64, link or balance u64
 //! mark        16 bytes: end of the minute u64 (ms), LSN u64
 //! identity    16 bytes: fingerprint u64, LSN u64
-//! grant       number u64, time u64 (ms), administrative record
+//! grant       number u64, time u64 (ms), administrative record: a grant's declaration, or a hold's
 //! record      administrative record; its second word is its tag and length
 //! ```
 
 use crate::catalog::CurrencyNumber;
 use crate::journal::Corrupt;
-use crate::journal::admin::{self, AdminRecord, GrantRecord};
+use crate::journal::admin::{self, AdminRecord};
 use crate::journal::bytes::{Fields, unzigzag, zigzag};
+use crate::journal::hold;
 use crate::ledger::{
-    Amount, Category, Expiry, GrantId, Level, LevelStates, Levels, Lot, Status, Terms, Timestamp, Trigger,
+    Amount, Category, Expiry, GrantId, HoldId, Level, LevelStates, Levels, Lot, OpenHold, Part, Status, Terms,
+    Timestamp, Trigger, Watched,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -36,6 +40,7 @@ const LIMITS: u8 = 4;
 const SCHEDULED: u8 = 8;
 const LEVELS: u8 = 16;
 const STATUS_SHIFT: u8 = 5;
+const HOLDS: u8 = 128;
 const PAID: u8 = 128;
 
 /// A wallet as a fold left it.
@@ -98,6 +103,7 @@ impl<'a> WalletEntry<'a> {
                 flag(has_limits, LIMITS)
                     | flag(!terms.scheduled.is_empty(), SCHEDULED)
                     | flag(terms.levels.is_some(), LEVELS)
+                    | flag(!terms.holds.is_empty(), HOLDS)
                     | (status_number(terms.status) << STATUS_SHIFT)
             }
         };
@@ -132,6 +138,9 @@ impl<'a> WalletEntry<'a> {
         if let Some(levels) = &terms.levels {
             write_levels(levels, terms.states, out);
         }
+        if !terms.holds.is_empty() {
+            write_holds(&terms.holds, out);
+        }
     }
 
     /// Takes an entry off the front of `rest`.
@@ -158,14 +167,19 @@ impl<'a> WalletEntry<'a> {
         Ok(WalletEntry { slot, customer, currency, generation, opened_at, last_lsn, balance, lowest, terms })
     }
 
-    /// The grants in the wallet's terms, scheduled ones included.
-    pub fn grants(&self) -> impl Iterator<Item = GrantId> {
+    /// The numbers of the declarations that the wallet's terms name: its grants, scheduled ones included, its holds, and the grants that
+    /// those have credits of. A number may come more than once.
+    pub fn declared(&self) -> impl Iterator<Item = u64> {
         let (one, terms) = match &self.terms {
             EntryTerms::One(lot) => (Some(lot.id), None),
             EntryTerms::Whole(terms) => (None, Some(terms)),
         };
-        let of_terms = terms.into_iter().flat_map(|terms| terms.lots.iter().chain(&terms.scheduled).map(|lot| lot.id));
-        one.into_iter().chain(of_terms)
+        let of_terms = terms.into_iter().flat_map(|terms| {
+            let parts = terms.holds.iter().flat_map(|hold| &hold.parts).map(|part| part.lot.id);
+            let grants = terms.lots.iter().chain(&terms.scheduled).map(|lot| lot.id).chain(parts);
+            grants.map(GrantId::get).chain(terms.holds.iter().map(|hold| hold.id.get()))
+        });
+        one.map(GrantId::get).into_iter().chain(of_terms)
     }
 }
 
@@ -187,6 +201,9 @@ fn read_terms(fields: &mut Fields<'_>, flags: u8, balance: i64) -> Result<Terms,
         let (levels, states) = read_levels(fields)?;
         (terms.levels, terms.states) = (Some(Arc::new(levels)), states);
     }
+    if flags & HOLDS != 0 {
+        terms.holds = read_holds(fields)?;
+    }
     terms.validate().map_err(|_| Corrupt::Malformed("terms"))?;
     Ok(terms)
 }
@@ -199,12 +216,7 @@ fn write_lots(lots: &[Lot], out: &mut Vec<u8>) {
 }
 
 fn read_lots(fields: &mut Fields<'_>) -> Result<Box<[Lot]>, Corrupt> {
-    let count = fields.varint()?;
-    // A lot takes more than one byte: no count makes this reserve more than there is.
-    if count > fields.0.len() as u64 {
-        return Err(Corrupt::Truncated);
-    }
-    (0..count).map(|_| read_lot(fields)).collect()
+    (0..count(fields)?).map(|_| read_lot(fields)).collect()
 }
 
 fn write_lot(lot: &Lot, out: &mut Vec<u8>) {
@@ -237,12 +249,50 @@ fn read_lot(fields: &mut Fields<'_>) -> Result<Lot, Corrupt> {
     })
 }
 
+fn write_holds(holds: &[OpenHold], out: &mut Vec<u8>) {
+    put_varint(out, holds.len() as u64);
+    for hold in holds {
+        put_varint(out, hold.id.get());
+        put_signed(out, hold.amount.units());
+        put_signed(out, hold.amount.units().wrapping_sub(hold.remaining.units()));
+        put_varint(out, hold.expires_at.millis());
+        out.push(hold::number_of(hold.on_exceed));
+        put_varint(out, hold.parts.len() as u64);
+        for part in &hold.parts {
+            write_lot(&part.lot, out);
+            out.push(part.is_voided.into());
+        }
+    }
+}
+
+fn read_holds(fields: &mut Fields<'_>) -> Result<Box<[OpenHold]>, Corrupt> {
+    (0..count(fields)?).map(|_| read_hold(fields)).collect()
+}
+
+fn read_hold(fields: &mut Fields<'_>) -> Result<OpenHold, Corrupt> {
+    let id = HoldId::new(fields.varint()?);
+    let amount = signed(fields)?;
+    let remaining = Amount::new(amount.wrapping_sub(signed(fields)?));
+    let expires_at = Timestamp::from_millis(fields.varint()?);
+    let on_exceed = hold::on_exceed_of(fields.u8()?)?;
+    let part = |fields: &mut Fields<'_>| Ok(Part { lot: read_lot(fields)?, is_voided: fields.u8()? != 0 });
+    let parts = (0..count(fields)?).map(|_| part(fields)).collect::<Result<_, Corrupt>>()?;
+    Ok(OpenHold { id, amount: Amount::new(amount), remaining, expires_at, on_exceed, parts })
+}
+
+/// How many entries follow. Each takes more than one byte: no count makes its reader reserve more than there is.
+fn count(fields: &mut Fields<'_>) -> Result<u64, Corrupt> {
+    let count = fields.varint()?;
+    if count > fields.0.len() as u64 { Err(Corrupt::Truncated) } else { Ok(count) }
+}
+
 fn write_levels(levels: &Levels, states: LevelStates, out: &mut Vec<u8>) {
     put_varint(out, levels.len() as u64);
     for level in levels {
         out.push(level.name.len() as u8);
         put_signed(out, level.amount.units());
-        out.push(u8::from(level.trigger == Trigger::AtOrBelow));
+        let of_available = u8::from(level.watches == Watched::Available) << 1;
+        out.push(u8::from(level.trigger == Trigger::AtOrBelow) | of_available);
         put_signed(out, level.margin.units());
         out.extend_from_slice(level.name.as_bytes());
     }
@@ -256,14 +306,16 @@ fn read_levels(fields: &mut Fields<'_>) -> Result<(Levels, LevelStates), Corrupt
     for _ in 0..count {
         let length = fields.u8()?;
         let amount = Amount::new(signed(fields)?);
-        let trigger = match fields.u8()? {
-            0 => Trigger::Below,
-            1 => Trigger::AtOrBelow,
+        let (trigger, watches) = match fields.u8()? {
+            0 => (Trigger::Below, Watched::Balance),
+            1 => (Trigger::AtOrBelow, Watched::Balance),
+            2 => (Trigger::Below, Watched::Available),
+            3 => (Trigger::AtOrBelow, Watched::Available),
             _ => return Err(Corrupt::Malformed("trigger")),
         };
         let margin = Amount::new(signed(fields)?);
         let name = fields.text(length.into())?.into();
-        levels.push(Level { name, amount, trigger, margin });
+        levels.push(Level { name, amount, trigger, margin, watches });
     }
     let states = LevelStates { armed: fields.u64()?, triggered: fields.u64()? };
     Ok((Levels::new(levels).map_err(|_| Corrupt::Malformed("levels"))?, states))
@@ -494,11 +546,11 @@ pub fn read_record(rest: &mut &[u8], time: Timestamp) -> Result<AdminRecord, Cor
     Ok(record)
 }
 
-/// Appends the declaration of grant `number` to `out`.
-pub fn write_grant(number: u64, grant: GrantRecord, out: &mut Vec<u8>) {
+/// Appends the declaration of a grant or a hold, which was made at `time`, to `out`.
+pub fn write_declaration(number: u64, time: Timestamp, declaration: &AdminRecord, out: &mut Vec<u8>) {
     out.extend_from_slice(&number.to_le_bytes());
-    out.extend_from_slice(&grant.created_at.millis().to_le_bytes());
-    write_record(&AdminRecord::Grant(grant), out);
+    out.extend_from_slice(&time.millis().to_le_bytes());
+    write_record(declaration, out);
 }
 
 /// Takes the declaration of a grant off the front of `rest` without reading it: the grant's number, and the whole entry.
@@ -512,13 +564,13 @@ pub fn take_grant<'a>(rest: &mut &'a [u8]) -> Result<(u64, &'a [u8]), Corrupt> {
     Ok((number, &all[..all.len() - rest.len()]))
 }
 
-/// Takes a grant's number and its declaration off the front of `rest`.
-pub fn read_grant(rest: &mut &[u8]) -> Result<(u64, GrantRecord), Corrupt> {
+/// Takes a grant's or a hold's number and its declaration off the front of `rest`.
+pub fn read_declaration(rest: &mut &[u8]) -> Result<(u64, AdminRecord), Corrupt> {
     let mut fields = Fields(rest);
     let (number, time) = (fields.u64()?, Timestamp::from_millis(fields.u64()?));
     *rest = fields.0;
     match read_record(rest, time)? {
-        AdminRecord::Grant(grant) => Ok((number, grant)),
+        record @ (AdminRecord::Grant(_) | AdminRecord::Hold(_)) => Ok((number, record)),
         _ => Err(Corrupt::Malformed("declaration")),
     }
 }

@@ -1,14 +1,17 @@
 //! Entries read back as they were written, whatever is in them; the bytes are pinned; no bytes make a reader panic.
 
 use super::entry::{
-    EntryTerms, Fixed, Identity, LooseDebit, Mark, Mended, PendingGrant, Unattached, WalletEntry, read_grant,
-    read_record, write_grant, write_record,
+    EntryTerms, Fixed, Identity, LooseDebit, Mark, Mended, PendingGrant, Unattached, WalletEntry, read_declaration,
+    read_record, write_declaration, write_record,
 };
 use super::file::{BLOCK_BYTES, SnapshotFile, Writer};
 use super::{Head, Section, SnapshotError, Sums, file_name, lsn_of};
 use crate::catalog::CurrencyNumber;
 use crate::journal::admin::{AdminRecord, Genesis, GrantRecord, MetadataRecord};
-use crate::ledger::{Amount, Category, Expiry, GrantId, Level, Levels, Lot, Source, Status, Terms, Timestamp, Trigger};
+use crate::ledger::{
+    Amount, Category, Expiry, GrantId, HoldId, Level, Levels, Lot, OnExceed, OpenHold, Part, Source, Status, Terms,
+    Timestamp, Trigger, Watched,
+};
 use drawdown_wal::{Files, Heap, Lsn};
 use std::borrow::Cow;
 use std::fmt::{Debug, Write as _};
@@ -51,13 +54,23 @@ fn full() -> Terms {
         amount: Amount::new(amount),
         trigger,
         margin: Amount::new(4),
+        watches: if trigger == Trigger::Below { Watched::Available } else { Watched::Balance },
     };
     let levels = Levels::new(vec![level("low", 20, Trigger::Below), level("deep", -7, Trigger::AtOrBelow)]);
     let levels = levels.expect("levels");
     let mut terms = Terms {
-        opening: Amount::new(60),
+        opening: Amount::new(63),
         allowance: Amount::new(30),
         held: Amount::new(5),
+        holds: [OpenHold {
+            id: HoldId::new(70_000),
+            amount: Amount::new(7),
+            remaining: Amount::new(5),
+            expires_at: Timestamp::from_millis(1_800_000_000_000),
+            on_exceed: OnExceed::Overdraw,
+            parts: [Part { lot: lot(2, 1), is_voided: true }, Part { lot: lot(3, 2), is_voided: false }].into(),
+        }]
+        .into(),
         lots: [lot(1, 10), Lot { expires_at: Expiry::NEVER, ..lot(2, 50) }].into(),
         scheduled: [Lot { category: Category::Promotional, priority: 0, cost: 0, ..lot(9, 40) }].into(),
         levels: Some(Arc::new(levels)),
@@ -76,8 +89,10 @@ fn check_wallet(terms: &Terms, balance: i64, lowest: i64) {
     let mut rest = bytes.as_slice();
     assert_eq!(WalletEntry::read(&mut rest), Ok(entry.clone()));
     assert!(rest.is_empty());
-    let held: Vec<_> = terms.lots.iter().chain(&terms.scheduled).map(|lot| lot.id).collect();
-    assert_eq!(entry.grants().collect::<Vec<_>>(), held);
+    let parts = terms.holds.iter().flat_map(|hold| &hold.parts).map(|part| part.lot.id);
+    let grants = terms.lots.iter().chain(&terms.scheduled).map(|lot| lot.id).chain(parts).map(GrantId::get);
+    let declared: Vec<_> = grants.chain(terms.holds.iter().map(|hold| hold.id.get())).collect();
+    assert_eq!(entry.declared().collect::<Vec<_>>(), declared);
     // Cut anywhere, changed anywhere: an error or another wallet, but no panic.
     for length in 0..bytes.len() {
         assert!(WalletEntry::read(&mut &bytes[..length]).is_err());
@@ -92,7 +107,7 @@ fn check_wallet(terms: &Terms, balance: i64, lowest: i64) {
 #[test]
 fn wallets_survive_with_all_that_they_have() {
     check_wallet(&Terms::new(), 0, 0);
-    check_wallet(&full(), 60, 60);
+    check_wallet(&full(), 63, 63);
     check_wallet(&full(), 31, 29);
     let debt = Terms { opening: Amount::new(-40), allowance: Amount::new(50), ..Terms::new() };
     check_wallet(&debt, -50, -50);
@@ -192,7 +207,9 @@ fn write(heap: &Heap, block_bytes: usize) -> u64 {
     put(Section::Repairs, 0, &|out| Mended::Corrected(71_000, -4).write(out));
     put(Section::Marks, 4_096, &|out| Mark { end: Timestamp::from_millis(1_800_000_060_000), lsn: 4_096 }.write(out));
     put(Section::Identities, 1, &|out| Identity { fingerprint: 1, lsn: 70_000 }.write(out));
-    put(Section::Grants, 69_000, &|out| write_grant(69_000, grant(), out));
+    put(Section::Grants, 69_000, &|out| {
+        write_declaration(69_000, grant().created_at, &AdminRecord::Grant(grant()), out);
+    });
     writer.finish(&SUMS).expect("a heap")
 }
 
@@ -277,7 +294,8 @@ fn these_bytes_are_a_snapshot() {
         (bob.customer, bob.balance, bob.lowest, bob.terms),
         ("bob", 31, 29, EntryTerms::Whole(Cow::Owned(full())))
     );
-    assert_eq!(read_grant(&mut section(Section::Grants).as_slice()), Ok((69_000, grant())));
+    let declared = Ok((69_000, AdminRecord::Grant(grant())));
+    assert_eq!(read_declaration(&mut section(Section::Grants).as_slice()), declared);
     assert_eq!(LooseDebit::read(&mut section(Section::Unopened).as_slice()), Ok(DEBIT));
     let genesis = read_record(&mut section(Section::Records).as_slice(), Timestamp::EPOCH);
     assert!(matches!(genesis, Ok(AdminRecord::Genesis(Genesis { seed, .. })) if seed == [7; 32]));

@@ -61,21 +61,37 @@ impl Draft<'_> {
             return Ok(Amount::ZERO);
         }
         let grant = back.lot.id;
-        if let Some(lot) = self.lots.iter_mut().find(|lot| lot.id == grant) {
-            let given = amount.min(lot.granted.minus(lot.remaining));
-            if given > Amount::ZERO {
-                lot.remaining = lot.remaining.plus(given);
-                self.balance = self.balance.plus(given);
-                self.movements.push(Movement::GivenBack { grant, amount: given });
-            }
-            return Ok(given);
+        let free = self.lots.iter().find(|lot| lot.id == grant).copied();
+        let parts = || self.holds.iter().flat_map(|hold| &hold.parts).filter(|part| part.lot.id == grant);
+        let held = parts().fold(Amount::ZERO, |sum, part| sum.plus(part.lot.remaining));
+        let lot = match (free, parts().next()) {
+            (Some(lot), _) => lot,
+            // All of it is held. Whether it has ended says what is held, for that goes its own way.
+            (None, Some(part)) if !parts().any(|part| part.is_voided) => part.lot,
+            (None, Some(_)) => return Ok(Amount::ZERO),
+            (None, None) => return self.reopen(back, amount),
+        };
+        if free.is_none() && (back.ended || lot.expires_at.is_due(self.now)) {
+            return Ok(Amount::ZERO);
         }
+        let left = free.map_or(Amount::ZERO, |lot| lot.remaining).plus(held);
+        let given = amount.min(lot.granted.minus(left.min(lot.granted)));
+        if given > Amount::ZERO {
+            self.movements.push(Movement::GivenBack { grant, amount: given });
+            self.credit(Lot { remaining: given, ..lot });
+        }
+        Ok(given)
+    }
+
+    /// Gives something back to a grant that has nothing left.
+    fn reopen(&mut self, back: &Return, amount: Amount) -> Result<Amount, Rejection> {
+        let grant = back.lot.id;
         // One that has not taken effect has spent nothing.
         let is_scheduled = self.scheduled.iter().any(|lot| lot.id == grant);
         if back.ended || is_scheduled || back.lot.expires_at.is_due(self.now) {
             return Ok(Amount::ZERO);
         }
-        if self.lots.len() + self.scheduled.len() >= MAX_LOTS {
+        if self.lots.len() + self.scheduled.len() + self.grants_held_whole() >= MAX_LOTS {
             return Err(Rejection::TooManyGrants);
         }
         let given = amount.min(back.lot.granted);

@@ -1,8 +1,12 @@
 //! Transitions by table: each test is a short story of one wallet.
 
 use super::super::grant::Category;
-use super::super::level::{Level, Trigger};
+use super::super::hold::{HoldId, NewHold, OnExceed};
+use super::super::level::{Level, Trigger, Watched};
 use super::*;
+
+mod holds;
+mod reverse;
 
 /// A wallet that tests drive: it debits the way the engine does and remembers its last change.
 struct Wallet {
@@ -33,6 +37,7 @@ impl Wallet {
         let moved: i128 = change.effects.movements.iter().map(Movement::delta).sum();
         let opening = i128::from(change.terms.opening.units());
         assert_eq!(i128::from(self.balance.units()) + moved, opening, "movements of {change:?}");
+        assert_eq!(change.terms.validate(), Ok(()));
         self.balance = change.terms.opening;
         self.terms = change.terms;
         self.effects = change.effects;
@@ -72,6 +77,12 @@ impl Wallet {
     #[track_caller]
     fn check_movements(&self, movements: &[Movement]) {
         assert_eq!(self.effects.movements, movements);
+    }
+
+    /// Sets credits aside, with the policy `reject`.
+    #[track_caller]
+    fn hold(&mut self, number: u64, amount: i64, expires_at: u64) {
+        self.must(&Operation::Hold(new_hold(number, amount, expires_at)));
     }
 
     #[track_caller]
@@ -116,12 +127,18 @@ fn later(number: u64, amount: i64, effective_at: u64) -> NewGrant {
     NewGrant { effective_at: at(effective_at), ..grant(number, amount) }
 }
 
+fn new_hold(number: u64, amount: i64, expires_at: u64) -> NewHold {
+    let (id, on_exceed) = (HoldId::new(number), OnExceed::Reject);
+    NewHold { id, amount: units(amount), expires_at: at(expires_at), on_exceed }
+}
+
 fn levels(list: &[(&str, i64)]) -> Operation {
     let level = |&(name, amount): &(&str, i64)| Level {
         name: name.into(),
         amount: units(amount),
         trigger: Trigger::Below,
         margin: Amount::ZERO,
+        watches: Watched::Balance,
     };
     Operation::SetLevels(Some(Arc::new(Levels::new(list.iter().map(level).collect()).expect("levels"))))
 }
@@ -478,7 +495,7 @@ fn closing_writes_off_debt() {
 #[test]
 fn a_wallet_with_held_credits_cannot_be_closed() {
     let mut wallet = Wallet::with(&[10]);
-    wallet.terms.held = units(3);
+    wallet.hold(1, 3, 9_000);
     wallet.check_rejected(&Operation::SetStatus(Status::Closed), Rejection::WalletHeld { held: units(3) });
     wallet.spend(7, DEBIT);
     let insufficient = Rejection::InsufficientCredit { available: units(0), required: units(1) };
@@ -572,7 +589,8 @@ fn levels_set_while_something_expires_are_judged_from_the_closing_balance() {
 #[test]
 fn setting_the_same_levels_twice_fires_no_alert_twice() {
     let mut wallet = Wallet::with(&[100]);
-    let level = Level { name: "low".into(), amount: units(10), trigger: Trigger::Below, margin: units(5) };
+    let watches = Watched::Balance;
+    let level = Level { name: "low".into(), amount: units(10), trigger: Trigger::Below, margin: units(5), watches };
     let set = Operation::SetLevels(Some(Arc::new(Levels::new(vec![level]).expect("a level"))));
     wallet.must(&set);
     wallet.spend(91, DEBIT);

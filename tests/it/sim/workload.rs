@@ -2,8 +2,8 @@
 
 use drawdown_wal::sim::Random;
 
-use crate::books::{Ask, Correction, GrantSpec, Step, Usage, WalletNumber, When};
-use crate::model::{Level, Policy, Status};
+use crate::books::{Ask, Correction, GrantSpec, HoldSpec, Step, Usage, WalletNumber, When};
+use crate::model::{Level, OnExceed, Policy, Status};
 
 /// The steps of a seed. The first ones give credit.
 pub(super) fn steps(seed: u64, count: usize) -> Vec<Step> {
@@ -44,7 +44,7 @@ impl Maker {
     }
 
     fn step(&mut self) -> Step {
-        match self.below(100) {
+        match self.below(138) {
             0..48 => Step::Batch((0..=self.below(5)).map(|_| self.usage()).collect()),
             48..62 => Step::Grant(self.grant()),
             62..65 => Step::GrantAgain(self.below(6) as usize),
@@ -59,13 +59,33 @@ impl Maker {
             }
             77..80 => Step::Patch { wallet: self.wallet(), status: None, allowance: Some(self.small(60)) },
             80..88 => Step::Alerts(self.wallet(), (0..self.below(4)).map(|number| self.level(number)).collect()),
-            88..91 => Step::Pause(self.below(12)),
-            91..95 => Step::UpToADate { before: self.below(3) == 0 },
-            95..99 => {
+            88..93 => Step::Pause(self.below(12)),
+            93..98 => Step::UpToADate { before: self.below(3) == 0 },
+            98..100 => Step::Tidy,
+            100..110 => Step::Hold(self.hold()),
+            110..112 => Step::HoldAgain(self.below(6) as usize),
+            112..122 => {
+                let (units, is_final) = (self.small(25), self.below(3) == 0);
+                Step::Capture { hold: self.below(6) as usize, units, is_final }
+            }
+            122..125 => Step::Release(self.below(6) as usize),
+            125..128 => Step::Extend(self.below(6) as usize, self.below(60)),
+            _ => {
                 let (correction, key) = (self.correction(), self.below(5) as u8);
                 Step::Correct(correction, self.maybe(key))
             }
-            _ => Step::Tidy,
+        }
+    }
+
+    fn hold(&mut self) -> HoldSpec {
+        let (ttl_ms, id) = (1 + self.below(60), self.below(8) as u8);
+        let on_exceed = [OnExceed::Reject, OnExceed::Cap, OnExceed::Overdraw][self.below(3) as usize];
+        HoldSpec {
+            wallet: self.wallet(),
+            units: 1 + self.small(40),
+            ttl_ms: self.maybe(ttl_ms),
+            on_exceed,
+            id: self.maybe(id),
         }
     }
 
@@ -124,6 +144,7 @@ impl Maker {
             amount: i128::from(self.below(80)) - 10,
             at_or_below: self.below(2) == 0,
             margin: i128::from(self.below(6)),
+            of_available: self.below(4) == 0,
         }
     }
 }

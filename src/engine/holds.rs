@@ -1,0 +1,73 @@
+//! Holds: credits set aside in wallets, captured, released and looked up.
+//!
+//! A hold is declared first, in a record that holds all that never changes about it, and takes effect with the operation that names it; the
+//! declarations of a batch stand in one frame. As with grants, the declaration's LSN *is* the hold's number. A caller's id is remembered as
+//! the identity of the declaration, as events' identities are, for the idempotency window; a hold without one is known by a text that says
+//! where its declaration and its wallet are, with a keyed check, so that none can be made up. No hold outlives the window, counted from when
+//! it was made, so one that is open is found by its caller's id.
+//!
+//! What a wallet's terms do not know any more, the wallet's records do: how a hold ended is read from the newest that names it.
+
+mod batch;
+mod capture;
+mod find;
+mod requests;
+mod work;
+
+pub use find::HoldCursor;
+pub use requests::{
+    CaptureOutcome, CaptureRequest, Captured, HoldOutcome, HoldRequest, HoldState, HoldStatus, HoldView, Standing,
+};
+
+use super::{Engine, Inner};
+use crate::journal::hold::HoldRecord;
+use crate::ledger::HoldId;
+use crate::store::hash::Seed;
+
+/// Separates the fingerprints of holds' ids from those of events and grants' keys.
+const ID_DOMAIN: u8 = 3;
+/// Separates the checks in holds' texts from other hashes.
+const TEXT_DOMAIN: u8 = 4;
+
+/// What the texts of holds begin with that have no id of their caller's.
+const PREFIX: &str = "hld_";
+
+impl Engine {
+    /// The text by which clients know a hold.
+    pub fn hold_text(&self, id: HoldId) -> String {
+        self.inner.hold_text(id)
+    }
+
+    /// As [`Engine::hold_text`], of a hold whose caller gave no id.
+    pub fn made_hold_text(&self, state: &HoldState) -> String {
+        self.inner.made_text(state.id, state.slot)
+    }
+}
+
+impl Inner {
+    /// See [`Engine::hold_text`]. Should the declaration be gone with the log that it stood in, its number is all there is to tell.
+    pub(super) fn hold_text(&self, id: HoldId) -> String {
+        match self.declaration_of(id) {
+            Ok(Some(HoldRecord { id: Some(text), .. })) => text,
+            Ok(Some(HoldRecord { slot, .. })) => self.made_text(id, slot),
+            Ok(None) | Err(_) => format!("{PREFIX}{:012x}", id.get()),
+        }
+    }
+
+    /// The text of a hold whose caller gave none.
+    pub(super) fn made_text(&self, id: HoldId, slot: u32) -> String {
+        format!("{PREFIX}{:012x}{slot:08x}{:08x}", id.get(), self.hold_check(id, slot))
+    }
+
+    fn hold_check(&self, id: HoldId, slot: u32) -> u32 {
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&id.get().to_le_bytes());
+        bytes[8..].copy_from_slice(&slot.to_le_bytes());
+        self.seed.key_fingerprint(TEXT_DOMAIN, &bytes) as u32
+    }
+}
+
+/// The fingerprint by which a caller's id of a hold is remembered.
+pub(super) fn hold_fingerprint(seed: &Seed, id: &str) -> u64 {
+    seed.key_fingerprint(ID_DOMAIN, id.as_bytes())
+}
