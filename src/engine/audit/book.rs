@@ -397,33 +397,8 @@ impl Change<'_> {
                 self.debt -= whole(amount);
                 if self.debt == 0 { Ok(()) } else { Err("the debt that is written off is not all of it") }
             }
-            Movement::GivenBack { grant, amount } => {
-                self.sums.returned += whole(amount);
-                match self.lots.iter_mut().find(|(other, _)| *other == grant) {
-                    Some((_, left)) => {
-                        *left += whole(amount);
-                        Ok(())
-                    }
-                    // It has nothing left but what is held.
-                    None if self.holds.may_have(grant) => {
-                        self.lots.push((grant, whole(amount)));
-                        Ok(())
-                    }
-                    None => Err("something is given back to a grant that is not there"),
-                }
-            }
-            Movement::Reopened { grant, amount } => {
-                self.sums.returned += whole(amount);
-                if self.lots.iter().any(|(other, _)| *other == grant) {
-                    return Err("a grant is opened again that is open");
-                }
-                self.lots.push((grant, whole(amount)));
-                Ok(())
-            }
-            Movement::DebtReturned { amount } => {
-                self.sums.returned += whole(amount);
-                self.debt -= whole(amount);
-                if self.debt < 0 { Err("more debt is taken back than there was") } else { Ok(()) }
+            Movement::GivenBack { .. } | Movement::Reopened { .. } | Movement::DebtReturned { .. } => {
+                self.give_back(movement)
             }
             Movement::Forfeited { .. } => Ok(()),
             Movement::ExpiryMoved { grant, amount, .. } => {
@@ -475,6 +450,34 @@ impl Change<'_> {
 
     fn is_held(&self, grant: GrantId) -> bool {
         self.holds.parts.iter().any(|(_, of, _)| *of == grant)
+    }
+
+    /// A part of a reversal.
+    fn give_back(&mut self, movement: &Movement) -> Result<(), Found> {
+        let whole = |amount: Amount| i128::from(amount.units());
+        self.sums.returned += movement.delta();
+        match *movement {
+            Movement::GivenBack { grant, amount } => match self.lots.iter_mut().find(|(other, _)| *other == grant) {
+                Some((_, left)) => *left += whole(amount),
+                // It has nothing left but what is held.
+                None if self.holds.may_have(grant) => self.lots.push((grant, whole(amount))),
+                None => return Err("something is given back to a grant that is not there"),
+            },
+            Movement::Reopened { grant, amount } => {
+                if self.lots.iter().any(|(other, _)| *other == grant) {
+                    return Err("a grant is opened again that is open");
+                }
+                self.lots.push((grant, whole(amount)));
+            }
+            Movement::DebtReturned { amount } => {
+                self.debt -= whole(amount);
+                if self.debt < 0 {
+                    return Err("more debt is taken back than there was");
+                }
+            }
+            _ => return Err("a movement that gives nothing back"),
+        }
+        Ok(())
     }
 
     fn enter(&mut self, grant: GrantId, amount: i128) -> Result<(), Found> {
