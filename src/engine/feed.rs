@@ -286,12 +286,15 @@ impl Telling<'_, '_> {
     }
 
     fn movement(&mut self, movement: &Movement) {
+        if matches!(movement, Movement::Voided { amount: Amount::ZERO, .. }) {
+            // What is held goes when the hold ends, and is told then.
+            return;
+        }
         let kind = match movement {
             Movement::Granted { .. } | Movement::Scheduled { .. } => "grant.created",
             Movement::Activated { .. } => "grant.activated",
             Movement::Depleted { .. } => "grant.depleted",
             Movement::Expired { .. } => "grant.expired",
-            Movement::Voided { amount: Amount::ZERO, .. } => return,
             Movement::Voided { .. } | Movement::ScheduledVoided { .. } | Movement::WrittenOff { .. } => "grant.voided",
             Movement::ExpiryMoved { .. } => "grant.updated",
             Movement::DebtPaid { .. } => "debt.repaid",

@@ -363,6 +363,10 @@ fn correction_ref(note: &Note, reverses: Option<Lsn>) -> CorrectionRef {
 
 /// How a movement shows in the history; `None` for those that are parts of another entry.
 fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amount)> {
+    if matches!(movement, Movement::Voided { amount: Amount::ZERO, .. }) {
+        // What is held goes when the hold ends, and is told then.
+        return None;
+    }
     Some(match *movement {
         Movement::Granted { grant, amount } | Movement::Activated { grant, amount } => {
             (EntryKind::Grant, Some(grant), amount)
@@ -370,8 +374,6 @@ fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amo
         Movement::Scheduled { grant, amount } => (EntryKind::GrantScheduled, Some(grant), amount),
         Movement::DebtPaid { grant, amount } => (EntryKind::DebtRepayment, Some(grant), amount),
         Movement::Expired { grant, amount } => (EntryKind::Expiry, Some(grant), amount),
-        // What is held goes when the hold ends, and is told then.
-        Movement::Voided { amount: Amount::ZERO, .. } => return None,
         Movement::Voided { grant, amount } | Movement::ScheduledVoided { grant, amount } => {
             (EntryKind::Void, Some(grant), amount)
         }
@@ -387,9 +389,9 @@ fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amo
         | Movement::Forfeited { .. }
         | Movement::Reserved { .. }
         | Movement::PartSpent { .. }
-        | Movement::Returned { .. } => return None,
-        // Entries of their own.
-        Movement::Held { .. }
+        | Movement::Returned { .. }
+        // Those of holds have entries of their own.
+        | Movement::Held { .. }
         | Movement::Captured { .. }
         | Movement::Released { .. }
         | Movement::HoldExpired { .. }

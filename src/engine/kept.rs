@@ -6,6 +6,7 @@
 
 use crate::journal::snapshot::entry::EntryTerms;
 use crate::ledger::{self, Amount, Category, Expiry, GrantId, LevelStates, Lot, Status, Timestamp};
+use crate::store::prefetch::prefetch;
 use crate::store::slot::Terms;
 use crate::store::word::Deadline;
 use std::borrow::Cow;
@@ -155,11 +156,47 @@ impl Kept {
         Amount::new(self.opening())
     }
 
-    /// What was available at the opening.
-    pub(super) fn opening_available(&self) -> Amount {
+    /// What is available at a balance.
+    pub(super) fn available(&self, balance: Amount) -> Amount {
         match self {
-            Kept::One(lot) => lot.remaining,
-            Kept::Whole(terms) => terms.available(terms.opening),
+            Kept::One(_) => balance,
+            Kept::Whole(terms) => terms.available(balance),
+        }
+    }
+
+    /// Fetches what does not lie in the generation itself.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        if let Kept::Whole(terms) = self {
+            let terms = std::ptr::from_ref::<ledger::Terms>(terms);
+            prefetch(terms);
+            // They take two lines, or three.
+            prefetch(terms.wrapping_byte_add(64));
+            prefetch(terms.wrapping_byte_add(128));
+        }
+    }
+
+    /// Whether something has fallen due at `now`.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        match self {
+            Kept::One(lot) => lot.expires_at().is_due(now),
+            Kept::Whole(terms) => terms.deadline().is_some_and(|deadline| now >= deadline),
+        }
+    }
+
+    /// Whether the wallet can be used.
+    pub(super) fn status(&self) -> Status {
+        match self {
+            Kept::One(_) => Status::Active,
+            Kept::Whole(terms) => terms.status,
+        }
+    }
+
+    /// Open holds.
+    pub(super) fn holds(&self) -> &[ledger::OpenHold] {
+        match self {
+            Kept::One(_) => &[],
+            Kept::Whole(terms) => &terms.holds,
         }
     }
 }

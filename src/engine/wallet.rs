@@ -80,6 +80,15 @@ impl WalletOperation {
         let record = record::length_bound(terms, &self.operation, event, &self.repair, self.note.as_deref());
         Budget::frame_bytes(Prelude::length("") + record)
     }
+
+    /// As [`WalletOperation::log_bytes`], of terms as they are kept.
+    pub(super) fn log_bytes_after(&self, terms: &Kept) -> u64 {
+        match terms {
+            // A lot more than none.
+            Kept::One(_) => self.log_bytes(&ledger::Terms::new()) + 256,
+            Kept::Whole(terms) => self.log_bytes(terms),
+        }
+    }
 }
 
 /// Available credit less balance: a constant of the generation.
@@ -127,27 +136,20 @@ impl Driver<WalletRules> for WalletDriver<'_> {
             metered: event.metered,
         });
         let effects = opening.effects;
-        let mut bytes = OperationRecord {
+        let head = record::Head {
             slot: self.handle,
             generation: opening.new.number() as u32,
             closing: Amount::new(opening.closing),
             opening: new.opening,
-            previous: 0,
             previous_opening: opening.old.opened_at(),
-            counts: 0,
             time: operation.at,
             adjustment: adjustment(new),
-            body: record::body(
-                &operation.operation,
-                event,
-                effects.result,
-                &effects.effects,
-                new,
-                operation.repair.clone(),
-                operation.note.clone(),
-            ),
-        }
-        .encode();
+        };
+        let mut bytes = if operation.operation.hold().is_some() {
+            record::encode_hold(&head, &operation.operation, effects.result, &effects.effects, new)
+        } else {
+            encode(&head, operation, event, effects, new)
+        };
         let prelude = Prelude { time: operation.at, source: "" };
         let length = Prelude::length("") + bytes.len();
         let mut frame = self.budget.reserve(kind::OPERATION, length)?;
@@ -162,4 +164,28 @@ impl Driver<WalletRules> for WalletDriver<'_> {
         frame.publish(length, 1);
         Some(lsn)
     }
+}
+
+/// The record of an operation on anything but a hold.
+fn encode(
+    head: &record::Head,
+    operation: &WalletOperation,
+    event: Option<record::Event<'_>>,
+    effects: &WalletEffects,
+    new: &ledger::Terms,
+) -> Vec<u8> {
+    let (repair, note) = (operation.repair.clone(), operation.note.clone());
+    OperationRecord {
+        slot: head.slot,
+        generation: head.generation,
+        closing: head.closing,
+        opening: head.opening,
+        previous: 0,
+        previous_opening: head.previous_opening,
+        counts: 0,
+        time: head.time,
+        adjustment: head.adjustment,
+        body: record::body(&operation.operation, event, effects.result, &effects.effects, new, repair, note),
+    }
+    .encode()
 }

@@ -251,6 +251,13 @@ where
         Action::PostAdjustment => api::corrections::adjust(call, body).await,
         Action::PostCharge => api::corrections::charge(call, body).await,
         Action::GetCharge => api::corrections::get_charge(call),
+        Action::PostHolds => api::holds::post(call, body).await,
+        Action::PostCaptures => api::holds::post_captures(call, body).await,
+        Action::ListHolds => api::holds::list(call),
+        Action::GetHold => api::holds::get(call),
+        Action::CaptureHold => api::holds::post_capture(call, body).await,
+        Action::ReleaseHold => api::holds::release(call, body).await,
+        Action::ExtendHold => api::holds::extend(call, body).await,
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));

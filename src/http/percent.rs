@@ -32,6 +32,24 @@ fn decode_with(text: &[u8], plain: impl Fn(u8) -> u8) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
+/// Encodes a path segment: everything but what needs no encoding anywhere.
+pub(crate) fn encode(text: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if text.bytes().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        if is_plain(byte) {
+            out.push(byte as char);
+        } else {
+            let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase();
+            out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+    }
+    Cow::Owned(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +57,16 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
         assert_eq!(decode(text.as_bytes()).as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_to_the_same() {
+        for text in ["hold-1", "a/b c?d#e%f", "é€", "", "~._-"] {
+            let encoded = encode(text);
+            assert!(encoded.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#".contains(&byte)), "{encoded}");
+            assert_eq!(decode(encoded.as_bytes()).as_deref(), Some(text));
+        }
+        assert_eq!(encode("a/b"), "a%2Fb");
     }
 
     #[test]

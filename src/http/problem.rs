@@ -181,6 +181,7 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "api_key" => ("unknown_api_key", "There is no such API key"),
         "entry" => ("unknown_entry", "There is no such entry"),
         "charge" => ("unknown_charge", "There is no such charge"),
+        "hold" => ("unknown_hold", "There is no such hold"),
         _ => ("not_found", "There is no such object"),
     };
     (StatusCode::NOT_FOUND, slug, title)

@@ -45,6 +45,13 @@ pub(crate) enum Action {
     PostAdjustment,
     PostCharge,
     GetCharge,
+    PostHolds,
+    PostCaptures,
+    ListHolds,
+    GetHold,
+    CaptureHold,
+    ReleaseHold,
+    ExtendHold,
     /// Part of the contract, not built yet: the feature's name.
     Later(&'static str),
 }
@@ -75,7 +82,12 @@ impl Route {
             | Action::RevokeKey
             | Action::ReverseEntry
             | Action::PostAdjustment
-            | Action::PostCharge => true,
+            | Action::PostCharge
+            | Action::PostHolds
+            | Action::PostCaptures
+            | Action::CaptureHold
+            | Action::ReleaseHold
+            | Action::ExtendHold => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -98,6 +110,8 @@ impl Route {
             | Action::OpenApi
             | Action::Stats
             | Action::GetCharge
+            | Action::ListHolds
+            | Action::GetHold
             | Action::Later(_) => false,
         }
     }
@@ -156,12 +170,13 @@ pub(crate) const ROUTES: &[Route] = &[
     open("/readyz", Action::Ready),
     open("/metrics", Action::Metrics),
     open("/openapi.json", Action::OpenApi),
-    later("POST", "/v1/holds", USAGE, "holds"),
-    later("GET", "/v1/holds", READ, "holds"),
-    later("GET", "/v1/holds/{hold}", READ, "holds"),
-    later("POST", "/v1/holds/{hold}/capture", USAGE, "holds"),
-    later("POST", "/v1/holds/{hold}/release", USAGE, "holds"),
-    later("POST", "/v1/holds/{hold}/extend", USAGE, "holds"),
+    route("POST", "/v1/holds", USAGE, Action::PostHolds),
+    route("GET", "/v1/holds", READ, Action::ListHolds),
+    route("POST", "/v1/holds/captures", USAGE, Action::PostCaptures),
+    route("GET", "/v1/holds/{hold}", READ, Action::GetHold),
+    route("POST", "/v1/holds/{hold}/capture", USAGE, Action::CaptureHold),
+    route("POST", "/v1/holds/{hold}/release", USAGE, Action::ReleaseHold),
+    route("POST", "/v1/holds/{hold}/extend", USAGE, Action::ExtendHold),
     later("GET", "/v1/wallets/{customer}/{currency}/statement", READ, "statements"),
     route("POST", "/v1/entries/{entry}/reverse", GRANTS, Action::ReverseEntry),
     route("POST", "/v1/adjustments", GRANTS, Action::PostAdjustment),

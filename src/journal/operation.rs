@@ -134,8 +134,9 @@ pub fn length_bound(
     repair: &Repair,
     note: Option<&Note>,
 ) -> usize {
-    // What a hold gives back is a lot again.
-    let parts: usize = terms.holds.iter().map(|hold| hold.parts.len()).sum();
+    // What a hold gives back is a lot again. An operation on a hold is made when nothing is due, and leaves the others alone.
+    let concerned = terms.holds.iter().filter(|hold| operation.hold().is_none_or(|id| id == hold.id));
+    let (holds, parts) = concerned.fold((0, 0), |(holds, parts), hold| (holds + 1, parts + hold.parts.len()));
     let lots = terms.lots.len() + terms.scheduled.len() + parts + 1;
     let names = match (&terms.levels, operation) {
         (_, Operation::SetLevels(Some(levels))) | (Some(levels), _) => {
@@ -152,35 +153,32 @@ pub fn length_bound(
     };
     let note = note.map_or(0, Note::length_bound);
     // A hold ends in one movement, and that it is made or captured is two.
-    FIXED + 256 + lots * (20 + 3 * 48) + terms.holds.len() * 48 + 3 * names + event_bytes + repairs + returns + note
+    FIXED + 256 + lots * (20 + 3 * 48) + holds * 48 + 3 * names + event_bytes + repairs + returns + note
 }
 
 impl<'a> OperationRecord<'a> {
     /// The record's bytes but for the three fields that are known only when its place in the log is: see [`place`].
     pub fn encode(&self) -> Vec<u8> {
-        let is_packed = packed::is_packed(&self.body.operation);
-        let mut out = Vec::with_capacity(2 * FIXED);
-        out.resize(FIXED, 0);
-        if is_packed {
+        let mut out = begin_record();
+        let version = if packed::is_packed(&self.body.operation) {
             packed::write(&self.body, &mut out);
+            VERSION_PACKED
         } else {
             let body = WireBody::from(&self.body);
             rmp_serde::encode::write(&mut out, &body).expect("a vector takes what is written to it");
-        }
-        let length = out.len();
-        let mut writer = Writer::new(&mut out);
-        writer.put(&prefix_word(tag::OPERATION, length));
-        writer.put(&[0; 4]);
-        writer.put(&self.slot.to_le_bytes());
-        writer.put(&self.generation.to_le_bytes());
-        writer.put(&self.closing.units().to_le_bytes());
-        writer.put(&self.opening.units().to_le_bytes());
-        writer.put(&self.previous.to_le_bytes());
-        writer.put(&self.previous_opening.to_le_bytes());
-        writer.put(&self.time.millis().to_le_bytes());
-        writer.put(&[if is_packed { VERSION_PACKED } else { VERSION }]);
-        writer.put(&self.adjustment.to_le_bytes());
-        writer.put(&self.counts.to_le_bytes());
+            VERSION
+        };
+        let head = Head {
+            slot: self.slot,
+            generation: self.generation,
+            closing: self.closing,
+            opening: self.opening,
+            previous_opening: self.previous_opening,
+            time: self.time,
+            adjustment: self.adjustment,
+        };
+        head.write(version, &mut out);
+        place(&mut out, 0, self.previous, self.counts);
         out
     }
 
@@ -219,6 +217,75 @@ impl<'a> OperationRecord<'a> {
             body,
         })
     }
+}
+
+/// What of a record is known when its operation has been computed, beside its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// The wallet.
+    pub slot: u32,
+    /// The low half of the number of the generation that it opened.
+    pub generation: u32,
+    /// The balance at which the old generation closed.
+    pub closing: Amount,
+    /// The balance at which the new one opened.
+    pub opening: Amount,
+    /// LSN of the record that opened the old generation.
+    pub previous_opening: u64,
+    /// The server's time.
+    pub time: Timestamp,
+    /// Available credit less balance in the new generation.
+    pub adjustment: i64,
+}
+
+impl Head {
+    fn write(&self, version: u8, out: &mut [u8]) {
+        let length = out.len();
+        let mut writer = Writer::new(out);
+        writer.put(&prefix_word(tag::OPERATION, length));
+        writer.put(&[0; 4]);
+        writer.put(&self.slot.to_le_bytes());
+        writer.put(&self.generation.to_le_bytes());
+        writer.put(&self.closing.units().to_le_bytes());
+        writer.put(&self.opening.units().to_le_bytes());
+        writer.put(&[0; 8]);
+        writer.put(&self.previous_opening.to_le_bytes());
+        writer.put(&self.time.millis().to_le_bytes());
+        writer.put(&[version]);
+        writer.put(&self.adjustment.to_le_bytes());
+        writer.put(&[0; 8]);
+    }
+}
+
+fn begin_record() -> Vec<u8> {
+    let mut out = Vec::with_capacity(3 * FIXED);
+    out.resize(FIXED, 0);
+    out
+}
+
+/// The record of an operation, but for what [`place`] fills in; as [`OperationRecord::encode`] of [`body`] for operations on holds, without a
+/// body in between.
+pub fn encode_hold(
+    head: &Head,
+    operation: &Operation,
+    result: Result<Taken, Rejection>,
+    effects: &Effects,
+    new: &Terms,
+) -> Vec<u8> {
+    let (crossed, recovered) = (names(&effects.crossed, new), names(&effects.recovered, new));
+    let parts = packed::Parts {
+        operation,
+        taken: result.unwrap_or_default(),
+        rejected: result.is_err(),
+        movements: &effects.movements,
+        crossed: &crossed,
+        recovered: &recovered,
+        lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)),
+    };
+    let mut out = begin_record();
+    packed::write_parts(parts, &mut out);
+    head.write(VERSION_PACKED, &mut out);
+    out
 }
 
 /// Fills in what is known only when an encoded record's place is: its distance from the start of its frame's payload, the wallet's
@@ -675,25 +742,28 @@ pub fn body<'a>(
     repair: Repair,
     note: Option<Box<Note>>,
 ) -> Body<'a> {
-    let names = |lines: &crate::ledger::Lines| Names {
-        levels: match &new.levels {
-            Some(levels) => levels.of_mask(lines.levels).map(|level| &*level.name).collect(),
-            None => Vec::new(),
-        },
-        depleted: lines.depleted,
-        negative: lines.negative,
-    };
     Body {
         operation: operation.clone(),
         event,
         taken: result.unwrap_or_default(),
         rejected: result.is_err(),
         movements: effects.movements.clone(),
-        crossed: names(&effects.crossed),
-        recovered: names(&effects.recovered),
+        crossed: names(&effects.crossed, new),
+        recovered: names(&effects.recovered, new),
         lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)).collect(),
         repair,
         note,
+    }
+}
+
+fn names<'a>(lines: &crate::ledger::Lines, new: &'a Terms) -> Names<'a> {
+    Names {
+        levels: match &new.levels {
+            Some(levels) => levels.of_mask(lines.levels).map(|level| &*level.name).collect(),
+            None => Vec::new(),
+        },
+        depleted: lines.depleted,
+        negative: lines.negative,
     }
 }
 

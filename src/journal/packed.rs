@@ -27,29 +27,54 @@ pub(super) fn is_packed(operation: &Operation) -> bool {
     operation.hold().is_some()
 }
 
+/// What a body says, borrowed from wherever it stands.
+pub(super) struct Parts<'a, L> {
+    pub(super) operation: &'a Operation,
+    pub(super) taken: Taken,
+    pub(super) rejected: bool,
+    pub(super) movements: &'a [Movement],
+    pub(super) crossed: &'a Names<'a>,
+    pub(super) recovered: &'a Names<'a>,
+    pub(super) lots: L,
+}
+
 /// Appends the body of an operation on a hold.
 pub(super) fn write(body: &Body<'_>, out: &mut Vec<u8>) {
-    let has_lines = [&body.crossed, &body.recovered].into_iter().any(|names| *names != Names::default());
-    let flags = [(body.rejected, REJECTED), (body.taken != Taken::default(), TAKEN), (has_lines, LINES)];
+    let parts = Parts {
+        operation: &body.operation,
+        taken: body.taken,
+        rejected: body.rejected,
+        movements: &body.movements,
+        crossed: &body.crossed,
+        recovered: &body.recovered,
+        lots: body.lots.iter().copied(),
+    };
+    write_parts(parts, out);
+}
+
+/// As [`write`], without a body.
+pub(super) fn write_parts(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>, out: &mut Vec<u8>) {
+    let has_lines = [parts.crossed, parts.recovered].into_iter().any(|names| *names != Names::default());
+    let flags = [(parts.rejected, REJECTED), (parts.taken != Taken::default(), TAKEN), (has_lines, LINES)];
     out.push(flags.into_iter().filter(|(holds, _)| *holds).map(|(_, flag)| flag).sum());
-    let own = write_operation(&body.operation, out);
-    if body.taken != Taken::default() {
-        put_amount(body.taken.amount, out);
-        put_amount(body.taken.shortfall, out);
-        put_amount(body.taken.overdraft, out);
+    let own = write_operation(parts.operation, out);
+    if parts.taken != Taken::default() {
+        put_amount(parts.taken.amount, out);
+        put_amount(parts.taken.shortfall, out);
+        put_amount(parts.taken.overdraft, out);
     }
-    put(body.movements.len() as u64, out);
-    for movement in &body.movements {
+    put(parts.movements.len() as u64, out);
+    for movement in parts.movements {
         write_movement(movement, own, out);
     }
-    put(body.lots.len() as u64, out);
-    for (grant, left) in &body.lots {
+    put(parts.lots.len() as u64, out);
+    for (grant, left) in parts.lots {
         put(grant.get(), out);
-        put_amount(*left, out);
+        put_amount(left, out);
     }
     if has_lines {
-        write_names(&body.crossed, out);
-        write_names(&body.recovered, out);
+        write_names(parts.crossed, out);
+        write_names(parts.recovered, out);
     }
 }
 

@@ -129,31 +129,30 @@ pub struct Capture {
     pub shortfall: Amount,
 }
 
-/// Decides whether a hold can be made at `balance`: what is wrong with it by itself, then the wallet's status, then its room, then credit.
-/// Whether its parts fit is seen only when it is made.
-pub fn decide_hold(terms: &Terms, balance: Amount, new: &NewHold, now: Timestamp) -> Result<(), Rejection> {
-    check_new_hold(new, now)?;
-    match terms.status {
-        Status::Active => {}
-        Status::Frozen => return Err(Rejection::WalletFrozen),
-        Status::Closed => return Err(Rejection::WalletClosed),
-    }
-    if terms.holds.len() >= MAX_HOLDS {
-        return Err(Rejection::TooManyHolds);
-    }
-    let available = terms.available(balance);
-    if new.amount > available { Err(Rejection::InsufficientCredit { available, required: new.amount }) } else { Ok(()) }
-}
-
-/// What is wrong with a hold by itself.
-pub(super) fn check_new_hold(new: &NewHold, now: Timestamp) -> Result<(), Rejection> {
+/// Decides whether a hold can be made in a wallet that has so many open ones and so much available: what is wrong with the hold by itself, then
+/// the wallet's status, then its room, then credit. Whether its parts fit is seen only when it is made.
+pub fn decide_hold(
+    status: Status,
+    open: usize,
+    available: Amount,
+    new: &NewHold,
+    now: Timestamp,
+) -> Result<(), Rejection> {
     if new.amount <= Amount::ZERO {
         return Err(Rejection::InvalidAmount);
     }
     if new.expires_at <= now {
         return Err(Rejection::ExpiryInPast);
     }
-    Ok(())
+    match status {
+        Status::Active => {}
+        Status::Frozen => return Err(Rejection::WalletFrozen),
+        Status::Closed => return Err(Rejection::WalletClosed),
+    }
+    if open >= MAX_HOLDS {
+        return Err(Rejection::TooManyHolds);
+    }
+    if new.amount > available { Err(Rejection::InsufficientCredit { available, required: new.amount }) } else { Ok(()) }
 }
 
 /// Decides a capture of `amount` from a hold that has `remaining` left. Nothing may be captured only if that ends the hold.
@@ -180,7 +179,7 @@ pub fn decide_capture(
 impl Terms {
     /// The open hold of that number.
     pub fn open_hold(&self, id: HoldId) -> Option<&OpenHold> {
-        self.holds.iter().find(|hold| hold.id == id)
+        find_hold(&self.holds, id)
     }
 
     /// What open holds have of a grant, and whether the grant was voided.
@@ -192,6 +191,11 @@ impl Terms {
     pub fn reserved(&self) -> Amount {
         reserved(&self.holds)
     }
+}
+
+/// The hold of that number.
+pub fn find_hold(holds: &[OpenHold], id: HoldId) -> Option<&OpenHold> {
+    holds.iter().find(|hold| hold.id == id)
 }
 
 /// What some holds have of a grant, as one part.

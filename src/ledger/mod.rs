@@ -31,7 +31,9 @@ pub use amount::{Amount, AmountError, PriceError, Rounding, Scale, price};
 pub use debit::{Policy, Taken, decide_debit};
 pub use decimal::{Decimal, DecimalError};
 pub use grant::{Category, GrantId, Lot, MAX_PRIORITY, Source};
-pub use hold::{Capture, HoldId, MAX_HOLDS, MAX_PARTS, NewHold, OnExceed, OpenHold, Part, decide_capture, decide_hold};
+pub use hold::{
+    Capture, HoldId, MAX_HOLDS, MAX_PARTS, NewHold, OnExceed, OpenHold, Part, decide_capture, decide_hold, find_hold,
+};
 pub use level::{Level, LevelProblem, LevelStates, Levels, LevelsError, Trigger, Watched};
 pub use operation::{Change, Effects, Lines, Movement, NewGrant, Operation, Return, Reversal};
 pub use rejection::Rejection;

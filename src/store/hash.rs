@@ -12,8 +12,13 @@ use super::mac::{Begun, Mac};
 pub struct Seed {
     wallet: Mac,
     event: Mac,
+    /// Of the first domains: making a key takes longer than using it.
+    domains: [Mac; DOMAINS_KEPT],
     secret: [u8; 32],
 }
+
+/// Domains whose keys are kept at hand.
+const DOMAINS_KEPT: usize = 8;
 
 /// What the index and the slot know a wallet by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +40,12 @@ pub struct EventsOf(Begun);
 impl Seed {
     /// The keys that derive from a secret: 32 random bytes, kept with the data.
     pub fn new(secret: [u8; 32]) -> Self {
-        Seed { wallet: Mac::new(derive(&secret, "wallet", 0)), event: Mac::new(derive(&secret, "event", 0)), secret }
+        Seed {
+            wallet: Mac::new(derive(&secret, "wallet", 0)),
+            event: Mac::new(derive(&secret, "event", 0)),
+            domains: std::array::from_fn(|domain| of_domain(&secret, domain as u8)),
+            secret,
+        }
     }
 
     /// The secret, to be stored.
@@ -78,8 +88,11 @@ impl Seed {
 
     /// The fingerprint of any other key. Domains never share a key.
     pub fn key_fingerprint(&self, domain: u8, bytes: &[u8]) -> u64 {
-        let key = Mac::new(derive(&self.secret, "key", domain));
-        usable(key.finish(key.begin(&[]), bytes) as u64)
+        let of = |key: &Mac| usable(key.finish(key.begin(&[]), bytes) as u64);
+        match self.domains.get(usize::from(domain)) {
+            Some(key) => of(key),
+            None => of(&of_domain(&self.secret, domain)),
+        }
     }
 }
 
@@ -92,6 +105,10 @@ pub const fn reserved(fingerprint: u64) -> bool {
 #[inline]
 fn usable(hash: u64) -> u64 {
     if reserved(hash) { 0x9e37_79b9_7f4a_7c15 } else { hash }
+}
+
+fn of_domain(secret: &[u8; 32], domain: u8) -> Mac {
+    Mac::new(derive(secret, "key", domain))
 }
 
 /// A key for one use and domain, from the secret's first half as key and its second half as part of the input.

@@ -26,6 +26,7 @@
 //!
 //! The slot holds values and knows no rule: what an operation means is the [`Driver`]'s.
 
+use super::prefetch::prefetch;
 use super::sync::thorough::{AtomicBool, AtomicPtr, AtomicU64};
 use super::sync::{Guard, Ordering, pin, spin, yield_now};
 use super::word::{AtomicView, AtomicWord, Deadline, View, Word};
@@ -261,6 +262,12 @@ impl<R: Rules> Slot<R> {
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.view.load(Ordering::Relaxed).plain // a hint: the next change may turn it
+    }
+
+    /// Fetches the line at which the present generation begins, without waiting for it.
+    #[inline]
+    pub fn prefetch_generation(&self) {
+        prefetch(self.terms.load(Ordering::Relaxed)); // an address to fetch from, nothing more
     }
 
     /// LSN of the wallet's newest record, 0 if it has none.

@@ -1539,12 +1539,7 @@ impl Books {
             (made.spec.wallet.customer(), made.spec.wallet.currency())
         );
         let is_open = kept.fate == Fate::Open;
-        let expected = (
-            fate(kept.fate),
-            kept.hold.amount,
-            kept.captured.min(i64::MAX.into()),
-            if is_open { kept.left } else { 0 },
-        );
+        let expected = (fate(kept.fate), kept.hold.amount, kept.captured, if is_open { kept.left } else { 0 });
         assert_eq!(
             (state.status, units(state.amount), units(state.captured), units(state.remaining)),
             expected,

@@ -6,6 +6,7 @@ mod corrections;
 mod demo;
 mod engine_props;
 mod fuzz;
+mod holds;
 mod keys;
 mod ledger_props;
 mod model;

@@ -739,6 +739,9 @@ impl Model {
             if within + beyond == 0 {
                 return refuse("capture_exceeds_hold");
             }
+            if kept.captured + within + beyond > i128::from(i64::MAX) {
+                return refuse("balance_overflow");
+            }
             self.check_active()?;
             self.take(within + beyond, policy, outcome)?;
             outcome.shortfall += amount - within - beyond;
@@ -746,6 +749,9 @@ impl Model {
             kept.left = (kept.left - outcome.taken).max(0);
             kept.captured += outcome.taken;
             return Ok(());
+        }
+        if kept.hold.amount + beyond > i128::from(i64::MAX) {
+            return refuse("balance_overflow");
         }
         if beyond > self.available().max(0) && self.balance() - self.held() - beyond < -DEBT_MAX {
             return refuse("balance_overflow");

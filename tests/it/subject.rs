@@ -33,8 +33,8 @@ struct Subject {
     depleted: BTreeSet<u64>,
     debt_made: i128,
     debt_paid: i128,
-    /// Holds that expired: what they had left, less late captures, and their policies.
-    expired: BTreeMap<u64, (Amount, OnExceed)>,
+    /// Holds that expired: what they had left, less late captures; their policies; what was captured of them.
+    expired: BTreeMap<u64, (Amount, OnExceed, Amount)>,
 }
 
 impl Subject {
@@ -73,8 +73,9 @@ impl Subject {
         assert_eq!(change.terms.validate(), Ok(()), "{:?}", change.terms);
         let mut outcome = self.record(&change);
         if let (Operation::LateCapture { hold, .. }, Ok(taken)) = (&operation, change.result) {
-            let left = &mut self.expired.get_mut(&hold.get()).expect("an expired hold").0;
+            let (left, _, captured) = self.expired.get_mut(&hold.get()).expect("an expired hold");
             *left = left.checked_sub(taken.amount).expect("a difference").or_zero();
+            *captured = captured.checked_add(taken.amount).expect("it was checked");
             outcome.shortfall += capped;
         }
         self.balance = change.terms.opening;
@@ -85,7 +86,7 @@ impl Subject {
     /// What a capture is when its hold has expired, and what of it exceeds the hold; decided as the engine does.
     fn late_capture(&self, command: &Command) -> Option<Result<(Operation, i128), Rejection>> {
         let Command::Capture { hold, amount: wanted, is_final } = command else { return None };
-        let (left, on_exceed) = *self.expired.get(hold)?;
+        let (left, on_exceed, captured) = *self.expired.get(hold)?;
         let wanted = amount(*wanted);
         if wanted == Amount::ZERO && *is_final {
             return Some(Err(Rejection::HoldEnded));
@@ -95,6 +96,7 @@ impl Subject {
             if all == Amount::ZERO {
                 return Err(Rejection::CaptureExceedsHold { remaining: left, required: wanted });
             }
+            captured.checked_add(all).ok_or(Rejection::BalanceOverflow)?;
             let policy = match on_exceed {
                 OnExceed::Reject => Policy::Reject,
                 OnExceed::Cap => Policy::Partial,
@@ -168,8 +170,9 @@ impl Subject {
                 }
                 Movement::Returned { amount, .. } => self.account(id).held -= units(amount),
                 Movement::HoldExpired { hold, amount } => {
-                    let on_exceed = self.terms.open_hold(hold).expect("it was open").on_exceed;
-                    self.expired.insert(hold.get(), (amount, on_exceed));
+                    let open = self.terms.open_hold(hold).expect("it was open");
+                    let captured = open.amount.checked_sub(amount).expect("a difference");
+                    self.expired.insert(hold.get(), (amount, open.on_exceed, captured));
                 }
                 Movement::Activated { .. }
                 | Movement::ExpiryMoved { .. }

@@ -412,6 +412,21 @@ impl Change<'_> {
                     Err("the end of a grant is moved that is not there")
                 }
             }
+            Movement::Held { .. }
+            | Movement::Reserved { .. }
+            | Movement::Captured { .. }
+            | Movement::PartSpent { .. }
+            | Movement::Released { .. }
+            | Movement::HoldExpired { .. }
+            | Movement::Returned { .. }
+            | Movement::HoldMoved { .. } => self.make_of_hold(movement),
+        }
+    }
+
+    /// What happens to holds.
+    fn make_of_hold(&mut self, movement: &Movement) -> Result<(), Found> {
+        let whole = |amount: Amount| i128::from(amount.units());
+        match *movement {
             Movement::Held { hold, amount } => {
                 if self.holds.open.iter().any(|(other, _)| *other == hold) {
                     return Err("a hold is made twice");
@@ -445,6 +460,7 @@ impl Change<'_> {
                 Ok(())
             }
             Movement::HoldMoved { hold, .. } => self.holds.lower(hold, 0, false),
+            _ => Ok(()),
         }
     }
 

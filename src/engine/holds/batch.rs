@@ -6,7 +6,7 @@
 
 use super::find::Place;
 use super::requests::{HoldOutcome, HoldRequest, HoldState, HoldStatus, Standing};
-use super::work::{Made, Work};
+use super::work::{Made, Work, at_once};
 use super::{PREFIX, hold_fingerprint};
 use crate::engine::budget::Budget;
 use crate::engine::catalog::{Catalog, CreditCurrency};
@@ -17,13 +17,11 @@ use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::frame::{Prelude, kind};
 use crate::journal::hold::Declaration;
-use crate::ledger::{Amount, HoldId, NewHold, OnExceed, Operation, Rejection, Timestamp, decide_hold};
+use crate::ledger::{Amount, HoldId, NewHold, OnExceed, Operation, Rejection, Timestamp};
 use crate::store::idempotency::{Claim, Entry};
 use crate::store::{Guard, pin};
 use std::sync::Arc;
 
-/// Holds that are made together: few enough that their declarations fit any frame, and what they need any admission.
-const ROUND: usize = 256;
 const DEFAULT_TTL_MS: u64 = 15 * 60_000;
 const MAX_TTL_MS: u64 = 24 * 3_600_000;
 
@@ -42,7 +40,7 @@ impl Engine {
         batch.outcomes.resize_with(requests.len(), || None);
         let planned = batch.plan();
         let mut made_any = false;
-        for round in planned.chunks(ROUND) {
+        for round in planned.chunks(at_once(inner)) {
             match batch.decide(round) {
                 Ok(()) => made_any = true,
                 Err(error) if !made_any => return Err(error),
@@ -179,8 +177,9 @@ impl<'a> Batch<'a> {
         let payload = Prelude::length("") + declarations;
         let work = Work::admit(inner, Budget::frame_bytes(payload), planned.len(), self.now, &guard)?;
         let mut waiting = Vec::new();
-        let mut making = self.claim(planned, &mut waiting, &guard)?;
+        let mut making = self.claim(planned, &mut waiting, &guard);
         self.sift(&mut making, &guard)?;
+        work.prefetch(|| making.iter().map(|making| making.planned.slot));
         self.try_all(&mut making, &guard);
         if making.is_empty() {
             return Ok(waiting);
@@ -219,12 +218,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The idempotency probe: decides what was made before.
-    fn claim<'g>(
-        &mut self,
-        planned: &[Planned],
-        waiting: &mut Vec<Planned>,
-        guard: &'g Guard,
-    ) -> Result<Vec<Making<'g>>, Unavailable>
+    fn claim<'g>(&mut self, planned: &[Planned], waiting: &mut Vec<Planned>, guard: &'g Guard) -> Vec<Making<'g>>
     where
         'a: 'g,
     {
@@ -255,7 +249,7 @@ impl<'a> Batch<'a> {
             }
             making.push(Making { planned: *planned, entry, id: HoldId::new(0) });
         }
-        Ok(making)
+        making
     }
 
     /// Decides those that were made before and whose identities are in files by now.
@@ -366,8 +360,8 @@ impl<'a> Batch<'a> {
 
     fn make(&self, work: &Work<'_>, making: &Making<'_>) -> Made<(HoldState, Standing)> {
         let (planned, new) = (&making.planned, self.new_hold(&making.planned, making.id));
-        let done = work.carry_out(planned.slot, |reading| {
-            decide_hold(reading.terms, reading.balance, &new, self.now)?;
+        let done = work.carry_out(planned.slot, |wallet| {
+            wallet.check(&new, self.now)?;
             Ok(Some(Operation::Hold(new)))
         });
         done.map(|done| {

@@ -2,15 +2,12 @@
 
 use super::find::Place;
 use super::requests::{CaptureOutcome, CaptureRequest, Captured, HoldState, HoldStatus, HoldView};
-use super::work::{Done, Made, Wallet, Work};
+use super::work::{Done, Made, Wallet, Work, at_once};
 use crate::engine::ticket::Ticket;
 use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::{Engine, Inner};
 use crate::ledger::{Amount, Capture, OnExceed, Operation, Policy, Rejection, Timestamp, decide_capture, decide_debit};
 use crate::store::{Guard, pin};
-
-/// Captures that are made with one admission to the log.
-const ROUND: usize = 256;
 
 impl Engine {
     /// Captures holds, each on its own; one outcome a request, in order. Each is told only when the ticket has resolved. A capture sent again is
@@ -20,7 +17,7 @@ impl Engine {
         inner.check_open()?;
         let (now, guard) = (inner.now(), pin());
         let mut outcomes = Vec::with_capacity(requests.len());
-        for round in requests.chunks(ROUND) {
+        for round in requests.chunks(at_once(inner)) {
             let places: Vec<_> = round.iter().map(|request| inner.find_hold(request.hold, &guard)).collect();
             let mut work = match Work::admit(inner, 0, round.len(), now, &guard) {
                 Ok(work) => Some(work),
@@ -31,6 +28,9 @@ impl Engine {
                     continue;
                 }
             };
+            if let Some(work) = &work {
+                work.prefetch(|| places.iter().flatten().map(|place| place.slot));
+            }
             for (request, place) in round.iter().zip(places) {
                 let outcome = place.and_then(|place| capture(inner, request, place, &mut work, now, &guard));
                 outcomes.push(outcome);
@@ -46,7 +46,7 @@ impl Engine {
         let (now, guard) = (inner.now(), pin());
         let place = inner.find_hold(text, &guard)?;
         inner.do_one(place, now, &guard, |wallet| {
-            let is_open = wallet.terms.open_hold(place.id).is_some();
+            let is_open = wallet.open_hold(place.id).is_some();
             Ok(is_open.then_some(Operation::Release { hold: place.id }))
         })?;
         Ok((inner.view_of(place, now, &guard)?, self.barrier()))
@@ -58,14 +58,14 @@ impl Engine {
         inner.check_open()?;
         let (now, guard) = (inner.now(), pin());
         let place = inner.find_hold(text, &guard)?;
-        let record = inner.declaration_of(place.id)?.ok_or(CommandError::NotFound { what: "hold" })?;
+        let record = inner.declared(place.id)?;
         let most = record.created_at.saturating_add(inner.hold_life_ms());
         if expires_at > most {
             let hours = inner.hold_life_ms() / 3_600_000;
             let detail = format!("a hold ends {hours} hours after it was made at the latest: the idempotency window");
             return Err(CommandError::Invalid { field: "expires_at", detail });
         }
-        inner.do_one(place, now, &guard, |wallet| match wallet.terms.open_hold(place.id) {
+        inner.do_one(place, now, &guard, |wallet| match wallet.open_hold(place.id) {
             Some(_) if expires_at <= now => Err(Rejection::ExpiryInPast.into()),
             Some(hold) if hold.expires_at == expires_at => Ok(None),
             Some(_) => Ok(Some(Operation::ExtendHold { hold: place.id, expires_at })),
@@ -113,7 +113,8 @@ fn capture<'a>(
     now: Timestamp,
     guard: &'a Guard,
 ) -> CaptureOutcome {
-    let amount = Amount::from_decimal(request.amount, inner.scale_of(place.slot))
+    let scale = work.as_ref().map_or_else(|| inner.scale_of(place.slot), |work| work.scale(place.slot));
+    let amount = Amount::from_decimal(request.amount, scale)
         .map_err(|error| CommandError::Invalid { field: "amount", detail: error.to_string() })?;
     if amount < Amount::ZERO || amount == Amount::ZERO && !request.is_final {
         let detail = "must be greater than zero, or zero for a final capture".to_owned();
@@ -162,7 +163,7 @@ fn decide(
     amount: Amount,
     is_final: bool,
 ) -> Result<(Decided, Option<Operation>), CommandError> {
-    if let Some(hold) = wallet.terms.open_hold(place.id) {
+    if let Some(hold) = wallet.open_hold(place.id) {
         let Capture { within, beyond, .. } = decide_capture(hold.remaining, hold.on_exceed, amount, is_final)?;
         let mut state = HoldState::open(place.slot, hold);
         let sum = |one: Amount, other: Amount| one.checked_add(other).unwrap_or(Amount::MAX);
@@ -189,12 +190,14 @@ fn decide(
     if wanted == Amount::ZERO {
         return Err(Rejection::CaptureExceedsHold { remaining: ended.left, required: amount }.into());
     }
+    // What is captured in all is an amount, too.
+    ended.captured.checked_add(wanted).ok_or(Rejection::BalanceOverflow)?;
     let policy = match on_exceed {
         OnExceed::Reject => Policy::Reject,
         OnExceed::Cap => Policy::Partial,
         OnExceed::Overdraw => Policy::Overdraft,
     };
-    decide_debit(wallet.terms, wallet.balance, wanted, policy)?;
+    decide_debit(&wallet.terms.get(), wallet.balance, wanted, policy)?;
     let operation = Operation::LateCapture { hold: place.id, amount: wanted, policy, left: ended.left };
     Ok((Decided::Late(shortfall), Some(operation)))
 }

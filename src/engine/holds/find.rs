@@ -2,6 +2,7 @@
 
 use super::requests::{HoldState, HoldStatus, HoldView, Standing};
 use super::{PREFIX, hold_fingerprint};
+use crate::engine::catalog::Catalog;
 use crate::engine::history::unreadable;
 use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::wallet::WalletGeneration;
@@ -28,7 +29,7 @@ pub(super) struct Ended {
     pub(super) status: HoldStatus,
     /// What it had left, less late captures since.
     pub(super) left: Amount,
-    captured: Amount,
+    pub(super) captured: Amount,
     released: Amount,
 }
 
@@ -210,7 +211,8 @@ impl Inner {
 
     /// The declaration of a hold that a wallet has or had.
     pub(super) fn declared(&self, id: HoldId) -> Result<HoldRecord, CommandError> {
-        self.declaration_of(id)?.ok_or_else(|| self.retired())
+        let gone = || if self.is_retired(id.get()) { self.retired() } else { MISSING };
+        self.declaration_of(id)?.ok_or_else(gone)
     }
 
     /// Whether a declared hold took effect.
@@ -281,7 +283,10 @@ impl Inner {
 
     /// Decimal places of the amounts in a wallet.
     pub(super) fn scale_of(&self, slot: u32) -> Scale {
-        let catalog = self.catalog.snapshot();
+        self.scale_in(&self.catalog.snapshot(), slot)
+    }
+
+    pub(super) fn scale_in(&self, catalog: &Catalog, slot: u32) -> Scale {
         let currency = self.names.get(slot).and_then(|name| catalog.currency_by_number(name.currency));
         currency.map_or_else(Scale::default, |currency| currency.scale)
     }

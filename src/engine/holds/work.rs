@@ -1,18 +1,37 @@
 //! Operations on holds, carried out one after the other by a thread that was admitted to the log for all of them.
 
 use super::requests::Standing;
-use crate::engine::Inner;
 use crate::engine::budget::Budget;
+use crate::engine::catalog::Catalog;
+use crate::engine::kept::Kept;
 use crate::engine::view::{CommandError, Unavailable};
-use crate::engine::wallet::{WalletDriver, WalletGeneration, WalletOperation};
-use crate::ledger::{Amount, NewHold, Operation, Rejection, Taken, Terms, Timestamp, decide_hold};
+use crate::engine::wallet::{WalletDriver, WalletGeneration, WalletOperation, WalletSlot};
+use crate::engine::{Inner, MAX_ID_BYTES};
+use crate::ledger::{
+    Amount, HoldId, NewHold, OpenHold, Operation, Rejection, Scale, Taken, Timestamp, decide_hold, find_hold,
+};
 use crate::store::Guard;
 use drawdown_wal::Lsn;
+use std::sync::Arc;
 
 /// Log bytes that an operation on a hold takes in a wallet of few grants and holds; those that need more are done by themselves.
 const BYTES_PER_OPERATION: u64 = 1024;
 /// For operations of others that are met half done, and for what has fallen due.
 const BYTES_FOR_OTHERS: u64 = 16 << 10;
+
+/// Bytes of a declaration at most: an id of the longest, and less than half of that beside it.
+const DECLARATION_BYTES_MAX: u64 = MAX_ID_BYTES as u64 * 3 / 2;
+/// What is done with one admission at most: nobody else should wait for long.
+const AT_ONCE_MAX: u64 = 256;
+
+/// How many holds can be made, or captured, with one admission to this log.
+pub(super) fn at_once(inner: &Inner) -> usize {
+    let log = &inner.log;
+    let room = (log.max_admission_bytes() / 2).saturating_sub(BYTES_FOR_OTHERS);
+    let of_admission = room / (BYTES_PER_OPERATION + DECLARATION_BYTES_MAX);
+    let of_frame = log.max_frame_bytes() / (2 * DECLARATION_BYTES_MAX);
+    of_admission.min(of_frame).clamp(1, AT_ONCE_MAX) as usize
+}
 
 /// A share of the log, and what it is for.
 pub(super) struct Work<'a> {
@@ -20,6 +39,9 @@ pub(super) struct Work<'a> {
     budget: Budget<'a>,
     now: Timestamp,
     guard: &'a Guard,
+    catalog: Arc<Catalog>,
+    /// The scale of all currencies, if they have one: then nobody need look which a wallet's is.
+    scale: Option<Scale>,
 }
 
 /// What became of something to be done.
@@ -32,7 +54,7 @@ pub(super) enum Made<T> {
 
 /// A wallet as a decision sees it, with nothing due.
 pub(super) struct Wallet<'r> {
-    pub(super) terms: &'r Terms,
+    pub(super) terms: &'r Kept,
     pub(super) balance: Amount,
     pub(super) generation: &'r WalletGeneration,
 }
@@ -43,6 +65,18 @@ pub(super) struct Done {
     pub(super) standing: Standing,
     /// The operation's record.
     pub(super) entry: Option<Lsn>,
+}
+
+impl<'r> Wallet<'r> {
+    pub(super) fn open_hold(&self, id: HoldId) -> Option<&'r OpenHold> {
+        find_hold(self.terms.holds(), id)
+    }
+
+    /// Why the rules would refuse a hold.
+    pub(super) fn check(&self, new: &NewHold, now: Timestamp) -> Result<(), Rejection> {
+        let (terms, available) = (self.terms, self.terms.available(self.balance));
+        decide_hold(terms.status(), terms.holds().len(), available, new, now)
+    }
 }
 
 impl<T> Made<T> {
@@ -65,7 +99,10 @@ impl<'a> Work<'a> {
     ) -> Result<Self, Unavailable> {
         let bytes = bytes + BYTES_FOR_OTHERS + BYTES_PER_OPERATION * operations as u64;
         let budget = Budget(inner.admit_wait(bytes)?);
-        Ok(Work { inner, budget, now, guard })
+        let catalog = inner.catalog.snapshot();
+        let mut scales = catalog.currencies().iter().map(|currency| currency.scale);
+        let scale = scales.next().filter(|first| scales.all(|scale| scale == *first));
+        Ok(Work { inner, budget, now, guard, catalog, scale })
     }
 
     pub(super) fn budget(&self) -> &Budget<'a> {
@@ -85,9 +122,9 @@ impl<'a> Work<'a> {
             let Some(reading) = slot.read_settled(&driver, self.guard) else {
                 return Made::Decided(Err(CommandError::NotFound { what: "wallet" }));
             };
-            let terms = &*reading.generation.terms().get();
+            let terms = reading.generation.terms();
             let balance = Amount::new(reading.balance);
-            let is_due = terms.deadline().is_some_and(|deadline| self.now >= deadline);
+            let is_due = terms.is_due(self.now);
             let operation = if is_due {
                 Operation::Due
             } else {
@@ -101,7 +138,7 @@ impl<'a> Work<'a> {
                 }
             };
             let operation = WalletOperation::new(operation, self.now);
-            let needed = operation.log_bytes(terms);
+            let needed = operation.log_bytes_after(terms);
             if !self.budget.covers(needed) {
                 return Made::Cramped(2 * needed);
             }
@@ -111,7 +148,8 @@ impl<'a> Work<'a> {
                 continue;
             }
             let new = changed.generation.terms();
-            let standing = self.standing(handle, new.opening_balance(), new.opening_available());
+            let opening = new.opening_balance();
+            let standing = self.standing(handle, opening, new.available(opening));
             let entry = Some(Lsn::new(changed.generation.opened_at()));
             let done = changed.effects.result.map(|taken| Done { taken, standing, entry });
             return Made::Decided(done.map_err(CommandError::Rejected));
@@ -119,14 +157,34 @@ impl<'a> Work<'a> {
     }
 
     fn standing(&self, handle: u32, balance: Amount, available: Amount) -> Standing {
-        Standing { balance, available, scale: self.inner.scale_of(handle) }
+        Standing { balance, available, scale: self.scale(handle) }
+    }
+
+    /// Decimal places of the amounts in a wallet.
+    pub(super) fn scale(&self, handle: u32) -> Scale {
+        self.scale.unwrap_or_else(|| self.inner.scale_in(&self.catalog, handle))
+    }
+
+    /// Fetches what is going to be needed of some wallets: a pass over all of them for each line that the next pass needs.
+    pub(super) fn prefetch<I: Iterator<Item = u32>>(&self, handles: impl Fn() -> I) {
+        let slots = || handles().map(|handle| self.inner.slab.get(handle));
+        handles().for_each(|handle| self.inner.slab.prefetch(handle));
+        slots().for_each(WalletSlot::prefetch_generation);
+        for reading in slots().filter_map(|slot| slot.read(self.guard)) {
+            reading.generation.terms().prefetch();
+        }
     }
 }
 
 impl Inner {
-    /// Why the rules would refuse a hold, as the wallet stands. What has fallen due is looked at later, when it is carried out.
+    /// Why the rules would refuse a hold, as the wallet stands with what has fallen due.
     pub(super) fn would_refuse(&self, slot: u32, new: &NewHold, now: Timestamp, guard: &Guard) -> Option<Rejection> {
+        let reading = self.slab.get(slot).read(guard)?;
+        let (terms, balance) = (reading.generation.terms(), Amount::new(reading.balance));
+        if !terms.is_due(now) {
+            return Wallet { terms, balance, generation: reading.generation }.check(new, now).err();
+        }
         let (terms, balance) = self.read_at(slot, now, guard)?;
-        decide_hold(&terms, balance, new, now).err()
+        decide_hold(terms.status, terms.holds.len(), terms.available(balance), new, now).err()
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod catalog;
 pub(crate) mod corrections;
 pub(crate) mod feed;
 pub(crate) mod grants;
+pub(crate) mod holds;
 pub(crate) mod keys;
 pub(crate) mod operations;
 pub(crate) mod usage;

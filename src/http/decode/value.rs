@@ -7,7 +7,7 @@ use bumpalo::Bump;
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
     Null,
-    Bool,
+    Bool(bool),
     Number(&'a str),
     Text(&'a str),
     Array(Vec<Node<'a>>),
@@ -36,7 +36,7 @@ fn read<'a>(reader: &mut Reader<'a>) -> Result<Node<'a>, Fault> {
     let value = match kind {
         Kind::Text => Value::Text(reader.text()?),
         Kind::Number => Value::Number(reader.number()?),
-        Kind::Bool | Kind::Null => reader.literal()?.map_or(Value::Null, |_| Value::Bool),
+        Kind::Bool | Kind::Null => reader.literal()?.map_or(Value::Null, Value::Bool),
         Kind::Array => {
             let (mut elements, mut first) = (Vec::new(), true);
             reader.open()?;

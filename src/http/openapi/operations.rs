@@ -150,6 +150,29 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             .takes("GrantPatch")
             .ok("Grant")
             .fails(&[404, 409, 410, 422]),
+        Action::PostHolds => holds(),
+        Action::PostCaptures => captures(),
+        Action::ListHolds => list_holds(),
+        Action::GetHold => Operation::new("Holds", "getHold", "A hold as it is now").ok("Hold").fails(&[404, 410]),
+        Action::CaptureHold => Operation::new("Holds", "captureHold", "Take credits from a hold")
+            .about(
+                "In parts, as often as there is something left; `final` releases the rest. What exceeds the hold goes by its `on_exceed`. \
+                 A capture that comes when the hold has expired is a new debit, and says so (`late`).",
+            )
+            .takes("CaptureRequest")
+            .ok("Capture")
+            .fails(&[402, 404, 409, 410, 422]),
+        Action::ReleaseHold => {
+            Operation::new("Holds", "releaseHold", "Give back what a hold has left; repeating it is success")
+                .ok("Hold")
+                .fails(&[404, 410])
+                .writes()
+        }
+        Action::ExtendHold => Operation::new("Holds", "extendHold", "Move the end of an open hold")
+            .about("To an instant, or so many seconds from now; at the latest an idempotency window after the hold was made.")
+            .takes("HoldExtension")
+            .ok("Hold")
+            .fails(&[404, 409, 410, 422]),
         Action::PutCurrency => Operation::new("Catalogue", "putCurrency", "Make or change a credit currency")
             .about("The scale cannot change once wallets or meters use the currency.")
             .takes("CurrencyRequest")
@@ -368,6 +391,56 @@ fn reverse() -> Operation {
         body["required"] = json!(false);
     }
     operation
+}
+
+fn holds() -> Operation {
+    let mut operation = Operation::new("Holds", "postHolds", "Set credits aside: one hold or many")
+        .about(
+            "The same `id` and content is the same hold, other content a conflict. Of many, each hold stands on its own, and the answer \
+             is 200.",
+        )
+        .takes("HoldRequest")
+        .fails(&[402, 404, 409, 410, 422]);
+    let many = json!({"type": "array", "items": reference("HoldRequest"), "maxItems": 10_000});
+    operation.body = Some(body(&[("application/json", json!({"oneOf": [reference("HoldRequest"), many]}))]));
+    let replayed =
+        json!({"description": "`true` when the hold was there before.", "schema": {"type": "string", "const": "true"}});
+    let answer = |description: &str, schema: &str| {
+        let content = json!({"application/json": {"schema": reference(schema)}});
+        json!({"description": description, "headers": {"Idempotency-Replayed": replayed}, "content": content})
+    };
+    operation.answers =
+        vec![(200, answer("Of many: one result a hold.", "HoldResults")), (201, answer("Of one: the hold.", "Hold"))];
+    operation
+}
+
+fn captures() -> Operation {
+    let many = json!({"type": "array", "items": reference("NamedCaptureRequest"), "maxItems": 10_000});
+    let mut operation = Operation::new("Holds", "postCaptures", "Take credits from many holds")
+        .about("Each capture stands on its own.")
+        .takes("NamedCaptureRequest")
+        .ok("CaptureResults");
+    operation.body = Some(body(&[("application/json", many)]));
+    operation
+}
+
+fn list_holds() -> Operation {
+    let text = || json!({"type": "string", "minLength": 1, "maxLength": 128});
+    let customer = query("customer", "Whose holds.", text());
+    Operation::new("Holds", "listHolds", "A customer's open holds, those that end first coming first in each currency")
+        .list()
+        .parameter(Value::Object(
+            customer
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, value)| (key.clone(), if key == "required" { json!(true) } else { value.clone() }))
+                .collect(),
+        ))
+        .parameter(query("currency", "Holds in this currency only.", text()))
+        .parameter(query("status", "Only open holds are listed.", json!({"type": "string", "enum": ["open"]})))
+        .pages("Hold")
+        .fails(&[422])
 }
 
 fn feed() -> Operation {

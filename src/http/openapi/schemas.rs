@@ -3,12 +3,13 @@
 use crate::engine::corrections::view::Expired;
 use crate::engine::view::EntryKind;
 use crate::http::wire::fields::{METADATA_KEY_BYTES_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX};
-use crate::ledger::{Category, MAX_PRIORITY, Policy, Rounding, Source, Status, Trigger};
+use crate::ledger::{Category, MAX_PRIORITY, OnExceed, Policy, Rounding, Source, Status, Trigger, Watched};
 use serde_json::{Map, Value, json};
 
 /// All schemas by name.
 pub(super) fn all() -> Map<String, Value> {
-    let groups = [basics(), usage(), wallets(), history(), grants(), corrections(), catalogue(), feed(), keys()];
+    let groups =
+        [basics(), usage(), wallets(), history(), grants(), corrections(), catalogue(), feed(), keys(), holds()];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
@@ -224,6 +225,7 @@ fn wallets() -> Group {
         ("effective_at", time()),
         ("expires_at", time_or_null()),
         ("status", one_of(&["active", "scheduled"])),
+        ("held", json!({"allOf": [amount()], "description": "What of `remaining` is in open holds."})),
     ]);
     let level = object(&[
         ("name", json!({"type": "string"})),
@@ -231,12 +233,14 @@ fn wallets() -> Group {
         ("trigger", triggers()),
         ("margin", amount()),
         ("state", one_of(&["ok", "triggered"])),
+        ("watches", watched()),
     ]);
     let level_request = object(&[
         ("name", text(1, 64)),
         ("amount", reference("DecimalInput")),
         ("trigger??", triggers()),
         ("margin??", reference("DecimalInput")),
+        ("watches??", watched()),
     ]);
     let wallet = object(&[
         ("customer", json!({"type": "string"})),
@@ -252,6 +256,7 @@ fn wallets() -> Group {
         ("alerts", list(reference("AlertLevel"))),
         ("last_entry", json!({"type": ["integer", "null"], "format": "int64"})),
         ("metadata", reference("Metadata")),
+        ("holds", json!({"type": "integer", "minimum": 0, "description": "How many are open."})),
     ]);
     let totals = object(&[
         ("currency", json!({"type": "string"})),
@@ -303,8 +308,79 @@ fn history() -> Group {
         ),
         ("reason?", json!({"type": "string"})),
         ("invoice?", json!({"type": "string"})),
+        ("hold?", json!({"type": "string"})),
+        ("held?", json!({"allOf": [amount()], "description": "Signed movement of what is held."})),
     ]);
     vec![("Entry", entry)]
+}
+
+fn watched() -> Value {
+    one_of(&[Watched::Balance, Watched::Available].map(Watched::as_str))
+}
+
+fn holds() -> Group {
+    let policies = || one_of(&[OnExceed::Reject, OnExceed::Cap, OnExceed::Overdraw].map(OnExceed::as_str));
+    let is_final = || json!({"type": "boolean", "default": false, "description": "Releases what is left."});
+    let request = object(&[
+        ("id??", json!({"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^(?!hld_)"})),
+        ("customer", text(1, 128)),
+        ("currency??", text(1, 64)),
+        ("amount", reference("PositiveInput")),
+        ("ttl_seconds??", json!({"type": "integer", "minimum": 1, "maximum": 86_400, "default": 900})),
+        ("on_exceed??", policies()),
+    ]);
+    let name = || json!({"type": "string"});
+    let hold = object(&[
+        ("id", name()),
+        ("customer", name()),
+        ("currency", name()),
+        ("amount", amount()),
+        ("captured", amount()),
+        ("remaining", amount()),
+        ("released", amount()),
+        ("status", one_of(&["open", "captured", "released", "expired"])),
+        ("on_exceed", policies()),
+        ("expires_at", time()),
+        ("created_at?", time()),
+        ("balance?", amount()),
+        ("available?", amount()),
+    ]);
+    let capture = object(&[
+        ("hold", reference("Hold")),
+        ("amount", amount()),
+        ("shortfall", amount()),
+        ("overdraft", amount()),
+        ("late", json!({"type": "boolean", "description": "The hold was over: it was debited like any usage."})),
+        ("entry", json!({"type": ["integer", "null"], "format": "int64"})),
+    ]);
+    let extension = object(&[
+        ("expires_at?", time_or_null()),
+        (
+            "ttl_seconds??",
+            json!({"type": "integer", "minimum": 1, "description": "From now. Either this or `expires_at`."}),
+        ),
+    ]);
+    let error = || {
+        let status = json!({"type": "integer"});
+        object(&[("reason", name()), ("title", name()), ("detail", name()), ("status", status), ("field?", name())])
+    };
+    let results = |status: &[&str], what: &str, schema: &str| {
+        let result = object(&[("status", one_of(status)), (what, reference(schema)), ("error?", error())]);
+        object(&[("results", list(result))])
+    };
+    vec![
+        ("HoldRequest", request),
+        ("Hold", hold),
+        ("HoldResults", results(&["created", "replayed", "rejected"], "hold?", "Hold")),
+        ("CaptureRequest", object(&[("amount", reference("DecimalInput")), ("final??", is_final())])),
+        (
+            "NamedCaptureRequest",
+            object(&[("hold", text(1, 128)), ("amount", reference("DecimalInput")), ("final??", is_final())]),
+        ),
+        ("Capture", capture),
+        ("CaptureResults", results(&["captured", "rejected"], "capture?", "Capture")),
+        ("HoldExtension", extension),
+    ]
 }
 
 fn grants() -> Group {
@@ -345,6 +421,7 @@ fn grants() -> Group {
         ("key", json!({"type": ["string", "null"]})),
         ("metadata", reference("Metadata")),
         ("created_at", time()),
+        ("held", json!({"allOf": [amount()], "description": "What of `remaining` is in open holds."})),
     ]);
     let error = object(&[
         ("reason", json!({"type": "string"})),

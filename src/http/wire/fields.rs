@@ -131,6 +131,15 @@ impl<'n, 'a> Fields<'n, 'a> {
         parse(text).map(Some).ok_or_else(|| self.refused(name, choices))
     }
 
+    /// `true` or `false`.
+    pub(crate) fn flag(&self, name: &'static str) -> Result<Option<bool>, Problem> {
+        let Some(node) = self.get(name)? else { return Ok(None) };
+        match node.value {
+            Value::Bool(flag) => Ok(Some(flag)),
+            _ => Err(self.problem(name, node.at, "must be true or false")),
+        }
+    }
+
     pub(crate) fn array(&self, name: &'static str) -> Result<Option<&'n [Node<'a>]>, Problem> {
         let Some(node) = self.get(name)? else { return Ok(None) };
         match &node.value {

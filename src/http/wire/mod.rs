@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod feed;
 pub(crate) mod fields;
 pub(crate) mod grants;
+pub(crate) mod holds;
 pub(crate) mod keys;
 pub(crate) mod query;
 pub(crate) mod wallets;

@@ -3,28 +3,17 @@
 use super::super::amount::Amount;
 use super::super::debit::{Policy, Taken, decide_amount};
 use super::super::grant::{GrantId, Lot};
-use super::super::hold::{
-    Capture, HoldId, MAX_HOLDS, MAX_PARTS, NewHold, OpenHold, Part, check_new_hold, decide_capture,
-};
+use super::super::hold::{Capture, HoldId, MAX_PARTS, NewHold, OpenHold, Part, decide_capture, decide_hold};
 use super::super::operation::Movement;
 use super::super::rejection::Rejection;
 use super::super::time::{Expiry, Timestamp};
 use super::Draft;
 
 impl Draft<'_> {
-    /// As [`super::super::decide_hold`], which asks the same of terms: by itself, status, room, credit.
     pub(super) fn hold(&mut self, new: &NewHold) -> Result<(), Rejection> {
-        check_new_hold(new, self.now)?;
-        self.check_active()?;
-        if self.holds.len() >= MAX_HOLDS {
-            return Err(Rejection::TooManyHolds);
-        }
+        decide_hold(self.status, self.holds.len(), self.available(), new, self.now)?;
         if self.holds.iter().any(|hold| hold.id == new.id) {
             return Err(Rejection::IdConflict);
-        }
-        let available = self.available();
-        if new.amount > available {
-            return Err(Rejection::InsufficientCredit { available, required: new.amount });
         }
         let count = self.lots_for(new.amount);
         if count + self.holds.iter().map(|hold| hold.parts.len()).sum::<usize>() > MAX_PARTS {
@@ -76,6 +65,8 @@ impl Draft<'_> {
 
     fn place(&mut self, hold: OpenHold) {
         let place = self.holds.partition_point(|other| (other.expires_at, other.id) < (hold.expires_at, hold.id));
+        // Exactly, for the list is kept as it is.
+        self.holds.reserve_exact(1);
         self.holds.insert(place, hold);
     }
 
@@ -84,6 +75,8 @@ impl Draft<'_> {
         let place = self.find_hold(id)?;
         let hold = &self.holds[place];
         let Capture { within, beyond, shortfall } = decide_capture(hold.remaining, hold.on_exceed, amount, is_final)?;
+        // What was captured in all is an amount, too.
+        hold.amount.checked_add(beyond).ok_or(Rejection::BalanceOverflow)?;
         let (held, balance) = (self.held.minus(within), self.balance.minus(within));
         // What is available is what it was: both have fallen.
         let excess = match beyond {

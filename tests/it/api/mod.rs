@@ -5,6 +5,7 @@ mod bad_input;
 mod contract;
 mod corrections;
 mod grants;
+mod holds;
 mod limits;
 mod metrics;
 mod pressure;

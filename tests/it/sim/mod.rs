@@ -104,7 +104,7 @@ fn fresh_disk_of(segment_bytes: u64) -> Disk {
 pub(crate) fn some_ledger() -> BTreeMap<u64, Vec<u8>> {
     let (mut run, disk) = (Run::new(), fresh_disk());
     let engine = open(&disk, &run.clock);
-    run.make(&engine, &workload::steps(9, 120), &mut Random::new(9)).expect("nothing fails");
+    run.make(&engine, &workload::steps_with_holds(9, 120), &mut Random::new(9)).expect("nothing fails");
     engine.close().expect("a healthy log");
     disk.images()
 }
@@ -200,7 +200,7 @@ impl Run {
 fn a_power_cut_at_any_sync_leaves_everything_acknowledged_and_a_beginning_of_the_rest() {
     for seed in seeds(2) {
         let mut replay = Replay::new(seed);
-        let steps = workload::steps(seed, 28);
+        let steps = workload::steps_with_holds(seed, 20);
         replay.doing = "nothing fails".to_owned();
         let (mut run, disk) = (Run::new(), fresh_disk());
         let engine = open(&disk, &run.clock);
@@ -249,7 +249,7 @@ fn assert_refuses(engine: &Engine, run: &mut Run) {
 fn a_tail_torn_anywhere_is_cut_back_to_a_beginning() {
     for seed in seeds(3) {
         let mut replay = Replay::new(seed);
-        let steps = workload::steps(seed ^ 0x7ea2, 24);
+        let steps = workload::steps_with_holds(seed ^ 0x7ea2, 18);
         let (mut run, disk) = (Run::new(), fresh_disk());
         let engine = open(&disk, &run.clock);
         let (first, last) = steps.split_at(steps.len() / 2);
@@ -283,7 +283,7 @@ fn a_tail_torn_anywhere_is_cut_back_to_a_beginning() {
 fn after_a_failed_sync_nothing_is_acknowledged_and_reopening_is_clean() {
     for seed in seeds(3) {
         let mut replay = Replay::new(seed);
-        let steps = workload::steps(seed ^ 0xfa11, 24);
+        let steps = workload::steps_with_holds(seed ^ 0xfa11, 18);
         for sync in 2..16 {
             replay.doing = format!("failing sync {sync}");
             let (mut run, disk) = (Run::new(), fresh_disk());

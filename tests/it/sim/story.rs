@@ -92,7 +92,7 @@ pub(super) fn tell(seed: u64) -> Tally {
     let mut random = Random::new(seed);
     let count = 150 + random.below(150) as usize;
     let mut story = Story::begin(seed, random);
-    for step in workload::steps(seed ^ 0x5709, count) {
+    for step in workload::steps_with_holds(seed ^ 0x5709, count) {
         story.something_happens();
         story.make(&step);
     }

@@ -15,6 +15,19 @@ pub(super) fn steps(seed: u64, count: usize) -> Vec<Step> {
     steps
 }
 
+/// As [`steps`], with what happens to holds, and corrections, among them: half as many steps more.
+pub(super) fn steps_with_holds(seed: u64, count: usize) -> Vec<Step> {
+    let mut maker = Maker { random: Random::new(seed ^ 0x401d), events: 0 };
+    let mut all = Vec::with_capacity(count * 3 / 2);
+    for step in steps(seed, count) {
+        all.push(step);
+        if maker.below(2) == 0 {
+            all.push(maker.hold_step());
+        }
+    }
+    all
+}
+
 /// An event that no workload has.
 pub(super) fn usage(id: u32) -> Usage {
     Usage { id, source: 0, wallet: WalletNumber(0), ask: Ask::Units(1), time: When::Unsaid, policy: None }
@@ -44,7 +57,7 @@ impl Maker {
     }
 
     fn step(&mut self) -> Step {
-        match self.below(138) {
+        match self.below(100) {
             0..48 => Step::Batch((0..=self.below(5)).map(|_| self.usage()).collect()),
             48..62 => Step::Grant(self.grant()),
             62..65 => Step::GrantAgain(self.below(6) as usize),
@@ -61,15 +74,21 @@ impl Maker {
             80..88 => Step::Alerts(self.wallet(), (0..self.below(4)).map(|number| self.level(number)).collect()),
             88..93 => Step::Pause(self.below(12)),
             93..98 => Step::UpToADate { before: self.below(3) == 0 },
-            98..100 => Step::Tidy,
-            100..110 => Step::Hold(self.hold()),
-            110..112 => Step::HoldAgain(self.below(6) as usize),
-            112..122 => {
+            _ => Step::Tidy,
+        }
+    }
+
+    fn hold_step(&mut self) -> Step {
+        match self.below(36) {
+            0..10 => Step::Hold(self.hold()),
+            10..12 => Step::HoldAgain(self.below(6) as usize),
+            12..22 => {
                 let (units, is_final) = (self.small(25), self.below(3) == 0);
                 Step::Capture { hold: self.below(6) as usize, units, is_final }
             }
-            122..125 => Step::Release(self.below(6) as usize),
-            125..128 => Step::Extend(self.below(6) as usize, self.below(60)),
+            22..24 => Step::Release(self.below(6) as usize),
+            24 => Step::Alerts(self.wallet(), vec![Level { of_available: true, ..self.level(0) }]),
+            25..28 => Step::Extend(self.below(6) as usize, self.below(60)),
             _ => {
                 let (correction, key) = (self.correction(), self.below(5) as u8);
                 Step::Correct(correction, self.maybe(key))
@@ -80,13 +99,8 @@ impl Maker {
     fn hold(&mut self) -> HoldSpec {
         let (ttl_ms, id) = (1 + self.below(60), self.below(8) as u8);
         let on_exceed = [OnExceed::Reject, OnExceed::Cap, OnExceed::Overdraw][self.below(3) as usize];
-        HoldSpec {
-            wallet: self.wallet(),
-            units: 1 + self.small(40),
-            ttl_ms: self.maybe(ttl_ms),
-            on_exceed,
-            id: self.maybe(id),
-        }
+        let units = 1 + self.small(40);
+        HoldSpec { wallet: self.wallet(), units, ttl_ms: self.maybe(ttl_ms), on_exceed, id: self.maybe(id) }
     }
 
     fn correction(&mut self) -> Correction {
@@ -144,7 +158,7 @@ impl Maker {
             amount: i128::from(self.below(80)) - 10,
             at_or_below: self.below(2) == 0,
             margin: i128::from(self.below(6)),
-            of_available: self.below(4) == 0,
+            of_available: false,
         }
     }
 }

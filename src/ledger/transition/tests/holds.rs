@@ -3,6 +3,9 @@
 use super::super::super::hold::{MAX_HOLDS, Part};
 use super::*;
 
+/// A hold's number, what it has left, and its parts: grants and what it has of them.
+type Shown<'a> = (u64, i64, &'a [(u64, i64)]);
+
 impl Wallet {
     #[track_caller]
     fn capture(&mut self, number: u64, amount: i64, is_final: bool) -> Taken {
@@ -10,7 +13,7 @@ impl Wallet {
     }
 
     #[track_caller]
-    fn check_holds(&self, held: i64, holds: &[(u64, i64, &[(u64, i64)])]) {
+    fn check_holds(&self, held: i64, holds: &[Shown<'_>]) {
         let parts = |hold: &OpenHold| {
             let part = |part: &Part| (part.lot.id.get(), part.lot.remaining.units());
             hold.parts.iter().map(part).collect::<Vec<_>>()
