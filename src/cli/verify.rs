@@ -158,10 +158,12 @@ fn credits(units: i128, places: u8) -> String {
 fn row(audit: &CurrencyAudit) -> Vec<String> {
     let places = audit.currency.scale.places();
     let sums = &audit.sums;
+    // What was given back has not been debited, as far as this sum goes.
+    let debited = sums.debited - sums.returned;
     let amounts = [
         sums.granted,
         sums.rolled_over,
-        sums.debited,
+        debited,
         sums.expired,
         sums.voided,
         sums.written_off,
@@ -196,6 +198,7 @@ fn as_json(verdict: &Verdict) -> Value {
             "voided": amount(audit.sums.voided),
             "written_off": amount(audit.sums.written_off),
             "debt_written_off": amount(audit.sums.debt_written_off),
+            "returned": amount(audit.sums.returned),
             "remaining": amount(audit.remaining),
             "debt": amount(audit.debt),
             "scheduled": amount(audit.scheduled),

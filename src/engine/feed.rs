@@ -11,10 +11,11 @@ use super::view::{CommandError, EventRef, FeedEvent, FeedPage, FeedValue, Unavai
 use super::{Engine, Inner};
 use crate::journal::admin::AdminRecord;
 use crate::journal::debit::DebitRecord;
+use crate::journal::note::{Note, NoteKind};
 use crate::journal::operation::{Event, OperationRecord};
 use crate::journal::recurring::RecurringRecord;
 use crate::journal::{self, Record};
-use crate::ledger::{Amount, HoldId, Movement, NewHold, Operation, Scale, Status, Timestamp};
+use crate::ledger::{Amount, HoldId, Movement, NewHold, Operation, Reversal, Scale, Status, Timestamp};
 use drawdown_wal::{FrameRef, Lsn, ReadError};
 use std::collections::HashSet;
 
@@ -218,6 +219,9 @@ impl Telling<'_, '_> {
                 }
                 _ => {}
             }
+            if let Some(note) = &body.note {
+                self.correction(record, note);
+            }
         }
         self.lines(record);
     }
@@ -242,6 +246,69 @@ impl Telling<'_, '_> {
         self.push(kind, data);
     }
 
+    fn correction(&mut self, record: &OperationRecord<'_>, note: &Note) {
+        let body = &record.body;
+        let entry = Lsn::new(record.counts);
+        let mut data = vec![
+            ("id", FeedValue::Text(self.page.inner.correction_text(note.kind, entry))),
+            ("entry", FeedValue::Text(entry.to_string())),
+        ];
+        let kind = match (note.kind, &body.operation) {
+            (NoteKind::Adjustment, Operation::Grant(grant)) => {
+                data.push(("amount", self.amount(grant.amount)));
+                data.push(("grant", FeedValue::Text(self.page.inner.grant_text(grant.id))));
+                "adjustment.created"
+            }
+            (NoteKind::Adjustment, _) => {
+                data.push(("amount", self.amount(body.taken.amount.checked_neg().unwrap_or_default())));
+                "adjustment.created"
+            }
+            (NoteKind::Charge, _) => {
+                let amount = body.taken.amount.checked_add(body.taken.shortfall).unwrap_or_default();
+                data.push(("amount", self.amount(amount)));
+                data.push(("from_wallet", self.amount(body.taken.amount)));
+                data.push(("to_pay", self.amount(body.taken.shortfall)));
+                "charge.created"
+            }
+            (NoteKind::Reversal, Operation::Reverse(reversal)) => {
+                self.reversal(&mut data, reversal, &body.movements);
+                "debit.reversed"
+            }
+            (NoteKind::Reversal, _) => return,
+        };
+        data.push(("balance", self.amount(record.opening)));
+        let texts = [("reason", &note.reason), ("invoice", &note.invoice)];
+        data.extend(texts.into_iter().filter_map(|(name, text)| Some((name, FeedValue::Text(text.clone()?)))));
+        self.push(kind, data);
+    }
+
+    fn reversal(&self, data: &mut Fields, reversal: &Reversal, movements: &[Movement]) {
+        let sum = |of: fn(&Movement) -> Option<Amount>| {
+            let amounts = movements.iter().filter_map(of);
+            amounts.fold(Amount::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(sum))
+        };
+        let returned = sum(|movement| match movement {
+            Movement::GivenBack { amount, .. } | Movement::Reopened { amount, .. } => Some(*amount),
+            _ => None,
+        });
+        let debt = sum(|movement| match movement {
+            Movement::DebtReturned { amount } => Some(*amount),
+            _ => None,
+        });
+        let forfeited = sum(|movement| match movement {
+            Movement::Forfeited { amount, .. } => Some(*amount),
+            _ => None,
+        });
+        data.push(("debit", FeedValue::Text(Lsn::new(reversal.debit).to_string())));
+        data.push(("amount", self.amount(reversal.amount().unwrap_or_default())));
+        data.push(("returned", self.amount(returned)));
+        data.push(("debt", self.amount(debt)));
+        data.push(("forfeited", self.amount(forfeited)));
+        if let Some(grant) = &reversal.regrant {
+            data.push(("regrant", FeedValue::Text(self.page.inner.grant_text(grant.id))));
+        }
+    }
+
     fn movement(&mut self, movement: &Movement) {
         if matches!(movement, Movement::Voided { amount: Amount::ZERO, .. }) {
             // What is held goes when the hold ends, and is told then.
@@ -257,6 +324,7 @@ impl Telling<'_, '_> {
             Movement::Voided { .. } | Movement::ScheduledVoided { .. } | Movement::WrittenOff { .. } => "grant.voided",
             Movement::ExpiryMoved { .. } => "grant.updated",
             Movement::DebtPaid { .. } => "debt.repaid",
+            Movement::Reopened { .. } => "grant.reopened",
             Movement::Released { .. } => "hold.released",
             Movement::HoldExpired { .. } => "hold.expired",
             Movement::HoldMoved { .. } => "hold.updated",
@@ -267,7 +335,11 @@ impl Telling<'_, '_> {
             | Movement::Reserved { .. }
             | Movement::Captured { .. }
             | Movement::PartSpent { .. }
-            | Movement::Returned { .. } => return,
+            | Movement::Returned { .. }
+            // Told with the debit's reversal.
+            | Movement::GivenBack { .. }
+            | Movement::DebtReturned { .. }
+            | Movement::Forfeited { .. } => return,
         };
         let mut data = Vec::new();
         if let Some(grant) = movement.grant() {
@@ -354,6 +426,8 @@ fn moved(movement: &Movement) -> Option<Amount> {
         | Movement::ScheduledVoided { amount, .. }
         | Movement::ExpiryMoved { amount, .. }
         | Movement::WrittenOff { amount, .. }
+        | Movement::GivenBack { amount, .. }
+        | Movement::Reopened { amount, .. }
         | Movement::Held { amount, .. }
         | Movement::Reserved { amount, .. }
         | Movement::Captured { amount, .. }
@@ -368,6 +442,8 @@ fn moved(movement: &Movement) -> Option<Amount> {
         | Movement::Spent { .. }
         | Movement::Overdrawn { .. }
         | Movement::DebtWrittenOff { .. }
+        | Movement::DebtReturned { .. }
+        | Movement::Forfeited { .. }
         | Movement::HoldMoved { .. } => None,
     }
 }

@@ -15,7 +15,7 @@ use super::holds::hold_fingerprint;
 use super::identity::{Fingerprints, carried_out, counting};
 use super::repairs::Repairs;
 use super::wallet::{WalletGeneration, WalletOperation, WalletSlot, close};
-use crate::journal::admin::{AdminRecord, WalletRecord};
+use crate::journal::admin::{AdminRecord, Redeclaration, WalletRecord};
 use crate::journal::debit::DebitRecord;
 use crate::journal::operation::{OperationRecord, Repair};
 use crate::journal::recurring::RecurringRecord;
@@ -46,6 +46,9 @@ pub(super) trait Ground {
 
     /// Enters a recurring grant, whose record stands at `schedule`.
     fn recur(&self, schedule: u64, record: RecurringRecord);
+
+    /// Notes that the record at `lsn` says once more what a grant is.
+    fn redeclare(&self, lsn: u64, again: Redeclaration);
 }
 
 /// The wallets that a fold is for.
@@ -247,13 +250,21 @@ impl<'a, G: Ground> Fold<'a, G> {
     fn remember(&mut self, lsn: u64, record: &OperationRecord<'_>) {
         let pending = match &record.body.operation {
             Operation::Grant(grant) => self.loose.pending.remove(&grant.id.get()),
+            // One that was refused is planned again, and counts on what was declared for it.
+            Operation::Reverse(reversal) if !record.body.rejected => {
+                let reopened = reversal.returns.iter().chain(&reversal.payers).map(|back| back.lot.id);
+                for id in reopened.chain(reversal.regrant.iter().map(|grant| grant.id)) {
+                    self.loose.pending.remove(&id.get());
+                    // Of what had rolled over, the grant before was declared.
+                    self.loose.pending.remove(&id.rolled_from().get());
+                }
+                None
+            }
             Operation::Hold(hold) => self.loose.pending.remove(&hold.id.get()),
             _ => None,
         };
-        let remembered = match pending {
-            Some(pending) if !record.body.rejected => pending.key.map(|key| (key, pending.grant)),
-            _ => carried_out(self.seed, record).map(|fingerprint| (fingerprint, lsn)),
-        };
+        let key = pending.filter(|_| !record.body.rejected).and_then(|pending| Some((pending.key?, pending.grant)));
+        let remembered = key.or_else(|| carried_out(self.seed, record).map(|fingerprint| (fingerprint, lsn)));
         if let Some((fingerprint, lsn)) = remembered {
             self.ground.remember(fingerprint, lsn, &pin());
         }
@@ -306,6 +317,14 @@ impl<'a, G: Ground> Fold<'a, G> {
             AdminRecord::Recurring(recurring) => {
                 if self.share.owns(recurring.slot) {
                     self.ground.recur(lsn, recurring);
+                }
+            }
+            AdminRecord::Redeclared(again) => {
+                if self.share.owns(again.grant.slot) {
+                    // Until the operation that opens the grant again is there, as if it were being made.
+                    let pending = PendingGrant { grant: again.number, slot: again.grant.slot, key: None };
+                    self.loose.pending.insert(again.number, pending);
+                    self.ground.redeclare(lsn, again);
                 }
             }
             AdminRecord::Genesis(_) => {}

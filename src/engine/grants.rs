@@ -26,7 +26,8 @@ use crate::store::hash::Seed;
 use crate::store::idempotency::{Claim, Entry};
 use crate::store::{Guard, pin};
 use drawdown_wal::Lsn;
-use special::{Declaration, special_of};
+pub(super) use special::Declaration;
+use special::special_of;
 use std::sync::Arc;
 
 /// Separates the fingerprints of grants' keys from those of events.
@@ -297,7 +298,7 @@ impl Inner {
     }
 
     /// Asks the rules before anything is written: a grant that they refuse leaves no trace, not even a wallet.
-    fn try_grant(
+    pub(super) fn try_grant(
         &self,
         customer: &str,
         currency: &CreditCurrency,
@@ -315,6 +316,30 @@ impl Inner {
             None => transition(&Terms::new(), Amount::ZERO, &Operation::Grant(grant), now),
         };
         change.result.map(|_| ()).map_err(CommandError::Rejected)
+    }
+
+    /// What was declared of a grant, from where it was said once more.
+    fn redeclaration(&self, id: GrantId) -> Result<Option<GrantRecord>, CommandError> {
+        let Some(lsn) = self.redeclared.get(&id.get()).map(|lsn| *lsn) else { return Ok(None) };
+        let mut view = None;
+        match self.read_record(lsn, &mut view) {
+            Ok(Record::Admin(AdminRecord::Redeclared(again))) if again.number == id.get() => Ok(Some(again.grant)),
+            Ok(_) => Err(unreadable(crate::journal::Corrupt::Malformed("redeclaration"))),
+            Err(_) if self.is_retired(lsn) => Ok(None),
+            Err(error) => Err(unreadable(error)),
+        }
+    }
+
+    /// What was declared of a grant, or of the one that it was the remainder of, wherever that can still be read.
+    pub(super) fn declared_grant(&self, id: GrantId) -> Result<Option<Declaration>, CommandError> {
+        match self.declaration(id) {
+            Ok(declaration) => Ok(Some(declaration)),
+            Err(CommandError::Retired { .. }) => Ok(None),
+            Err(CommandError::NotFound { .. }) => {
+                Err(unreadable(crate::journal::Corrupt::Malformed("number of a grant")))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn find_grant(&self, text: &str) -> Result<Declaration, CommandError> {
@@ -357,11 +382,14 @@ impl Inner {
             Some(_) => return Err(CommandError::NotFound { what: "grant" }),
             None => {}
         }
-        match self.retired_declaration(id.rolled_from().get())? {
-            Some(AdminRecord::Grant(record)) => Declaration::of_parent(id, record),
-            _ => None,
+        if let Some(record) = self.redeclaration(id)? {
+            return Ok(Declaration::own(id, record));
         }
-        .ok_or_else(|| self.retired())
+        let parent = match self.retired_declaration(id.rolled_from().get())? {
+            Some(AdminRecord::Grant(record)) => Some(record),
+            _ => self.redeclaration(id.rolled_from())?,
+        };
+        parent.and_then(|record| Declaration::of_parent(id, record)).ok_or_else(|| self.retired())
     }
 
     fn parse_grant(&self, text: &str) -> Option<GrantId> {
@@ -601,6 +629,10 @@ fn end_of(grant: GrantId, movements: &[Movement]) -> Option<End> {
         | Movement::DebtWrittenOff { .. }
         | Movement::AwaitsPayment { .. }
         | Movement::Paid { .. }
+        | Movement::GivenBack { .. }
+        | Movement::Reopened { .. }
+        | Movement::DebtReturned { .. }
+        | Movement::Forfeited { .. }
         | Movement::Held { .. }
         | Movement::Reserved { .. }
         | Movement::Captured { .. }

@@ -6,9 +6,10 @@
 
 use super::catalog::Catalog;
 use super::openings::{GenerationOpening, Openings};
-use super::view::{CommandError, EntriesPage, Entry, EntryKind, EventRef};
+use super::view::{CommandError, CorrectionRef, EntriesPage, Entry, EntryKind, EventRef};
 use super::{Engine, Inner};
 use crate::journal::debit::{DebitRecord, Metered};
+use crate::journal::note::{Note, NoteKind};
 use crate::journal::operation::{Event, Names, OperationRecord};
 use crate::journal::{self, Corrupt, Record};
 use crate::ledger::{Amount, GrantId, Movement, Operation, Timestamp};
@@ -203,6 +204,7 @@ fn plain_entry(lsn: u64, kind: EntryKind, amount: Amount, balance_after: Amount,
         event: None,
         grant: None,
         crossed: Vec::new(),
+        correction: None,
         hold: None,
         held: Amount::ZERO,
     }
@@ -213,7 +215,17 @@ fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) 
     let body = &record.body;
     let mut balance = record.closing;
     let mut entries = Vec::new();
+    let mut given_back = false;
     for movement in &body.movements {
+        if gives_back(movement) {
+            if !given_back {
+                given_back = true;
+                let reversal = reversal_entry(lsn, record, balance);
+                balance = reversal.balance_after;
+                entries.push(reversal);
+            }
+            continue;
+        }
         let delta = Amount::new(i64::try_from(movement.delta()).unwrap_or_default());
         balance = balance.checked_add(delta).unwrap_or(balance);
         entries.extend(hold_entry(lsn, record, movement, balance));
@@ -223,10 +235,18 @@ fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) 
             // What gave stands before what took.
             allocations.insert(0, (*ended, amount));
         }
-        entries.push(Entry { allocations, grant, ..plain_entry(lsn, kind, delta, balance, record.time) });
+        let mut entry = Entry { allocations, grant, ..plain_entry(lsn, kind, delta, balance, record.time) };
+        if let (Operation::Grant(made), Some(note)) = (&body.operation, &body.note)
+            && matches!(movement, Movement::Granted { grant, .. } if *grant == made.id)
+        {
+            (entry.kind, entry.correction) = (EntryKind::Adjustment, Some(Box::new(correction_ref(note, None))));
+        }
+        entries.push(entry);
     }
     match &body.operation {
-        Operation::Debit { .. } if !body.rejected => entries.push(operation_debit(catalog, lsn, record)),
+        Operation::Debit { .. } | Operation::Charge { .. } if !body.rejected => {
+            entries.push(operation_debit(catalog, lsn, record));
+        }
         Operation::LateCapture { hold, .. } if !body.rejected => {
             let debit = operation_debit(catalog, lsn, record);
             entries.push(Entry { kind: EntryKind::LateCapture, hold: Some(*hold), ..debit });
@@ -288,12 +308,61 @@ fn operation_debit(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) ->
         }
     }
     let amount = negative(record.body.taken.amount);
+    let note = record.body.note.as_ref();
+    let kind = match note.map(|note| note.kind) {
+        Some(NoteKind::Adjustment) => EntryKind::Adjustment,
+        Some(NoteKind::Charge) => EntryKind::Charge,
+        Some(NoteKind::Reversal) | None => EntryKind::Debit,
+    };
     Entry {
         event: record.body.event.as_ref().map(|event| event_ref(catalog, event)),
         allocations,
         debt,
-        ..plain_entry(lsn, EntryKind::Debit, amount, record.opening, record.time)
+        correction: note.map(|note| Box::new(correction_ref(note, None))),
+        ..plain_entry(lsn, kind, amount, record.opening, record.time)
     }
+}
+
+/// Whether a movement is part of a reversal's entry.
+fn gives_back(movement: &Movement) -> bool {
+    matches!(
+        movement,
+        Movement::GivenBack { .. }
+            | Movement::Reopened { .. }
+            | Movement::DebtReturned { .. }
+            | Movement::Forfeited { .. }
+    )
+}
+
+/// The entry of a reversal, which found the wallet at the balance `before`.
+fn reversal_entry(lsn: u64, record: &OperationRecord<'_>, before: Amount) -> Entry {
+    let (mut allocations, mut debt, mut sum) = (Vec::new(), Amount::ZERO, Amount::ZERO);
+    for movement in record.body.movements.iter().filter(|movement| gives_back(movement)) {
+        let delta = Amount::new(i64::try_from(movement.delta()).unwrap_or_default());
+        sum = sum.checked_add(delta).unwrap_or(sum);
+        match *movement {
+            Movement::GivenBack { grant, amount } | Movement::Reopened { grant, amount } => {
+                allocations.push((grant, amount));
+            }
+            Movement::DebtReturned { amount } => debt = amount,
+            _ => {}
+        }
+    }
+    let debit = match &record.body.operation {
+        Operation::Reverse(reversal) => Some(Lsn::new(reversal.debit)),
+        _ => None,
+    };
+    let after = before.checked_add(sum).unwrap_or(before);
+    Entry {
+        allocations,
+        debt,
+        correction: record.body.note.as_ref().map(|note| Box::new(correction_ref(note, debit))),
+        ..plain_entry(lsn, EntryKind::Reversal, sum, after, record.time)
+    }
+}
+
+fn correction_ref(note: &Note, reverses: Option<Lsn>) -> CorrectionRef {
+    CorrectionRef { reason: note.reason.clone(), invoice: note.invoice.clone(), reverses }
 }
 
 /// How a movement shows in the history; `None` for those that are parts of another entry.
@@ -321,6 +390,10 @@ fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amo
         Movement::Spent { .. }
         | Movement::Overdrawn { .. }
         | Movement::Depleted { .. }
+        | Movement::GivenBack { .. }
+        | Movement::Reopened { .. }
+        | Movement::DebtReturned { .. }
+        | Movement::Forfeited { .. }
         | Movement::Reserved { .. }
         | Movement::PartSpent { .. }
         | Movement::Returned { .. }

@@ -2,6 +2,8 @@
 //!
 //! 1. A debit's record is its event's identity, unless a crash cut it off from its generation ([`super::repairs`]).
 //! 2. An operation that carried out a debit is its event's identity, at the copy that counts ([`counting`]); not if it was refused.
+//! 3. A grant's declaration is the identity of its key, once the grant is in effect.
+//! 4. An operation that carried out a correction is the identity of its key, as in 2.
 //! 3. A grant's declaration is the identity of its key, once the grant is in effect; a hold's that of the caller's id.
 //!
 //! A run is derived from a part of the log, where it cannot be seen whether a declared grant or hold took effect or a later crash cut off a debit. It
@@ -35,8 +37,19 @@ impl Fingerprints {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unsettled;
 
-/// The fingerprint of the event that an operation carried out, if it did one.
+/// Separates the fingerprints of corrections' keys from those of events and grants.
+const NOTE_DOMAIN: u8 = 16;
+
+/// The fingerprint by which a correction's key is remembered.
+pub(super) fn note_fingerprint(seed: &Seed, key: &str) -> u64 {
+    seed.key_fingerprint(NOTE_DOMAIN, key.as_bytes())
+}
+
+/// The fingerprint of the event or of the correction that an operation carried out, if it did one.
 pub(super) fn carried_out(seed: &Seed, record: &OperationRecord<'_>) -> Option<u64> {
+    if let Some(note) = record.body.note.as_ref().filter(|_| !record.body.rejected) {
+        return note.key.as_deref().map(|key| note_fingerprint(seed, key));
+    }
     match (&record.body.operation, &record.body.event) {
         (Operation::Debit { .. }, Some(event)) if !record.body.rejected => {
             Some(seed.event_fingerprint(event.source.as_bytes(), event.id.as_bytes()))

@@ -31,6 +31,7 @@ mod background;
 mod budget;
 pub mod catalog;
 mod clock;
+pub mod corrections;
 pub mod event;
 mod feed;
 mod fold;
@@ -339,6 +340,8 @@ pub(crate) struct Inner {
     api_keys: DashMap<String, Arc<ApiKeyRecord>>,
     metadata: DashMap<u32, Metadata>,
     recurrings: Recurrings,
+    /// Grants that were opened again since the snapshot that was begun with: where what was declared of them is said once more.
+    redeclared: DashMap<u64, u64>,
     repairs: Repairs,
     horizon: Horizon,
     /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
@@ -531,6 +534,7 @@ impl Inner {
             api_keys: DashMap::new(),
             metadata: DashMap::new(),
             recurrings: Recurrings::default(),
+            redeclared: DashMap::new(),
             repairs: Repairs::default(),
             horizon: Horizon::default(),
             remembered_since: Timestamp::EPOCH,

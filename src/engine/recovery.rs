@@ -11,7 +11,7 @@ use super::names::Name;
 use super::repairs::Repairs;
 use super::wallet::{WalletGeneration, WalletSlot};
 use super::{Inner, OpenError, OpenReport};
-use crate::journal::admin::{AdminRecord, WalletRecord};
+use crate::journal::admin::{AdminRecord, Redeclaration, WalletRecord};
 use crate::journal::frame::kind;
 use crate::journal::operation::Repair;
 use crate::journal::recurring::RecurringRecord;
@@ -58,6 +58,10 @@ impl Ground for EngineGround<'_> {
     fn recur(&self, schedule: u64, record: RecurringRecord) {
         self.0.enter_recurring(schedule, record);
     }
+
+    fn redeclare(&self, lsn: u64, again: Redeclaration) {
+        self.0.redeclared.insert(again.number, lsn);
+    }
 }
 
 impl Inner {
@@ -84,7 +88,8 @@ impl Inner {
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
             | AdminRecord::Hold(_)
-            | AdminRecord::Recurring(_) => true,
+            | AdminRecord::Recurring(_)
+            | AdminRecord::Redeclared(_) => true,
         }
     }
 }

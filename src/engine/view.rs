@@ -301,10 +301,23 @@ pub struct Entry {
     pub grant: Option<GrantId>,
     /// Alert levels crossed.
     pub crossed: Vec<Arc<str>>,
+    /// For corrections: what was said about them.
+    pub correction: Option<Box<CorrectionRef>>,
     /// For what happened to a hold, and captures: that hold.
     pub hold: Option<HoldId>,
     /// Signed movement of what is held.
     pub held: Amount,
+}
+
+/// What was said about a correction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CorrectionRef {
+    /// Why it was made.
+    pub reason: Option<String>,
+    /// For charges: what was to be paid.
+    pub invoice: Option<String>,
+    /// For reversals: the debit's entry.
+    pub reverses: Option<Lsn>,
 }
 
 /// The event behind a debit.
@@ -339,6 +352,12 @@ pub enum EntryKind {
     WriteOff,
     /// Settings changed (status, floor, alerts, a grant's or a hold's expiry); the balance does not move.
     Settings,
+    /// A debit was taken back, or a part of it. The allocations say which grants got something back, `debt` how much debt was taken back.
+    Reversal,
+    /// Credits that an operator gave or took.
+    Adjustment,
+    /// An invoice was paid from the wallet.
+    Charge,
     /// Credits set aside under a hold; the balance does not move.
     Hold,
     /// Credits taken from a hold.
@@ -355,6 +374,56 @@ pub enum EntryKind {
     GrantPaid,
     /// What an ended grant left goes on as a new grant, which the entry names; the balance does not move.
     Rollover,
+}
+
+impl EntryKind {
+    /// Every kind.
+    pub const ALL: [EntryKind; 19] = [
+        EntryKind::Debit,
+        EntryKind::Grant,
+        EntryKind::GrantScheduled,
+        EntryKind::Expiry,
+        EntryKind::Void,
+        EntryKind::DebtRepayment,
+        EntryKind::WriteOff,
+        EntryKind::Settings,
+        EntryKind::Reversal,
+        EntryKind::Adjustment,
+        EntryKind::Charge,
+        EntryKind::Hold,
+        EntryKind::Capture,
+        EntryKind::Release,
+        EntryKind::HoldExpiry,
+        EntryKind::LateCapture,
+        EntryKind::GrantPending,
+        EntryKind::GrantPaid,
+        EntryKind::Rollover,
+    ];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EntryKind::Debit => "debit",
+            EntryKind::Grant => "grant",
+            EntryKind::GrantScheduled => "grant_scheduled",
+            EntryKind::Expiry => "expiry",
+            EntryKind::Void => "void",
+            EntryKind::DebtRepayment => "debt_repayment",
+            EntryKind::WriteOff => "write_off",
+            EntryKind::Settings => "settings",
+            EntryKind::Reversal => "reversal",
+            EntryKind::Adjustment => "adjustment",
+            EntryKind::Charge => "charge",
+            EntryKind::Hold => "hold",
+            EntryKind::Capture => "capture",
+            EntryKind::Release => "release",
+            EntryKind::HoldExpiry => "hold_expiry",
+            EntryKind::LateCapture => "late_capture",
+            EntryKind::GrantPending => "grant_pending",
+            EntryKind::GrantPaid => "grant_paid",
+            EntryKind::Rollover => "rollover",
+        }
+    }
 }
 
 /// One event of the feed: something that happened, already durable.

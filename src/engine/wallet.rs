@@ -4,6 +4,7 @@ use super::budget::Budget;
 use super::kept::Kept;
 use crate::journal::debit::Metered;
 use crate::journal::frame::{Prelude, kind};
+use crate::journal::note::Note;
 use crate::journal::operation::{self as record, OperationRecord, Repair};
 use crate::journal::snapshot::entry::WalletEntry;
 use crate::ledger::{self, Amount, Effects, Operation, Rejection, Taken, Timestamp};
@@ -36,6 +37,8 @@ pub(super) struct WalletOperation {
     pub(super) event: Option<OwnedEvent>,
     /// What recovery mended.
     pub(super) repair: Repair,
+    /// What was said about a correction.
+    pub(super) note: Option<Box<Note>>,
 }
 
 /// The event behind a debit that took the slow path.
@@ -63,13 +66,18 @@ pub(super) struct WalletEffects {
 impl WalletOperation {
     /// An operation that no event is behind.
     pub(super) fn new(operation: Operation, at: Timestamp) -> Self {
-        WalletOperation { operation, at, event: None, repair: Repair::default() }
+        WalletOperation { operation, at, event: None, repair: Repair::default(), note: None }
+    }
+
+    /// An operation that corrects.
+    pub(super) fn noted(operation: Operation, at: Timestamp, note: Note) -> Self {
+        WalletOperation { note: Some(Box::new(note)), ..WalletOperation::new(operation, at) }
     }
 
     /// An upper bound of the log bytes that recording it as the end of `terms` takes, its frame included.
     pub(super) fn log_bytes(&self, terms: &ledger::Terms) -> u64 {
         let event = self.event.as_ref().map_or(0, |event| event.id.len() + event.source.len());
-        let record = record::length_bound(terms, &self.operation, event, &self.repair);
+        let record = record::length_bound(terms, &self.operation, event, &self.repair, self.note.as_deref());
         Budget::frame_bytes(Prelude::length("") + record)
     }
 
@@ -166,7 +174,7 @@ fn encode(
     effects: &WalletEffects,
     new: &ledger::Terms,
 ) -> Vec<u8> {
-    let repair = operation.repair.clone();
+    let (repair, note) = (operation.repair.clone(), operation.note.clone());
     OperationRecord {
         slot: head.slot,
         generation: head.generation,
@@ -177,7 +185,7 @@ fn encode(
         counts: 0,
         time: head.time,
         adjustment: head.adjustment,
-        body: record::body(&operation.operation, event, effects.result, &effects.effects, new, repair),
+        body: record::body(&operation.operation, event, effects.result, &effects.effects, new, repair, note),
     }
     .encode()
 }

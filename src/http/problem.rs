@@ -163,6 +163,7 @@ fn rejected(rejection: &Rejection) -> (StatusCode, &'static str, &'static str) {
         Rejection::ExpiryBeforeEffective => (REFUSED, "The expiry is not after the effective date"),
         Rejection::BalanceOverflow => (REFUSED, "The balance would be too large"),
         Rejection::TooManyGrants => (REFUSED, "The wallet has too many grants"),
+        Rejection::Superseded => (StatusCode::CONFLICT, "The wallet has changed meanwhile"),
         Rejection::UnknownHold => (StatusCode::NOT_FOUND, "There is no such hold"),
         Rejection::HoldEnded => (StatusCode::CONFLICT, "The hold has ended"),
         Rejection::CaptureExceedsHold { .. } => (REFUSED, "The capture exceeds the hold"),
@@ -179,6 +180,8 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "credit_currency" => ("unknown_currency", "There is no such credit currency"),
         "meter" => ("unknown_meter", "There is no such meter"),
         "api_key" => ("unknown_api_key", "There is no such API key"),
+        "entry" => ("unknown_entry", "There is no such entry"),
+        "charge" => ("unknown_charge", "There is no such charge"),
         "hold" => ("unknown_hold", "There is no such hold"),
         _ => ("not_found", "There is no such object"),
     };
@@ -430,6 +433,7 @@ pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str
         | Rejection::UnknownGrant
         | Rejection::GrantEnded
         | Rejection::TooManyGrants
+        | Rejection::Superseded
         | Rejection::UnknownHold
         | Rejection::HoldEnded
         | Rejection::TooManyHolds => None,
@@ -463,6 +467,8 @@ mod tests {
             Reason::Unknown("wallet"),
             Reason::Unknown("grant"),
             Reason::Unknown("api_key"),
+            Reason::Unknown("entry"),
+            Reason::Unknown("charge"),
             Reason::MethodNotAllowed,
             Reason::Timeout,
             Reason::BodyTooLarge,

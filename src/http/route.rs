@@ -41,6 +41,10 @@ pub(crate) enum Action {
     OpenApi,
     Stats,
     PostSnapshot,
+    ReverseEntry,
+    PostAdjustment,
+    PostCharge,
+    GetCharge,
     PostHolds,
     PostCaptures,
     ListHolds,
@@ -82,6 +86,9 @@ impl Route {
             | Action::PutAlerts
             | Action::PostKey
             | Action::RevokeKey
+            | Action::ReverseEntry
+            | Action::PostAdjustment
+            | Action::PostCharge
             | Action::PostHolds
             | Action::PostCaptures
             | Action::CaptureHold
@@ -111,6 +118,7 @@ impl Route {
             | Action::Metrics
             | Action::OpenApi
             | Action::Stats
+            | Action::GetCharge
             | Action::ListHolds
             | Action::GetHold
             | Action::ListGrants
@@ -188,7 +196,8 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/holds/{hold}/release", USAGE, Action::ReleaseHold),
     route("POST", "/v1/holds/{hold}/extend", USAGE, Action::ExtendHold),
     later("GET", "/v1/wallets/{customer}/{currency}/statement", READ, "statements"),
-    later("POST", "/v1/entries/{entry}/reverse", GRANTS, "reversals"),
+    route("POST", "/v1/entries/{entry}/reverse", GRANTS, Action::ReverseEntry),
+    route("POST", "/v1/adjustments", GRANTS, Action::PostAdjustment),
     later("POST", "/v1/transfers", GRANTS, "transfers"),
     later("GET", "/v1/credit-currencies/{currency}/recharge-config", READ, "recharge configuration"),
     later("PUT", "/v1/credit-currencies/{currency}/recharge-config", ADMIN, "recharge configuration"),
@@ -205,7 +214,8 @@ pub(crate) const ROUTES: &[Route] = &[
     later("GET", "/v1/customers/{customer}/auto-topup-rules/{currency}", READ.and(TOP_UPS), "automatic top-ups"),
     later("PUT", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, "automatic top-ups"),
     later("DELETE", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, "automatic top-ups"),
-    later("POST", "/v1/charges", TOP_UPS, "charges"),
+    route("POST", "/v1/charges", TOP_UPS, Action::PostCharge),
+    route("GET", "/v1/charges/{charge}", READ.and(TOP_UPS), Action::GetCharge),
     later("GET", "/v1/invoices/{invoice}", READ, "invoices"),
     Route {
         method: "POST",

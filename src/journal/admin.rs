@@ -38,10 +38,22 @@ pub enum AdminRecord {
     ApiKey(ApiKeyRecord),
     /// A wallet's metadata was replaced.
     Metadata(MetadataRecord),
+    /// A grant that had been depleted is about to be opened again. What was declared of it is said once more: snapshots leave out what is
+    /// declared of grants that no wallet holds, and the declaration itself may have been retired by the time of the next one.
+    Redeclared(Redeclaration),
     /// A hold was declared: see [`super::hold`].
     Hold(HoldRecord),
     /// A recurring grant was made, changed or stopped. Its schedule's number is this record's LSN.
     Recurring(RecurringRecord),
+}
+
+/// What was declared of a grant, said once more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redeclaration {
+    /// The grant's number: the LSN of its declaration.
+    pub number: u64,
+    /// What was declared there.
+    pub grant: GrantRecord,
 }
 
 /// The first record of a data directory.
@@ -160,6 +172,7 @@ const CURRENCY: u8 = tag::FIRST_ADMIN + 3;
 const METER: u8 = tag::FIRST_ADMIN + 4;
 const API_KEY: u8 = tag::FIRST_ADMIN + 5;
 const METADATA: u8 = tag::FIRST_ADMIN + 6;
+const REDECLARED: u8 = tag::FIRST_ADMIN + 24;
 pub(super) const HOLD: u8 = tag::FIRST_ADMIN + 7;
 const RECURRING: u8 = tag::FIRST_ADMIN + 16;
 
@@ -190,6 +203,18 @@ impl AdminRecord {
             AdminRecord::Meter(meter) => encode(&mut out, METER, &WireMeter::from(meter)),
             AdminRecord::ApiKey(key) => encode(&mut out, API_KEY, key),
             AdminRecord::Metadata(metadata) => encode(&mut out, METADATA, metadata),
+            AdminRecord::Redeclared(again) if again.grant.declared != Declared::default() => {
+                let grant = &again.grant;
+                version = VERSION_2;
+                let declared = WireDeclared::from(&grant.declared);
+                let body = (grant.slot, again.number, grant.created_at.millis(), WireGrant::from(grant), declared);
+                encode(&mut out, REDECLARED, &body)
+            }
+            AdminRecord::Redeclared(again) => {
+                let grant = &again.grant;
+                let body = (grant.slot, again.number, grant.created_at.millis(), WireGrant::from(grant));
+                encode(&mut out, REDECLARED, &body)
+            }
             AdminRecord::Hold(hold) => return hold.encode(),
             AdminRecord::Recurring(recurring) => encode(&mut out, RECURRING, &recurring::Wire::from(recurring)),
         };
@@ -216,8 +241,8 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
         return hold::slot_of(record);
     }
     let version = *record.get(FIXED - 1)?;
-    let is_known = version == VERSION || tag == GRANT && version == VERSION_2;
-    if !matches!(tag, WALLET | GRANT | METADATA | RECURRING) || !is_known {
+    let is_known = version == VERSION || matches!(tag, GRANT | REDECLARED) && version == VERSION_2;
+    if !matches!(tag, WALLET | GRANT | METADATA | RECURRING | REDECLARED) || !is_known {
         return None;
     }
     let mut body = record.get(FIXED..)?;
@@ -242,6 +267,12 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
             let declared = declared.try_into()?;
             return Ok(AdminRecord::Grant(GrantRecord { declared, ..grant.into_record(time)? }));
         }
+        (REDECLARED, VERSION_2) => {
+            let (_, number, created_at, grant, declared): (u32, u64, u64, WireGrant, WireDeclared) = decode(body)?;
+            let (declared, created_at) = (declared.try_into()?, Timestamp::from_millis(created_at));
+            let grant = GrantRecord { declared, ..grant.into_record(created_at)? };
+            return Ok(AdminRecord::Redeclared(Redeclaration { number, grant }));
+        }
         (CURRENCY, VERSION_2) => {
             let (currency, priorities): (WireCurrency, Vec<(String, u8)>) = decode(body)?;
             let default_priorities = priorities_of(priorities)?;
@@ -261,6 +292,11 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         METER => AdminRecord::Meter(decode::<WireMeter>(body)?.try_into()?),
         API_KEY => AdminRecord::ApiKey(decode(body)?),
         METADATA => AdminRecord::Metadata(decode(body)?),
+        REDECLARED => {
+            let (_, number, created_at, grant): (u32, u64, u64, WireGrant) = decode(body)?;
+            let grant = grant.into_record(Timestamp::from_millis(created_at))?;
+            AdminRecord::Redeclared(Redeclaration { number, grant })
+        }
         RECURRING => AdminRecord::Recurring(decode::<recurring::Wire>(body)?.into_record(time)?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })

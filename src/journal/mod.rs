@@ -16,6 +16,7 @@ mod bytes;
 pub mod debit;
 pub mod frame;
 pub mod hold;
+pub mod note;
 pub mod operation;
 mod packed;
 pub mod recurring;

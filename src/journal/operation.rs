@@ -20,11 +20,12 @@ use super::Corrupt;
 use super::bytes::{Fields, Writer};
 use super::debit::Metered;
 use super::frame::{PREFIX, Prelude, prefix_word, tag};
+use super::note::Note;
 use super::packed;
-use super::special::WireSpecial;
+use super::special::{WireRollover, WireSpecial};
 use crate::ledger::{
-    Amount, Category, Decimal, Effects, Expiry, GrantId, HoldId, Level, Levels, Movement, NewGrant, Operation, Policy,
-    Rejection, Special, Status, Taken, Terms, Timestamp, Trigger, Watched,
+    Amount, Category, Decimal, Effects, Expiry, GrantId, HoldId, Level, Levels, Lot, Movement, NewGrant, Operation,
+    Policy, Rejection, Return, Reversal, Rollover, Special, Status, Taken, Terms, Timestamp, Trigger, Watched,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -79,6 +80,8 @@ pub struct Body<'a> {
     pub lots: Vec<(GrantId, Amount)>,
     /// What recovery mended, for operations that reopen a wallet after a crash.
     pub repair: Repair,
+    /// What was said about a correction.
+    pub note: Option<Box<Note>>,
 }
 
 /// The event behind a debit.
@@ -125,7 +128,13 @@ impl Repair {
 }
 
 /// An upper bound of the bytes of an operation's record, given what can make it long.
-pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, repair: &Repair) -> usize {
+pub fn length_bound(
+    terms: &Terms,
+    operation: &Operation,
+    event_bytes: usize,
+    repair: &Repair,
+    note: Option<&Note>,
+) -> usize {
     // What a hold gives back is a lot again. An operation on a hold is made when nothing is due, and leaves the others alone.
     let concerned = terms.holds.iter().filter(|hold| operation.hold().is_none_or(|id| id == hold.id));
     let (holds, parts) = concerned.fold((0, 0), |(holds, parts), hold| (holds + 1, parts + hold.parts.len()));
@@ -142,8 +151,14 @@ pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, re
     let may_roll = !terms.riders.clauses.is_empty() || matches!(operation, Operation::Grant(grant) if rolls(grant));
     let movements = if may_roll { 5 } else { 3 };
     let repairs = 20 * (repair.relinked.len() + repair.corrected.len()) + 9 * repair.dropped.len();
+    let returns = match operation {
+        // Each with its terms, and in two movements and among the remainders.
+        Operation::Reverse(reversal) => 128 + (reversal.returns.len() + reversal.payers.len()) * (136 + 2 * 48 + 20),
+        _ => 0,
+    };
+    let note = note.map_or(0, Note::length_bound);
     // A hold ends in one movement, and that it is made or captured is two.
-    FIXED + 256 + lots * (20 + movements * 48) + holds * 48 + 3 * names + event_bytes + repairs
+    FIXED + 256 + lots * (20 + movements * 48) + holds * 48 + 3 * names + event_bytes + repairs + returns + note
 }
 
 impl<'a> OperationRecord<'a> {
@@ -300,6 +315,9 @@ struct WireBody<'a> {
     recovered: Names<'a>,
     lots: Vec<(u64, i64)>,
     repair: Repair,
+    /// Not there where there is none, as in records from before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    note: Option<Box<Note>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -317,6 +335,35 @@ enum WireOperation {
     GrantWith(WireGrant, WireSpecial),
     Pay(u64),
     EndSchedule(u64),
+    Charge(i64),
+    Reverse(WireReversal),
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireReversal {
+    debit: u64,
+    taken: i64,
+    before: i64,
+    debt: i64,
+    payers: Vec<WireReturn>,
+    returns: Vec<WireReturn>,
+    regrant: Option<WireGrant>,
+}
+
+/// The grant's terms; whether it has ended; how much; how it rolls over.
+#[derive(Serialize, Deserialize)]
+struct WireReturn(WireLot, bool, i64, Option<WireRollover>);
+
+/// A grant's terms, without what is left of it.
+#[derive(Serialize, Deserialize)]
+struct WireLot {
+    id: u64,
+    granted: i64,
+    effective_at: u64,
+    expires_at: u64,
+    cost: i64,
+    priority: u8,
+    paid: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -354,6 +401,7 @@ impl<'a> From<&Body<'a>> for WireBody<'a> {
             recovered: body.recovered.clone(),
             lots: body.lots.iter().map(|(id, remaining)| (id.get(), remaining.units())).collect(),
             repair: body.repair.clone(),
+            note: body.note.clone(),
         }
     }
 }
@@ -377,6 +425,7 @@ impl<'a> TryFrom<WireBody<'a>> for Body<'a> {
             recovered: wire.recovered,
             lots: wire.lots.into_iter().map(|(id, units)| (GrantId::new(id), Amount::new(units))).collect(),
             repair: wire.repair,
+            note: wire.note,
         })
     }
 }
@@ -408,6 +457,8 @@ impl From<&Operation> for WireOperation {
             Operation::SetAllowance(allowance) => WireOperation::SetAllowance(allowance.units()),
             Operation::SetLevels(levels) => WireOperation::SetLevels(levels.as_deref().map(wire_levels)),
             Operation::Reopen => WireOperation::Reopen,
+            Operation::Charge { amount } => WireOperation::Charge(amount.units()),
+            Operation::Reverse(reversal) => WireOperation::Reverse((&**reversal).into()),
             Operation::Hold(_)
             | Operation::Capture { .. }
             | Operation::Release { .. }
@@ -442,6 +493,8 @@ impl TryFrom<WireOperation> for Operation {
             }
             WireOperation::Pay(grant) => Operation::Pay { grant: GrantId::new(grant) },
             WireOperation::EndSchedule(schedule) => Operation::EndSchedule { schedule },
+            WireOperation::Charge(amount) => Operation::Charge { amount: Amount::new(amount) },
+            WireOperation::Reverse(reversal) => Operation::Reverse(Box::new(reversal.try_into()?)),
         })
     }
 }
@@ -477,6 +530,80 @@ impl From<WireGrant> for NewGrant {
     }
 }
 
+impl From<&Reversal> for WireReversal {
+    fn from(reversal: &Reversal) -> Self {
+        WireReversal {
+            debit: reversal.debit,
+            taken: reversal.taken.units(),
+            before: reversal.before.units(),
+            debt: reversal.debt.units(),
+            payers: reversal.payers.iter().map(WireReturn::from).collect(),
+            returns: reversal.returns.iter().map(WireReturn::from).collect(),
+            regrant: reversal.regrant.as_ref().map(WireGrant::from),
+        }
+    }
+}
+
+impl TryFrom<WireReversal> for Reversal {
+    type Error = Corrupt;
+
+    fn try_from(wire: WireReversal) -> Result<Self, Corrupt> {
+        Ok(Reversal {
+            debit: wire.debit,
+            taken: Amount::new(wire.taken),
+            before: Amount::new(wire.before),
+            debt: Amount::new(wire.debt),
+            payers: wire.payers.into_iter().map(Return::try_from).collect::<Result<_, _>>()?,
+            returns: wire.returns.into_iter().map(Return::try_from).collect::<Result<_, _>>()?,
+            regrant: wire.regrant.map(NewGrant::from),
+        })
+    }
+}
+
+impl From<&Return> for WireReturn {
+    fn from(back: &Return) -> Self {
+        WireReturn((&back.lot).into(), back.ended, back.amount.units(), back.rollover.as_ref().map(WireRollover::from))
+    }
+}
+
+impl TryFrom<WireReturn> for Return {
+    type Error = Corrupt;
+
+    fn try_from(WireReturn(lot, ended, amount, rollover): WireReturn) -> Result<Self, Corrupt> {
+        let rollover = rollover.map(Rollover::try_from).transpose()?;
+        Ok(Return { lot: lot.into(), ended, amount: Amount::new(amount), rollover })
+    }
+}
+
+impl From<&Lot> for WireLot {
+    fn from(lot: &Lot) -> Self {
+        WireLot {
+            id: lot.id.get(),
+            granted: lot.granted.units(),
+            effective_at: lot.effective_at.millis(),
+            expires_at: millis(lot.expires_at.timestamp()),
+            cost: lot.cost,
+            priority: lot.priority,
+            paid: lot.category == Category::Paid,
+        }
+    }
+}
+
+impl From<WireLot> for Lot {
+    fn from(wire: WireLot) -> Self {
+        Lot {
+            id: GrantId::new(wire.id),
+            remaining: Amount::ZERO,
+            granted: Amount::new(wire.granted),
+            effective_at: Timestamp::from_millis(wire.effective_at),
+            expires_at: instant(wire.expires_at).into(),
+            cost: wire.cost,
+            priority: wire.priority,
+            category: if wire.paid { Category::Paid } else { Category::Promotional },
+        }
+    }
+}
+
 impl From<&Movement> for WireMovement {
     fn from(movement: &Movement) -> Self {
         let of = |kind, grant: GrantId, amount: Amount| WireMovement(kind, grant.get(), amount.units(), None);
@@ -499,6 +626,11 @@ impl From<&Movement> for WireMovement {
             }
             Movement::WrittenOff { grant, amount } => of(12, grant, amount),
             Movement::DebtWrittenOff { amount } => WireMovement(13, 0, amount.units(), None),
+            Movement::GivenBack { grant, amount } => of(40, grant, amount),
+            Movement::Reopened { grant, amount } => of(41, grant, amount),
+            Movement::DebtReturned { amount } => WireMovement(42, 0, amount.units(), None),
+            Movement::Forfeited { grant: Some(grant), amount } => of(43, grant, amount),
+            Movement::Forfeited { grant: None, amount } => WireMovement(44, 0, amount.units(), None),
             Movement::Held { hold, amount } => held(14, hold, 0, amount),
             Movement::Reserved { hold, grant, amount } => held(15, hold, grant.get(), amount),
             Movement::Captured { hold, amount } => held(16, hold, 0, amount),
@@ -545,6 +677,11 @@ impl TryFrom<WireMovement> for Movement {
             }
             12 => Movement::WrittenOff { grant, amount },
             13 => Movement::DebtWrittenOff { amount },
+            40 => Movement::GivenBack { grant, amount },
+            41 => Movement::Reopened { grant, amount },
+            42 => Movement::DebtReturned { amount },
+            43 => Movement::Forfeited { grant: Some(grant), amount },
+            44 => Movement::Forfeited { grant: None, amount },
             14 => Movement::Held { hold, amount },
             15 => Movement::Reserved { hold, grant, amount },
             16 => Movement::Captured { hold, amount },
@@ -638,6 +775,7 @@ pub fn body<'a>(
     effects: &Effects,
     new: &'a Terms,
     repair: Repair,
+    note: Option<Box<Note>>,
 ) -> Body<'a> {
     Body {
         operation: operation.clone(),
@@ -649,6 +787,7 @@ pub fn body<'a>(
         recovered: names(&effects.recovered, new),
         lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)).collect(),
         repair,
+        note,
     }
 }
 

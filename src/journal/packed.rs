@@ -101,7 +101,7 @@ pub(super) fn read<'a>(fields: &mut Fields<'a>) -> Result<Body<'a>, Corrupt> {
         return Err(Corrupt::Malformed("length"));
     }
     let (rejected, repair) = (flags & REJECTED != 0, Repair::default());
-    Ok(Body { operation, event: None, taken, rejected, movements, crossed, recovered, lots, repair })
+    Ok(Body { operation, event: None, taken, rejected, movements, crossed, recovered, lots, repair, note: None })
 }
 
 fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
@@ -146,7 +146,9 @@ fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
         | Operation::SetLevels(_)
         | Operation::Pay { .. }
         | Operation::EndSchedule { .. }
-        | Operation::Reopen => unreachable!("is_packed names the others"),
+        | Operation::Reopen
+        | Operation::Charge { .. }
+        | Operation::Reverse(_) => unreachable!("is_packed names the others"),
     }
 }
 
@@ -265,6 +267,10 @@ impl From<&Movement> for Wire {
             Movement::AwaitsPayment { amount, .. } => (32, amount),
             Movement::Paid { amount, .. } => (33, amount),
             Movement::RolledOver { amount, .. } => (ROLLED_OVER, amount),
+            Movement::GivenBack { .. }
+            | Movement::Reopened { .. }
+            | Movement::DebtReturned { .. }
+            | Movement::Forfeited { .. } => unreachable!("a debit is given back by an operation of its own"),
         };
         let instants = match *movement {
             Movement::HoldMoved { from, to, .. } => Some((from.millis(), to.millis())),

@@ -1,6 +1,6 @@
 //! Records of what few grants have, and of recurring ones: they survive, and their bytes are pinned.
 
-use super::admin::{self, AdminRecord, Declared, GrantRecord, Recurrence};
+use super::admin::{self, AdminRecord, Declared, GrantRecord, Recurrence, Redeclaration};
 use super::recurring::RecurringRecord;
 use super::tests::{NOW, admin_survives, frame_of, full_operation, hex, operation_survives, placed, placed_admin};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Priorities};
@@ -115,6 +115,8 @@ fn records_of_the_second_version_survive() {
     admin_survives(&AdminRecord::Grant(declared()));
     let plain = Declared { pending: true, ..Declared::default() };
     admin_survives(&AdminRecord::Grant(GrantRecord { declared: plain, ..declared() }));
+    let again = GrantRecord { created_at: Timestamp::from_millis(5), ..declared() };
+    admin_survives(&AdminRecord::Redeclared(Redeclaration { number: 4_200, grant: again }));
     admin_survives(&AdminRecord::Currency(currency()));
     admin_survives(&AdminRecord::Recurring(recurring()));
     for unit in Unit::ALL {
@@ -152,6 +154,7 @@ fn the_wallet_is_told_without_decoding_the_record() {
         let records = [
             AdminRecord::Grant(GrantRecord { slot, ..declared() }),
             AdminRecord::Recurring(RecurringRecord { slot, ..recurring() }),
+            AdminRecord::Redeclared(Redeclaration { number: 9, grant: GrantRecord { slot, ..declared() } }),
         ];
         for record in records {
             let bytes = record.encode();

@@ -1,15 +1,19 @@
 //! Records survive their bytes, bytes that are no records are told apart, and the bytes themselves do not change.
 
-use super::admin::{self, AdminRecord, ApiKeyRecord, Declared, Genesis, GrantRecord, MetadataRecord, WalletRecord};
+use super::admin::{
+    self, AdminRecord, ApiKeyRecord, Declared, Genesis, GrantRecord, MetadataRecord, Redeclaration, WalletRecord,
+};
 use super::debit::{self, DebitRecord, Metered};
 use super::frame::Prelude;
 use super::hold::HoldRecord;
+use super::note::{Asked, Note, NoteKind};
 use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter, Priorities};
 use crate::ledger::{
-    Amount, Category, Decimal, GrantId, HoldId, Level, Levels, Movement, NewGrant, NewHold, OnExceed, Operation,
-    Payment, Policy, Rollover, Rounding, Scale, Source, Special, Status, Taken, Terms, Timestamp, Trigger, Watched,
+    Amount, Category, Decimal, Expiry, GrantId, HoldId, Level, Levels, Lot, Movement, NewGrant, NewHold, OnExceed,
+    Operation, Payment, Policy, Return, Reversal, Rollover, Rounding, Scale, Source, Special, Status, Taken, Terms,
+    Timestamp, Trigger, Watched,
     transition,
 };
 use drawdown_wal::Lsn;
@@ -195,8 +199,79 @@ pub(super) fn full_operation(operation: Operation) -> OperationRecord<'static> {
             recovered: Names { levels: Vec::new(), depleted: false, negative: true },
             lots: vec![(grant, amount), (GrantId::new(u64::MAX), Amount::new(i64::MAX))],
             repair: Repair { relinked: vec![(1, 2)], corrected: vec![(3, -4)], dropped: vec![5, u64::MAX] },
+            // Without: the pinned bytes are from before there were notes.
+            note: None,
         },
     }
+}
+
+/// One that takes many bytes.
+const ROLLOVER: Rollover = Rollover {
+    fraction: Decimal::from_integer(1),
+    max: Some(Amount::MAX),
+    valid_for_ms: Some(u64::MAX),
+    priority: 100,
+};
+
+fn full_note(kind: NoteKind) -> Note {
+    let text = |text: &str| Some(text.to_owned());
+    let asked = Asked { all: true, regrant: true };
+    let metadata = Metadata::from([("order".to_owned(), "42".to_owned())]);
+    Note { kind, key: text("key-1"), reason: text("a reason"), invoice: text("inv-7"), asked, metadata }
+}
+
+fn reverse_operation() -> Operation {
+    let lot = |id, expires_at| Lot {
+        id: GrantId::new(id),
+        // It is looked up in the wallet, and not written.
+        remaining: Amount::ZERO,
+        granted: Amount::new(1_000),
+        effective_at: NOW,
+        expires_at,
+        cost: 7,
+        priority: 100,
+        category: Category::Promotional,
+    };
+    let Operation::Grant(regrant) = grant_operation() else { unreachable!("it grants") };
+    Operation::Reverse(Box::new(Reversal {
+        debit: 4_300,
+        taken: Amount::new(90),
+        before: Amount::new(3),
+        debt: Amount::new(5),
+        payers: vec![Return { lot: lot(4_200, Expiry::NEVER), ended: false, amount: Amount::new(5), rollover: Some(ROLLOVER) }],
+        returns: vec![Return { lot: lot(u64::MAX, Expiry::at(NOW)), ended: true, amount: Amount::MAX, rollover: None }],
+        regrant: Some(regrant),
+    }))
+}
+
+/// Gives all grants back what they never lost, so that it is forfeited, and opens as many others.
+fn longest_reversal(terms: &Terms) -> Operation {
+    let back = |lot: &Lot| Return {
+        lot: Lot { remaining: Amount::ZERO, ..*lot },
+        ended: false,
+        amount: Amount::ONE,
+        rollover: Some(ROLLOVER),
+    };
+    let mut returns: Vec<_> = terms.lots.iter().map(back).collect();
+    let others = (0..returns.len() as u64).map(|number| {
+        let granted = Amount::new(i64::MAX);
+        let (effective_at, expires_at) = (NOW, Expiry::at(Timestamp::from_millis(u64::MAX - 1)));
+        let lot =
+            Lot { id: GrantId::new(u64::MAX - 200 - 2 * number), granted, effective_at, expires_at, ..returns[0].lot };
+        back(&lot)
+    });
+    returns.extend(others.collect::<Vec<_>>());
+    let Operation::Grant(regrant) = grant_operation() else { unreachable!("it grants") };
+    let forfeited = Amount::new(i64::try_from(terms.lots.len()).expect("few lots"));
+    Operation::Reverse(Box::new(Reversal {
+        debit: u64::MAX,
+        taken: Amount::MAX,
+        before: Amount::ZERO,
+        debt: Amount::ZERO,
+        payers: Vec::new(),
+        returns,
+        regrant: (forfeited > Amount::ZERO).then_some(NewGrant { amount: forfeited, max_balance: None, ..regrant }),
+    }))
 }
 
 pub(super) fn placed(record: &OperationRecord<'_>) -> Vec<u8> {
@@ -235,6 +310,8 @@ fn operations_of_every_kind_survive() {
         Operation::SetLevels(None),
         Operation::SetLevels(Some(Arc::new(levels))),
         Operation::Reopen,
+        Operation::Charge { amount: Amount::MAX },
+        reverse_operation(),
     ];
     for operation in operations {
         let mut full = full_operation(operation);
@@ -242,6 +319,22 @@ fn operations_of_every_kind_survive() {
         full.body.movements.extend(hold_movements());
         operation_survives(&full);
     }
+    let mut noted = full_operation(reverse_operation());
+    let (grant, amount) = (GrantId::new(u64::MAX), Amount::MAX);
+    noted.body.movements = vec![
+        Movement::GivenBack { grant, amount },
+        Movement::Reopened { grant, amount },
+        Movement::DebtReturned { amount },
+        Movement::Forfeited { grant: Some(grant), amount },
+        Movement::Forfeited { grant: None, amount },
+    ];
+    for kind in [NoteKind::Adjustment, NoteKind::Charge, NoteKind::Reversal] {
+        noted.body.note = Some(Box::new(Note::new(kind)));
+        operation_survives(&noted);
+        noted.body.note = Some(Box::new(full_note(kind)));
+        operation_survives(&noted);
+    }
+    assert_eq!(hex(&frame_of(&placed(&noted))), GOLDEN_REVERSAL);
     let plain = full_operation(Operation::Due);
     let body = Body {
         event: None,
@@ -422,6 +515,7 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
             AdminRecord::Metadata(MetadataRecord { slot: 7, metadata: Metadata::from([(text("tier"), text("gold"))]) }),
             GOLDEN_METADATA,
         ),
+        (AdminRecord::Redeclared(redeclaration()), GOLDEN_REDECLARED),
         (
             AdminRecord::Hold(HoldRecord {
                 slot: 7,
@@ -434,6 +528,26 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
             GOLDEN_HOLD,
         ),
     ]
+}
+
+fn redeclaration() -> Redeclaration {
+    let grant = GrantRecord {
+        slot: 7,
+        amount: Amount::new(1_000),
+        source: Source::Package,
+        category: Category::Paid,
+        priority: 50,
+        effective_at: NOW,
+        expires_at: None,
+        cost_basis: Some(CostBasis { amount: 999, currency: "EUR".to_owned() }),
+        key: Some("key-1".to_owned()),
+        effective_at_given: false,
+        metadata: Metadata::new(),
+        // Its own, and not that of the frame.
+        created_at: Timestamp::from_millis(1_700_000_000_000),
+        declared: Declared::default(),
+    };
+    Redeclaration { number: 4_200, grant }
 }
 
 pub(super) fn placed_admin(record: &AdminRecord) -> Vec<u8> {
@@ -593,7 +707,7 @@ proptest! {
     #[test]
     fn an_operation_takes_no_more_than_its_bound(
         grants in vec((1..i64::MAX >> 12, 0..40_u64, 1..60_u64, 0..4_u8), 0..40), levels in 0..20_i64, debt in 0..1_000_i64,
-        now in 0..200_u64, what in 0..8_usize, repairs in 0..20_u64,
+        now in 0..200_u64, what in 0..9_usize, repairs in 0..20_u64,
     ) {
         let start = NOW.millis();
         let at = |offset: u64| Timestamp::from_millis(start + offset);
@@ -634,6 +748,7 @@ special,
             4 => Operation::Void { grant: GrantId::new(u64::MAX - 101) },
             5 => Operation::Pay { grant: GrantId::new(u64::MAX - 101) },
             6 => Operation::EndSchedule { schedule: 7 },
+            7 => longest_reversal(&terms),
             _ => Operation::MoveExpiry { grant: GrantId::new(u64::MAX - 101), expires_at: None },
         };
         let repair = Repair {
@@ -641,6 +756,12 @@ special,
             corrected: (0..repairs).map(|place| (u64::MAX - place, i64::MIN)).collect(),
             dropped: (0..repairs).map(|place| u64::MAX - place).collect(),
         };
+        let note = (what == 7).then(|| {
+            let text = |length: usize| Some("x".repeat(length));
+            let metadata = (0..50).map(|pair| (format!("{pair:0>40}"), "x".repeat(500))).collect();
+            let (key, reason, invoice) = (text(255), text(500), text(128));
+            Box::new(Note { key, reason, invoice, metadata, ..Note::new(NoteKind::Reversal) })
+        });
         let longest = "x".repeat(128);
         let metered = Some(Metered { meter: u16::MAX, quantity: decimal(i64::MIN, 17) });
         let event = Event { id: &longest, source: &longest, time: NOW, metered };
@@ -655,9 +776,9 @@ special,
             time: at(now),
             adjustment: i64::MIN,
             counts: 0,
-            body: operation::body(&operation, Some(event), change.result, &change.effects, &change.terms, repair.clone()),
+            body: operation::body(&operation, Some(event), change.result, &change.effects, &change.terms, repair.clone(), note.clone()),
         };
-        let bound = operation::length_bound(&terms, &operation, 256, &repair);
+        let bound = operation::length_bound(&terms, &operation, 256, &repair, note.as_deref());
         let length = record.encode().len();
         prop_assert!(length <= bound, "{} over {}", length, bound);
         operation_survives(&record);
@@ -700,6 +821,8 @@ const GOLDEN_METER: &str = "00505c18a301000000141d0000090000000197aa6770752e7365
 const GOLDEN_API_KEY: &str = "\
     00505c18a30100000015480000090000000197a56b65795f31a86d65746572696e67c305dc0020090909090909090909090909090909\
     0909090909090909090909090909090909cf000001a3185c5000c2";
+const GOLDEN_REVERSAL: &str = "00505c18a30100000002c10100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000001ecffffffffffffff80100000000000009a81a75265766572736597cd10cc5a0305919497cd1068cd03e8cf000001a3185c5000cfffffffffffffffff0764c2c20594920100cf7fffffffffffffffcfffffffffffffffff64919497cfffffffffffffffffcd03e8cf000001a3185c5000cf000001a3185c50000764c2c3cf7fffffffffffffffc098cd1068cd03e832c3cf000001a3185c5000cf000001ba60d33800cd03e7c094a56576742d31a3617069cf000001a3185c500093020f0193030201c2959428cfffffffffffffffffcf7fffffffffffffffc09429cfffffffffffffffffcf7fffffffffffffffc0942a00cf7fffffffffffffffc0942bcfffffffffffffffffcf7fffffffffffffffc0942c00cf7fffffffffffffffc09392a36c6f77a56c6f776572c3c29390c2c39292cd10684d92cfffffffffffffffffcf7fffffffffffffff9391920102919203fc9205cfffffffffffffffff96a8526576657273616ca56b65792d31a86120726561736f6ea5696e762d3792c3c381a56f72646572a23432";
+const GOLDEN_REDECLARED: &str = "00505c18a3010000002840000009000000019407cd1068cf0000018bcfe568009b07cd03e8a77061636b616765c332cf000001a3185c5000c2c092cd03e7a3455552a56b65792d3180";
 const GOLDEN_HOLD: &str = "00505c18a3010000001724000009000000010700000001a00b6a18a30100004d00000000000000686f6c642d31";
 const GOLDEN_HOLD_OPERATION: &str = "00505c18a30100000002180100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000002ecffffffffffffff80100000000000000601cc219a0180a0f1c2b134020604021c01e8209a0102e8209a0103e8209a0104e8209a0105e8209a01069a0107e8200008e8209a0109e8209a010ae8209a010ce8209a010d9a018e9a018fe8209a01909a0191e8209a01929a01939a0194e8209a019580a0f1c2b134ffffffffffffffffff018e9a018fe8209a01909a0191e8209a01929a0113ffffffffffffffffff019a0194e8209a019580a0f1c2b134ffffffffffffffffff0102e8209a01ffffffffffffffffff01feffffffffffffffff0109036c6f77056c6f77657202";
 const GOLDEN_LATE_CAPTURE: &str = "00505c18a30100000002130100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000002ecffffffffffffff80100000000000000606cc219a0101020604021c01e8209a0102e8209a0103e8209a0104e8209a0105e8209a01069a0107e8200008e8209a0109e8209a010ae8209a010ce8209a010d9a018e9a018fe8209a01909a0191e8209a01929a01939a0194e8209a019580a0f1c2b134ffffffffffffffffff018e9a018fe8209a01909a0191e8209a01929a0113ffffffffffffffffff019a0194e8209a019580a0f1c2b134ffffffffffffffffff0102e8209a01ffffffffffffffffff01feffffffffffffffff0109036c6f77056c6f77657202";

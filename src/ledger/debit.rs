@@ -91,6 +91,13 @@ pub(super) fn decide_amount(
     }
 }
 
+/// What a charge of up to `amount` takes at `balance`: what the wallet has and nobody holds, and nothing of the overdraft allowance.
+pub(super) fn decide_charge(held: Amount, balance: Amount, amount: Amount) -> Taken {
+    let unheld = Amount::saturating(i128::from(balance.units()) - i128::from(held.units())).or_zero();
+    let taken = amount.min(unheld);
+    Taken { amount: taken, shortfall: amount.minus(taken), overdraft: Amount::ZERO }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,5 +184,18 @@ mod tests {
             assert_eq!(Policy::parse(policy.as_str()), Some(policy));
         }
         assert_eq!(Policy::parse("Reject"), None);
+    }
+
+    #[test]
+    fn a_charge_takes_what_there_is_and_nobody_holds() {
+        let charge = |balance, amount| {
+            let taken = decide_charge(Amount::new(20), Amount::new(balance), Amount::new(amount));
+            (taken.amount.units(), taken.shortfall.units(), taken.overdraft.units())
+        };
+        assert_eq!(charge(100, 80), (80, 0, 0));
+        assert_eq!(charge(100, 81), (80, 1, 0));
+        assert_eq!(charge(20, 7), (0, 7, 0));
+        assert_eq!(charge(-5, 7), (0, 7, 0));
+        assert_eq!(charge(i64::MIN, i64::MAX), (0, i64::MAX, 0));
     }
 }

@@ -39,7 +39,7 @@ pub use hold::{
     Capture, HoldId, MAX_HOLDS, MAX_PARTS, NewHold, OnExceed, OpenHold, Part, decide_capture, decide_hold, find_hold,
 };
 pub use level::{Level, LevelProblem, LevelStates, Levels, LevelsError, Trigger, Watched};
-pub use operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
+pub use operation::{Change, Effects, Lines, Movement, NewGrant, Operation, Return, Reversal};
 pub use rejection::Rejection;
 pub use riders::{Clause, Occurrence, Payment, Progress, Riders, Rollover, Special, Unpaid};
 pub use schedule::{Ends, Schedule};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::amount::Amount;
 use super::debit::{Policy, Taken};
-use super::grant::{Category, GrantId};
+use super::grant::{Category, GrantId, Lot};
 use super::hold::{HoldId, NewHold};
 use super::level::Levels;
 use super::rejection::Rejection;
-use super::riders::Special;
+use super::riders::{Rollover, Special};
 use super::terms::{Status, Terms};
 use super::time::Timestamp;
 
@@ -47,6 +47,13 @@ pub enum Operation {
     /// Opens a new generation at the closing balance of the old one and changes nothing, not even what has fallen due: for a wallet whose
     /// last generation a crash cut short.
     Reopen,
+    /// Takes the most that the wallet has, up to an amount, and no overdraft allowance: success even if that is nothing.
+    Charge {
+        /// How much at most; above zero.
+        amount: Amount,
+    },
+    /// Gives back what a debit took.
+    Reverse(Box<Reversal>),
     /// Sets credits aside.
     Hold(NewHold),
     /// Takes credits from an open hold. What exceeds it goes by the hold's policy; a frozen wallet is no reason to refuse.
@@ -93,6 +100,49 @@ pub enum Operation {
         /// The schedule's number.
         schedule: u64,
     },
+}
+
+/// What a debit took, or a part of it, to be given back: the debt first, which was made last, then to the grants, the last one spent first.
+///
+/// A grant that the wallet holds gets its part back; one that was depleted and has not reached its end is opened again; what came of one
+/// that has expired, or was voided, is forfeited, and granted anew if `regrant` says so. Debt that has been paid since goes back to the
+/// grants that paid it. No grant gets more than it was made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reversal {
+    /// The debit, by the caller's number. Means nothing here; it is what tells one reversal from another.
+    pub debit: u64,
+    /// What the debit took in all.
+    pub taken: Amount,
+    /// What earlier reversals have given back of it.
+    pub before: Amount,
+    /// The part of the debit that no grant paid, as far as this gives it back.
+    pub debt: Amount,
+    /// Grants that have paid debt since, newest payment first, with what they paid at most.
+    pub payers: Vec<Return>,
+    /// Grants that paid the debit, in the order in which they get it back.
+    pub returns: Vec<Return>,
+    /// Grants anew what is forfeited. Its amount must be exactly that, or the reversal is refused as superseded.
+    pub regrant: Option<NewGrant>,
+}
+
+/// A grant that gets credits back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// The grant's terms. What it has left is looked up in the wallet.
+    pub lot: Lot,
+    /// It has expired, was voided or written off: it takes nothing any more.
+    pub ended: bool,
+    /// How much.
+    pub amount: Amount,
+    /// How it rolls over at its end, if it does; for a grant that the wallet does not know any more.
+    pub rollover: Option<Rollover>,
+}
+
+impl Reversal {
+    /// What is given back in all: `None` if that is no amount.
+    pub fn amount(&self) -> Option<Amount> {
+        self.returns.iter().try_fold(self.debt, |sum, back| sum.checked_add(back.amount))
+    }
 }
 
 /// A grant to be made.
@@ -252,6 +302,32 @@ pub enum Movement {
         /// The debt, as a positive amount.
         amount: Amount,
     },
+    /// A grant that the wallet holds got back a part of what it had spent.
+    GivenBack {
+        /// The grant.
+        grant: GrantId,
+        /// What it got back.
+        amount: Amount,
+    },
+    /// A grant that had been depleted got back a part of what it had spent, and is active again. What of it pays debt follows.
+    Reopened {
+        /// The grant.
+        grant: GrantId,
+        /// What it got back.
+        amount: Amount,
+    },
+    /// Debt was taken back with the debit that had made it.
+    DebtReturned {
+        /// The debt, as a positive amount.
+        amount: Amount,
+    },
+    /// Credits would have been given back to a grant that takes none any more.
+    Forfeited {
+        /// The grant; none if they had paid debt and nobody knows whose payment they were.
+        grant: Option<GrantId>,
+        /// What it would have got back.
+        amount: Amount,
+    },
     /// A hold was made. What grants back of it follows as [`Movement::Reserved`].
     Held {
         /// The hold.
@@ -362,7 +438,9 @@ impl Operation {
             | Operation::SetLevels(_)
             | Operation::Reopen
             | Operation::Pay { .. }
-            | Operation::EndSchedule { .. } => None,
+            | Operation::EndSchedule { .. }
+            | Operation::Charge { .. }
+            | Operation::Reverse(_) => None,
         }
     }
 }
@@ -373,7 +451,10 @@ impl Movement {
         match self {
             Movement::Granted { amount, .. }
             | Movement::Activated { amount, .. }
-            | Movement::DebtWrittenOff { amount } => i128::from(amount.units()),
+            | Movement::DebtWrittenOff { amount }
+            | Movement::GivenBack { amount, .. }
+            | Movement::Reopened { amount, .. }
+            | Movement::DebtReturned { amount } => i128::from(amount.units()),
             Movement::Spent { amount, .. }
             | Movement::Overdrawn { amount }
             | Movement::PartSpent { amount, .. }
@@ -385,6 +466,7 @@ impl Movement {
             | Movement::Depleted { .. }
             | Movement::ScheduledVoided { .. }
             | Movement::ExpiryMoved { .. }
+            | Movement::Forfeited { .. }
             | Movement::Held { .. }
             | Movement::Reserved { .. }
             | Movement::Captured { .. }
@@ -412,14 +494,18 @@ impl Movement {
             | Movement::ScheduledVoided { grant, .. }
             | Movement::ExpiryMoved { grant, .. }
             | Movement::WrittenOff { grant, .. }
+            | Movement::GivenBack { grant, .. }
+            | Movement::Reopened { grant, .. }
             | Movement::Reserved { grant, .. }
             | Movement::PartSpent { grant, .. }
             | Movement::Returned { grant, .. }
             | Movement::AwaitsPayment { grant, .. }
             | Movement::Paid { grant, .. }
             | Movement::RolledOver { grant, .. } => Some(*grant),
+            Movement::Forfeited { grant, .. } => *grant,
             Movement::Overdrawn { .. }
             | Movement::DebtWrittenOff { .. }
+            | Movement::DebtReturned { .. }
             | Movement::Held { .. }
             | Movement::Captured { .. }
             | Movement::Released { .. }
@@ -454,7 +540,11 @@ impl Movement {
             | Movement::DebtWrittenOff { .. }
             | Movement::AwaitsPayment { .. }
             | Movement::Paid { .. }
-            | Movement::RolledOver { .. } => None,
+            | Movement::RolledOver { .. }
+            | Movement::GivenBack { .. }
+            | Movement::Reopened { .. }
+            | Movement::DebtReturned { .. }
+            | Movement::Forfeited { .. } => None,
         }
     }
 }

@@ -67,6 +67,8 @@ pub enum Rejection {
     BalanceOverflow,
     /// The wallet has as many grants as a wallet can have.
     TooManyGrants,
+    /// What the command was planned from does not hold any more: to be planned again.
+    Superseded,
     /// There is no such hold.
     UnknownHold,
     /// The hold was captured, released or is over.
@@ -84,7 +86,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// How many kinds of rejection there are.
-    pub const KINDS: usize = 26;
+    pub const KINDS: usize = 27;
 
     /// The stable names that clients see, by [`Rejection::kind`].
     pub const SLUGS: [&'static str; Self::KINDS] = [
@@ -110,6 +112,7 @@ impl Rejection {
         "expiry_before_effective",
         "balance_overflow",
         "too_many_grants",
+        "superseded",
         "unknown_hold",
         "hold_ended",
         "capture_exceeds_hold",
@@ -141,10 +144,11 @@ impl Rejection {
             Rejection::ExpiryBeforeEffective => 19,
             Rejection::BalanceOverflow => 20,
             Rejection::TooManyGrants => 21,
-            Rejection::UnknownHold => 22,
-            Rejection::HoldEnded => 23,
-            Rejection::CaptureExceedsHold { .. } => 24,
-            Rejection::TooManyHolds => 25,
+            Rejection::Superseded => 22,
+            Rejection::UnknownHold => 23,
+            Rejection::HoldEnded => 24,
+            Rejection::CaptureExceedsHold { .. } => 25,
+            Rejection::TooManyHolds => 26,
         }
     }
 
@@ -190,6 +194,7 @@ mod tests {
             (Rejection::ExpiryBeforeEffective, "expiry_before_effective"),
             (Rejection::BalanceOverflow, "balance_overflow"),
             (Rejection::TooManyGrants, "too_many_grants"),
+            (Rejection::Superseded, "superseded"),
             (Rejection::UnknownHold, "unknown_hold"),
             (Rejection::HoldEnded, "hold_ended"),
             (Rejection::CaptureExceedsHold { remaining: amount, required: amount }, "capture_exceeds_hold"),

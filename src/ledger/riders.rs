@@ -125,7 +125,7 @@ pub struct Unpaid {
 
 impl Unpaid {
     /// The grant as it is when it is paid for at `now`.
-    pub(super) fn paid(&self, now: Timestamp) -> Lot {
+    pub fn paid(&self, now: Timestamp) -> Lot {
         let mut lot = self.lot;
         if self.payment.begins_when_paid {
             lot.effective_at = now;

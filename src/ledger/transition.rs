@@ -21,7 +21,7 @@
 use std::sync::Arc;
 
 use super::amount::Amount;
-use super::debit::{Policy, Taken, decide_amount};
+use super::debit::{Policy, Taken, decide_amount, decide_charge};
 use super::grant::{GrantId, Lot, MAX_PRIORITY};
 use super::hold::{OpenHold, held_of};
 use super::level::{LevelStates, Levels, Standing};
@@ -32,6 +32,7 @@ use super::terms::{Holdings, MAX_LOTS, Status, Terms, available, total};
 use super::time::{Expiry, Timestamp};
 
 mod holds;
+mod reverse;
 
 /// Closes a generation at the balance `closing`, carries out `operation` at `now`, and opens the next one.
 ///
@@ -163,6 +164,7 @@ impl<'a> Draft<'a> {
     fn apply(&mut self, operation: &Operation) -> Result<Taken, Rejection> {
         match operation {
             Operation::Debit { amount, policy } => return self.debit(*amount, *policy),
+            Operation::Charge { amount } => return self.charge(*amount),
             Operation::Capture { hold, amount, is_final } => return self.capture(*hold, *amount, *is_final),
             Operation::LateCapture { hold, amount, policy, left: _ } => {
                 return self.capture_late(*hold, *amount, *policy);
@@ -179,6 +181,7 @@ impl<'a> Draft<'a> {
             | Operation::MoveExpiry { .. }
             | Operation::SetAllowance(_)
             | Operation::SetLevels(_)
+            | Operation::Reverse(_)
                 if self.status == Status::Closed =>
             {
                 return Err(Rejection::WalletClosed);
@@ -188,6 +191,7 @@ impl<'a> Draft<'a> {
             Operation::SetAllowance(allowance) => self.set_allowance(*allowance)?,
             Operation::SetLevels(levels) => self.set_levels(levels.clone()),
             Operation::Pay { grant } => self.pay(*grant)?,
+            Operation::Reverse(reversal) => self.reverse(reversal)?,
         }
         Ok(Taken::default())
     }
@@ -218,6 +222,16 @@ impl<'a> Draft<'a> {
         }
         self.check_active()?;
         let taken = decide_amount(self.held, self.available(), self.balance, amount, policy)?;
+        self.spend(taken.amount);
+        Ok(taken)
+    }
+
+    fn charge(&mut self, amount: Amount) -> Result<Taken, Rejection> {
+        if amount <= Amount::ZERO {
+            return Err(Rejection::InvalidAmount);
+        }
+        self.check_active()?;
+        let taken = decide_charge(self.held, self.balance, amount);
         self.spend(taken.amount);
         Ok(taken)
     }

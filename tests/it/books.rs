@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, MeterSpec, Priorities};
+use drawdown::engine::corrections::view::{
+    AdjustmentRequest, AdjustmentView, ChargeRequest, ChargeView, Expired, ReversalRequest, ReversalView,
+};
 use drawdown::engine::holds::{CaptureRequest, HoldRequest, HoldStatus};
 use drawdown::engine::view::Entry;
 use drawdown::engine::view::{
@@ -129,6 +132,7 @@ pub(crate) enum Step {
         allowance: Option<i64>,
     },
     Alerts(WalletNumber, Vec<Level>),
+    Correct(Correction, Option<u8>),
     /// The background's round.
     Tidy,
     Hold(HoldSpec),
@@ -152,6 +156,26 @@ pub(crate) struct HoldSpec {
     pub(crate) ttl_ms: Option<u64>,
     pub(crate) on_exceed: model::OnExceed,
     pub(crate) id: Option<u8>,
+}
+
+/// A correction to be; a key goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Correction {
+    Adjust {
+        wallet: WalletNumber,
+        units: i64,
+        policy: model::Policy,
+    },
+    Charge {
+        wallet: WalletNumber,
+        units: i64,
+    },
+    /// Takes back one of the last debits, or a part of it.
+    Reverse {
+        debit: usize,
+        units: Option<i64>,
+        regrant: bool,
+    },
 }
 
 /// A usage event to be.
@@ -247,6 +271,49 @@ pub(crate) struct Group {
     pub(crate) step: usize,
     /// The event behind it.
     identity: Option<(usize, u32)>,
+    /// The debit that it took back, and how much of it.
+    reversed: Option<(Lsn, i128)>,
+}
+
+/// A debit that can be taken back.
+#[derive(Clone, Debug)]
+struct Debited {
+    wallet: WalletNumber,
+    entry: Option<Lsn>,
+    identity: Option<(usize, u32)>,
+    /// Its group, by its place in the wallet's.
+    group: usize,
+    paid_by: Vec<(u64, i128)>,
+    debt: i128,
+}
+
+/// A correction that was made under a key.
+#[derive(Clone, Debug)]
+struct Keyed {
+    /// What was asked for, and of which debit.
+    asked: (Correction, Option<Lsn>),
+    wallet: WalletNumber,
+    group: usize,
+    entry: Lsn,
+    at: Moment,
+}
+
+/// What an engine made of a correction.
+#[derive(Debug)]
+enum Corrected {
+    Adjusted(AdjustmentView),
+    Charged(ChargeView),
+    Reversed(ReversalView),
+}
+
+impl Corrected {
+    fn entry(&self) -> Lsn {
+        match self {
+            Corrected::Adjusted(view) => view.entry,
+            Corrected::Charged(view) => view.entry,
+            Corrected::Reversed(view) => view.entry,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -310,6 +377,8 @@ pub(crate) struct Books {
     /// The grant that each key made, as its place in `made`.
     keys: HashMap<String, (usize, Moment)>,
     events: HashMap<(usize, u32), Applied>,
+    debits: Vec<Debited>,
+    corrections: HashMap<String, Keyed>,
     pub(crate) holds: Vec<MadeHold>,
     hold_requests: Vec<HoldSpec>,
     /// The hold that each id of a caller's means, as its place in `holds`.
@@ -660,6 +729,20 @@ impl Book {
                     }),
                 ));
             }
+            Command::Charge { .. } => lines.push(Line {
+                delta: -outcome.taken,
+                parts: outcome.paid_by.clone(),
+                ..plain("Charge", Some("charge.created"))
+            }),
+            Command::Reverse(_) => {
+                let returned: i128 = outcome.returned.iter().map(|(_, amount)| amount).sum();
+                lines.push(Line {
+                    delta: returned + outcome.debt_returned,
+                    parts: outcome.returned.clone(),
+                    debt: outcome.debt_returned,
+                    ..plain("Reversal", Some("debit.reversed"))
+                });
+            }
             Command::SetAllowance(_) | Command::SetLevels(_) => lines.push(plain("Settings", Some("wallet.updated"))),
             // A move that moves nothing leaves nothing to be seen.
             Command::MoveExpiry { grant, expires_at } if before.expires_at(*grant) == *expires_at => {}
@@ -687,7 +770,8 @@ impl Book {
             edges.extend((low < 0 && high >= 0).then(|| ("balance.recovered", "negative".to_owned())));
         }
         let identity = event.map(|usage| (usage.source, usage.id));
-        let group = Group { lines, crossed: crossed(&outcome), edges, after: after.clone(), step, identity };
+        let reversed = None;
+        let group = Group { lines, crossed: crossed(&outcome), edges, after: after.clone(), step, identity, reversed };
         self.model = Some(after);
         self.groups.push(group);
         outcome
@@ -758,6 +842,7 @@ impl Books {
             }
             Step::Patch { wallet, status, allowance } => self.patch(*wallet, *status, *allowance, engine),
             Step::Alerts(wallet, levels) => self.alerts(*wallet, levels, engine),
+            Step::Correct(correction, key) => self.correct(correction, *key, engine),
             Step::Hold(spec) => self.hold(spec.clone(), engine).map(Some),
             Step::HoldAgain(number) => match self.hold_requests.len() {
                 0 => Ok(None),
@@ -804,6 +889,12 @@ impl Books {
                         *applied.entry.get_or_insert(outcome.entry.expect("an entry")),
                         outcome.entry.expect("an entry")
                     );
+                    let identity = Some((usage.source, usage.id));
+                    let debits = self.debits.iter_mut().filter(|debit| debit.identity == identity);
+                    // An identity that was used again after the window names the later one.
+                    if let Some(debit) = debits.last() {
+                        debit.entry.get_or_insert(outcome.entry.expect("an entry"));
+                    }
                 }
                 EventStatus::Rejected(Rejection::InsufficientCredit { available, required }) => {
                     assert_eq!((available, required), (outcome.available, outcome.amount));
@@ -875,8 +966,200 @@ impl Books {
             let ask = usage.ask.clone();
             let applied = Applied { wallet: usage.wallet, ask, answer: answer.clone(), entry: None, at: (now, step) };
             self.events.insert((usage.source, usage.id), applied);
+            self.enter_debit(usage.wallet, None, Some((usage.source, usage.id)), &outcome);
         }
         answer
+    }
+
+    /// Notes that the last group of a wallet is a debit.
+    fn enter_debit(
+        &mut self,
+        wallet: WalletNumber,
+        entry: Option<Lsn>,
+        identity: Option<(usize, u32)>,
+        outcome: &Outcome,
+    ) {
+        let paid: i128 = outcome.paid_by.iter().map(|(_, part)| part).sum();
+        let (group, paid_by, debt) = (self.groups(wallet).len() - 1, outcome.paid_by.clone(), outcome.taken - paid);
+        self.debits.push(Debited { wallet, entry, identity, group, paid_by, debt });
+    }
+
+    /// What has been taken back of a debit.
+    fn reversed(&self, debit: &Debited) -> i128 {
+        let reversed = self.groups(debit.wallet).iter().filter_map(|group| group.reversed);
+        reversed.filter(|(entry, _)| Some(*entry) == debit.entry).map(|(_, amount)| amount).sum()
+    }
+
+    fn correct(
+        &mut self,
+        correction: &Correction,
+        key: Option<u8>,
+        engine: &Engine,
+    ) -> Result<Option<Ticket>, Unavailable> {
+        let key = key.map(|key| format!("key-{key}"));
+        let debit = match correction {
+            Correction::Reverse { debit, .. } => {
+                // The last ones first, as with grants.
+                let known = self.debits.iter().rev().filter(|debit| debit.entry.is_some());
+                let known: Vec<_> = known.take(12).collect();
+                let Some(debit) = known.get(debit % known.len().max(1)) else { return Ok(None) };
+                let debit = (*debit).clone();
+                let model = self.wallets[&debit.wallet].model();
+                let mut grants = debit.paid_by.iter().map(|(id, _)| *id).chain(model.payers());
+                let first = engine.first_lsn();
+                if debit.entry.is_none_or(|entry| entry < first) || grants.any(|id| Lsn::new(id) < first) {
+                    // What is left to know of them is no more than the engine is bound to.
+                    return Ok(None);
+                }
+                Some(debit)
+            }
+            _ => None,
+        };
+        let result = ask(correction, key.clone(), debit.as_ref(), engine);
+        if let Err(CommandError::Unavailable(error)) = result {
+            return Err(error);
+        }
+        if let (Correction::Reverse { .. }, Err(CommandError::Retired { first })) = (correction, &result) {
+            assert!(*first > Lsn::ZERO && *first == engine.first_lsn());
+            return Ok(None);
+        }
+        let asked = (correction.clone(), debit.as_ref().and_then(|debit| debit.entry));
+        let is_zero = matches!(correction, Correction::Adjust { units: 0, .. });
+        let is_not_positive = match correction {
+            Correction::Charge { units, .. } | Correction::Reverse { units: Some(units), .. } => *units <= 0,
+            _ => is_zero,
+        };
+        if is_not_positive {
+            assert!(matches!(result, Err(CommandError::Invalid { field: "amount", .. })), "{result:?}");
+            return Ok(None);
+        }
+        if let Some(earlier) = key.as_ref().and_then(|key| self.corrections.get(key)) {
+            if is_alike(&earlier.asked, &asked) {
+                let (corrected, replayed, ticket) = result.expect("the first answer again");
+                assert!(replayed);
+                assert_eq!(corrected.entry(), earlier.entry);
+                self.compare_corrected(earlier.wallet, earlier.group, &corrected);
+                return Ok(Some(ticket));
+            }
+            let conflict = result.expect_err("the key was used before with other content");
+            assert!(matches!(conflict, CommandError::Conflict { slug: "idempotency_conflict", .. }), "{conflict:?}");
+            return Ok(None);
+        }
+        let made = result.as_ref().ok().map(|(corrected, ..)| corrected);
+        let Some((wallet, command)) = self.command(correction, debit.as_ref(), made, result.as_ref().err()) else {
+            return Ok(None);
+        };
+        let (now, step) = (self.now, self.step);
+        let book = self.book(wallet);
+        let expected = book.enter(&command, now, step, None);
+        compare_command(result.as_ref().err(), &expected);
+        let Ok((corrected, replayed, ticket)) = result else { return Ok(None) };
+        assert!(!replayed);
+        book.exists = true;
+        let group = book.groups.last_mut().expect("the correction's");
+        if let Correction::Adjust { .. } = correction {
+            for line in group.lines.iter_mut().filter(|line| match (&command, line.grant) {
+                (Command::Grant(grant), Some(id)) => grant.id == id && line.kind == "Grant",
+                _ => line.kind == "Debit",
+            }) {
+                (line.kind, line.told) = ("Adjustment", Some("adjustment.created"));
+            }
+            group.lines.sort();
+        }
+        if let (Command::Reverse(reverse), Corrected::Reversed(view)) = (&command, &corrected) {
+            group.reversed = Some((view.debit, reverse.amount));
+            assert_eq!(units(view.forfeited), expected.forfeited, "{view:?}");
+            assert_eq!(units(view.reversed), reverse.before + reverse.amount);
+        }
+        let entry = corrected.entry();
+        if matches!(command, Command::Debit { .. } | Command::Charge { .. }) {
+            self.enter_debit(wallet, Some(entry), None, &expected);
+        }
+        let group = self.groups(wallet).len() - 1;
+        self.compare_corrected(wallet, group, &corrected);
+        if let Some(key) = key {
+            self.corrections.insert(key, Keyed { asked, wallet, group, entry, at: (now, step) });
+        }
+        Ok(Some(ticket))
+    }
+
+    /// What a correction is to the model; `None` if it is refused before the model is asked.
+    fn command(
+        &self,
+        correction: &Correction,
+        debit: Option<&Debited>,
+        made: Option<&Corrected>,
+        error: Option<&CommandError>,
+    ) -> Option<(WalletNumber, Command)> {
+        let unknown = |wallet: WalletNumber| {
+            let missing = !self.exists(wallet);
+            if missing {
+                assert_eq!(error, Some(&CommandError::Rejected(Rejection::UnknownWallet)));
+            }
+            missing
+        };
+        Some(match correction {
+            Correction::Adjust { wallet, units, .. } if *units > 0 => {
+                let id = match made {
+                    Some(Corrected::Adjusted(view)) => view.grant.expect("a grant was made").get(),
+                    _ => u64::MAX >> 1,
+                };
+                let max_balance = CURRENCIES[wallet.currency_index()].2.map(i128::from);
+                (*wallet, Command::Grant(adjusted(id, (*units).into(), self.now, max_balance)))
+            }
+            Correction::Adjust { wallet, .. } | Correction::Charge { wallet, .. } if unknown(*wallet) => return None,
+            Correction::Adjust { wallet, units, policy } => {
+                (*wallet, Command::Debit { amount: -i128::from(*units), policy: *policy })
+            }
+            Correction::Charge { wallet, units } => (*wallet, Command::Charge { amount: (*units).into() }),
+            Correction::Reverse { units, regrant, .. } => {
+                let debit = debit.expect("of a debit");
+                let taken = debit.debt + debit.paid_by.iter().map(|(_, part)| part).sum::<i128>();
+                let before = self.reversed(debit);
+                let amount = units.map_or(taken - before, i128::from);
+                if amount == 0 || before + amount > taken {
+                    assert!(
+                        matches!(error, Some(CommandError::Conflict { slug: "already_reversed", .. })),
+                        "{error:?}"
+                    );
+                    return None;
+                }
+                let regrant = regrant.then(|| match made {
+                    Some(Corrected::Reversed(view)) => view.regrant.map_or(u64::MAX >> 1, GrantId::get),
+                    _ => u64::MAX >> 1,
+                });
+                let (paid_by, debt) = (debit.paid_by.clone(), debit.debt);
+                (debit.wallet, Command::Reverse(model::Reverse { paid_by, debt, before, amount, regrant }))
+            }
+        })
+    }
+
+    /// Compares a correction's answer with its group.
+    fn compare_corrected(&self, wallet: WalletNumber, group: usize, corrected: &Corrected) {
+        let group = &self.groups(wallet)[group];
+        let line = |kind| group.lines.iter().find(|line| line.kind == kind).expect("the correction's line");
+        let (balance, available) = (group.after.balance(), group.after.available());
+        match corrected {
+            Corrected::Adjusted(view) => {
+                assert_eq!(units(view.amount), line("Adjustment").delta);
+                assert_eq!((units(view.balance), units(view.available)), (balance, available));
+            }
+            Corrected::Charged(view) => {
+                assert_eq!(units(view.from_wallet), -line("Charge").delta);
+                assert_eq!(units(view.to_pay), units(view.amount) - units(view.from_wallet));
+                assert_eq!((units(view.balance), units(view.available)), (balance, available));
+            }
+            Corrected::Reversed(view) => {
+                let line = line("Reversal");
+                let mut parts: BTreeMap<u64, i128> = BTreeMap::new();
+                line.parts.iter().for_each(|(id, part)| *parts.entry(*id).or_default() += part);
+                let returned = view.returned.iter().map(|(id, part)| (id.get(), units(*part))).collect();
+                assert_eq!(parts, returned);
+                assert_eq!(units(view.debt), line.debt);
+                assert_eq!(units(view.amount), line.delta + units(view.forfeited));
+                assert_eq!((units(view.balance), units(view.available)), (balance, available));
+            }
+        }
     }
 
     /// The engine's forecast for an event, leaving aside whether its identity is new.
@@ -1271,7 +1554,13 @@ impl Books {
             let standing = captured.standing;
             assert_eq!((units(standing.balance), units(standing.available)), (model.balance(), model.available()));
             let kept = model.hold(made.id).expect("a hold");
-            assert_eq!((captured.state.status, units(captured.state.captured)), (fate(kept.fate), kept.captured));
+            assert_eq!(
+                (captured.state.status, units(captured.state.captured)),
+                (fate(kept.fate), kept.captured.min(i64::MAX.into()))
+            );
+            if expected.taken > 0 {
+                self.enter_debit(wallet, captured.entry, None, &expected);
+            }
         }
         self.compare_hold(&made, engine);
         Ok(Some(ticket))
@@ -1654,6 +1943,8 @@ impl Books {
             let id = self.made[at].id;
             left.made.iter().position(|made| made.id == id)
         };
+        left.debits.retain(|debit| debit.group < left.wallets[&debit.wallet].groups.len());
+        left.corrections.retain(|_, keyed| keyed.group < left.wallets[&keyed.wallet].groups.len());
         left.keys = self
             .keys
             .iter()
@@ -1666,6 +1957,7 @@ impl Books {
     /// the window at once.
     pub(crate) fn reopened(&mut self) {
         let moments = self.events.values().map(|applied| applied.at).chain(self.keys.values().map(|(_, at)| *at));
+        let moments = moments.chain(self.corrections.values().map(|keyed| keyed.at));
         let mut moments: Vec<_> = moments.chain(self.hold_ids.values().map(|(_, at)| *at)).collect();
         moments.sort_unstable();
         self.marks.clear();
@@ -1688,6 +1980,7 @@ impl Books {
         let Some(&(_, horizon)) = past else { return };
         self.events.retain(|_, applied| applied.at.1 > horizon);
         self.keys.retain(|_, (_, at)| at.1 > horizon);
+        self.corrections.retain(|_, keyed| keyed.at.1 > horizon);
         self.hold_ids.retain(|_, (_, at)| at.1 > horizon);
     }
 
@@ -1732,6 +2025,72 @@ impl Books {
 /// A decimal in a wallet's smallest units.
 fn smallest(decimal: Decimal, wallet: WalletNumber) -> i128 {
     i128::from(decimal.mantissa()) * 10_i128.pow(u32::from(wallet.scale()) - u32::from(decimal.scale()))
+}
+
+/// The grant that an adjustment makes, or a reversal of what nobody takes.
+fn adjusted(id: u64, amount: i128, now: u64, max_balance: Option<i128>) -> model::Grant {
+    let (priority, promotional) = (Source::Adjustment.default_priority(), true);
+    model::Grant {
+        id,
+        amount,
+        priority,
+        promotional,
+        effective_at: now,
+        expires_at: None,
+        cost: None,
+        max_balance,
+        rollover: None,
+        payment: None,
+    }
+}
+
+/// Whether two corrections ask for the same; of debits, which are counted from the last one, their entries tell.
+fn is_alike(earlier: &(Correction, Option<Lsn>), later: &(Correction, Option<Lsn>)) -> bool {
+    let plain = |correction: &Correction| match correction {
+        // Giving knows no policy.
+        Correction::Adjust { wallet, units, .. } if *units > 0 => {
+            Correction::Adjust { wallet: *wallet, units: *units, policy: model::Policy::Reject }
+        }
+        Correction::Reverse { units, regrant, .. } => {
+            Correction::Reverse { debit: 0, units: *units, regrant: *regrant }
+        }
+        other => other.clone(),
+    };
+    (plain(&earlier.0), earlier.1) == (plain(&later.0), later.1)
+}
+
+/// Sends a correction.
+fn ask(
+    correction: &Correction,
+    key: Option<String>,
+    debit: Option<&Debited>,
+    engine: &Engine,
+) -> Result<(Corrected, bool, Ticket), CommandError> {
+    let of = |wallet: WalletNumber| (wallet.customer().to_owned(), Some(wallet.currency().to_owned()));
+    match correction {
+        Correction::Adjust { wallet, units, policy: asked } => {
+            let ((customer, currency), amount) = (of(*wallet), wallet.decimal(*units));
+            let (policy, reason, metadata) = (policy(*asked), "a reason".to_owned(), Metadata::new());
+            let request = AdjustmentRequest { customer, currency, amount, policy, reason, key, metadata };
+            engine.adjust(&request).map(|(view, replayed, ticket)| (Corrected::Adjusted(view), replayed, ticket))
+        }
+        Correction::Charge { wallet, units } => {
+            let ((customer, currency), amount) = (of(*wallet), wallet.decimal(*units));
+            let request = ChargeRequest { customer, currency, amount, invoice: Some("inv-1".to_owned()), key };
+            engine.charge(&request).map(|(view, replayed, ticket)| (Corrected::Charged(view), replayed, ticket))
+        }
+        Correction::Reverse { units, regrant, .. } => {
+            let debit = debit.expect("of a debit");
+            let request = ReversalRequest {
+                entry: debit.entry.expect("an entry"),
+                amount: units.map(|units| debit.wallet.decimal(units)),
+                expired: if *regrant { Expired::Regrant } else { Expired::Lose },
+                reason: None,
+                key,
+            };
+            engine.reverse(&request).map(|(view, replayed, ticket)| (Corrected::Reversed(view), replayed, ticket))
+        }
+    }
 }
 
 fn same_request(earlier: &GrantRequest, later: &GrantRequest) -> bool {
@@ -1804,6 +2163,9 @@ fn kind_name(kind: EntryKind) -> &'static str {
         EntryKind::DebtRepayment => "DebtRepayment",
         EntryKind::WriteOff => "WriteOff",
         EntryKind::Settings => "Settings",
+        EntryKind::Reversal => "Reversal",
+        EntryKind::Adjustment => "Adjustment",
+        EntryKind::Charge => "Charge",
         EntryKind::Hold => "Hold",
         EntryKind::Capture => "Capture",
         EntryKind::Release => "Release",
@@ -1898,7 +2260,15 @@ pub(crate) fn compare_told(groups: &[Group], events: &[&FeedEvent], wallet: Wall
     let mut expected = Vec::new();
     for line in groups.iter().flat_map(|group| &group.lines) {
         let Some(told) = line.told else { continue };
+        if let (Some(grant), "adjustment.created") = (line.grant, told) {
+            // Credits that were given are a grant as well.
+            expected.push(("grant.created", engine.grant_text(GrantId::new(grant)), show(line.parts[0].1)));
+        }
+        let returned: i128 = line.parts.iter().map(|(_, part)| part).sum();
         expected.push(match (told, line.grant) {
+            ("debit.reversed", _) => (told, show(line.debt), show(returned)),
+            ("charge.created", _) => (told, String::new(), show(-line.delta)),
+            ("adjustment.created", None) => (told, String::new(), show(line.delta)),
             ("debit.applied", _) => (told, line.event.clone().unwrap_or_default(), show(-line.delta)),
             ("hold.captured", _) => (told, hold_text(line, engine), show(-line.delta)),
             ("hold.updated", _) => (told, hold_text(line, engine), String::new()),
@@ -1911,12 +2281,14 @@ pub(crate) fn compare_told(groups: &[Group], events: &[&FeedEvent], wallet: Wall
             (_, None) => (told, String::new(), String::new()),
         });
     }
-    let apart = ["wallet.created", "grant.depleted"];
+    let apart = ["wallet.created", "grant.depleted", "grant.reopened"];
     let mut told: Vec<_> = events
         .iter()
         .filter(|event| !event.kind.starts_with("balance.") && !apart.contains(&event.kind))
         .map(|event| match event.kind {
             "debit.applied" => (event.kind, text(event, "event_id").to_owned(), text(event, "amount").to_owned()),
+            "debit.reversed" => (event.kind, text(event, "debt").to_owned(), text(event, "returned").to_owned()),
+            "charge.created" => (event.kind, String::new(), text(event, "from_wallet").to_owned()),
             kind if kind.starts_with("hold.") => {
                 (event.kind, text(event, "hold").to_owned(), text(event, "amount").to_owned())
             }

@@ -10,7 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::books::{
-    Ask, Books, GrantSpec, HoldSpec, RolloverSpecs, Step, Usage, WalletNumber, When, clock, config, set_up,
+    Ask, Books, Correction, GrantSpec, HoldSpec, RolloverSpecs, Step, Usage, WalletNumber, When, clock, config, set_up,
 };
 use crate::model::{Level, OnExceed, Policy, Status};
 
@@ -149,6 +149,8 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
         7 => (any_wallet(), any_levels()).prop_map(|(wallet, levels)| Step::Alerts(wallet, levels)),
         8 => prop_oneof![6 => 1..6_u64, 1 => 5..90_u64, 1 => 1..100_000_u64].prop_map(Step::Pause),
         8 => any::<bool>().prop_map(|before| Step::UpToADate { before }),
+        12 => (any_correction(), option::weighted(0.3, 0..5_u8))
+            .prop_map(|(correction, key)| Step::Correct(correction, key)),
         2 => Just(Step::Tidy),
         16 => any_hold().prop_map(Step::Hold),
         3 => (0..6_usize).prop_map(Step::HoldAgain),
@@ -157,6 +159,17 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
         4 => (0..8_usize).prop_map(Step::Release),
         4 => (0..8_usize, prop_oneof![12 => 0..60_u64, 1 => 80_000_000..90_000_000_u64])
             .prop_map(|(hold, lasts)| Step::Extend(hold, lasts)),
+    ]
+}
+
+fn any_correction() -> impl Strategy<Value = Correction> {
+    let part = option::weighted(0.6, prop_oneof![8 => 1..40_i64, 1 => any_units()]);
+    let given = (any_wallet(), prop_oneof![8 => -40..60_i64, 1 => any_units()], any_policy());
+    prop_oneof![
+        2 => given.prop_map(|(wallet, units, policy)| Correction::Adjust { wallet, units, policy }),
+        2 => (any_wallet(), any_units()).prop_map(|(wallet, units)| Correction::Charge { wallet, units }),
+        8 => (0..12_usize, part, any::<bool>())
+            .prop_map(|(debit, units, regrant)| Correction::Reverse { debit, units, regrant }),
     ]
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use drawdown::ledger::{
     Amount, Category, Clause, Decimal, Expiry, GrantId, HoldId, LevelStates, Levels, Lines, Lot, Movement, NewGrant,
-    NewHold, Occurrence, OpenHold, Operation, Part, Payment, Policy, Progress, Riders, Rollover, Special, Status,
-    Taken, Terms, Unpaid, Watched, decide_debit, transition,
+    NewHold, Occurrence, OpenHold, Operation, Part, Payment, Policy, Progress, Return, Reversal, Riders, Rollover,
+    Special, Status, Taken, Terms, Unpaid, Watched, decide_debit, transition,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -115,6 +115,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         3 => status.prop_map(Command::SetStatus),
         3 => any_amount().prop_map(Command::SetAllowance),
         6 => any_levels().prop_map(Command::SetLevels),
+        5 => prop_oneof![8 => 1..90_i128, 1 => Just(i128::from(i64::MAX))].prop_map(|amount| Command::Charge { amount }),
         4 => Just(Command::Wait),
         16 => any_hold().prop_map(Command::Hold),
         16 => (0..12_u64, any_amount(), proptest::bool::weighted(0.3))
@@ -375,6 +376,8 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => any_levels().prop_map(|levels| operation(&Command::SetLevels(levels))),
         1 => Just(Operation::Due),
         1 => Just(Operation::Reopen),
+        1 => any_units().prop_map(|units| Operation::Charge { amount: Amount::new(units) }),
+        4 => any_reversal().prop_map(|reversal| Operation::Reverse(Box::new(reversal))),
         3 => (0..9_u64, any_units(), any_time(), any_on_exceed()).prop_map(|(id, units, end, policy)| {
             let (id, amount, expires_at) = (HoldId::new(id + 3), Amount::new(units), at(end));
             Operation::Hold(NewHold { id, amount, expires_at, on_exceed: on_exceed(policy) })
@@ -392,6 +395,40 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => prop_oneof![Just(100), Just(102), 0..40_u64].prop_map(|grant| Operation::Pay { grant: GrantId::new(grant) }),
         1 => (0..4_u64).prop_map(|schedule| Operation::EndSchedule { schedule }),
     ]
+}
+
+/// Mostly of grants that there are, and of small amounts; whether the debit took as much is another matter.
+fn any_reversal() -> impl Strategy<Value = Reversal> {
+    let back = || {
+        let what = (1..14_u64, any_lot(), any_units(), any::<bool>(), proptest::option::weighted(0.2, any_rollover()));
+        what.prop_map(|(id, lot, amount, ended, rollover)| Return {
+            lot: Lot { id: GrantId::new(id), ..lot },
+            ended,
+            amount: Amount::new(amount),
+            rollover,
+        })
+    };
+    let sums = (any_units(), any_units(), prop_oneof![3 => Just(i64::MAX), 1 => any_units()]);
+    let regrant = proptest::option::weighted(0.3, any_units());
+    (vec(back(), 0..4), vec(back(), 0..4), sums, regrant).prop_map(|(payers, returns, sums, regrant)| Reversal {
+        debit: 1,
+        taken: Amount::new(sums.2),
+        before: Amount::new(sums.1 % 64),
+        debt: Amount::new(sums.0),
+        payers,
+        returns,
+        regrant: regrant.map(|amount| NewGrant {
+            id: GrantId::new(40),
+            amount: Amount::new(amount),
+            priority: 50,
+            category: Category::Promotional,
+            effective_at: at(0),
+            expires_at: None,
+            cost: None,
+            max_balance: None,
+            special: Special::NONE,
+        }),
+    })
 }
 
 fn debit(units: i64, policy: Policy) -> Operation {

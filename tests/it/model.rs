@@ -53,6 +53,11 @@ pub(crate) enum Command {
     SetStatus(Status),
     SetAllowance(i128),
     SetLevels(Vec<Level>),
+    /// Takes what there is, up to an amount, and no allowance.
+    Charge {
+        amount: i128,
+    },
+    Reverse(Reverse),
     /// Nothing but what the passing of time brings.
     Wait,
     Hold(Hold),
@@ -81,6 +86,20 @@ pub(crate) struct Hold {
     pub(crate) amount: i128,
     pub(crate) expires_at: u64,
     pub(crate) on_exceed: OnExceed,
+}
+
+/// A debit to be taken back.
+#[derive(Clone, Debug)]
+pub(crate) struct Reverse {
+    /// Who paid it, in the order of spending.
+    pub(crate) paid_by: Vec<(u64, i128)>,
+    /// What of it became debt.
+    pub(crate) debt: i128,
+    /// What has been taken back of it already.
+    pub(crate) before: i128,
+    pub(crate) amount: i128,
+    /// The number of the grant that gets what nobody takes.
+    pub(crate) regrant: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -137,6 +156,12 @@ pub(crate) struct Outcome {
     pub(crate) overdraft: i128,
     /// Which grants paid a debit, in the order in which they did.
     pub(crate) paid_by: Vec<(u64, i128)>,
+    /// Which grants got back how much of a debit, in the order in which they did.
+    pub(crate) returned: Vec<(u64, i128)>,
+    /// Debt that was taken back with its debit.
+    pub(crate) debt_returned: i128,
+    /// What nobody got back.
+    pub(crate) forfeited: i128,
     /// Names of the levels that fired.
     pub(crate) crossed: BTreeSet<String>,
     /// Names of the levels that had fired and are armed again.
@@ -168,6 +193,8 @@ pub(crate) struct Account {
     pub(crate) voided: i128,
     pub(crate) written_off: i128,
     pub(crate) rolled_over: i128,
+    /// What came back of what was spent, or went into debt.
+    pub(crate) returned: i128,
 }
 
 #[derive(Clone, Debug)]
@@ -224,6 +251,8 @@ pub(crate) struct Model {
     grants: BTreeMap<u64, Held>,
     holds: BTreeMap<u64, Kept>,
     levels: Vec<(Level, Alarm)>,
+    /// Which grants paid debt, in order.
+    payments: Vec<(u64, i128)>,
     /// Which grants paid debt in the last command, one payment after the other.
     repayments: Vec<(u64, i128)>,
 }
@@ -237,6 +266,7 @@ impl Model {
             grants: BTreeMap::new(),
             holds: BTreeMap::new(),
             levels: Vec::new(),
+            payments: Vec::new(),
             repayments: Vec::new(),
         }
     }
@@ -426,6 +456,90 @@ impl Model {
         self.enter(id, all);
     }
 
+    /// Grants that a reversal could give something back to.
+    pub(crate) fn payers(&self) -> impl Iterator<Item = u64> {
+        self.payments.iter().map(|(id, _)| *id)
+    }
+
+    /// Gives back from the end: debt, then the grant spent last, and so on. Debt that has been paid goes back to who paid it last.
+    fn reverse(&mut self, reverse: &Reverse, now: u64, outcome: &mut Outcome) -> Result<(), Refusal> {
+        if self.eventual() + reverse.amount + self.allowance > BALANCE_MAX {
+            return refuse("balance_overflow");
+        }
+        let (mut skip, mut rest) = (reverse.before, reverse.amount);
+        let mut slice = |part: i128| {
+            let skipped = skip.min(part);
+            skip -= skipped;
+            let taken = rest.min(part - skipped);
+            rest -= taken;
+            taken
+        };
+        let debt = slice(reverse.debt);
+        let parts: Vec<_> = reverse.paid_by.iter().rev().map(|(id, part)| (*id, slice(*part))).collect();
+        outcome.debt_returned = debt.min(self.debt);
+        self.debt -= outcome.debt_returned;
+        let mut paid = debt - outcome.debt_returned;
+        let mut wanted = paid;
+        for (id, payment) in self.payments.clone().into_iter().rev() {
+            if wanted <= 0 {
+                break;
+            }
+            wanted -= payment;
+            paid -= self.give_back(id, payment.min(paid), now, outcome)?;
+        }
+        outcome.forfeited = paid;
+        for (id, part) in parts {
+            outcome.forfeited += part - self.give_back(id, part, now, outcome)?;
+        }
+        match reverse.regrant {
+            Some(id) if outcome.forfeited > 0 => self.grant(
+                &Grant {
+                    id,
+                    amount: outcome.forfeited,
+                    priority: 50,
+                    promotional: true,
+                    effective_at: now,
+                    expires_at: None,
+                    cost: None,
+                    max_balance: None,
+                    rollover: None,
+                    payment: None,
+                },
+                now,
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a grant back what it can take of an amount.
+    fn give_back(&mut self, id: u64, amount: i128, now: u64, outcome: &mut Outcome) -> Result<i128, Refusal> {
+        let full = self.grants.values().filter(|held| held.account.left() > 0).count() >= GRANTS_MAX;
+        let held = self.grants.get_mut(&id).expect("a grant");
+        let account = &mut held.account;
+        let given = amount.min(account.granted - account.left());
+        let is_past = held.grant.expires_at.is_some_and(|end| end <= now);
+        let has_ended = match (account.remaining, account.held) {
+            (1.., _) => false,
+            (_, 1..) => held.voided || is_past,
+            _ => {
+                let gone = account.expired + account.voided + account.written_off + account.rolled_over;
+                held.voided || is_past || gone > 0
+            }
+        };
+        if given == 0 || has_ended {
+            return Ok(0);
+        }
+        if account.left() == 0 && full {
+            return refuse("too_many_grants");
+        }
+        account.returned += given;
+        // What was captured out is not any more.
+        held.captured_out = false;
+        outcome.returned.push((id, given));
+        self.enter(id, given);
+        Ok(given)
+    }
+
     /// Credits of a grant become free: they pay debt first.
     fn enter(&mut self, id: u64, amount: i128) {
         let account = &mut self.grants.get_mut(&id).expect("a grant").account;
@@ -434,6 +548,7 @@ impl Model {
         account.debt_paid += paid;
         self.debt -= paid;
         self.repayments.extend((paid > 0).then_some((id, paid)));
+        self.payments.extend((paid > 0).then_some((id, paid)));
     }
 
     /// Ends a hold; its credits go back to grants that have not ended by `instant`.
@@ -469,6 +584,7 @@ impl Model {
             }
             Command::SetStatus(status) => self.set_status(*status),
             Command::Debit { amount, policy } => self.debit(*amount, *policy, outcome),
+            Command::Charge { amount } => self.charge(*amount, outcome),
             Command::Hold(hold) => self.make_hold(hold, now),
             Command::Capture { hold, amount, is_final } => self.capture(*hold, *amount, *is_final, now, outcome),
             Command::Release { hold } => {
@@ -499,6 +615,12 @@ impl Model {
                 Ok(())
             }
             Command::SetLevels(_) => Ok(()),
+            Command::Reverse(reverse) => {
+                let (mut trial, mut given) = (self.clone(), Outcome::default());
+                trial.reverse(reverse, now, &mut given)?;
+                (*self, *outcome) = (trial, given);
+                Ok(())
+            }
         }
     }
 
@@ -626,6 +748,14 @@ impl Model {
         outcome.shortfall += amount - taken;
         outcome.overdraft = (taken - available.max(0)).max(0);
         self.spend(taken, outcome);
+        Ok(())
+    }
+
+    fn charge(&mut self, amount: i128, outcome: &mut Outcome) -> Result<(), Refusal> {
+        self.check_active()?;
+        outcome.taken = amount.min((self.balance() - self.held()).max(0));
+        outcome.shortfall = amount - outcome.taken;
+        self.spend(outcome.taken, outcome);
         Ok(())
     }
 
@@ -858,10 +988,20 @@ impl Account {
 
     /// Credits are neither made nor lost.
     pub(crate) fn is_conserved(&self) -> bool {
-        let Account { remaining, held, spent, debt_paid, expired, voided, written_off, rolled_over, granted: _ } =
-            *self;
+        let Account {
+            remaining,
+            held,
+            spent,
+            debt_paid,
+            expired,
+            voided,
+            written_off,
+            rolled_over,
+            granted,
+            returned,
+        } = *self;
         let parts = [remaining, held, spent, debt_paid, expired, voided, written_off, rolled_over];
-        parts.iter().all(|part| *part >= 0) && parts.iter().sum::<i128>() == self.granted
+        parts.iter().all(|part| *part >= 0) && parts.iter().sum::<i128>() == granted + returned
     }
 }
 

@@ -21,7 +21,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::books::{
-    BEGIN, Books, GrantSpec, Step, Usage, WINDOW_MS, WalletNumber, When, clock, config as usual_config, set_up, submit,
+    BEGIN, Books, Correction, GrantSpec, Step, Usage, WINDOW_MS, WalletNumber, When, clock, config as usual_config,
+    set_up, submit,
 };
 use crate::engine_props::{any_step, grant_of, usage_of};
 use crate::model::Policy;
@@ -633,6 +634,36 @@ fn what_is_retired_is_told_from_what_never_was() {
     tale.reopen();
     assert_eq!(tale.engine.first_lsn(), first, "what is gone stays gone");
     assert!(tale.engine.grant_view(&held.text).is_ok());
+}
+
+/// What was declared of a depleted grant is in no snapshot; a reversal opens the grant again, and the log that says what it is goes.
+#[test]
+fn a_grant_that_was_opened_again_is_known_when_its_declaration_is_gone() {
+    let mut tale = Tale::begin(1 << 20, greedy());
+    tale.make(&Step::Grant(grant_of(0, 40)));
+    tale.make(&Step::Batch(vec![usage_of(1, 0, 40, Policy::Reject)]));
+    for _ in 0..2 {
+        tale.act(&Act::Seal(2));
+        tale.act(&Act::LongPause);
+        tale.act(&Act::Snapshot);
+    }
+    tale.make(&Step::Correct(Correction::Reverse { debit: 0, units: Some(15), regrant: false }, None));
+    // What lies near the log's end stays.
+    tale.act(&Act::Seal(10));
+    tale.act(&Act::Retire);
+    let made = tale.books.made[0].clone();
+    assert!(Lsn::new(made.id) < tale.engine.first_lsn(), "the declaration is gone");
+    let left = |tale: &Tale| tale.engine.grant_view(&made.text).expect("an active grant").remaining.units();
+    assert_eq!(left(&tale), 15);
+    // Replayed from a snapshot that has it not, and then from one that has.
+    tale.reopen();
+    assert_eq!(left(&tale), 15);
+    tale.act(&Act::Seal(2));
+    tale.act(&Act::Snapshot);
+    tale.reopen();
+    assert_eq!(left(&tale), 15);
+    tale.act(&Act::Retire);
+    tale.end(&[]);
 }
 
 #[test]

@@ -324,6 +324,9 @@ fn check_grants(entries: &[Entry], remaining: &BTreeMap<u64, i64>, balance: i64)
                 | EntryKind::DebtRepayment
                 | EntryKind::Capture
                 | EntryKind::LateCapture => -1,
+                EntryKind::Reversal | EntryKind::Adjustment | EntryKind::Charge => {
+                    unreachable!("nobody corrects anything here")
+                }
                 EntryKind::GrantScheduled
                 | EntryKind::Settings
                 | EntryKind::Hold

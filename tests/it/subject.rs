@@ -159,6 +159,12 @@ impl Subject {
                 Movement::Overdrawn { amount } => self.debt_made += units(amount),
                 Movement::DebtWrittenOff { amount } => self.debt_paid += units(amount),
                 Movement::Depleted { .. } => assert!(self.depleted.insert(id), "grant {id} depleted twice"),
+                Movement::GivenBack { amount, .. } => self.account(id).returned += units(amount),
+                Movement::Reopened { amount, .. } => {
+                    self.account(id).returned += units(amount);
+                    assert!(self.depleted.remove(&id), "grant {id} is opened again and was not depleted");
+                }
+                Movement::DebtReturned { amount } => self.debt_paid += units(amount),
                 Movement::Reserved { amount, .. } => self.account(id).held += units(amount),
                 Movement::PartSpent { amount, .. } => {
                     self.account(id).held -= units(amount);
@@ -179,6 +185,7 @@ impl Subject {
                 Movement::Activated { .. }
                 | Movement::ExpiryMoved { .. }
                 | Movement::Paid { .. }
+                | Movement::Forfeited { .. }
                 | Movement::Held { .. }
                 | Movement::Captured { .. }
                 | Movement::Released { .. }
@@ -257,6 +264,7 @@ pub(crate) fn outcome_of(change: &Change, paid_by: Vec<(u64, i128)>) -> Outcome 
         recovered: names(&change.terms, change.effects.recovered.levels),
         depleted: change.effects.crossed.depleted,
         negative: change.effects.crossed.negative,
+        ..Outcome::default()
     }
 }
 
@@ -343,6 +351,8 @@ pub(crate) fn operation(command: &Command) -> Operation {
             let levels = Levels::new(list.iter().map(level).collect()).expect("levels are generated valid");
             Operation::SetLevels((!list.is_empty()).then(|| Arc::new(levels)))
         }
+        Command::Charge { amount: most } => Operation::Charge { amount: amount(*most) },
+        Command::Reverse(_) => unreachable!("what a debit's parts are is for the engine to find: see `books`"),
         Command::Wait => Operation::Due,
         Command::Hold(hold) => Operation::Hold(NewHold {
             id: HoldId::new(hold.id),

@@ -4,6 +4,7 @@ use super::{InspectError, check};
 use drawdown::http::time_text;
 use drawdown::journal::admin::AdminRecord;
 use drawdown::journal::debit::{DebitRecord, Metered};
+use drawdown::journal::note::NoteKind;
 use drawdown::journal::operation::{Event, OperationRecord};
 use drawdown::journal::{self, Record};
 use drawdown::ledger::{Amount, Movement, Operation, Scale, Timestamp};
@@ -62,6 +63,7 @@ impl Known {
             }
             AdminRecord::Genesis(_)
             | AdminRecord::Grant(_)
+            | AdminRecord::Redeclared(_)
             | AdminRecord::ApiKey(_)
             | AdminRecord::Metadata(_)
             | AdminRecord::Recurring(_)
@@ -161,6 +163,7 @@ fn slot_of(record: &Record<'_>) -> Option<u32> {
         Record::Admin(AdminRecord::Wallet(wallet)) => Some(wallet.slot),
         Record::Admin(AdminRecord::Grant(grant)) => Some(grant.slot),
         Record::Admin(AdminRecord::Metadata(metadata)) => Some(metadata.slot),
+        Record::Admin(AdminRecord::Redeclared(again)) => Some(again.grant.slot),
         Record::Admin(AdminRecord::Hold(hold)) => Some(hold.slot),
         Record::Admin(AdminRecord::Recurring(recurring)) => Some(recurring.slot),
         Record::Admin(
@@ -224,6 +227,14 @@ fn operation_fields(record: &OperationRecord<'_>, scale: Scale, known: &Known) -
     if let Some(event) = &record.body.event {
         fields.extend(event_fields(event, known));
     }
+    if let Operation::Reverse(reversal) = &record.body.operation {
+        fields.push(("reverses", reversal.debit.into()));
+        fields.push(("reversed_before", text(reversal.before, scale)));
+    }
+    if let Some(note) = &record.body.note {
+        let asked = json!({"all": note.asked.all, "regrant": note.asked.regrant});
+        fields.push(("note", json!({"kind": note_name(note.kind), "key": note.key, "reason": note.reason, "invoice": note.invoice, "asked": asked, "metadata": note.metadata})));
+    }
     let movements: Vec<_> = record.body.movements.iter().map(|movement| movement_value(movement, scale)).collect();
     fields.push(("movements", movements.into()));
     if let Some(hold) = record.body.operation.hold() {
@@ -246,6 +257,14 @@ fn operation_fields(record: &OperationRecord<'_>, scale: Scale, known: &Known) -
     fields
 }
 
+fn note_name(kind: NoteKind) -> &'static str {
+    match kind {
+        NoteKind::Adjustment => "adjustment",
+        NoteKind::Charge => "charge",
+        NoteKind::Reversal => "reversal",
+    }
+}
+
 fn operation_name(operation: &Operation) -> &'static str {
     match operation {
         Operation::Grant(_) => "grant",
@@ -257,6 +276,8 @@ fn operation_name(operation: &Operation) -> &'static str {
         Operation::SetAllowance(_) => "set_allowance",
         Operation::SetLevels(_) => "set_levels",
         Operation::Reopen => "reopen",
+        Operation::Charge { .. } => "charge",
+        Operation::Reverse(_) => "reverse",
         Operation::Hold(_) => "hold",
         Operation::Capture { .. } => "capture",
         Operation::Release { .. } => "release",
@@ -282,6 +303,10 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
         Movement::ExpiryMoved { amount, .. } => ("expiry_moved", amount),
         Movement::WrittenOff { amount, .. } => ("written_off", amount),
         Movement::DebtWrittenOff { amount } => ("debt_written_off", amount),
+        Movement::GivenBack { amount, .. } => ("given_back", amount),
+        Movement::Reopened { amount, .. } => ("reopened", amount),
+        Movement::DebtReturned { amount } => ("debt_returned", amount),
+        Movement::Forfeited { amount, .. } => ("forfeited", amount),
         Movement::Held { amount, .. } => ("held", amount),
         Movement::Reserved { amount, .. } => ("reserved", amount),
         Movement::Captured { amount, .. } => ("captured", amount),
@@ -356,6 +381,11 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
         AdminRecord::Metadata(metadata) => {
             vec![("type", "metadata".into()), ("metadata", json!(metadata.metadata))]
         }
+        AdminRecord::Redeclared(again) => vec![
+            ("type", "grant_redeclared".into()),
+            ("grant", again.number.into()),
+            ("amount", text(again.grant.amount, scale)),
+        ],
         AdminRecord::Hold(hold) => vec![
             ("type", "hold_declared".into()),
             ("amount", text(hold.amount, scale)),

@@ -3,7 +3,7 @@
 use super::InspectError;
 use crate::cli::screen::{painted, table, wants_colours};
 use crate::demo::terminal::Style;
-use drawdown::engine::view::{Entry, EntryKind, WalletView};
+use drawdown::engine::view::{Entry, WalletView};
 use drawdown::engine::{CommandError, Engine, SystemClock};
 use drawdown::http::time_text;
 use drawdown::journal::{self, Record};
@@ -185,7 +185,7 @@ impl Shower<'_> {
         json!({
             "type": "entry",
             "lsn": entry.entry.get(),
-            "kind": kind(entry.kind),
+            "kind": entry.kind.as_str(),
             "generation": generation,
             "amount": self.amount(entry.amount),
             "balance_after": self.amount(entry.balance_after),
@@ -211,32 +211,11 @@ impl Shower<'_> {
         vec![
             entry.entry.to_string(),
             time_text(entry.time),
-            kind(entry.kind).to_owned(),
+            entry.kind.as_str().to_owned(),
             what.join(", "),
             generation.to_string(),
             self.amount(entry.amount),
             self.amount(entry.balance_after),
         ]
-    }
-}
-
-fn kind(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Debit => "debit",
-        EntryKind::Grant => "grant",
-        EntryKind::GrantScheduled => "grant_scheduled",
-        EntryKind::Expiry => "expiry",
-        EntryKind::Void => "void",
-        EntryKind::DebtRepayment => "debt_repayment",
-        EntryKind::WriteOff => "write_off",
-        EntryKind::Settings => "settings",
-        EntryKind::Hold => "hold",
-        EntryKind::Capture => "capture",
-        EntryKind::Release => "release",
-        EntryKind::HoldExpiry => "hold_expiry",
-        EntryKind::LateCapture => "late_capture",
-        EntryKind::GrantPending => "grant_pending",
-        EntryKind::GrantPaid => "grant_paid",
-        EntryKind::Rollover => "rollover",
     }
 }

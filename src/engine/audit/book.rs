@@ -2,7 +2,8 @@
 //! lead to.
 
 use crate::journal::operation::OperationRecord;
-use crate::ledger::{Amount, GrantId, HoldId, Movement, Operation};
+use crate::ledger::{Amount, GrantId, HoldId, Movement, Operation, Reversal};
+use std::collections::BTreeMap;
 
 /// A contradiction, in words.
 pub(super) type Found = &'static str;
@@ -24,12 +25,18 @@ pub struct Sums {
     pub debt_written_off: i128,
     /// Gone on from grants that ended to new ones: as much in as out, so it is not in [`Sums::balance`].
     pub rolled_over: i128,
+    /// Given back of what had been debited, to grants or as debt.
+    pub returned: i128,
 }
 
 impl Sums {
     /// What the movements leave.
     pub fn balance(&self) -> i128 {
-        self.granted + self.debt_written_off - self.debited - self.expired - self.voided - self.written_off
+        self.granted + self.debt_written_off + self.returned
+            - self.debited
+            - self.expired
+            - self.voided
+            - self.written_off
     }
 
     /// Adds another's.
@@ -41,6 +48,7 @@ impl Sums {
         self.written_off += other.written_off;
         self.debt_written_off += other.debt_written_off;
         self.rolled_over += other.rolled_over;
+        self.returned += other.returned;
     }
 }
 
@@ -83,6 +91,8 @@ pub(super) struct Book {
     /// if and only if the two ends are all that is left, and no link is in a circle: see [`super`].
     pub(super) links: u64,
     pub(super) sums: Sums,
+    /// What has been given back of each debit.
+    reversed: BTreeMap<u64, i128>,
 }
 
 impl Book {
@@ -104,6 +114,7 @@ impl Book {
             unpaid: Vec::new(),
             links: 0,
             sums: Sums::default(),
+            reversed: BTreeMap::new(),
         }
     }
 
@@ -183,13 +194,19 @@ impl Book {
         let Change { mut lots, debt, taken, .. } = change;
         self.holds.check()?;
         let is_debit = match record.body.operation {
-            Operation::Debit { .. } | Operation::Capture { .. } | Operation::LateCapture { .. } => {
-                !record.body.rejected
-            }
+            Operation::Debit { .. }
+            | Operation::Charge { .. }
+            | Operation::Capture { .. }
+            | Operation::LateCapture { .. } => !record.body.rejected,
             _ => false,
         };
         if is_debit && taken != i128::from(record.body.taken.amount.units()) {
             return Err("what was taken is not what the grants and the debt gave");
+        }
+        if let Operation::Reverse(reversal) = &record.body.operation
+            && !record.body.rejected
+        {
+            self.reverse(reversal, &record.body.movements)?;
         }
         let left: i128 = lots.iter().map(|(_, left)| left).sum();
         if left + self.holds.backed() - debt != i128::from(record.opening.units()) {
@@ -213,6 +230,31 @@ impl Book {
         self.generation = record.generation;
         self.debits = Debits::default();
         Ok(())
+    }
+
+    /// Whether a reversal goes on where the last one of its debit ended, and accounts for all that it gives back.
+    fn reverse(&mut self, reversal: &Reversal, movements: &[Movement]) -> Result<(), Found> {
+        let whole = |amount: Amount| i128::from(amount.units());
+        let amount = reversal.amount().map(whole).ok_or("a reversal of no amount")?;
+        let before = whole(reversal.before);
+        let known = self.reversed.insert(reversal.debit, before + amount);
+        // Of a wallet whose beginning was retired not all reversals are known.
+        let known = known.unwrap_or(if self.is_whole { 0 } else { before });
+        if before != known || before + amount > whole(reversal.taken) {
+            return Err("more of a debit is given back than it took, or twice");
+        }
+        let accounted = movements.iter().map(|movement| match *movement {
+            Movement::GivenBack { amount, .. }
+            | Movement::Reopened { amount, .. }
+            | Movement::DebtReturned { amount }
+            | Movement::Forfeited { amount, .. } => whole(amount),
+            _ => 0,
+        });
+        if accounted.sum::<i128>() == amount {
+            Ok(())
+        } else {
+            Err("a reversal gives back another amount than it says")
+        }
     }
 }
 
@@ -379,6 +421,10 @@ impl Change<'_> {
                 self.debt -= whole(amount);
                 if self.debt == 0 { Ok(()) } else { Err("the debt that is written off is not all of it") }
             }
+            Movement::GivenBack { .. } | Movement::Reopened { .. } | Movement::DebtReturned { .. } => {
+                self.give_back(movement)
+            }
+            Movement::Forfeited { .. } => Ok(()),
             Movement::ExpiryMoved { grant, amount, .. } => {
                 let free = self.lots.iter().filter(|(other, _)| *other == grant).map(|(_, left)| left);
                 let held = self.holds.parts.iter().filter(|(_, other, _)| *other == grant).map(|(.., part)| part);
@@ -456,6 +502,34 @@ impl Change<'_> {
         self.lots.retain(|lot| *lot != (grant, 0));
         self.sums.rolled_over += amount;
         self.push(into, amount)
+    }
+
+    /// A part of a reversal.
+    fn give_back(&mut self, movement: &Movement) -> Result<(), Found> {
+        let whole = |amount: Amount| i128::from(amount.units());
+        self.sums.returned += movement.delta();
+        match *movement {
+            Movement::GivenBack { grant, amount } => match self.lots.iter_mut().find(|(other, _)| *other == grant) {
+                Some((_, left)) => *left += whole(amount),
+                // It has nothing left but what is held.
+                None if self.holds.may_have(grant) => self.lots.push((grant, whole(amount))),
+                None => return Err("something is given back to a grant that is not there"),
+            },
+            Movement::Reopened { grant, amount } => {
+                if self.lots.iter().any(|(other, _)| *other == grant) {
+                    return Err("a grant is opened again that is open");
+                }
+                self.lots.push((grant, whole(amount)));
+            }
+            Movement::DebtReturned { amount } => {
+                self.debt -= whole(amount);
+                if self.debt < 0 {
+                    return Err("more debt is taken back than there was");
+                }
+            }
+            _ => return Err("a movement that gives nothing back"),
+        }
+        Ok(())
     }
 
     fn enter(&mut self, grant: GrantId, amount: i128) -> Result<(), Found> {

@@ -7,6 +7,10 @@
 //! 2. within a generation each debit takes over at the balance where another left, from the opening balance to the closing one;
 //! 3. its records are one row: each is the predecessor of exactly one other, or the newest. Circles beside the row are told by replay, which
 //!    puts a record on the row only when its predecessor is there, and mends what is left over;
+//! 4. each grant was declared before it was made, with the same amount, for the same wallet;
+//! 5. each reversal names a debit of its wallet, goes on where the last reversal of that debit ended, and all together give back no more than
+//!    it took;
+//! 6. each frame holds as many records as its header says, and each record says how far it stands from its frame.
 //!    What holds set aside, take and give back is followed credit by credit, as what grants have left is.
 //! 4. each grant and hold was declared before it was made, with the same amount, for the same wallet;
 //! 5. each frame holds as many records as its header says, and each record says how far it stands from its frame.
@@ -291,6 +295,7 @@ impl<'a> Auditor<'a> {
             self.find(lsn, Some(slot), "an operation on a generation that was never opened");
         }
         self.check_declared(lsn, record);
+        self.check_reversed(lsn, record);
         let hasher = self.hasher;
         let Some(book) = self.books.get_mut(&slot) else { return };
         let steps = book.check_steps(|balance| hasher.hash_one(balance));
@@ -325,6 +330,7 @@ impl<'a> Auditor<'a> {
     }
 
     fn check_declared(&mut self, lsn: u64, record: &OperationRecord<'_>) {
+        let (Operation::Grant(_) | Operation::Hold(_) | Operation::Reverse(_)) = record.body.operation else { return };
         for movement in &record.body.movements {
             // Their numbers are the positions of their declarations.
             let (number, amount) = match *movement {
@@ -342,6 +348,28 @@ impl<'a> Auditor<'a> {
                     "a grant or a hold was made otherwise than it was declared, or never was",
                 );
             }
+        }
+    }
+
+    /// Whether a reversal names a debit of its wallet that took as much as it says.
+    fn check_reversed(&mut self, lsn: u64, record: &OperationRecord<'_>) {
+        let Operation::Reverse(reversal) = &record.body.operation else { return };
+        if record.body.rejected || reversal.debit < self.inner.log.first().get() {
+            return;
+        }
+        let mut view = None;
+        let debit = journal::read_at(&self.inner.log, Lsn::new(reversal.debit), &mut view);
+        let took = match debit {
+            Ok(Record::Debit(debit)) => Some((debit.slot, debit.amount)),
+            Ok(Record::Operation(debit)) if !debit.body.rejected => Some((debit.slot, debit.body.taken.amount)),
+            _ => None,
+        };
+        if took != Some((record.slot, reversal.taken)) {
+            self.find(
+                lsn,
+                Some(record.slot),
+                "what a reversal gives back is no debit of its wallet, or took another amount",
+            );
         }
     }
 

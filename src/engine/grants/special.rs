@@ -22,12 +22,12 @@ const PAYMENT_BYTES_MAX: usize = 255;
 
 /// What was declared of a grant.
 #[derive(Clone, Debug)]
-pub(super) struct Declaration {
-    pub(super) id: GrantId,
+pub(in crate::engine) struct Declaration {
+    pub(in crate::engine) id: GrantId,
     /// Its own declaration, or that of the grant that it was the remainder of.
-    pub(super) record: GrantRecord,
+    pub(in crate::engine) record: GrantRecord,
     /// Whether it is the remainder of another one, if it has come to be.
-    pub(super) is_rolled_over: bool,
+    pub(in crate::engine) is_rolled_over: bool,
 }
 
 impl Declaration {

@@ -12,7 +12,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::fold::{Fold, Loose, Share};
 use crate::engine::repairs::Repairs;
 use crate::engine::{OpenError, first_record};
-use crate::journal::admin::{AdminRecord, Genesis};
+use crate::journal::admin::{AdminRecord, Genesis, GrantRecord};
 use crate::journal::snapshot::entry::{self, Fixed, Identity, LooseDebit, Mark, Mended, PendingGrant, Unattached};
 use crate::journal::snapshot::file::{BLOCK_BYTES, SnapshotFile, Writer};
 use crate::journal::snapshot::{Head, Section, SnapshotError, Sums};
@@ -106,6 +106,7 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
         catalog: RefCell::new(Catalog::default()),
         api_keys: RefCell::new(BTreeMap::new()),
         identities: RefCell::new(Sorter::new(job.files, job.memory_bytes / 8)),
+        redeclared: RefCell::new(BTreeMap::new()),
         failure: RefCell::new(None),
     };
     let mut held = Sorter::new(job.files, job.memory_bytes / 16);
@@ -157,7 +158,7 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
     left.write(writer)?;
     let identities = common.identities.into_inner().finish()?;
     sums.identities = job.write_identities(writer, identities, horizon.max(sums.identities_from))?;
-    sums.grants = job.write_grants(writer, held.finish()?)?;
+    sums.grants = job.write_grants(writer, held.finish()?, common.redeclared.into_inner())?;
     Ok(sums)
 }
 
@@ -282,9 +283,15 @@ impl Job<'_> {
         }
     }
 
-    /// Writes the declarations of the grants and holds whose numbers `held` has.
-    fn write_grants(&self, writer: &mut impl Sink, held: Sorted) -> Result<u64, SnapshotFailure> {
-        let mut held = Held { sorted: held, next: None, count: 0 };
+    /// Writes the declarations of the grants and holds whose numbers `held` has. `redeclared` are those that were said once more in the new
+    /// part of the log: of grants that were opened again, the snapshot before need not have any.
+    fn write_grants(
+        &self,
+        writer: &mut impl Sink,
+        held: Sorted,
+        redeclared: BTreeMap<u64, GrantRecord>,
+    ) -> Result<u64, SnapshotFailure> {
+        let mut held = Held { sorted: held, next: None, redeclared, count: 0 };
         held.next = held.sorted.next()?;
         if let Some(previous) = self.previous {
             let (mut old, mut bytes, mut seen) = (Cursor::new(previous, Section::Grants), Vec::new(), 0_u64);
@@ -297,7 +304,7 @@ impl Job<'_> {
                 })
             };
             while let Some(number) = next(&mut bytes)? {
-                if held.has(number)? {
+                if held.has(number, writer)? {
                     writer.put(Section::Grants, number, |out| out.extend_from_slice(&bytes))?;
                 }
                 seen += 1;
@@ -315,17 +322,15 @@ impl Job<'_> {
                 let Record::Admin(declaration @ (AdminRecord::Grant(_) | AdminRecord::Hold(_))) = record else {
                     continue;
                 };
-                if held.has(lsn.get())? {
+                if held.has(lsn.get(), writer)? {
                     let put = |out: &mut Vec<u8>| entry::write_declaration(lsn.get(), time, &declaration, out);
                     writer.put(Section::Grants, lsn.get(), put)?;
                 }
             }
             Ok(())
         })?;
-        match held.next {
-            Some((undeclared_grant, _)) => Err(undeclared(undeclared_grant)),
-            None => Ok(held.count),
-        }
+        held.write_redeclared(u64::MAX, writer)?;
+        Ok(held.count)
     }
 }
 
@@ -333,29 +338,51 @@ impl Job<'_> {
 struct Held {
     sorted: Sorted,
     next: Option<Pair>,
+    redeclared: BTreeMap<u64, GrantRecord>,
     count: u64,
 }
 
 impl Held {
     /// Whether the grant declared next is held, or what has rolled over of it: that has the number behind. One that was held and has not
-    /// been declared by now never was.
-    fn has(&mut self, declared: u64) -> Result<bool, SnapshotFailure> {
+    /// been declared by now never was, unless it was said once more.
+    fn has(&mut self, declared: u64, writer: &mut impl Sink) -> Result<bool, SnapshotFailure> {
+        self.write_redeclared(declared, writer)?;
         match self.next {
-            Some((held, _)) if held < declared => Err(undeclared(held)),
-            Some((held, _)) if held == declared || held == GrantId::new(declared).rolled_over().get() => {
-                // What several holds have credits of comes as often; of what rolled over, both may be there.
-                while self
-                    .next
-                    .is_some_and(|(held, _)| held == declared || held == GrantId::new(declared).rolled_over().get())
-                {
-                    self.next = self.sorted.next()?;
-                }
-                self.count += 1;
+            Some((held, _)) if is_of(held, declared) => {
+                self.pass(declared)?;
                 Ok(true)
             }
             Some(_) | None => Ok(false),
         }
     }
+
+    /// Writes what was said once more of the grants that are held and were declared before `declared`, which are due by now.
+    fn write_redeclared(&mut self, declared: u64, writer: &mut impl Sink) -> Result<(), SnapshotFailure> {
+        while let Some((held, _)) = self.next.filter(|(held, _)| *held < declared) {
+            let parent = GrantId::new(held).rolled_from().get();
+            let mut again = [held, parent].into_iter().filter_map(|number| Some((number, self.redeclared.remove(&number)?)));
+            let (number, again) = again.next().ok_or_else(|| undeclared(held))?;
+            let (time, again) = (again.created_at, AdminRecord::Grant(again));
+            writer.put(Section::Grants, number, |out| entry::write_declaration(number, time, &again, out))?;
+            self.pass(number)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on behind what a declaration is of: a grant and what rolled over of it. Either may be there more than once: what several holds
+    /// have credits of comes as often, and what is about to be opened again is in no wallet only as long as nobody else opens it.
+    fn pass(&mut self, declared: u64) -> Result<(), SnapshotFailure> {
+        self.count += 1;
+        while self.next.is_some_and(|(held, _)| is_of(held, declared)) {
+            self.next = self.sorted.next()?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether what is declared at `declared` is the grant or hold `held`, or the grant of which that was the remainder.
+fn is_of(held: u64, declared: u64) -> bool {
+    held == declared || held == GrantId::new(declared).rolled_over().get()
 }
 
 fn undeclared(grant: u64) -> SnapshotFailure {

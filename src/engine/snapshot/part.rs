@@ -6,7 +6,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::fold::Ground;
 use crate::engine::names::{Name, Names};
 use crate::engine::wallet::{WalletGeneration, WalletSlot, restore};
-use crate::journal::admin::{AdminRecord, ApiKeyRecord, MetadataRecord, WalletRecord};
+use crate::journal::admin::{AdminRecord, ApiKeyRecord, GrantRecord, MetadataRecord, Redeclaration, WalletRecord};
 use crate::journal::recurring::RecurringRecord;
 use crate::journal::snapshot::SnapshotError;
 use crate::journal::snapshot::entry::{self, WalletEntry};
@@ -22,6 +22,8 @@ pub(super) struct Common<'f> {
     pub(super) catalog: RefCell<Catalog>,
     pub(super) api_keys: RefCell<BTreeMap<String, ApiKeyRecord>>,
     pub(super) identities: RefCell<Sorter<'f>>,
+    /// Grants that were opened again in the new part of the log, by number.
+    pub(super) redeclared: RefCell<BTreeMap<u64, GrantRecord>>,
     /// Why an identity could not be put away: told when the frame is done.
     pub(super) failure: RefCell<Option<io::Error>>,
 }
@@ -39,6 +41,7 @@ impl Common<'_> {
             AdminRecord::Genesis(_)
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
+            | AdminRecord::Redeclared(_)
             | AdminRecord::Metadata(_)
             | AdminRecord::Recurring(_)
             | AdminRecord::Hold(_) => true,
@@ -244,6 +247,10 @@ impl Ground for Part<'_, '_> {
 
     fn recur(&self, schedule: u64, record: RecurringRecord) {
         self.recurring.borrow_mut().insert((record.slot, record.id.clone()), (schedule, record));
+    }
+
+    fn redeclare(&self, _lsn: u64, again: Redeclaration) {
+        self.common.redeclared.borrow_mut().insert(again.number, again.grant);
     }
 }
 

@@ -118,6 +118,7 @@ impl Batch<'_> {
                 metered: plan.metered,
             }),
             repair: Repair::default(),
+            note: None,
         }
     }
 }

@@ -53,7 +53,7 @@ where
     }
 }
 
-fn idempotency_key<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Problem> {
+pub(super) fn idempotency_key<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Problem> {
     let Some(value) = call.parts.headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
         Ok(key) if (1..=KEY_BYTES_MAX).contains(&key.len()) => Ok(Some(key)),
@@ -95,7 +95,7 @@ async fn many(call: Call<'_>, requests: Vec<GrantRequest>) -> Result<Reply, Prob
     Ok(if all_replayed { replayed(reply) } else { reply })
 }
 
-fn replayed(reply: Reply) -> Reply {
+pub(super) fn replayed(reply: Reply) -> Reply {
     reply.header("idempotency-replayed", "true")
 }
 

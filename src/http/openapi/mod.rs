@@ -57,6 +57,7 @@ pub(crate) fn document() -> Value {
             {"name": "Usage", "description": "Events in, debits out: the hot path."},
             {"name": "Wallets", "description": "Balances, settings, alerts and history."},
             {"name": "Grants", "description": "Credits added."},
+            {"name": "Corrections", "description": "Debits taken back, adjustments, charges."},
             {"name": "Holds", "description": "Credits set aside until it is known what something costs."},
             {"name": "Catalogue", "description": "Credit currencies and meters."},
             {"name": "Feed", "description": "What happened, in order."},

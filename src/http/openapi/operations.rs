@@ -260,6 +260,30 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             .ok("RecurringGrant")
             .fails(&[404, 409, 422])
             .writes(),
+        Action::ReverseEntry => reverse(),
+        Action::PostAdjustment => keyed(
+            Operation::new("Corrections", "postAdjustment", "Give or take credits, with a reason")
+                .about(
+                    "What is given becomes a promotional grant of source `adjustment` without an end. What is taken is taken as a debit \
+                     would take it, by `on_insufficient`.",
+                )
+                .takes("AdjustmentRequest")
+                .fails(&[402, 404, 409, 422]),
+            "Adjustment",
+        ),
+        Action::PostCharge => keyed(
+            Operation::new("Corrections", "postCharge", "Pay an invoice from a wallet, as far as it reaches")
+                .about(
+                    "Takes the most that the wallet has and nobody holds, never from the overdraft allowance. Nothing there is no \
+                     refusal: `to_pay` says what is left to be paid otherwise.",
+                )
+                .takes("ChargeRequest")
+                .fails(&[404, 409, 422]),
+            "Charge",
+        ),
+        Action::GetCharge => {
+            Operation::new("Corrections", "getCharge", "A charge that was made").ok("Charge").fails(&[404, 410])
+        }
         Action::Later(_) => return None,
     })
 }
@@ -365,6 +389,38 @@ fn grants() -> Operation {
         (200, answer("Of many: one result a grant.", "GrantResults")),
         (201, answer("Of one: the grant.", "Grant")),
     ];
+    operation
+}
+
+/// An operation that is made once for its key, and answers 201.
+fn keyed(operation: Operation, schema: &str) -> Operation {
+    let mut operation = operation.parameter(header(
+        "Idempotency-Key",
+        "Same key and content: the first answer again. Same key, other content: 409.",
+        json!({"type": "string", "minLength": 1, "maxLength": 120, "pattern": "^[!-~]+$"}),
+    ));
+    let replayed = json!({"description": "`true` when the first answer is given again.", "schema": {"type": "string", "const": "true"}});
+    let content = json!({"application/json": {"schema": reference(schema)}});
+    let answer = json!({"description": "Made.", "headers": {"Idempotency-Replayed": replayed}, "content": content});
+    operation.answers.push((201, answer));
+    operation
+}
+
+fn reverse() -> Operation {
+    let mut operation = keyed(
+        Operation::new("Corrections", "reverseEntry", "Take a debit back, or a part of it")
+            .about(
+                "Debits, charges and adjustments that took credits can be taken back. The amount goes back from its end: debt first, then \
+                 the grants that paid, the last one spent first; a depleted grant that has not reached its end is open again. What came of a \
+                 grant that has expired or was voided is lost, or granted anew. Several reversals of one debit add up, and never exceed it.",
+            )
+            .takes("ReversalRequest")
+            .fails(&[404, 409, 410, 422]),
+        "Reversal",
+    );
+    if let Some(body) = &mut operation.body {
+        body["required"] = json!(false);
+    }
     operation
 }
 

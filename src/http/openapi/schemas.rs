@@ -1,12 +1,15 @@
 //! The schemas of the document.
 
+use crate::engine::corrections::view::Expired;
+use crate::engine::view::EntryKind;
 use crate::http::wire::fields::{METADATA_KEY_BYTES_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX};
 use crate::ledger::{Category, MAX_PRIORITY, OnExceed, Policy, Rounding, Source, Status, Trigger, Unit, Watched};
 use serde_json::{Map, Value, json};
 
 /// All schemas by name.
 pub(super) fn all() -> Map<String, Value> {
-    let groups = [basics(), usage(), wallets(), history(), grants(), catalogue(), feed(), keys(), holds()];
+    let groups =
+        [basics(), usage(), wallets(), history(), grants(), corrections(), catalogue(), feed(), keys(), holds()];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
@@ -282,24 +285,6 @@ fn wallets() -> Group {
 }
 
 fn history() -> Group {
-    const KINDS: [&str; 16] = [
-        "debit",
-        "grant",
-        "grant_scheduled",
-        "expiry",
-        "void",
-        "debt_repayment",
-        "write_off",
-        "settings",
-        "hold",
-        "capture",
-        "release",
-        "hold_expiry",
-        "late_capture",
-        "grant_pending",
-        "grant_paid",
-        "rollover",
-    ];
     let event = object(&[
         ("id", json!({"type": "string"})),
         ("source", json!({"type": "string"})),
@@ -309,7 +294,7 @@ fn history() -> Group {
     ]);
     let entry = object(&[
         ("entry", position()),
-        ("type", one_of(&KINDS)),
+        ("type", one_of(&EntryKind::ALL.map(EntryKind::as_str))),
         ("amount", amount()),
         ("balance_after", amount()),
         ("time", time()),
@@ -318,6 +303,12 @@ fn history() -> Group {
         ("event?", event),
         ("grant?", json!({"type": "string"})),
         ("crossed?", list(json!({"type": "string"}))),
+        (
+            "reverses?",
+            json!({"type": "integer", "format": "int64", "minimum": 0, "description": "The debit that was taken back."}),
+        ),
+        ("reason?", json!({"type": "string"})),
+        ("invoice?", json!({"type": "string"})),
         ("hold?", json!({"type": "string"})),
         ("held?", json!({"allOf": [amount()], "description": "Signed movement of what is held."})),
     ]);
@@ -535,6 +526,80 @@ fn recurring() -> Value {
         ("updated_at", time()),
     ];
     object(&[&own[..], &recurring_fields()].concat())
+}
+
+fn corrections() -> Group {
+    let name = || json!({"type": "string"});
+    let name_or_null = || json!({"type": ["string", "null"]});
+    let shown = || {
+        vec![
+            ("id", name()),
+            ("entry", position()),
+            ("customer", name()),
+            ("currency", name()),
+            ("amount", amount()),
+            ("balance", amount()),
+            ("available", amount()),
+            ("key", name_or_null()),
+            ("created_at", time()),
+        ]
+    };
+    let and = |more: &[(&'static str, Value)]| object(&[&shown()[..], more].concat());
+    let crossed = || ("crossed", list(name()));
+    let reversal = and(&[
+        ("debit", position()),
+        ("returned", list(object(&[("grant", name()), ("amount", amount())]))),
+        ("debt", amount()),
+        ("forfeited", amount()),
+        ("regrant", name_or_null()),
+        ("reversed", amount()),
+        ("reversible", amount()),
+        ("reason", name_or_null()),
+    ]);
+    let adjustment = and(&[
+        ("shortfall", amount()),
+        ("grant", name_or_null()),
+        crossed(),
+        ("reason", name()),
+        ("metadata", reference("Metadata")),
+    ]);
+    let charge = and(&[("from_wallet", amount()), ("to_pay", amount()), ("invoice", name_or_null()), crossed()]);
+    vec![
+        (
+            "ReversalRequest",
+            object(&[
+                ("amount??", reference("PositiveInput")),
+                ("expired??", one_of(&[Expired::Lose, Expired::Regrant].map(Expired::as_str))),
+                ("reason??", text(1, 500)),
+                ("key??", text(1, 255)),
+            ]),
+        ),
+        ("Reversal", reversal),
+        (
+            "AdjustmentRequest",
+            object(&[
+                ("customer", text(1, 128)),
+                ("currency??", text(1, 64)),
+                ("amount", reference("DecimalInput")),
+                ("on_insufficient??", policies()),
+                ("reason", text(1, 500)),
+                ("key??", text(1, 255)),
+                ("metadata??", reference("Metadata")),
+            ]),
+        ),
+        ("Adjustment", adjustment),
+        (
+            "ChargeRequest",
+            object(&[
+                ("customer", text(1, 128)),
+                ("currency??", text(1, 64)),
+                ("amount", reference("PositiveInput")),
+                ("invoice??", text(1, 128)),
+                ("key??", text(1, 255)),
+            ]),
+        ),
+        ("Charge", charge),
+    ]
 }
 
 fn catalogue() -> Group {

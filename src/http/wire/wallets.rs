@@ -3,9 +3,7 @@
 use super::fields::Fields;
 use super::{amount, instant, sum};
 use crate::engine::Engine;
-use crate::engine::view::{
-    AlertSpec, AlertView, BalanceTotal, Entry, EntryKind, LotView, Metadata, WalletPatch, WalletView,
-};
+use crate::engine::view::{AlertSpec, AlertView, BalanceTotal, Entry, LotView, Metadata, WalletPatch, WalletView};
 use crate::http::decode::Node;
 use crate::http::problem::Problem;
 use crate::ledger::{Decimal, GrantId, Scale, Status, Trigger, Watched};
@@ -180,6 +178,11 @@ pub(crate) struct EntryBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     crossed: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reverses: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invoice: Option<String>,
     hold: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<String>,
@@ -214,9 +217,10 @@ impl EntryBody {
             let (meter, quantity) = event.metered.map(|(meter, quantity)| (meter, quantity.to_string())).unzip();
             EventBody { id: event.id, source: event.source, time: instant(event.time), meter, quantity }
         });
+        let correction = entry.correction.map(|correction| *correction).unwrap_or_default();
         EntryBody {
             entry: entry.entry.get(),
-            kind: kind(entry.kind),
+            kind: entry.kind.as_str(),
             amount: amount(entry.amount, scale),
             balance_after: amount(entry.balance_after, scale),
             time: instant(entry.time),
@@ -225,31 +229,12 @@ impl EntryBody {
             event,
             grant: entry.grant.map(|grant| engine.grant_text(grant)),
             crossed: entry.crossed.iter().map(ToString::to_string).collect(),
+            reverses: correction.reverses.map(Lsn::get),
+            reason: correction.reason,
+            invoice: correction.invoice,
             hold: entry.hold.map(|hold| engine.hold_text(hold)),
             held: entry.hold.map(|_| amount(entry.held, scale)),
         }
-    }
-}
-
-/// The name of a kind of entries.
-const fn kind(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Debit => "debit",
-        EntryKind::Grant => "grant",
-        EntryKind::GrantScheduled => "grant_scheduled",
-        EntryKind::Expiry => "expiry",
-        EntryKind::Void => "void",
-        EntryKind::DebtRepayment => "debt_repayment",
-        EntryKind::WriteOff => "write_off",
-        EntryKind::Settings => "settings",
-        EntryKind::Hold => "hold",
-        EntryKind::Capture => "capture",
-        EntryKind::Release => "release",
-        EntryKind::HoldExpiry => "hold_expiry",
-        EntryKind::LateCapture => "late_capture",
-        EntryKind::GrantPending => "grant_pending",
-        EntryKind::GrantPaid => "grant_paid",
-        EntryKind::Rollover => "rollover",
     }
 }
 

@@ -30,22 +30,36 @@ impl Draft<'_> {
         }
         // A number is taken by a grant that there is, and kept free behind one that may roll over.
         let next = grant.id.rolled_over();
-        let is_kept = self.rollover_of(grant.id.rolled_from()).is_some() && grant.id != grant.id.rolled_from();
         let takes_two = rollover.is_some() && (next == grant.id || self.is_taken(next));
         let was_made = occurrence.is_some_and(|occurrence| {
             let progress = self.progress.iter().find(|progress| progress.schedule == occurrence.schedule);
             progress.is_some_and(|progress| occurrence.number < progress.next)
         });
-        if self.is_taken(grant.id) || is_kept || takes_two || was_made {
+        if self.is_taken(grant.id) || self.is_kept(grant.id) || takes_two || was_made {
             return Err(Rejection::IdConflict);
         }
         Ok(())
     }
 
-    fn is_taken(&self, id: GrantId) -> bool {
+    pub(super) fn is_taken(&self, id: GrantId) -> bool {
         let unpaid = self.unpaid.iter().map(|unpaid| &unpaid.lot);
         self.lots.iter().chain(&self.scheduled).chain(unpaid).any(|lot| lot.id == id)
             || held_of(&self.holds, id).is_some()
+    }
+
+    /// Whether a number is kept for what rolls over of the grant before it.
+    pub(super) fn is_kept(&self, id: GrantId) -> bool {
+        self.rollover_of(id.rolled_from()).is_some() && id != id.rolled_from()
+    }
+
+    /// Notes how a grant rolls over that is opened again: as it did, whether or not the wallet still knows that.
+    pub(super) fn enter_rollover(&mut self, grant: GrantId, rollover: Option<Rollover>) {
+        self.clauses.retain(|clause| clause.grant != grant);
+        let next = grant.rolled_over();
+        if rollover.is_some() && next != grant && !self.is_taken(next) {
+            let place = self.clauses.partition_point(|other| other.grant < grant);
+            self.clauses.insert(place, Clause { grant, rollover, occurrence: None });
+        }
     }
 
     fn rollover_of(&self, id: GrantId) -> Option<&Rollover> {

@@ -7,6 +7,7 @@ use super::super::riders::Special;
 use super::*;
 
 mod holds;
+mod reverse;
 mod special;
 
 /// A wallet that tests drive: it debits the way the engine does and remembers its last change.

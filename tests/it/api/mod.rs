@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod contract;
+mod corrections;
 mod grants;
 mod holds;
 mod limits;

@@ -459,5 +459,6 @@ fn nothing_due() -> Body<'static> {
         recovered: Names::default(),
         lots: Vec::new(),
         repair: Repair::default(),
+        note: None,
     }
 }

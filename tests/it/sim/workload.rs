@@ -2,7 +2,7 @@
 
 use drawdown_wal::sim::Random;
 
-use crate::books::{Ask, GrantSpec, HoldSpec, RolloverSpecs, Step, Usage, WalletNumber, When};
+use crate::books::{Ask, Correction, GrantSpec, HoldSpec, RolloverSpecs, Step, Usage, WalletNumber, When};
 use crate::model::{Level, OnExceed, Policy, Status};
 
 /// The steps of a seed. The first ones give credit.
@@ -20,7 +20,7 @@ pub(super) fn steps(seed: u64, count: usize) -> Vec<Step> {
     steps
 }
 
-/// As [`steps`], with what happens to holds among them: half as many steps more.
+/// As [`steps`], with what happens to holds, and corrections, among them: half as many steps more.
 pub(super) fn steps_with_holds(seed: u64, count: usize) -> Vec<Step> {
     let mut maker = Maker { random: Random::new(seed ^ 0x401d), events: 0 };
     let mut all = Vec::with_capacity(count * 3 / 2);
@@ -85,7 +85,7 @@ impl Maker {
     }
 
     fn hold_step(&mut self) -> Step {
-        match self.below(28) {
+        match self.below(36) {
             0..10 => Step::Hold(self.hold()),
             10..12 => Step::HoldAgain(self.below(6) as usize),
             12..22 => {
@@ -94,7 +94,11 @@ impl Maker {
             }
             22..24 => Step::Release(self.below(6) as usize),
             24 => Step::Alerts(self.wallet(), vec![Level { of_available: true, ..self.level(0) }]),
-            _ => Step::Extend(self.below(6) as usize, self.below(60)),
+            25..28 => Step::Extend(self.below(6) as usize, self.below(60)),
+            _ => {
+                let (correction, key) = (self.correction(), self.below(5) as u8);
+                Step::Correct(correction, self.maybe(key))
+            }
         }
     }
 
@@ -103,6 +107,21 @@ impl Maker {
         let on_exceed = [OnExceed::Reject, OnExceed::Cap, OnExceed::Overdraw][self.below(3) as usize];
         let units = 1 + self.small(40);
         HoldSpec { wallet: self.wallet(), units, ttl_ms: self.maybe(ttl_ms), on_exceed, id: self.maybe(id) }
+    }
+
+    fn correction(&mut self) -> Correction {
+        let (wallet, units) = (self.wallet(), self.small(30));
+        match self.below(6) {
+            0 => {
+                let policy = [Policy::Reject, Policy::Partial, Policy::Overdraft][self.below(3) as usize];
+                Correction::Adjust { wallet, units: units - 10, policy }
+            }
+            1 => Correction::Charge { wallet, units: units + 1 },
+            _ => {
+                let debit = self.below(8) as usize;
+                Correction::Reverse { debit, units: self.maybe(units / 4 + 1), regrant: self.below(2) == 0 }
+            }
+        }
     }
 
     fn usage(&mut self) -> Usage {

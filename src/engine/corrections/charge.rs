@@ -1,0 +1,86 @@
+//! Charges: an invoice is paid from the wallet as far as that reaches; the rest is to be paid otherwise, and whoever asked is told how much.
+//!
+//! A charge takes what the wallet has and nobody holds, never from the overdraft allowance: an invoice is not paid with debt. Nothing there is
+//! no refusal: the charge says that all of it is left to pay, and says the same when it is asked again.
+
+use super::view::{ChargeRequest, ChargeView};
+use super::{Done, check_note};
+use crate::engine::grants::check_text;
+use crate::engine::ticket::Ticket;
+use crate::engine::view::CommandError;
+use crate::engine::wallet::WalletOperation;
+use crate::engine::{Engine, Inner, MAX_ID_BYTES};
+use crate::journal::note::{Note, NoteKind};
+use crate::ledger::{Amount, Operation, Rejection};
+use crate::store::pin;
+
+impl Engine {
+    /// Takes the most that the wallet has, up to the amount. Answers whether that is the answer to an earlier request with the same key.
+    pub fn charge(&self, request: &ChargeRequest) -> Result<(ChargeView, bool, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let (view, replayed) = inner.charge(request)?;
+        Ok((view, replayed, self.barrier()))
+    }
+
+    /// A charge that was made, by its text ([`Engine::charge_text`]). Blocks until it is durable.
+    pub fn charge_view(&self, text: &str) -> Result<ChargeView, CommandError> {
+        let inner = &*self.inner;
+        inner.charge_view(inner.find_correction(NoteKind::Charge, "charge", text)?)
+    }
+}
+
+impl Inner {
+    fn charge(&self, request: &ChargeRequest) -> Result<(ChargeView, bool), CommandError> {
+        check_text("customer", &request.customer, MAX_ID_BYTES)?;
+        check_note(request.key.as_deref(), None)?;
+        if let Some(invoice) = &request.invoice {
+            check_text("invoice", invoice, MAX_ID_BYTES)?;
+        }
+        let currency = self.currency_or_default(request.currency.as_deref())?;
+        let amount = Amount::from_decimal(request.amount, currency.scale)
+            .map_err(|error| CommandError::Invalid { field: "amount", detail: error.to_string() })?;
+        if amount <= Amount::ZERO {
+            return Err(CommandError::Invalid { field: "amount", detail: "must be greater than zero".to_owned() });
+        }
+        let operation = Operation::Charge { amount };
+        let is_same = |done: &Done| {
+            done.operation == operation
+                && done.note.kind == NoteKind::Charge
+                && done.note.invoice == request.invoice
+                && self.is_of(done, &request.customer, &currency)
+        };
+        let make = || {
+            let (guard, now) = (pin(), self.now());
+            let wallet = self.seed.wallet_hash(request.customer.as_bytes(), currency.number.0);
+            let slot = self.find(wallet, &guard).ok_or(Rejection::UnknownWallet)?;
+            let mut note = Note::new(NoteKind::Charge);
+            note.key.clone_from(&request.key);
+            note.invoice.clone_from(&request.invoice);
+            self.carry_out(slot, &guard, |_| Ok(WalletOperation::noted(operation.clone(), now, note.clone())))
+        };
+        let (done, replayed) = self.once(request.key.as_deref(), is_same, make)?;
+        Ok((self.charge_view(done)?, replayed))
+    }
+
+    fn charge_view(&self, done: Done) -> Result<ChargeView, CommandError> {
+        let (customer, currency) = self.wallet_of(&done)?;
+        let Operation::Charge { amount } = done.operation else {
+            return Err(CommandError::NotFound { what: "charge" });
+        };
+        Ok(ChargeView {
+            entry: done.lsn,
+            customer,
+            currency,
+            amount,
+            from_wallet: done.taken.amount,
+            to_pay: done.taken.shortfall,
+            invoice: done.note.invoice,
+            balance: done.balance,
+            available: done.available,
+            crossed: done.crossed,
+            key: done.note.key,
+            created_at: done.time,
+        })
+    }
+}
