@@ -218,5 +218,6 @@ pub(crate) fn level(number: i64, units: i64) -> AlertSpec {
         amount: decimal(units),
         trigger: Trigger::Below,
         margin: Decimal::ZERO,
+        ..AlertSpec::default()
     }
 }

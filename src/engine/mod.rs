@@ -31,6 +31,8 @@ mod background;
 mod budget;
 pub mod catalog;
 mod clock;
+mod commitments;
+mod defaults;
 pub mod event;
 mod feed;
 mod fold;
@@ -44,7 +46,9 @@ mod openings;
 mod pressure;
 mod recovery;
 mod repairs;
+mod runway;
 mod settings;
+mod shared;
 pub mod snapshot;
 mod spill;
 mod stats;
@@ -56,9 +60,12 @@ mod wallets;
 
 pub use crate::journal::admin::ApiKeyRecord;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use commitments::{CommitmentSpec, CommitmentView, CommitmentsSpec, CommitmentsView};
+pub use defaults::DefaultAlerts;
 pub use drawdown_wal::Disposal;
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
 pub use pressure::{AdmissionStats, Room, Space};
+pub use runway::{HALF_LIFE_MS_MAX, HALF_LIFE_MS_MIN, RUNWAY_MINUTES_MAX, RunwayView, RunwayWatch};
 pub use snapshot::{Follower, Made, Retention, SnapshotConfig, SnapshotFailure, SnapshotStats};
 pub use spill::SpillError;
 pub use stats::EngineStats;
@@ -67,6 +74,7 @@ pub use view::{CommandError, Unavailable};
 
 use crate::identities::{self, Spilled};
 use crate::journal::admin::{AdminRecord, Genesis};
+use crate::journal::alerts::CommitmentsRecord;
 use crate::journal::snapshot::SnapshotError;
 use crate::journal::snapshot::file::SnapshotFile;
 use crate::journal::{self, Corrupt, Record};
@@ -78,11 +86,13 @@ use crate::store::slab::Slab;
 use crate::store::{ZeroValid, pin};
 use background::{Bell, Horizon};
 use dashmap::DashMap;
+use defaults::Defaults;
 use drawdown_wal::{Admission, AppendError, Log, Lsn, Mapped, Medium, ReadError, Recovery, SegmentView};
 use fold::Loose;
 use names::Names;
 use pressure::Pressure;
 use repairs::Repairs;
+use runway::Runways;
 use settings::CatalogCell;
 use snapshot::Snapshots;
 use spill::{Ground, IdentityRoom};
@@ -331,6 +341,9 @@ pub(crate) struct Inner {
     catalog: CatalogCell,
     api_keys: DashMap<String, Arc<ApiKeyRecord>>,
     metadata: DashMap<u32, Metadata>,
+    commitments: DashMap<u32, Arc<CommitmentsRecord>>,
+    defaults: Defaults,
+    runways: Runways,
     repairs: Repairs,
     horizon: Horizon,
     /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
@@ -389,6 +402,7 @@ impl Engine {
                 keeper.employ("engine-identities", Inner::run_keeping)?;
             }
             keeper.employ("engine-snapshots", Inner::keep_snapshots)?;
+            keeper.employ("engine-runways", Inner::run_runways)?;
         }
         Ok((Engine { inner, keeper }, report))
     }
@@ -517,6 +531,9 @@ impl Inner {
             catalog: CatalogCell::default(),
             api_keys: DashMap::new(),
             metadata: DashMap::new(),
+            commitments: DashMap::new(),
+            defaults: Defaults::default(),
+            runways: Runways::default(),
             repairs: Repairs::default(),
             horizon: Horizon::default(),
             remembered_since: Timestamp::EPOCH,

@@ -5,6 +5,10 @@
 //! ```
 
 use super::Corrupt;
+use super::alerts::{
+    CommitmentsRecord, DefaultLevelsRecord, RunwayRecord, RunwayStateRecord, RunwayToldRecord, WireCommitments,
+    WireDefaultLevels, WireRunway, WireRunwayTold,
+};
 use super::bytes::Fields;
 use super::frame::{PREFIX, prefix_word, tag};
 use super::operation::{policy_number, policy_of};
@@ -33,6 +37,18 @@ pub enum AdminRecord {
     ApiKey(ApiKeyRecord),
     /// A wallet's metadata was replaced.
     Metadata(MetadataRecord),
+    /// A currency's default levels were set.
+    DefaultLevels(DefaultLevelsRecord),
+    /// A wallet's commitments were replaced.
+    Commitments(CommitmentsRecord),
+    /// A wallet's runway watch was set.
+    Runway(RunwayRecord),
+    /// A runway alert was told.
+    RunwayTold(RunwayToldRecord),
+    /// What a wallet's burn rate is computed from.
+    RunwayState(RunwayStateRecord),
+    /// Runway watches have been kept up to this position of the log.
+    RunwayCursor(u64),
 }
 
 /// The first record of a data directory.
@@ -119,6 +135,12 @@ const CURRENCY: u8 = tag::FIRST_ADMIN + 3;
 const METER: u8 = tag::FIRST_ADMIN + 4;
 const API_KEY: u8 = tag::FIRST_ADMIN + 5;
 const METADATA: u8 = tag::FIRST_ADMIN + 6;
+const DEFAULT_LEVELS: u8 = tag::FIRST_ADMIN + 32;
+const COMMITMENTS: u8 = tag::FIRST_ADMIN + 33;
+const RUNWAY: u8 = tag::FIRST_ADMIN + 34;
+const RUNWAY_TOLD: u8 = tag::FIRST_ADMIN + 35;
+const RUNWAY_STATE: u8 = tag::FIRST_ADMIN + 36;
+const RUNWAY_CURSOR: u8 = tag::FIRST_ADMIN + 37;
 
 impl AdminRecord {
     /// The record's bytes but for its distance from its frame's start: see [`place`].
@@ -134,11 +156,40 @@ impl AdminRecord {
             AdminRecord::Meter(meter) => encode(&mut out, METER, &WireMeter::from(meter)),
             AdminRecord::ApiKey(key) => encode(&mut out, API_KEY, key),
             AdminRecord::Metadata(metadata) => encode(&mut out, METADATA, metadata),
+            AdminRecord::DefaultLevels(defaults) => {
+                encode(&mut out, DEFAULT_LEVELS, &WireDefaultLevels::from(defaults))
+            }
+            AdminRecord::Commitments(commitments) => encode(&mut out, COMMITMENTS, &WireCommitments::from(commitments)),
+            AdminRecord::Runway(runway) => encode(&mut out, RUNWAY, &WireRunway::from(runway)),
+            AdminRecord::RunwayTold(told) => encode(&mut out, RUNWAY_TOLD, &WireRunwayTold::from(told)),
+            AdminRecord::RunwayState(state) => encode(&mut out, RUNWAY_STATE, state),
+            AdminRecord::RunwayCursor(upto) => encode(&mut out, RUNWAY_CURSOR, upto),
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
         out[FIXED - 1] = VERSION;
         out
+    }
+}
+
+impl AdminRecord {
+    /// The wallet that the record is about and the kind of what it says of it, if a later record of that kind takes its place.
+    pub fn of_wallet(&self) -> Option<(u32, u8)> {
+        match self {
+            AdminRecord::Metadata(metadata) => Some((metadata.slot, METADATA)),
+            AdminRecord::Commitments(commitments) => Some((commitments.slot, COMMITMENTS)),
+            AdminRecord::Runway(runway) => Some((runway.slot, RUNWAY)),
+            AdminRecord::RunwayTold(told) => Some((told.slot, RUNWAY_TOLD)),
+            AdminRecord::RunwayState(state) => Some((state.slot, RUNWAY_STATE)),
+            AdminRecord::Genesis(_)
+            | AdminRecord::Wallet(_)
+            | AdminRecord::Grant(_)
+            | AdminRecord::Currency(_)
+            | AdminRecord::Meter(_)
+            | AdminRecord::ApiKey(_)
+            | AdminRecord::DefaultLevels(_)
+            | AdminRecord::RunwayCursor(_) => None,
+        }
     }
 }
 
@@ -154,7 +205,8 @@ pub fn place(record: &mut [u8], distance: u32) {
 
 /// The slot of the wallet that an encoded record is about, if it is about one: the first field of its body, read without the rest.
 pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
-    if !matches!(tag, WALLET | GRANT | METADATA) || record.get(FIXED - 1) != Some(&VERSION) {
+    let of_wallet = matches!(tag, WALLET | GRANT | METADATA | COMMITMENTS | RUNWAY | RUNWAY_TOLD | RUNWAY_STATE);
+    if !of_wallet || record.get(FIXED - 1) != Some(&VERSION) {
         return None;
     }
     let mut body = record.get(FIXED..)?;
@@ -181,6 +233,12 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         METER => AdminRecord::Meter(decode::<WireMeter>(body)?.try_into()?),
         API_KEY => AdminRecord::ApiKey(decode(body)?),
         METADATA => AdminRecord::Metadata(decode(body)?),
+        DEFAULT_LEVELS => AdminRecord::DefaultLevels(decode::<WireDefaultLevels>(body)?.try_into()?),
+        COMMITMENTS => AdminRecord::Commitments(decode::<WireCommitments>(body)?.into()),
+        RUNWAY => AdminRecord::Runway(decode::<WireRunway>(body)?.into()),
+        RUNWAY_TOLD => AdminRecord::RunwayTold(decode::<WireRunwayTold>(body)?.into()),
+        RUNWAY_STATE => AdminRecord::RunwayState(decode(body)?),
+        RUNWAY_CURSOR => AdminRecord::RunwayCursor(decode(body)?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }

@@ -19,8 +19,8 @@ use super::bytes::{Fields, Writer};
 use super::debit::Metered;
 use super::frame::{PREFIX, Prelude, prefix_word, tag};
 use crate::ledger::{
-    Amount, Category, Decimal, Effects, Expiry, GrantId, Level, Levels, Movement, NewGrant, Operation, Policy,
-    Rejection, Status, Taken, Terms, Timestamp, Trigger,
+    Amount, Category, Commitment, Decimal, Effects, Expiry, GrantId, Level, Levels, Movement, NewGrant, Operation,
+    Percent, Policy, Rejection, Status, Taken, Terms, Timestamp, Trigger, Watches,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -99,6 +99,9 @@ pub struct Names<'a> {
     pub depleted: bool,
     /// The line between none and debt.
     pub negative: bool,
+    /// Levels among them of which nobody is to be told. Left out where there are none.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub quiet: Vec<&'a str>,
 }
 
 /// What recovery found and mended in the wallet's last records before a crash. None of them had been acknowledged.
@@ -122,15 +125,20 @@ impl Repair {
 /// An upper bound of the bytes of an operation's record, given what can make it long.
 pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, repair: &Repair) -> usize {
     let lots = terms.lots.len() + terms.scheduled.len() + 1;
-    let names = match (&terms.levels, operation) {
-        (_, Operation::SetLevels(Some(levels))) | (Some(levels), _) => {
-            levels.iter().map(|level| level.name.len() + 40).sum::<usize>()
-        }
-        (None, _) => 0,
+    // Levels are named as crossed, as recovered, and those that are quiet again; one that is set says more than its name.
+    let named = |levels: &Levels| levels.name_bytes() + 64 * levels.len();
+    let new = match operation {
+        Operation::SetLevels(Some(levels)) | Operation::InheritLevels { levels: Some(levels), .. } => named(levels),
+        _ => 0,
+    };
+    let names = new.max(terms.levels.as_deref().map_or(0, named));
+    let commitments = match operation {
+        Operation::SetCommitments(commitments) => 20 * commitments.len(),
+        _ => 0,
     };
     // A lot appears once with its remainder (at most 20 bytes) and in at most three movements of 48 bytes each.
     let repairs = 20 * (repair.relinked.len() + repair.corrected.len()) + 9 * repair.dropped.len();
-    FIXED + 256 + lots * (20 + 3 * 48) + 3 * names + event_bytes + repairs
+    FIXED + 256 + lots * (20 + 3 * 48) + 2 * names + new + commitments + event_bytes + repairs
 }
 
 impl<'a> OperationRecord<'a> {
@@ -223,6 +231,22 @@ enum WireOperation {
     SetAllowance(i64),
     SetLevels(Option<Vec<(String, i64, u8, i64)>>),
     Reopen,
+    SetAnyLevels(Vec<WireLevel>),
+    InheritLevels(u32, Option<Vec<WireLevel>>),
+    SetCommitments(Vec<(i64, u64)>),
+}
+
+/// A level with everything that it can have. [`WireOperation::SetLevels`] writes those that have no more than the first levels had.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireLevel {
+    name: String,
+    amount: i64,
+    at_or_below: bool,
+    margin: i64,
+    watches: u8,
+    /// Millionths of a percent, 0 for none.
+    percent: u32,
+    min_interval_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -310,8 +334,18 @@ impl From<&Operation> for WireOperation {
             Operation::Due => WireOperation::Due,
             Operation::SetStatus(status) => WireOperation::SetStatus(status_number(*status)),
             Operation::SetAllowance(allowance) => WireOperation::SetAllowance(allowance.units()),
+            Operation::SetLevels(Some(levels)) if !levels.iter().all(is_first_kind) => {
+                WireOperation::SetAnyLevels(wire_any_levels(levels))
+            }
             Operation::SetLevels(levels) => WireOperation::SetLevels(levels.as_deref().map(wire_levels)),
             Operation::Reopen => WireOperation::Reopen,
+            Operation::InheritLevels { version, levels } => {
+                WireOperation::InheritLevels(*version, levels.as_deref().map(wire_any_levels))
+            }
+            Operation::SetCommitments(commitments) => {
+                let wire = |one: &Commitment| (one.amount.units(), millis(one.until.timestamp()));
+                WireOperation::SetCommitments(commitments.iter().map(wire).collect())
+            }
         }
     }
 }
@@ -334,6 +368,15 @@ impl TryFrom<WireOperation> for Operation {
             WireOperation::SetAllowance(allowance) => Operation::SetAllowance(Amount::new(allowance)),
             WireOperation::SetLevels(levels) => Operation::SetLevels(levels.map(levels_of).transpose()?.map(Arc::new)),
             WireOperation::Reopen => Operation::Reopen,
+            WireOperation::SetAnyLevels(levels) => Operation::SetLevels(Some(any_levels_of(levels)?)),
+            WireOperation::InheritLevels(version, levels) => {
+                Operation::InheritLevels { version, levels: levels.map(any_levels_of).transpose()? }
+            }
+            WireOperation::SetCommitments(commitments) => {
+                let commitment =
+                    |(amount, until)| Commitment { amount: Amount::new(amount), until: instant(until).into() };
+                Operation::SetCommitments(commitments.into_iter().map(commitment).collect())
+            }
         })
     }
 }
@@ -432,8 +475,78 @@ fn levels_of(wire: Vec<(String, i64, u8, i64)>) -> Result<Levels, Corrupt> {
         amount: Amount::new(amount),
         trigger: if at_or_below == 1 { Trigger::AtOrBelow } else { Trigger::Below },
         margin: Amount::new(margin),
+        ..Level::default()
     };
     Levels::new(wire.into_iter().map(level).collect()).map_err(|_| Corrupt::Malformed("levels"))
+}
+
+/// Whether a level has nothing that the first levels had not.
+fn is_first_kind(level: &Level) -> bool {
+    level.watches == Watches::Balance && level.percent.is_none() && level.min_interval_ms == 0
+}
+
+pub(super) fn wire_any_levels(levels: &Levels) -> Vec<WireLevel> {
+    levels.iter().map(WireLevel::from).collect()
+}
+
+pub(super) fn any_levels_of(wire: Vec<WireLevel>) -> Result<Arc<Levels>, Corrupt> {
+    let levels = wire.into_iter().map(Level::try_from).collect::<Result<_, _>>()?;
+    Levels::new(levels).map(Arc::new).map_err(|_| Corrupt::Malformed("levels"))
+}
+
+impl From<&Level> for WireLevel {
+    fn from(level: &Level) -> Self {
+        WireLevel {
+            name: level.name.to_string(),
+            amount: level.amount.units(),
+            at_or_below: level.trigger == Trigger::AtOrBelow,
+            margin: level.margin.units(),
+            watches: watches_number(level.watches),
+            percent: level.percent.map_or(0, Percent::millionths),
+            min_interval_ms: level.min_interval_ms,
+        }
+    }
+}
+
+impl TryFrom<WireLevel> for Level {
+    type Error = Corrupt;
+
+    fn try_from(wire: WireLevel) -> Result<Self, Corrupt> {
+        Ok(Level {
+            name: wire.name.into(),
+            amount: Amount::new(wire.amount),
+            trigger: if wire.at_or_below { Trigger::AtOrBelow } else { Trigger::Below },
+            margin: Amount::new(wire.margin),
+            watches: watches_of(wire.watches)?,
+            percent: percent_of(wire.percent)?,
+            min_interval_ms: wire.min_interval_ms,
+        })
+    }
+}
+
+pub(super) fn watches_number(watches: Watches) -> u8 {
+    match watches {
+        Watches::Balance => 0,
+        Watches::Available => 1,
+        Watches::Projected => 2,
+    }
+}
+
+pub(super) fn watches_of(number: u8) -> Result<Watches, Corrupt> {
+    match number {
+        0 => Ok(Watches::Balance),
+        1 => Ok(Watches::Available),
+        2 => Ok(Watches::Projected),
+        _ => Err(Corrupt::Malformed("watched figure")),
+    }
+}
+
+/// A percentage by its millionths, 0 for none.
+pub(super) fn percent_of(millionths: u32) -> Result<Option<Percent>, Corrupt> {
+    match millionths {
+        0 => Ok(None),
+        some => Percent::from_millionths(some).map(Some).ok_or(Corrupt::Malformed("percentage")),
+    }
 }
 
 /// Never is the last millisecond that exists.
@@ -488,13 +601,15 @@ pub fn body<'a>(
     new: &'a Terms,
     repair: Repair,
 ) -> Body<'a> {
+    let named = |mask: u64| match &new.levels {
+        Some(levels) => levels.of_mask(mask).map(|level| &*level.name).collect(),
+        None => Vec::new(),
+    };
     let names = |lines: &crate::ledger::Lines| Names {
-        levels: match &new.levels {
-            Some(levels) => levels.of_mask(lines.levels).map(|level| &*level.name).collect(),
-            None => Vec::new(),
-        },
+        levels: named(lines.levels),
         depleted: lines.depleted,
         negative: lines.negative,
+        quiet: named(lines.levels & effects.quiet),
     };
     Body {
         operation: operation.clone(),

@@ -7,8 +7,8 @@ use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
 use crate::ledger::{
-    Amount, Category, Decimal, GrantId, Level, Levels, Movement, NewGrant, Operation, Policy, Rounding, Scale, Source,
-    Status, Taken, Terms, Timestamp, Trigger, transition,
+    Amount, Category, Commitment, Decimal, GrantId, Level, Levels, Movement, NewGrant, Operation, Percent, Policy,
+    Rounding, Scale, Source, Status, Taken, Terms, Timestamp, Trigger, Watches, transition,
 };
 use drawdown_wal::Lsn;
 use proptest::collection::vec;
@@ -145,7 +145,26 @@ fn grant_operation() -> Operation {
 }
 
 fn level(name: &str, amount: i64) -> Level {
-    Level { name: name.into(), amount: Amount::new(amount), trigger: Trigger::AtOrBelow, margin: Amount::new(5) }
+    Level {
+        name: name.into(),
+        amount: Amount::new(amount),
+        trigger: Trigger::AtOrBelow,
+        margin: Amount::new(5),
+        ..Level::default()
+    }
+}
+
+/// Levels with all that a level can have.
+fn any_levels() -> Arc<Levels> {
+    let (percent, watches) = (Percent::from_millionths(12_500_000), Watches::Projected);
+    let share = Level { amount: Amount::ZERO, percent, watches, min_interval_ms: 60_000, ..level("share", 0) };
+    let available = Level { watches: Watches::Available, ..level("available", -3) };
+    Arc::new(Levels::new(vec![share, available]).expect("levels"))
+}
+
+fn set_commitments() -> Operation {
+    let of = |amount, until: Option<Timestamp>| Commitment { amount: Amount::new(amount), until: until.into() };
+    Operation::SetCommitments([of(7, Some(NOW)), of(i64::MAX - 9, None)].into())
 }
 
 /// An operation's record with something in every field.
@@ -187,8 +206,8 @@ fn full_operation(operation: Operation) -> OperationRecord<'static> {
                 Movement::WrittenOff { grant, amount },
                 Movement::DebtWrittenOff { amount },
             ],
-            crossed: Names { levels: vec!["low", "lower"], depleted: true, negative: false },
-            recovered: Names { levels: Vec::new(), depleted: false, negative: true },
+            crossed: Names { levels: vec!["low", "lower"], depleted: true, negative: false, quiet: Vec::new() },
+            recovered: Names { levels: Vec::new(), depleted: false, negative: true, quiet: Vec::new() },
             lots: vec![(grant, amount), (GrantId::new(u64::MAX), Amount::new(i64::MAX))],
             repair: Repair { relinked: vec![(1, 2)], corrected: vec![(3, -4)], dropped: vec![5, u64::MAX] },
         },
@@ -230,10 +249,19 @@ fn operations_of_every_kind_survive() {
         Operation::SetLevels(None),
         Operation::SetLevels(Some(Arc::new(levels))),
         Operation::Reopen,
+        Operation::SetLevels(Some(any_levels())),
+        Operation::SetLevels(Some(Arc::new(Levels::default()))),
+        Operation::InheritLevels { version: u32::MAX, levels: Some(any_levels()) },
+        Operation::InheritLevels { version: 1, levels: None },
+        set_commitments(),
     ];
     for operation in operations {
         operation_survives(&full_operation(operation));
     }
+    let mut quiet = full_operation(Operation::Due);
+    quiet.body.crossed.quiet = vec!["lower"];
+    quiet.body.recovered.quiet = vec!["low"];
+    operation_survives(&quiet);
     let plain = full_operation(Operation::Due);
     let body = Body {
         event: None,

@@ -16,6 +16,7 @@
 //! only. Its callers are the engine (live and at replay) and the journal, which converts these types by hand.
 
 mod amount;
+mod commitment;
 mod debit;
 mod decimal;
 mod grant;
@@ -27,10 +28,11 @@ mod time;
 mod transition;
 
 pub use amount::{Amount, AmountError, PriceError, Rounding, Scale, price};
+pub use commitment::{Commitment, MAX_COMMITMENTS};
 pub use debit::{Policy, Taken, decide_debit};
 pub use decimal::{Decimal, DecimalError};
 pub use grant::{Category, GrantId, Lot, MAX_PRIORITY, Source};
-pub use level::{Level, LevelProblem, LevelStates, Levels, LevelsError, Trigger};
+pub use level::{Bearings, Level, LevelProblem, LevelStates, Levels, LevelsError, Percent, Trigger, Watches};
 pub use operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
 pub use rejection::Rejection;
 pub use terms::{Allocation, Holdings, Invariant, MAX_LOTS, Status, Terms};

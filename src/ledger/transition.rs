@@ -2,12 +2,12 @@
 //!
 //! The order is always the same, and each step sees what the one before it left:
 //! 1. Settle: what the debits of the old generation spent is taken from its lots.
-//! 2. Due: scheduled grants whose date has come take effect, then grants whose end has come expire, each with its own
-//!    remainder. The amounts are those of strict order in time: an expiry takes nothing but its own grant's remainder and
+//! 2. Due: commitments that are over are left out, scheduled grants whose date has come take effect, then grants whose end has
+//!    come expire, each with its own remainder. The amounts are those of strict order in time: an expiry takes nothing but its own grant's remainder and
 //!    makes no debt, so it cannot change what an activation pays, before or after it.
 //! 3. The operation, if its checks pass. If they do not, steps 1 and 2 stand.
 //! 4. Levels: the whole movement, from the closing balance to the new opening balance, is judged once. So an expiry can
-//!    cross a level, and a fall that is made good in the same change is no crossing.
+//!    cross a level, and a fall that is made good in the same change is no crossing. The lines are those of the new terms.
 //!
 //! Guarantees:
 //! 1. Total: for terms that satisfy their invariants and a closing balance that they admit, it does not panic.
@@ -17,9 +17,10 @@
 use std::sync::Arc;
 
 use super::amount::Amount;
+use super::commitment::{self, Commitment};
 use super::debit::{Policy, Taken, decide_debit};
 use super::grant::{GrantId, Lot, MAX_PRIORITY};
-use super::level::{LevelStates, Levels};
+use super::level::{Bearings, LevelStates, Levels};
 use super::operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
 use super::rejection::Rejection;
 use super::terms::{Holdings, MAX_LOTS, Status, Terms, total};
@@ -36,7 +37,8 @@ pub fn transition(old: &Terms, closing: Amount, operation: &Operation, now: Time
         draft.apply_due();
     }
     let result = draft.apply(operation);
-    draft.finish(result)
+    draft.refer();
+    draft.finish(result, *operation == Operation::Reopen)
 }
 
 /// A wallet between two generations.
@@ -48,6 +50,10 @@ struct Draft<'a> {
     allowance: Amount,
     levels: Option<Arc<Levels>>,
     states: LevelStates,
+    told: Box<[Timestamp]>,
+    granted: Amount,
+    committed: Box<[Commitment]>,
+    inherited: u32,
     /// In spend order.
     lots: Vec<Lot>,
     /// In activation order.
@@ -72,6 +78,10 @@ impl<'a> Draft<'a> {
             allowance: old.allowance,
             levels: old.levels.clone(),
             states: old.states,
+            told: old.told.clone(),
+            granted: old.granted,
+            committed: old.committed.clone(),
+            inherited: old.inherited,
             lots,
             scheduled: old.scheduled.to_vec(),
             debt,
@@ -83,6 +93,9 @@ impl<'a> Draft<'a> {
     /// Step 2.
     fn apply_due(&mut self) {
         let now = self.now;
+        if self.committed.first().is_some_and(|first| first.until.is_due(now)) {
+            self.committed = self.committed.iter().filter(|one| !one.until.is_due(now)).copied().collect();
+        }
         let due = self.scheduled.partition_point(|lot| lot.effective_at <= now);
         let activated: Vec<Lot> = self.scheduled.drain(..due).collect();
         for lot in activated {
@@ -109,6 +122,8 @@ impl<'a> Draft<'a> {
             | Operation::MoveExpiry { .. }
             | Operation::SetAllowance(_)
             | Operation::SetLevels(_)
+            | Operation::InheritLevels { .. }
+            | Operation::SetCommitments(_)
                 if self.status == Status::Closed =>
             {
                 return Err(Rejection::WalletClosed);
@@ -116,14 +131,39 @@ impl<'a> Draft<'a> {
             Operation::Grant(grant) => self.grant(grant)?,
             Operation::MoveExpiry { grant, expires_at } => self.move_expiry(*grant, *expires_at)?,
             Operation::SetAllowance(allowance) => self.set_allowance(*allowance)?,
-            Operation::SetLevels(levels) => self.set_levels(levels.clone()),
+            Operation::SetLevels(levels) => self.set_levels(levels.clone(), 0),
+            Operation::InheritLevels { version, levels } => self.inherit_levels(*version, levels.as_ref()),
+            Operation::SetCommitments(commitments) => self.set_commitments(commitments)?,
         }
         Ok(Taken::default())
     }
 
+    /// Counts again what levels are a share of, if credits have come or gone otherwise than by debits.
+    fn refer(&mut self) {
+        let has_percentages = self.levels.as_ref().is_some_and(|levels| levels.has_percentages());
+        if has_percentages && self.movements.iter().any(changes_what_is_granted) {
+            self.granted = self.granted_now();
+        }
+    }
+
+    /// What was granted in the grants that are active and have something left.
+    fn granted_now(&self) -> Amount {
+        Amount::saturating(self.lots.iter().map(|lot| i128::from(lot.granted.units())).sum())
+    }
+
+    fn bearings(&self) -> Bearings {
+        Bearings {
+            held: self.old.held,
+            allowance: self.allowance,
+            committed: commitment::total(&self.committed),
+            granted: self.granted,
+        }
+    }
+
     /// Step 4.
-    fn finish(mut self, result: Result<Taken, Rejection>) -> Change {
-        let (crossed, recovered) = self.judge();
+    fn finish(mut self, result: Result<Taken, Rejection>, reopens: bool) -> Change {
+        // An alert that was held back is told by whoever comes next, like all that has fallen due.
+        let (crossed, recovered, quiet) = self.judge(if reopens { Timestamp::EPOCH } else { self.now });
         let terms = Terms {
             status: self.status,
             opening: self.balance,
@@ -133,9 +173,13 @@ impl<'a> Draft<'a> {
             scheduled: self.scheduled.into_boxed_slice(),
             levels: self.levels,
             states: self.states,
+            told: self.told,
+            granted: self.granted,
+            committed: self.committed,
+            inherited: self.inherited,
         };
         debug_assert_eq!(terms.validate(), Ok(()));
-        Change { terms, result, effects: Effects { movements: self.movements, crossed, recovered } }
+        Change { terms, result, effects: Effects { movements: self.movements, crossed, recovered, quiet } }
     }
 
     fn debit(&mut self, amount: Amount, policy: Policy) -> Result<Taken, Rejection> {
@@ -275,6 +319,7 @@ impl<'a> Draft<'a> {
             return Err(Rejection::WalletHeld { held: self.old.held });
         }
         self.status = Status::Closed;
+        self.committed = Box::default();
         for lot in self.lots.drain(..) {
             self.movements.push(Movement::WrittenOff { grant: lot.id, amount: lot.remaining });
         }
@@ -300,12 +345,30 @@ impl<'a> Draft<'a> {
     }
 
     /// New levels start from the closing balance, so that what falls due in this very change can cross them.
-    fn set_levels(&mut self, levels: Option<Arc<Levels>>) {
-        self.states = match &levels {
-            Some(new) => new.replacing(self.levels.as_deref(), self.states, self.closing),
-            None => LevelStates::default(),
+    fn set_levels(&mut self, levels: Option<Arc<Levels>>, version: u32) {
+        let has_percentages = levels.as_ref().is_some_and(|levels| levels.has_percentages());
+        self.granted = if has_percentages { self.granted_now() } else { Amount::ZERO };
+        (self.states, self.told) = match &levels {
+            Some(new) => {
+                let old = self.levels.as_deref().map(|old| (old, self.states, &*self.told));
+                new.replacing(old, self.closing, &self.bearings())
+            }
+            None => (LevelStates::default(), Box::default()),
         };
-        self.levels = levels;
+        (self.levels, self.inherited) = (levels, version);
+    }
+
+    /// A wallet that got levels of its own meanwhile keeps them, as one that has followed a later version keeps that.
+    fn inherit_levels(&mut self, version: u32, levels: Option<&Arc<Levels>>) {
+        let is_own = self.levels.is_some() && self.inherited == 0;
+        if !is_own && version > self.inherited {
+            self.set_levels(levels.cloned(), if levels.is_some() { version } else { 0 });
+        }
+    }
+
+    fn set_commitments(&mut self, commitments: &[Commitment]) -> Result<(), Rejection> {
+        self.committed = commitment::counting(commitments, self.now).ok_or(Rejection::InvalidAmount)?;
+        Ok(())
     }
 
     /// Adds a lot that takes effect now. Debt is paid first, visibly.
@@ -339,18 +402,40 @@ impl<'a> Draft<'a> {
         i128::from(self.balance.units()) + total(&self.scheduled)
     }
 
-    /// Which lines the change crossed and which have recovered. A closed wallet alerts no one: that it was closed is said
-    /// already, and nobody should top it up.
-    fn judge(&mut self) -> (Lines, Lines) {
+    /// Which lines the change crossed, which have recovered, and of which of the levels among them nobody is to be told. A closed wallet
+    /// alerts no one: that it was closed is said already, and nobody should top it up.
+    fn judge(&mut self, now: Timestamp) -> (Lines, Lines, u64) {
         if self.status == Status::Closed {
             self.states = LevelStates::default();
-            return (Lines::default(), Lines::default());
+            return (Lines::default(), Lines::default(), 0);
         }
         let (mut crossed, mut recovered) = (built_in(self.closing, self.balance), built_in(self.balance, self.closing));
+        let mut quiet = 0;
+        let bearings = self.bearings();
         if let Some(levels) = &self.levels {
-            (self.states, crossed.levels, recovered.levels) = levels.moved(self.states, self.balance);
+            let moved = levels.moved(&mut self.states, &mut self.told, self.balance, &bearings, now);
+            (crossed.levels, recovered.levels, quiet) = (moved.crossed, moved.recovered, moved.quiet);
         }
-        (crossed, recovered)
+        (crossed, recovered, quiet)
+    }
+}
+
+/// Whether a movement brings or takes credits, other than by spending them.
+fn changes_what_is_granted(movement: &Movement) -> bool {
+    match movement {
+        Movement::Granted { .. }
+        | Movement::Activated { .. }
+        | Movement::Expired { .. }
+        | Movement::Voided { .. }
+        | Movement::WrittenOff { .. } => true,
+        Movement::Scheduled { .. }
+        | Movement::DebtPaid { .. }
+        | Movement::Spent { .. }
+        | Movement::Overdrawn { .. }
+        | Movement::Depleted { .. }
+        | Movement::ScheduledVoided { .. }
+        | Movement::ExpiryMoved { .. }
+        | Movement::DebtWrittenOff { .. } => false,
     }
 }
 

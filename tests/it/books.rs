@@ -3,7 +3,7 @@
 //! A [`Step`] is made on an engine and entered into the books, the answers are compared at once, and [`Books::audit`] compares
 //! everything that the engine shows with everything that the books hold.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, MeterSpec};
@@ -12,7 +12,8 @@ use drawdown::engine::view::{
     AlertSpec, CostBasis, EntryKind, FeedEvent, FeedValue, GrantRequest, GrantState, Metadata, WalletPatch,
 };
 use drawdown::engine::{
-    Charge, CommandError, Engine, EngineConfig, EventOutcome, EventStatus, ManualClock, Ticket, Unavailable, UsageEvent,
+    Charge, CommandError, CommitmentSpec, CommitmentsSpec, Engine, EngineConfig, EventOutcome, EventStatus,
+    ManualClock, Ticket, Unavailable, UsageEvent,
 };
 use drawdown::ledger::{
     Amount, Category, Decimal, DecimalError, GrantId, Policy, Rejection, Rounding, Source, Status, Timestamp, Trigger,
@@ -20,6 +21,7 @@ use drawdown::ledger::{
 use drawdown_wal::{Lsn, Options};
 
 use crate::model::{self, Command, Level, Model, Outcome};
+use crate::subject::{percent, watches};
 
 /// The engine's time when a story begins.
 pub(crate) const BEGIN: u64 = 1_800_000_000_000;
@@ -122,6 +124,10 @@ pub(crate) enum Step {
         allowance: Option<i64>,
     },
     Alerts(WalletNumber, Vec<Level>),
+    /// Takes the wallet's own levels away.
+    ClearAlerts(WalletNumber),
+    /// Commitments, each with how long it lasts.
+    Commit(WalletNumber, Vec<(i64, Option<u64>)>),
     /// The background's round.
     Tidy,
 }
@@ -439,8 +445,9 @@ fn crossed(outcome: &Outcome) -> Vec<String> {
 
 /// What the feed tells of the lines that a change crossed.
 fn edges(outcome: &Outcome) -> Vec<(&'static str, String)> {
-    let mut edges: Vec<_> = outcome.crossed.iter().map(|name| ("balance.low", name.clone())).collect();
-    edges.extend(outcome.recovered.iter().map(|name| ("balance.recovered", name.clone())));
+    let told = |names: &BTreeSet<String>| names - &outcome.quiet;
+    let mut edges: Vec<_> = told(&outcome.crossed).into_iter().map(|name| ("balance.low", name)).collect();
+    edges.extend(told(&outcome.recovered).into_iter().map(|name| ("balance.recovered", name)));
     edges.extend(outcome.depleted.then(|| ("balance.depleted", "depleted".to_owned())));
     edges.extend(outcome.negative.then(|| ("balance.negative", "negative".to_owned())));
     edges
@@ -539,7 +546,11 @@ impl Book {
                     }),
                 ));
             }
-            Command::SetAllowance(_) | Command::SetLevels(_) => lines.push(plain("Settings", Some("wallet.updated"))),
+            Command::SetAllowance(_)
+            | Command::SetLevels(_)
+            | Command::Inherit(..)
+            | Command::ClearLevels
+            | Command::Commit(_) => lines.push(plain("Settings", Some("wallet.updated"))),
             // A move that moves nothing leaves nothing to be seen.
             Command::MoveExpiry { grant, expires_at } if before.expires_at(*grant) == *expires_at => {}
             Command::MoveExpiry { grant, .. } => lines.push(Line {
@@ -630,6 +641,8 @@ impl Books {
             }
             Step::Patch { wallet, status, allowance } => self.patch(*wallet, *status, *allowance, engine),
             Step::Alerts(wallet, levels) => self.alerts(*wallet, levels, engine),
+            Step::ClearAlerts(wallet) => self.clear_alerts(*wallet, engine),
+            Step::Commit(wallet, commitments) => self.commit(*wallet, commitments, engine),
             Step::Tidy => {
                 engine.tidy();
                 self.mark((minute_end(self.now), self.step));
@@ -920,6 +933,9 @@ impl Books {
             amount: wallet.decimal(i64::try_from(level.amount).expect("a small number")),
             trigger: if level.at_or_below { Trigger::AtOrBelow } else { Trigger::Below },
             margin: wallet.decimal(i64::try_from(level.margin).expect("a small number")),
+            watches: watches(level.watches),
+            percent: level.percent.map(percent),
+            min_interval_ms: level.interval,
         };
         let specs: Vec<_> = levels.iter().map(spec).collect();
         let result = engine.set_alerts(wallet.customer(), wallet.currency(), &specs);
@@ -933,6 +949,58 @@ impl Books {
         let (now, step) = (self.now, self.step);
         let expected = self.book(wallet).enter(&Command::SetLevels(levels.to_vec()), now, step, None);
         compare_command(result.as_ref().err(), &expected);
+        Ok(result.ok().map(|(_, ticket)| ticket))
+    }
+
+    fn clear_alerts(&mut self, wallet: WalletNumber, engine: &Engine) -> Result<Option<Ticket>, Unavailable> {
+        let result = engine.clear_alerts(wallet.customer(), wallet.currency());
+        if !self.exists(wallet) {
+            assert_eq!(result.map(|_| ()), Err(CommandError::NotFound { what: "wallet" }));
+            return Ok(None);
+        }
+        if let Err(CommandError::Unavailable(error)) = result {
+            return Err(error);
+        }
+        let (now, step) = (self.now, self.step);
+        let book = self.book(wallet);
+        // Without levels of its own there is nothing to be done, and nothing is: not even to a closed wallet.
+        if book.model().has_own_levels() {
+            let expected = book.enter(&Command::ClearLevels, now, step, None);
+            compare_command(result.as_ref().err(), &expected);
+        }
+        Ok(result.ok().map(|(_, ticket)| ticket))
+    }
+
+    fn commit(
+        &mut self,
+        wallet: WalletNumber,
+        commitments: &[(i64, Option<u64>)],
+        engine: &Engine,
+    ) -> Result<Option<Ticket>, Unavailable> {
+        let due = |lasts: Option<u64>| lasts.map(|lasts| self.now + lasts);
+        let item = |(units, lasts): &(i64, Option<u64>)| CommitmentSpec {
+            name: "rent".to_owned(),
+            amount: wallet.decimal(*units),
+            due_at: due(*lasts).map(at),
+        };
+        let spec = CommitmentsSpec { items: commitments.iter().map(item).collect(), period: None };
+        let command =
+            Command::Commit(commitments.iter().map(|(units, lasts)| ((*units).into(), due(*lasts))).collect());
+        let result = engine.set_commitments(wallet.customer(), wallet.currency(), &spec);
+        if !self.exists(wallet) {
+            assert_eq!(result.map(|_| ()), Err(CommandError::NotFound { what: "wallet" }));
+            return Ok(None);
+        }
+        if let Err(CommandError::Unavailable(error)) = result {
+            return Err(error);
+        }
+        let (now, step) = (self.now, self.step);
+        let expected = self.book(wallet).enter(&command, now, step, None);
+        compare_command(result.as_ref().err(), &expected);
+        if let Ok((view, _)) = &result {
+            assert_eq!(view.items.len(), commitments.len());
+            assert_eq!(units(view.committed), self.present(wallet).committed());
+        }
         Ok(result.ok().map(|(_, ticket)| ticket))
     }
 
@@ -1042,6 +1110,7 @@ impl Books {
             assert_eq!(total.map_or(0, |total| total.wallets), models.len() as u64);
             assert_eq!(total.map_or(0, |total| total.balance), models.iter().map(Model::balance).sum::<i128>());
             assert_eq!(total.map_or(0, |total| total.available), models.iter().map(Model::available).sum::<i128>());
+            assert_eq!(total.map_or(0, |total| total.projected), models.iter().map(Model::projected).sum::<i128>());
         }
     }
 
@@ -1196,6 +1265,11 @@ pub(crate) fn compare_view(model: &Model, view: &drawdown::engine::view::WalletV
     let fired: std::collections::BTreeSet<_> =
         view.alerts.iter().filter(|alert| alert.triggered).map(|alert| alert.name.clone()).collect();
     assert_eq!(fired, model.fired());
+    let muted: BTreeSet<_> = view.alerts.iter().filter(|alert| alert.muted).map(|alert| alert.name.clone()).collect();
+    assert_eq!(muted, model.silent());
+    let amounts: BTreeMap<_, _> = view.alerts.iter().map(|alert| (alert.name.clone(), units(alert.amount))).collect();
+    assert_eq!(amounts, model.amounts());
+    assert_eq!((units(view.committed), units(view.projected)), (model.committed(), model.projected()));
 }
 
 /// All of a wallet's entries, oldest first, read in pages.

@@ -44,6 +44,12 @@ pub(crate) enum Command {
     SetStatus(Status),
     SetAllowance(i128),
     SetLevels(Vec<Level>),
+    /// Levels of the currency, by their version.
+    Inherit(u32, Vec<Level>),
+    /// Takes the wallet's own levels away.
+    ClearLevels,
+    /// Amounts, and until when each is committed.
+    Commit(Vec<(i128, Option<u64>)>),
     /// Nothing but what the passing of time brings.
     Wait,
 }
@@ -66,6 +72,25 @@ pub(crate) struct Level {
     pub(crate) amount: i128,
     pub(crate) at_or_below: bool,
     pub(crate) margin: i128,
+    pub(crate) watches: Watches,
+    /// Millionths of a percent of what was granted, in the place of the amount.
+    pub(crate) percent: Option<i128>,
+    /// The shortest time between two alerts.
+    pub(crate) interval: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watches {
+    Balance,
+    Available,
+    Projected,
+}
+
+impl Level {
+    /// A level of the balance, with nothing else to it.
+    pub(crate) fn plain(name: String, amount: i128, at_or_below: bool, margin: i128) -> Level {
+        Level { name, amount, at_or_below, margin, watches: Watches::Balance, percent: None, interval: 0 }
+    }
 }
 
 /// What a command came to.
@@ -85,6 +110,8 @@ pub(crate) struct Outcome {
     pub(crate) crossed: BTreeSet<String>,
     /// Names of the levels that had fired and are armed again.
     pub(crate) recovered: BTreeSet<String>,
+    /// Names among both of which nobody is told.
+    pub(crate) quiet: BTreeSet<String>,
     /// Whether the balance went from something to nothing or less.
     pub(crate) depleted: bool,
     /// Whether the balance went into debt.
@@ -123,6 +150,16 @@ enum Alarm {
     Idle,
     Armed,
     Fired,
+    /// It has fired too short a while after it was told last.
+    FiredSilently,
+}
+
+/// Whose levels a wallet has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Nobodys,
+    Own,
+    Currencys(u32),
 }
 
 /// One wallet.
@@ -132,27 +169,79 @@ pub(crate) struct Model {
     allowance: i128,
     debt: i128,
     grants: BTreeMap<u64, Held>,
-    levels: Vec<(Level, Alarm)>,
+    /// Each with its state and when it was told last.
+    levels: Vec<(Level, Alarm, Option<u64>)>,
+    whose: Whose,
+    /// What percentages are of: what was granted in the grants that had something left when credits last came, or went unspent.
+    granted: i128,
+    committed: Vec<(i128, Option<u64>)>,
 }
 
 impl Model {
     pub(crate) fn new() -> Model {
-        Model { status: Status::Active, allowance: 0, debt: 0, grants: BTreeMap::new(), levels: Vec::new() }
+        Model {
+            status: Status::Active,
+            allowance: 0,
+            debt: 0,
+            grants: BTreeMap::new(),
+            levels: Vec::new(),
+            whose: Whose::Nobodys,
+            granted: 0,
+            committed: Vec::new(),
+        }
     }
 
     pub(crate) fn apply(&mut self, command: &Command, now: u64) -> Outcome {
         let before = self.balance();
         self.pass_time(now);
         let mut outcome = Outcome::default();
-        if let Command::SetLevels(levels) = command
-            && self.status != Status::Closed
-        {
-            self.set_levels(levels, before);
+        if self.status != Status::Closed {
+            self.choose_levels(command, before);
         }
         let refused = self.carry_out(command, now, &mut outcome).err();
         outcome.refused = refused;
-        self.judge(before, &mut outcome);
+        self.judge(before, now, &mut outcome);
         outcome
+    }
+
+    fn choose_levels(&mut self, command: &Command, before: i128) {
+        match command {
+            Command::SetLevels(levels) => {
+                self.set_levels(levels, before);
+                self.whose = Whose::Own;
+            }
+            Command::ClearLevels => {
+                self.levels.clear();
+                self.whose = Whose::Nobodys;
+            }
+            Command::Inherit(version, levels) => {
+                let newer = match self.whose {
+                    Whose::Own => false,
+                    Whose::Nobodys => true,
+                    Whose::Currencys(old) => *version > old,
+                };
+                if newer {
+                    self.set_levels(levels, before);
+                    self.whose = if levels.is_empty() { Whose::Nobodys } else { Whose::Currencys(*version) };
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the wallet was given levels of its own, be they none.
+    pub(crate) fn has_own_levels(&self) -> bool {
+        self.whose == Whose::Own
+    }
+
+    /// What is committed.
+    pub(crate) fn committed(&self) -> i128 {
+        self.committed.iter().map(|(amount, _)| amount).sum()
+    }
+
+    /// What is left of what is available once all that is committed has been used.
+    pub(crate) fn projected(&self) -> i128 {
+        self.available() - self.committed()
     }
 
     /// Credits of active grants, less debt.
@@ -191,7 +280,10 @@ impl Model {
     /// The instants at which something of a grant's that is left begins or ends.
     pub(crate) fn dates(&self) -> impl Iterator<Item = u64> {
         let left = self.grants.values().filter(|held| held.account.remaining > 0);
-        left.flat_map(|held| [Some(held.grant.effective_at), held.grant.expires_at]).flatten()
+        let of_grants = left.flat_map(|held| [Some(held.grant.effective_at), held.grant.expires_at]).flatten();
+        let silent = self.levels.iter().filter(|(_, alarm, _)| *alarm == Alarm::FiredSilently);
+        let told = silent.filter_map(|(level, _, told)| Some((*told)? + level.interval));
+        of_grants.chain(told).chain(self.committed.iter().filter_map(|(_, until)| *until))
     }
 
     /// Where the credits of every grant are.
@@ -206,15 +298,50 @@ impl Model {
 
     /// Names of the levels that have fired and not recovered.
     pub(crate) fn fired(&self) -> BTreeSet<String> {
-        self.named(Alarm::Fired)
+        &self.named(Alarm::Fired) | &self.silent()
+    }
+
+    /// Names of the levels that have fired without a word.
+    pub(crate) fn silent(&self) -> BTreeSet<String> {
+        self.named(Alarm::FiredSilently)
     }
 
     fn named(&self, wanted: Alarm) -> BTreeSet<String> {
-        self.levels.iter().filter(|(_, alarm)| *alarm == wanted).map(|(level, _)| level.name.clone()).collect()
+        self.levels.iter().filter(|(_, alarm, _)| *alarm == wanted).map(|(level, ..)| level.name.clone()).collect()
+    }
+
+    /// What each level stands at, by name.
+    pub(crate) fn amounts(&self) -> BTreeMap<String, i128> {
+        self.levels.iter().map(|(level, ..)| (level.name.clone(), self.amount_of(level))).collect()
+    }
+
+    fn amount_of(&self, level: &Level) -> i128 {
+        match level.percent {
+            Some(millionths) => (self.granted * millionths + 99_999_999) / 100_000_000,
+            None => level.amount,
+        }
+    }
+
+    /// Whether the figure that a level watches is below it, were the balance this.
+    fn is_below(&self, level: &Level, balance: i128) -> bool {
+        let watched = match level.watches {
+            Watches::Balance => balance,
+            Watches::Available => balance + self.allowance,
+            Watches::Projected => balance + self.allowance - self.committed(),
+        };
+        let amount = self.amount_of(level);
+        if level.at_or_below { watched <= amount } else { watched < amount }
+    }
+
+    /// Credits have come, or gone unspent.
+    fn count_granted(&mut self) {
+        let counted = self.grants.values().filter(|held| held.active && held.account.remaining > 0);
+        self.granted = counted.map(|held| held.account.granted).sum::<i128>().min(i128::from(i64::MAX));
     }
 
     /// Lets dated changes happen, one at a time, the earliest first; at the same instant ends come before beginnings.
     fn pass_time(&mut self, now: u64) {
+        self.committed.retain(|(_, until)| until.is_none_or(|until| until > now));
         loop {
             let ends = self.grants.values().filter(|held| held.active && held.account.remaining > 0);
             let end = ends.filter_map(|held| Some((held.grant.expires_at?, 0, held.grant.id))).min();
@@ -227,6 +354,7 @@ impl Model {
                 Some((instant, 0, id)) if instant <= now => {
                     let account = &mut self.grants.get_mut(&id).expect("a grant").account;
                     account.expired += std::mem::take(&mut account.remaining);
+                    self.count_granted();
                 }
                 Some((instant, _, id)) if instant <= now => self.activate(id),
                 _ => return,
@@ -241,6 +369,7 @@ impl Model {
         held.account.remaining -= paid;
         held.account.debt_paid += paid;
         self.debt -= paid;
+        self.count_granted();
     }
 
     fn carry_out(&mut self, command: &Command, now: u64, outcome: &mut Outcome) -> Result<(), Refusal> {
@@ -248,7 +377,11 @@ impl Model {
             Command::Wait => Ok(()),
             Command::Void { grant } => {
                 if let Some(held) = self.grants.get_mut(grant) {
-                    held.account.voided += std::mem::take(&mut held.account.remaining);
+                    let left = std::mem::take(&mut held.account.remaining);
+                    held.account.voided += left;
+                    if held.active && left > 0 {
+                        self.count_granted();
+                    }
                 }
                 Ok(())
             }
@@ -267,7 +400,17 @@ impl Model {
                 self.allowance = *allowance;
                 Ok(())
             }
-            Command::SetLevels(_) => Ok(()),
+            Command::SetLevels(_) | Command::Inherit(..) | Command::ClearLevels => Ok(()),
+            Command::Commit(commitments) => {
+                let mut counting = commitments.clone();
+                counting.retain(|(_, until)| until.is_none_or(|until| until > now));
+                let sum: i128 = counting.iter().map(|(amount, _)| amount).sum();
+                if commitments.iter().any(|(amount, _)| *amount <= 0) || sum > BALANCE_MAX {
+                    return refuse("invalid_amount");
+                }
+                self.committed = counting;
+                Ok(())
+            }
         }
     }
 
@@ -328,6 +471,7 @@ impl Model {
                 *(if held.active { &mut held.account.written_off } else { &mut held.account.voided }) += left;
             }
             self.debt = 0;
+            self.committed.clear();
         }
         Ok(())
     }
@@ -375,44 +519,64 @@ impl Model {
         }
     }
 
-    /// A level that was there before keeps its state; another is armed if the balance is not below it.
+    /// A level that was there before keeps its state; another is armed if what it watches is not below it.
     fn set_levels(&mut self, levels: &[Level], balance: i128) {
+        self.count_granted();
         let old = std::mem::take(&mut self.levels);
         for level in levels {
-            let fired = old.iter().any(|(earlier, alarm)| earlier == level && *alarm == Alarm::Fired);
-            let alarm = match is_below(level, balance) {
-                _ if fired => Alarm::Fired,
-                true => Alarm::Idle,
-                false => Alarm::Armed,
+            let earlier = old.iter().find(|(earlier, ..)| earlier == level);
+            let alarm = match earlier {
+                Some((_, fired @ (Alarm::Fired | Alarm::FiredSilently), _)) => *fired,
+                _ if self.is_below(level, balance) => Alarm::Idle,
+                _ => Alarm::Armed,
             };
-            self.levels.push((level.clone(), alarm));
+            let told = earlier.and_then(|(_, _, told)| *told);
+            self.levels.push((level.clone(), alarm, told));
         }
     }
 
     /// Rule 10: edges, once a crossing; a closed wallet has no alarms.
-    fn judge(&mut self, before: i128, outcome: &mut Outcome) {
+    fn judge(&mut self, before: i128, now: u64, outcome: &mut Outcome) {
         let after = self.balance();
         if self.status == Status::Closed {
-            self.levels.iter_mut().for_each(|(_, alarm)| *alarm = Alarm::Idle);
+            self.levels.iter_mut().for_each(|(_, alarm, _)| *alarm = Alarm::Idle);
             return;
         }
         outcome.depleted = before > 0 && after <= 0;
         outcome.negative = before >= 0 && after < 0;
-        for (level, alarm) in &mut self.levels {
-            let below = is_below(level, after);
+        let mut levels = std::mem::take(&mut self.levels);
+        for (level, alarm, told) in &mut levels {
+            let below = self.is_below(level, after);
+            let recovered = !self.is_below(level, after - level.margin);
+            let may_be_told = told.is_none_or(|told| told + level.interval <= now);
             match *alarm {
                 Alarm::Armed if below => {
                     outcome.crossed.insert(level.name.clone());
-                    *alarm = Alarm::Fired;
+                    if level.interval == 0 || may_be_told {
+                        *alarm = Alarm::Fired;
+                        *told = Some(now);
+                    } else {
+                        outcome.quiet.insert(level.name.clone());
+                        *alarm = Alarm::FiredSilently;
+                    }
                 }
-                Alarm::Fired if !is_below(level, after - level.margin) => {
+                Alarm::Fired | Alarm::FiredSilently if recovered => {
                     outcome.recovered.insert(level.name.clone());
+                    if *alarm == Alarm::FiredSilently {
+                        outcome.quiet.insert(level.name.clone());
+                    }
                     *alarm = Alarm::Armed;
                 }
+                Alarm::FiredSilently if may_be_told => {
+                    outcome.crossed.insert(level.name.clone());
+                    *alarm = Alarm::Fired;
+                    *told = Some(now);
+                }
                 Alarm::Idle if !below => *alarm = Alarm::Armed,
-                Alarm::Armed | Alarm::Fired | Alarm::Idle => {}
+                Alarm::Armed | Alarm::Fired | Alarm::FiredSilently | Alarm::Idle => {}
             }
         }
+        self.levels = levels;
     }
 }
 
@@ -434,10 +598,6 @@ fn check_period(effective_at: u64, expires_at: Option<u64>, now: u64) -> Result<
         Some(end) if end <= effective_at => refuse("expiry_before_effective"),
         _ => Ok(()),
     }
-}
-
-fn is_below(level: &Level, balance: i128) -> bool {
-    if level.at_or_below { balance <= level.amount } else { balance < level.amount }
 }
 
 /// Rule 2, word for word.

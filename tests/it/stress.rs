@@ -113,6 +113,7 @@ fn set_alerts(engine: &Engine, customer: &str) {
         amount: Decimal::from_integer(*amount),
         trigger: if amount % 100 == 0 { Trigger::AtOrBelow } else { Trigger::Below },
         margin: Decimal::from_integer(*margin),
+        ..AlertSpec::default()
     };
     let levels: Vec<_> = LEVELS.iter().map(level).collect();
     engine.set_alerts(customer, CURRENCY, &levels).expect("levels").1.wait().expect("durable");

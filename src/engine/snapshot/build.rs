@@ -20,7 +20,7 @@ use crate::journal::{self, Corrupt, Record};
 use crate::ledger::Timestamp;
 use crate::store::hash::Seed;
 use drawdown_wal::{Files, Log, Lsn};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// A snapshot to be made.
@@ -75,6 +75,8 @@ pub(super) fn build(job: &Job<'_>) -> Result<u64, SnapshotFailure> {
     let common = Common {
         catalog: RefCell::new(Catalog::default()),
         api_keys: RefCell::new(BTreeMap::new()),
+        defaults: RefCell::new(BTreeMap::new()),
+        runway_cursor: Cell::new(None),
         identities: RefCell::new(Sorter::new(job.files, job.memory_bytes / 8)),
         failure: RefCell::new(None),
     };
@@ -93,9 +95,8 @@ pub(super) fn build(job: &Job<'_>) -> Result<u64, SnapshotFailure> {
             wallet.grants().try_for_each(|grant| held.push((grant.get(), 0)))?;
             writer.put(Section::Wallets, wallet.slot.into(), |out| wallet.write(out))
         })?;
-        for metadata in part.metadata() {
-            let slot = metadata.slot.into();
-            writer.put(Section::Metadata, slot, |out| entry::write_record(&AdminRecord::Metadata(metadata), out))?;
+        for (slot, record) in part.metadata() {
+            writer.put(Section::Metadata, slot.into(), |out| entry::write_record(&record, out))?;
         }
         first = behind;
         if u64::from(first) >= left.slots && earlier.as_ref().is_none_or(Earlier::is_at_end) {
@@ -324,7 +325,11 @@ fn write_records(writer: &mut Writer, genesis: Genesis, common: &Common<'_>) -> 
     let meters = catalog.meters().iter().map(|meter| AdminRecord::Meter((**meter).clone()));
     let api_keys = common.api_keys.borrow();
     let keys = api_keys.values().map(|key| AdminRecord::ApiKey(key.clone()));
+    let defaults = common.defaults.borrow();
+    let defaults = defaults.values().map(|record| AdminRecord::DefaultLevels(record.clone()));
+    let cursor = common.runway_cursor.get().map(AdminRecord::RunwayCursor);
     let records = std::iter::once(AdminRecord::Genesis(genesis)).chain(currencies).chain(meters).chain(keys);
+    let records = records.chain(defaults).chain(cursor);
     for (number, record) in (0..).zip(records) {
         writer.put(Section::Records, number, |out| entry::write_record(&record, out))?;
     }

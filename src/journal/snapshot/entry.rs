@@ -1,12 +1,16 @@
 //! What stands in the sections of a snapshot, entry by entry. Numbers are LEB128 varints (signed ones zigzagged) unless a width is given.
 //!
 //! ```text
-//! wallet      flags u8: 1 one grant, 2 lowest, 4 limits, 8 scheduled, 16 levels, bits 5-6 status
+//! wallet      flags u8: 1 one grant, 2 lowest, 4 limits, 8 scheduled, 16 levels, bits 5-6 status, 128 more
 //!             customer's length u8, slot, currency, generation, opened at, newest record, balance (signed)
 //!             [lowest: recorded balance - balance (signed)]
 //!             one grant: lot; else: opening - balance (signed), count, lots
 //!             [limits: allowance (signed), held (signed)] [scheduled: count, lots]
 //!             [levels: count, each: name's length u8, amount (signed), trigger u8, margin (signed), name; armed u64, triggered u64]
+//!             [more: bits of what follows, in this order:
+//!                1 of each level: watched figure u8, millionths of a percent, shortest interval (ms); muted u64; instants of telling (ms)
+//!                2 version of inherited levels | 4 what levels are a share of (signed)
+//!                8 commitments: count, each: amount (signed), end + 1 or 0 for never]
 //!             customer
 //! lot         grant, remaining (signed), granted - remaining (signed), effective, end + 1 or 0 for never, cost (signed),
 //!             priority u8 + 128 if paid
@@ -24,8 +28,10 @@ use crate::catalog::CurrencyNumber;
 use crate::journal::Corrupt;
 use crate::journal::admin::{self, AdminRecord, GrantRecord};
 use crate::journal::bytes::{Fields, unzigzag, zigzag};
+use crate::journal::operation::{percent_of, watches_number, watches_of};
 use crate::ledger::{
-    Amount, Category, Expiry, GrantId, Level, LevelStates, Levels, Lot, Status, Terms, Timestamp, Trigger,
+    Amount, Category, Commitment, Expiry, GrantId, Level, LevelStates, Levels, Lot, Percent, Status, Terms, Timestamp,
+    Trigger, Watches,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -36,6 +42,12 @@ const LIMITS: u8 = 4;
 const SCHEDULED: u8 = 8;
 const LEVELS: u8 = 16;
 const STATUS_SHIFT: u8 = 5;
+const MORE: u8 = 128;
+
+const MORE_LEVELS: u64 = 1;
+const MORE_INHERITED: u64 = 2;
+const MORE_GRANTED: u64 = 4;
+const MORE_COMMITTED: u64 = 8;
 const PAID: u8 = 128;
 
 /// A wallet as a fold left it.
@@ -98,6 +110,7 @@ impl<'a> WalletEntry<'a> {
                 flag(has_limits, LIMITS)
                     | flag(!terms.scheduled.is_empty(), SCHEDULED)
                     | flag(terms.levels.is_some(), LEVELS)
+                    | flag(more_of(terms) != 0, MORE)
                     | (status_number(terms.status) << STATUS_SHIFT)
             }
         };
@@ -131,6 +144,9 @@ impl<'a> WalletEntry<'a> {
         }
         if let Some(levels) = &terms.levels {
             write_levels(levels, terms.states, out);
+        }
+        if more_of(terms) != 0 {
+            write_more(terms, out);
         }
     }
 
@@ -183,9 +199,16 @@ fn read_terms(fields: &mut Fields<'_>, flags: u8, balance: i64) -> Result<Terms,
     if flags & SCHEDULED != 0 {
         terms.scheduled = read_lots(fields)?;
     }
+    let mut levels = Vec::new();
     if flags & LEVELS != 0 {
-        let (levels, states) = read_levels(fields)?;
-        (terms.levels, terms.states) = (Some(Arc::new(levels)), states);
+        (levels, terms.states) = read_levels(fields)?;
+    }
+    if flags & MORE != 0 {
+        read_more(&mut terms, &mut levels, fields)?;
+    }
+    if flags & LEVELS != 0 {
+        let levels = Levels::new(levels).map_err(|_| Corrupt::Malformed("levels"))?;
+        terms.levels = Some(Arc::new(levels));
     }
     terms.validate().map_err(|_| Corrupt::Malformed("terms"))?;
     Ok(terms)
@@ -250,7 +273,8 @@ fn write_levels(levels: &Levels, states: LevelStates, out: &mut Vec<u8>) {
     out.extend_from_slice(&states.triggered.to_le_bytes());
 }
 
-fn read_levels(fields: &mut Fields<'_>) -> Result<(Levels, LevelStates), Corrupt> {
+/// The levels in their order, without what follows under [`MORE_LEVELS`].
+fn read_levels(fields: &mut Fields<'_>) -> Result<(Vec<Level>, LevelStates), Corrupt> {
     let count = fields.varint()?;
     let mut levels = Vec::new();
     for _ in 0..count {
@@ -263,10 +287,83 @@ fn read_levels(fields: &mut Fields<'_>) -> Result<(Levels, LevelStates), Corrupt
         };
         let margin = Amount::new(signed(fields)?);
         let name = fields.text(length.into())?.into();
-        levels.push(Level { name, amount, trigger, margin });
+        levels.push(Level { name, amount, trigger, margin, ..Level::default() });
     }
-    let states = LevelStates { armed: fields.u64()?, triggered: fields.u64()? };
-    Ok((Levels::new(levels).map_err(|_| Corrupt::Malformed("levels"))?, states))
+    Ok((levels, LevelStates { armed: fields.u64()?, triggered: fields.u64()?, muted: 0 }))
+}
+
+/// What of the terms is written behind [`MORE`].
+fn more_of(terms: &Terms) -> u64 {
+    let is_more =
+        |level: &Level| level.watches != Watches::Balance || level.percent.is_some() || level.min_interval_ms > 0;
+    let bit = |holds, bit| if holds { bit } else { 0 };
+    bit(terms.levels.iter().flat_map(|levels| levels.iter()).any(is_more), MORE_LEVELS)
+        | bit(terms.inherited > 0, MORE_INHERITED)
+        | bit(terms.granted != Amount::ZERO, MORE_GRANTED)
+        | bit(!terms.committed.is_empty(), MORE_COMMITTED)
+}
+
+fn write_more(terms: &Terms, out: &mut Vec<u8>) {
+    let more = more_of(terms);
+    put_varint(out, more);
+    if more & MORE_LEVELS != 0 {
+        for level in terms.levels.iter().flat_map(|levels| levels.iter()) {
+            out.push(watches_number(level.watches));
+            put_varint(out, level.percent.map_or(0, Percent::millionths).into());
+            put_varint(out, level.min_interval_ms);
+        }
+        out.extend_from_slice(&terms.states.muted.to_le_bytes());
+        terms.told.iter().for_each(|told| put_varint(out, told.millis()));
+    }
+    if more & MORE_INHERITED != 0 {
+        put_varint(out, terms.inherited.into());
+    }
+    if more & MORE_GRANTED != 0 {
+        put_signed(out, terms.granted.units());
+    }
+    if more & MORE_COMMITTED != 0 {
+        put_varint(out, terms.committed.len() as u64);
+        for one in &terms.committed {
+            put_signed(out, one.amount.units());
+            put_varint(out, one.until.timestamp().map_or(0, |end| end.millis() + 1));
+        }
+    }
+}
+
+fn read_more(terms: &mut Terms, levels: &mut [Level], fields: &mut Fields<'_>) -> Result<(), Corrupt> {
+    let more = fields.varint()?;
+    if more & !(MORE_LEVELS | MORE_INHERITED | MORE_GRANTED | MORE_COMMITTED) != 0 {
+        return Err(Corrupt::Malformed("flags"));
+    }
+    if more & MORE_LEVELS != 0 {
+        for level in levels.iter_mut() {
+            level.watches = watches_of(fields.u8()?)?;
+            let percent = u32::try_from(fields.varint()?).map_err(|_| Corrupt::Malformed("percentage"))?;
+            level.percent = percent_of(percent)?;
+            level.min_interval_ms = fields.varint()?;
+        }
+        terms.states.muted = fields.u64()?;
+        let told = levels.iter().filter(|level| level.min_interval_ms > 0);
+        terms.told = told.map(|_| fields.varint().map(Timestamp::from_millis)).collect::<Result<_, _>>()?;
+    }
+    if more & MORE_INHERITED != 0 {
+        terms.inherited = u32::try_from(fields.varint()?).map_err(|_| Corrupt::Malformed("version"))?;
+    }
+    if more & MORE_GRANTED != 0 {
+        terms.granted = Amount::new(signed(fields)?);
+    }
+    if more & MORE_COMMITTED != 0 {
+        let count = fields.varint()?;
+        let mut committed = Vec::new();
+        for _ in 0..count {
+            let amount = Amount::new(signed(fields)?);
+            let end = fields.varint()?;
+            let until = end.checked_sub(1).map_or(Expiry::NEVER, |end| Expiry::at(Timestamp::from_millis(end)));
+            committed.push(Commitment { amount, until });
+        }
+        terms.committed = committed.into();
+    }
+    Ok(())
 }
 
 fn status_number(status: Status) -> u8 {

@@ -51,6 +51,7 @@ fn full() -> Terms {
         amount: Amount::new(amount),
         trigger,
         margin: Amount::new(4),
+        ..Level::default()
     };
     let levels = Levels::new(vec![level("low", 20, Trigger::Below), level("deep", -7, Trigger::AtOrBelow)]);
     let levels = levels.expect("levels");

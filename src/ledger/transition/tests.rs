@@ -121,7 +121,7 @@ fn levels(list: &[(&str, i64)]) -> Operation {
         name: name.into(),
         amount: units(amount),
         trigger: Trigger::Below,
-        margin: Amount::ZERO,
+        ..Level::default()
     };
     Operation::SetLevels(Some(Arc::new(Levels::new(list.iter().map(level).collect()).expect("levels"))))
 }
@@ -572,7 +572,7 @@ fn levels_set_while_something_expires_are_judged_from_the_closing_balance() {
 #[test]
 fn setting_the_same_levels_twice_fires_no_alert_twice() {
     let mut wallet = Wallet::with(&[100]);
-    let level = Level { name: "low".into(), amount: units(10), trigger: Trigger::Below, margin: units(5) };
+    let level = Level { name: "low".into(), amount: units(10), margin: units(5), ..Level::default() };
     let set = Operation::SetLevels(Some(Arc::new(Levels::new(vec![level]).expect("a level"))));
     wallet.must(&set);
     wallet.spend(91, DEBIT);
