@@ -125,13 +125,15 @@ impl Repair {
 /// An upper bound of the bytes of an operation's record, given what can make it long.
 pub fn length_bound(terms: &Terms, operation: &Operation, event_bytes: usize, repair: &Repair) -> usize {
     let lots = terms.lots.len() + terms.scheduled.len() + 1;
-    // Levels are named as crossed, as recovered, and those that are quiet again; one that is set says more than its name.
-    let named = |levels: &Levels| levels.name_bytes() + 64 * levels.len();
-    let new = match operation {
-        Operation::SetLevels(Some(levels)) | Operation::InheritLevels { levels: Some(levels), .. } => named(levels),
-        _ => 0,
+    // A level is named as crossed or as recovered, and again if it is quiet; one that is set says more than its name.
+    let named = |levels: &Levels| levels.name_bytes() + 5 * levels.len();
+    let (new, new_names) = match operation {
+        Operation::SetLevels(Some(levels)) | Operation::InheritLevels { levels: Some(levels), .. } => {
+            (levels.name_bytes() + 48 * levels.len(), named(levels))
+        }
+        _ => (0, 0),
     };
-    let names = new.max(terms.levels.as_deref().map_or(0, named));
+    let names = new_names.max(terms.levels.as_deref().map_or(0, named));
     let commitments = match operation {
         Operation::SetCommitments(commitments) => 20 * commitments.len(),
         _ => 0,

@@ -1,14 +1,18 @@
 //! Records survive their bytes, bytes that are no records are told apart, and the bytes themselves do not change.
 
 use super::admin::{self, AdminRecord, ApiKeyRecord, Genesis, GrantRecord, MetadataRecord, WalletRecord};
+use super::alerts::{
+    CommitmentItem, CommitmentsRecord, DefaultLevelsRecord, RunwayRecord, RunwayStateRecord, RunwayToldRecord,
+    RunwayWatch,
+};
 use super::debit::{self, DebitRecord, Metered};
 use super::frame::Prelude;
 use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
 use crate::ledger::{
-    Amount, Category, Commitment, Decimal, GrantId, Level, Levels, Movement, NewGrant, Operation, Percent, Policy,
-    Rounding, Scale, Source, Status, Taken, Terms, Timestamp, Trigger, Watches, transition,
+    Amount, Category, Commitment, Decimal, Expiry, GrantId, Level, Levels, Movement, NewGrant, Operation, Percent,
+    Policy, Rounding, Scale, Source, Status, Taken, Terms, Timestamp, Trigger, Watches, transition,
 };
 use drawdown_wal::Lsn;
 use proptest::collection::vec;
@@ -361,6 +365,43 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
     ]
 }
 
+/// Records of alerts with something in every field.
+fn alert_records() -> Vec<AdminRecord> {
+    let text = |text: &str| text.to_owned();
+    let watch = RunwayWatch { minutes: 120, margin_minutes: 30, min_interval_ms: 3_600_000, half_life_ms: 900_000 };
+    let item = |name, amount, due_at| CommitmentItem { name: text(name), amount: Amount::new(amount), due_at };
+    vec![
+        AdminRecord::DefaultLevels(DefaultLevelsRecord {
+            currency: CurrencyNumber(1),
+            version: 3,
+            levels: Some(any_levels()),
+            at_once: true,
+        }),
+        AdminRecord::Commitments(CommitmentsRecord {
+            slot: 7,
+            items: vec![item("seats", 4_000, None), item("batch", 1_250, Some(NOW))],
+            period: Some((Timestamp::EPOCH, NOW)),
+        }),
+        AdminRecord::Runway(RunwayRecord { slot: 7, watch: Some(watch), at: NOW }),
+        AdminRecord::RunwayTold(RunwayToldRecord {
+            slot: 7,
+            low: true,
+            at: NOW,
+            available: Amount::new(-5),
+            burn_per_hour: 3_600,
+            minutes: u64::MAX,
+        }),
+        AdminRecord::RunwayState(RunwayStateRecord {
+            slot: 7,
+            upto: 4_096,
+            weight: 12.5_f64.to_bits(),
+            at_ms: 1_800_000_000_000,
+            since_ms: 1_700_000_000_000,
+        }),
+        AdminRecord::RunwayCursor(4_096),
+    ]
+}
+
 fn placed_admin(record: &AdminRecord) -> Vec<u8> {
     let mut bytes = record.encode();
     admin::place(&mut bytes, Prelude::length("") as u32);
@@ -381,6 +422,12 @@ fn administrative_records_survive() {
     for (record, _) in admin_records() {
         admin_survives(&record);
     }
+    alert_records().iter().for_each(admin_survives);
+    let levels = None;
+    let none = DefaultLevelsRecord { currency: CurrencyNumber(0), version: u32::MAX, levels, at_once: false };
+    admin_survives(&AdminRecord::DefaultLevels(none));
+    admin_survives(&AdminRecord::Commitments(CommitmentsRecord { slot: u32::MAX, items: Vec::new(), period: None }));
+    admin_survives(&AdminRecord::Runway(RunwayRecord { slot: u32::MAX, watch: None, at: NOW }));
     let (key, value) = ("k".repeat(40), "v".repeat(500));
     let metadata: Metadata = (0..50).map(|pair| (format!("{pair:02}{}", &key[2..]), value.clone())).collect();
     admin_survives(&AdminRecord::Metadata(MetadataRecord { slot: u32::MAX, metadata: metadata.clone() }));
@@ -407,6 +454,27 @@ fn the_bytes_of_administrative_records_are_pinned() {
     for (record, golden) in admin_records() {
         assert_eq!(hex(&frame_of(&placed_admin(&record))), golden, "{record:?}");
     }
+}
+
+/// One a line; see the test.
+const GOLDEN_ALERTS: &str = include_str!("../../tests/golden/alerts-v1.hex");
+
+#[test]
+fn the_bytes_of_what_alerts_log_are_pinned() {
+    let operations = [
+        Operation::SetLevels(Some(any_levels())),
+        Operation::InheritLevels { version: 9, levels: Some(any_levels()) },
+        set_commitments(),
+    ];
+    let of_operation = |operation| {
+        let plain = full_operation(operation);
+        let crossed = Names { levels: vec!["low"], quiet: vec!["low"], ..Names::default() };
+        let body = Body { event: None, movements: Vec::new(), crossed, repair: Repair::default(), ..plain.body };
+        placed(&OperationRecord { body, ..plain })
+    };
+    let records = operations.map(of_operation).into_iter().chain(alert_records().iter().map(placed_admin));
+    let lines: String = records.map(|record| hex(&frame_of(&record)) + "\n").collect();
+    assert_eq!(lines, GOLDEN_ALERTS, "\n{lines}");
 }
 
 // What is no record.
@@ -517,14 +585,29 @@ proptest! {
     #[test]
     fn an_operation_takes_no_more_than_its_bound(
         grants in vec((1..i64::MAX >> 12, 0..40_u64, 1..60_u64), 0..40), levels in 0..20_i64, debt in 0..1_000_i64,
-        now in 0..200_u64, what in 0..6_usize, repairs in 0..20_u64,
+        now in 0..200_u64, what in 0..8_usize, repairs in 0..20_u64,
     ) {
         let start = NOW.millis();
         let at = |offset: u64| Timestamp::from_millis(start + offset);
         let mut terms = Terms::new();
         let named: Vec<_> = (0..levels)
-            .map(|number| level(&format!("{number:0>64}"), i64::MAX / 4 + number))
+            .map(|number| {
+                let plain = level(&format!("{number:0>64}"), i64::MAX / 4 + number);
+                let min_interval_ms = if number % 2 == 0 { Levels::INTERVAL_MS_MAX } else { 0 };
+                match number % 3 {
+                    0 => Level { min_interval_ms, ..plain },
+                    1 => Level { min_interval_ms, watches: Watches::Projected, ..plain },
+                    _ => Level {
+                        amount: Amount::ZERO,
+                        margin: Amount::new(i64::MAX - 99),
+                        percent: Percent::from_millionths(99_999_999),
+                        min_interval_ms,
+                        ..plain
+                    },
+                }
+            })
             .collect();
+        let inherit = Levels::new(Clone::clone(&named)).ok().map(Arc::new);
         let set = Operation::SetLevels((levels > 0).then(|| Arc::new(Levels::new(named).expect("levels"))));
         terms = transition(&terms, terms.opening, &set, at(0)).terms;
         let overdraft = Operation::Debit { amount: Amount::new(debt), policy: Policy::Overdraft };
@@ -548,6 +631,10 @@ proptest! {
             2 => Operation::SetStatus(Status::Closed),
             3 => set,
             4 => Operation::Void { grant: GrantId::new(u64::MAX - 100) },
+            5 => Operation::InheritLevels { version: u32::MAX, levels: inherit },
+            6 => Operation::SetCommitments(
+                (0..100).map(|end| Commitment { amount: Amount::new(i64::MAX >> 8), until: Expiry::at(at(1_000 + end)) }).collect(),
+            ),
             _ => Operation::MoveExpiry { grant: GrantId::new(u64::MAX - 100), expires_at: None },
         };
         let repair = Repair {

@@ -226,8 +226,8 @@ impl Level {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Levels {
     sorted: Box<[Level]>,
-    /// All lines are the same in all terms, so the order is that of the lines.
-    fixed: bool,
+    /// Some lines move with the terms, so the order need not be that of the lines.
+    moving: bool,
     /// Levels that have an interval, as a mask.
     intervals: u64,
     /// Levels that have a percentage, as a mask.
@@ -328,7 +328,7 @@ impl Levels {
             place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name))
         });
         let mut levels = Levels {
-            fixed: sorted.iter().all(Level::is_fixed),
+            moving: !sorted.iter().all(Level::is_fixed),
             name_bytes: sorted.iter().map(|level| level.name.len()).sum(),
             sorted: sorted.into_boxed_slice(),
             ..Levels::default()
@@ -380,7 +380,7 @@ impl Levels {
 
     /// The highest line among the levels of a mask.
     pub(super) fn highest_line(&self, mask: u64, bearings: &Bearings) -> Option<Amount> {
-        if self.fixed {
+        if !self.moving {
             let highest = mask.checked_ilog2()?;
             return self.sorted.get(highest as usize).map(|level| level.line(bearings));
         }
@@ -497,7 +497,7 @@ impl Levels {
     /// The levels of a mask whose lines a balance is below. Where the order is that of the lines, those are the highest ones, and no
     /// more of them are looked at than one beyond: sixty-four levels fill as many cache lines.
     fn below(&self, mask: u64, balance: Amount, bearings: &Bearings) -> u64 {
-        if !self.fixed {
+        if self.moving {
             return self.mask_of(mask, |level| balance < level.line(bearings));
         }
         let mut rest = mask;

@@ -542,8 +542,8 @@ mod tests {
             Invariant::Levels,
         );
         check_broken(&Terms { inherited: 1, ..sixty() }, Invariant::Levels);
-        check_broken(&Terms { told: [Timestamp::EPOCH].into(), ..with_levels(60, &[10]) }, Invariant::Levels);
-        check_broken(&Terms { granted: Amount::ONE, ..with_levels(60, &[10]) }, Invariant::Granted);
+        check_broken(&Terms { told: [Timestamp::EPOCH].into(), ..with_levels(0, &[10]) }, Invariant::Levels);
+        check_broken(&Terms { granted: Amount::ONE, ..with_levels(0, &[10]) }, Invariant::Granted);
         check_broken(&Terms { committed: [commitment(0, None)].into(), ..sixty() }, Invariant::Committed);
         check_broken(&Terms { states: LevelStates::default(), ..with_levels(0, &[0]) }, Invariant::Levels);
         check_broken(&Terms { status: Status::Closed, ..sixty() }, Invariant::Closed);

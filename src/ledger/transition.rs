@@ -37,7 +37,6 @@ pub fn transition(old: &Terms, closing: Amount, operation: &Operation, now: Time
         draft.apply_due();
     }
     let result = draft.apply(operation);
-    draft.refer();
     draft.finish(result, *operation == Operation::Reopen)
 }
 
@@ -109,11 +108,14 @@ impl<'a> Draft<'a> {
             self.balance = self.balance.minus(lot.remaining);
             self.movements.push(Movement::Expired { grant: lot.id, amount: lot.remaining });
         }
+        self.refer(0);
     }
 
     /// Step 3.
     fn apply(&mut self, operation: &Operation) -> Result<Taken, Rejection> {
+        let due = self.movements.len();
         match operation {
+            // Before what it spends is gone, what has fallen due was counted.
             Operation::Debit { amount, policy } => return self.debit(*amount, *policy),
             Operation::Due | Operation::Reopen => {}
             Operation::Void { grant } => self.void(*grant),
@@ -135,13 +137,14 @@ impl<'a> Draft<'a> {
             Operation::InheritLevels { version, levels } => self.inherit_levels(*version, levels.as_ref()),
             Operation::SetCommitments(commitments) => self.set_commitments(commitments)?,
         }
+        self.refer(due);
         Ok(Taken::default())
     }
 
-    /// Counts again what levels are a share of, if credits have come or gone otherwise than by debits.
-    fn refer(&mut self) {
+    /// Counts again what levels are a share of, if credits have come or gone otherwise than by debits, by the movements from `first` on.
+    fn refer(&mut self, first: usize) {
         let has_percentages = self.levels.as_ref().is_some_and(|levels| levels.has_percentages());
-        if has_percentages && self.movements.iter().any(changes_what_is_granted) {
+        if has_percentages && self.movements[first..].iter().any(changes_what_is_granted) {
             self.granted = self.granted_now();
         }
     }

@@ -274,11 +274,8 @@ pub(crate) struct Books {
 
 /// Makes the currencies and meters.
 pub(crate) fn set_up(engine: &Engine) -> Result<(), CommandError> {
-    for (id, scale, max) in CURRENCIES {
-        let max_balance = max.map(|max| Decimal::from_parts(max, scale).expect("few decimals"));
-        let (name, symbol) = (id.to_owned(), String::new());
-        let spec = CurrencySpec { id: id.to_owned(), name, symbol, scale, kind: CurrencyKind::Unit, max_balance };
-        engine.put_currency(spec)?.1.wait()?;
+    for (id, ..) in CURRENCIES {
+        engine.put_currency(currency_spec(id))?.1.wait()?;
     }
     for (event_type, currency, (mantissa, scale), rounding, policy) in METERS {
         let spec = MeterSpec {
@@ -291,6 +288,31 @@ pub(crate) fn set_up(engine: &Engine) -> Result<(), CommandError> {
         engine.put_meter(spec)?.1.wait()?;
     }
     Ok(())
+}
+
+/// What [`set_up`] makes of a currency.
+pub(crate) fn currency_spec(id: &str) -> CurrencySpec {
+    let (id, scale, max) = CURRENCIES.into_iter().find(|(known, ..)| *known == id).expect("one of the currencies");
+    let max_balance = max.map(|max| Decimal::from_parts(max, scale).expect("few decimals"));
+    let (name, symbol) = (id.to_owned(), String::new());
+    CurrencySpec { id: id.to_owned(), name, symbol, scale, kind: CurrencyKind::Unit, max_balance }
+}
+
+/// A grant with nothing to it but its amount, in whole credits.
+pub(crate) fn plain_grant(customer: &str, currency: &str, credits: i64) -> GrantRequest {
+    GrantRequest {
+        customer: customer.to_owned(),
+        currency: Some(currency.to_owned()),
+        amount: Decimal::from_integer(credits),
+        source: Source::Plan,
+        category: Category::Paid,
+        priority: None,
+        effective_at: None,
+        expires_at: None,
+        cost_basis: None,
+        key: None,
+        metadata: Metadata::default(),
+    }
 }
 
 impl Usage {

@@ -100,23 +100,7 @@ impl Runways {
     /// Enters what was logged, or what a replay reads back.
     pub(super) fn enter(&self, record: &AdminRecord) {
         match record {
-            AdminRecord::Runway(RunwayRecord { slot, watch: None, .. }) => drop(self.wallets.remove(slot)),
-            AdminRecord::Runway(RunwayRecord { slot, watch: Some(watch), at }) => {
-                let mut new = Watched {
-                    watch: *watch,
-                    estimate: Estimate::since(at.millis()),
-                    upto: 0,
-                    low: false,
-                    told_at: None,
-                };
-                if let Some(old) = self.wallets.get(slot) {
-                    // A rate of another half-life is begun anew.
-                    let same = old.watch.half_life_ms == watch.half_life_ms;
-                    (new.low, new.told_at) = (old.low, old.told_at);
-                    (new.estimate, new.upto) = if same { (old.estimate, old.upto) } else { (new.estimate, 0) };
-                }
-                self.wallets.insert(*slot, new);
-            }
+            AdminRecord::Runway(runway) => self.set(runway, &mut self.follower()),
             AdminRecord::RunwayTold(told) => {
                 if let Some(mut wallet) = self.wallets.get_mut(&told.slot) {
                     wallet.low = told.low;
@@ -141,6 +125,25 @@ impl Runways {
             }
             _ => {}
         }
+    }
+
+    fn set(&self, record: &RunwayRecord, follower: &mut Follower) {
+        let Some(watch) = record.watch else {
+            self.wallets.remove(&record.slot);
+            return;
+        };
+        let (estimate, upto) = (Estimate::since(record.at.millis()), 0);
+        let mut new = Watched { watch, estimate, upto, low: false, told_at: None };
+        if let Some(old) = self.wallets.get(&record.slot) {
+            (new.low, new.told_at) = (old.low, old.told_at);
+            // A rate of another half-life is begun anew.
+            if old.watch.half_life_ms == watch.half_life_ms {
+                (new.estimate, new.upto) = (old.estimate, old.upto);
+            }
+        }
+        self.wallets.insert(record.slot, new);
+        // Looked at at once: when it is set, and when a start finds it.
+        follower.waiting.insert(record.slot);
     }
 
     fn follower(&self) -> MutexGuard<'_, Follower> {
@@ -248,9 +251,9 @@ impl Inner {
             self.append_admin(&AdminRecord::RunwayCursor(cursor))?;
             (follower.cursor, follower.noted) = (cursor, cursor);
         }
-        let record = AdminRecord::Runway(RunwayRecord { slot, watch, at });
-        self.append_admin(&record)?;
-        self.runways.enter(&record);
+        let record = RunwayRecord { slot, watch, at };
+        self.append_admin(&AdminRecord::Runway(record.clone()))?;
+        self.runways.set(&record, &mut follower);
         Ok(())
     }
 
