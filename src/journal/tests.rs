@@ -466,13 +466,14 @@ fn the_bytes_of_what_alerts_log_are_pinned() {
         Operation::InheritLevels { version: 9, levels: Some(any_levels()) },
         set_commitments(),
     ];
+    let alerts = alert_records();
     let of_operation = |operation| {
         let plain = full_operation(operation);
         let crossed = Names { levels: vec!["low"], quiet: vec!["low"], ..Names::default() };
         let body = Body { event: None, movements: Vec::new(), crossed, repair: Repair::default(), ..plain.body };
         placed(&OperationRecord { body, ..plain })
     };
-    let records = operations.map(of_operation).into_iter().chain(alert_records().iter().map(placed_admin));
+    let records = operations.map(of_operation).into_iter().chain(alerts.iter().map(placed_admin));
     let lines: String = records.map(|record| hex(&frame_of(&record)) + "\n").collect();
     assert_eq!(lines, GOLDEN_ALERTS, "\n{lines}");
 }

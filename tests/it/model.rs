@@ -239,9 +239,9 @@ impl Model {
         self.committed.iter().map(|(amount, _)| amount).sum()
     }
 
-    /// What is left of what is available once all that is committed has been used.
+    /// What is left of what is available once all that is committed has been used, or the lowest number that an amount can be.
     pub(crate) fn projected(&self) -> i128 {
-        self.available() - self.committed()
+        (self.available() - self.committed()).max(i128::from(i64::MIN))
     }
 
     /// Credits of active grants, less debt.

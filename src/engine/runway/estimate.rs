@@ -36,9 +36,9 @@ impl Estimate {
         Estimate { weight: 0.0, at_ms: now_ms, since_ms: now_ms }
     }
 
-    /// Counts a debit. One that is older than the latest is weighted as it would have been in order.
+    /// Counts a debit of so many units, zero or more. One that is older than the latest is weighted as it would have been in order.
     pub(super) fn count(&mut self, units: i64, at_ms: u64, half_life_ms: u64) {
-        let units = units as f64;
+        let units = float(units.unsigned_abs());
         if at_ms >= self.at_ms {
             self.weight = self.weight * decay(at_ms - self.at_ms, half_life_ms) + units;
             self.at_ms = at_ms;
@@ -54,24 +54,35 @@ impl Estimate {
             return 0.0;
         }
         let seen = now_ms.saturating_sub(self.since_ms).max(SHORTEST_MS);
-        weight * LN_2 / half_life_ms as f64 / (1.0 - decay(seen, half_life_ms))
+        weight * LN_2 / float(half_life_ms) / (1.0 - decay(seen, half_life_ms))
     }
 
     /// Units an hour, to the nearest.
     pub(super) fn per_hour(&self, now_ms: u64, half_life_ms: u64) -> u64 {
-        (self.rate(now_ms, half_life_ms) * HOUR_MS).round() as u64
+        whole((self.rate(now_ms, half_life_ms) * HOUR_MS).round())
     }
 
     /// How many whole minutes so many units last; `None` for ever: nothing is being used.
     pub(super) fn minutes(&self, available: i64, now_ms: u64, half_life_ms: u64) -> Option<u64> {
         let rate = self.rate(now_ms, half_life_ms);
-        (rate > 0.0).then(|| (available.max(0) as f64 / rate / MINUTE_MS) as u64)
+        (rate > 0.0).then(|| whole(float(available.max(0).unsigned_abs()) / rate / MINUTE_MS))
     }
 }
 
 /// What is left of a weight after some time.
 fn decay(after_ms: u64, half_life_ms: u64) -> f64 {
-    (-(after_ms as f64) / half_life_ms as f64).exp2()
+    (-float(after_ms) / float(half_life_ms)).exp2()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate has no use for more than 53 bits")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+/// The whole part; the largest number there is for what is larger.
+#[expect(clippy::cast_sign_loss, reason = "neither rates nor times are negative")]
+fn whole(number: f64) -> u64 {
+    number as u64
 }
 
 #[cfg(test)]

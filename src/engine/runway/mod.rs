@@ -280,23 +280,23 @@ impl Inner {
                 return false;
             }
         };
-        // Not while the log is behind: what is available now would be compared with what was used some time ago.
-        if !more {
-            if now.millis() >= follower.looked_ms + LOOK_MS {
-                follower.looked_ms = now.millis();
-                seen.append(&mut follower.waiting.clone());
-            }
-            for slot in seen {
-                match self.look_at_runway(slot, now) {
-                    Ok(true) => drop(follower.waiting.insert(slot)),
-                    Ok(false) => drop(follower.waiting.remove(&slot)),
-                    // Told with the next look.
-                    Err(_) => drop(follower.waiting.insert(slot)),
-                }
-            }
-        } else {
+        if more {
+            // What is available now would be compared with what was used some time ago.
             follower.waiting.append(&mut seen);
             follower.looked_ms = 0;
+        } else {
+            if now.millis() >= follower.looked_ms + LOOK_MS {
+                follower.looked_ms = now.millis();
+                seen.extend(follower.waiting.iter().copied());
+            }
+            for slot in seen {
+                // One that could not be told is told with the next look.
+                if self.look_at_runway(slot, now).unwrap_or(true) {
+                    follower.waiting.insert(slot);
+                } else {
+                    follower.waiting.remove(&slot);
+                }
+            }
         }
         let is_time = now.millis() >= follower.noted_ms + NOTE_MS;
         if is_time && (!follower.changed.is_empty() || follower.cursor >= follower.noted + NOTE_BYTES) {

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 /// All schemas by name.
 pub(super) fn all() -> Map<String, Value> {
-    let groups = [basics(), usage(), wallets(), alerts(), history(), grants(), catalogue(), feed(), keys()];
+    let groups =
+        [basics(), usage(), wallets(), alerts(), commitments(), history(), grants(), catalogue(), feed(), keys()];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
@@ -324,15 +325,6 @@ fn alerts() -> Group {
         ("min_interval_seconds??", interval()),
         ("half_life_minutes??", number(HALF_LIFE_MS_MIN / 60_000, HALF_LIFE_MS_MAX / 60_000)),
     ]);
-    let period = || object(&[("from", time()), ("to", time())]);
-    let commitment = object(&[
-        ("name", name()),
-        ("amount", amount()),
-        ("due_at", time_or_null()),
-        ("counts", json!({"type": "boolean"})),
-    ]);
-    let commitment_request =
-        object(&[("name", text(1, 128)), ("amount", reference("DecimalInput")), ("due_at??", time())]);
     let or_null = |schema: Value| json!({"oneOf": [schema, {"type": "null"}]});
     let ways = || one_of(&[ON_CHANGE, AT_ONCE]);
     vec![
@@ -361,13 +353,29 @@ fn alerts() -> Group {
             ]),
         ),
         ("DefaultAlertsRequest", object(&[("levels", levels()), ("apply??", ways())])),
+    ]
+}
+
+fn commitments() -> Group {
+    let name = || json!({"type": "string"});
+    let period = || object(&[("from", time()), ("to", time())]);
+    let commitment = object(&[
+        ("name", name()),
+        ("amount", amount()),
+        ("due_at", time_or_null()),
+        ("counts", json!({"type": "boolean"})),
+    ]);
+    let commitment_request =
+        object(&[("name", text(1, 128)), ("amount", reference("DecimalInput")), ("due_at??", time())]);
+    let nullable_period = json!({"oneOf": [period(), {"type": "null"}]});
+    vec![
         (
             "Commitments",
             object(&[
                 ("customer", name()),
                 ("currency", name()),
                 ("items", list(commitment)),
-                ("period", or_null(period())),
+                ("period", nullable_period),
                 ("committed", amount()),
                 ("available", amount()),
                 ("projected", amount()),

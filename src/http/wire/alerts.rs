@@ -177,8 +177,8 @@ fn runway_watch(fields: &Fields<'_, '_>) -> Result<RunwayWatch, Problem> {
     let longest = (HALF_LIFE_MS_MAX / MINUTE_MS).cast_signed();
     let half_life = fields.integer("half_life_minutes", shortest..=longest)?.unwrap_or(HALF_LIFE_MINUTES);
     Ok(RunwayWatch {
-        minutes: minutes as u32,
-        margin_minutes: margin as u32,
+        minutes: minutes.cast_unsigned() as u32,
+        margin_minutes: margin.cast_unsigned() as u32,
         min_interval_ms: seconds(fields, "min_interval_seconds", RUNWAY_INTERVAL_SECONDS)?,
         half_life_ms: half_life.cast_unsigned() * MINUTE_MS,
     })
