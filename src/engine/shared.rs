@@ -42,7 +42,7 @@ mod tests {
     fn equal_lists_are_one_as_long_as_somebody_has_them() {
         let first = shared(levels(1));
         assert!(Arc::ptr_eq(&first, &shared(levels(1))));
-        let others: Vec<_> = (2..2 + REMEMBERED as i64).map(|amount| shared(levels(amount))).collect();
+        let others: Vec<_> = (2..).take(REMEMBERED).map(|amount| shared(levels(amount))).collect();
         let again = shared(levels(1));
         assert!(!Arc::ptr_eq(&first, &again), "it has been forgotten for later ones");
         assert_eq!(first, again);

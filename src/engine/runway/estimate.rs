@@ -149,7 +149,9 @@ mod tests {
         let mut debits = [(5, 10), (7, 2_000), (1, 2_000), (900, 70_000), (3, 68_000)];
         let count = |debits: &[(i64, u64)]| {
             let mut estimate = Estimate::since(START);
-            debits.iter().for_each(|(units, at)| estimate.count(*units, START + at, HOUR));
+            for (units, at) in debits {
+                estimate.count(*units, START + at, HOUR);
+            }
             estimate
         };
         let forwards = count(&debits);
