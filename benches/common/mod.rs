@@ -12,7 +12,7 @@ use batch::customer;
 use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, Priorities};
 use drawdown::engine::view::{AlertSpec, GrantOptions, GrantOutcome, GrantRequest, Metadata};
 use drawdown::engine::{Engine, EngineConfig, SystemClock};
-use drawdown::ledger::{Category, Decimal, Source, Trigger, Watched};
+use drawdown::ledger::{Category, Decimal, Source, Trigger};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -221,6 +221,6 @@ pub(crate) fn level(number: i64, units: i64) -> AlertSpec {
         amount: decimal(units),
         trigger: Trigger::Below,
         margin: Decimal::ZERO,
-        watches: Watched::Balance,
+        ..AlertSpec::default()
     }
 }

@@ -15,7 +15,7 @@ use drawdown_wal::{Archive, Ended, Fault, Images, Log, Lsn, OpenError, Options, 
 use hyper::header::{HeaderMap, HeaderValue};
 use serde::de::IgnoredAny;
 
-use crate::model::{Command, Grant, Hold, Level, OnExceed, Payment, Policy, Rollover, Status};
+use crate::model::{Command, Grant, Hold, Level, OnExceed, Payment, Policy, Rollover, Status, Watches};
 use crate::subject::tell;
 
 /// What a target does with its input.
@@ -442,7 +442,19 @@ fn command(input: &mut Input<'_>) -> Command {
         13 => Command::Capture { hold: input.below(12).into(), amount: amount(input), is_final: input.is() },
         14 if input.is() => Command::Release { hold: input.below(12).into() },
         14 => Command::ExtendHold { hold: input.below(12).into(), expires_at: input.below(40).into() },
-        _ if input.is() => Command::Wait,
+        _ if input.is() => match input.below(4) {
+            0 => Command::ClearLevels,
+            1 => Command::Inherit(
+                1 + u32::from(input.below(4)),
+                (0..input.below(4)).map(|number| level(number, input)).collect(),
+            ),
+            2 => Command::Commit(
+                (0..input.below(4))
+                    .map(|_| (i128::from(input.below(40)), maybe(input, |input| input.below(30).into())))
+                    .collect(),
+            ),
+            _ => Command::Wait,
+        },
         _ => Command::SetLevels((0..input.below(5)).map(|number| level(number, input)).collect()),
     }
 }
@@ -474,19 +486,15 @@ fn grant(input: &mut Input<'_>) -> Grant {
 
 fn level(number: u8, input: &mut Input<'_>) -> Level {
     if input.is() {
-        return Level {
-            name: format!("level-{number}"),
-            amount: 10 * (i128::from(number) + 1),
-            at_or_below: false,
-            margin: 5,
-            of_available: false,
-        };
+        return Level::plain(format!("level-{number}"), 10 * (i128::from(number) + 1), false, 5);
     }
-    Level {
-        name: format!("level-{number}"),
-        amount: i128::from(input.below(80)) - 20,
-        at_or_below: input.is(),
-        margin: input.below(10).into(),
-        of_available: input.below(4) == 0,
+    let (amount, at_or_below) = (i128::from(input.below(80)) - 20, input.is());
+    let plain = Level::plain(format!("level-{number}"), amount, at_or_below, input.below(10).into());
+    match input.below(5) {
+        0 => Level { watches: Watches::Available, ..plain },
+        1 => Level { watches: Watches::Projected, interval: input.below(30).into(), ..plain },
+        2 => Level { amount: 0, percent: Some(1_000_000 * (1 + i128::from(input.below(100)))), ..plain },
+        3 => Level { interval: input.below(30).into(), ..plain },
+        _ => plain,
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Bell {
 
 impl Bell {
     /// Rests until the bell is rung or some time has passed; answers whether to stop.
-    fn rest(&self) -> bool {
+    pub(super) fn rest(&self) -> bool {
         let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
         let (stop, _) = self.rung.wait_timeout_while(stop, REST, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
         *stop
@@ -115,7 +115,10 @@ impl Engine {
     pub fn tidy(&self) -> bool {
         let mut sweep = 0;
         let busy = self.inner.grow();
-        let swept = self.inner.sweep(&mut sweep, u32::MAX);
+        let mut swept = self.inner.sweep(&mut sweep, u32::MAX);
+        while self.inner.spread_defaults(u32::MAX) {
+            swept = true;
+        }
         self.inner.move_horizon();
         self.inner.watch_room();
         let mut recurred = false;
@@ -137,6 +140,7 @@ impl Inner {
         while !self.bell.rest() {
             while self.grow() && self.check_open().is_ok() {}
             self.sweep(&mut sweep, SWEEP_SLOTS);
+            self.spread_defaults(SWEEP_SLOTS);
             self.move_horizon();
             self.watch_room();
             if self.config.keeps_recurring {

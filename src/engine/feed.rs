@@ -4,12 +4,13 @@
 //! are told at least once: an operation may stand in the log in several identical copies. Each event has an identity that all its copies
 //! share.
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, CreditCurrency};
 use super::history::{event_ref, line_names, unreadable};
 use super::ticket::Ticket;
 use super::view::{CommandError, EventRef, FeedEvent, FeedPage, FeedValue, Unavailable};
 use super::{Engine, Inner};
 use crate::journal::admin::AdminRecord;
+use crate::journal::alerts::{DefaultLevelsRecord, RunwayToldRecord};
 use crate::journal::debit::DebitRecord;
 use crate::journal::note::{Note, NoteKind};
 use crate::journal::operation::{Event, OperationRecord};
@@ -18,6 +19,7 @@ use crate::journal::{self, Record};
 use crate::ledger::{Amount, HoldId, Movement, NewHold, Operation, Reversal, Scale, Status, Timestamp};
 use drawdown_wal::{FrameRef, Lsn, ReadError};
 use std::collections::HashSet;
+use std::sync::Arc;
 
 impl Engine {
     /// Events of records behind the record `after`, in order, `limit` at the least where there are as many: the events of one record are
@@ -66,6 +68,9 @@ fn read_error(error: &ReadError) -> CommandError {
 
 /// The generation that a wallet's first operation opens.
 const FIRST_OPERATION: u32 = 2;
+
+/// No wallet's slot: there are fewer.
+const NO_SLOT: u32 = u32::MAX;
 
 /// A page being filled.
 struct Page<'a> {
@@ -129,6 +134,15 @@ impl<'a> Page<'a> {
             Record::Admin(AdminRecord::Recurring(recurring)) => {
                 self.telling(lsn, lsn.to_string(), time, recurring.slot).recurring(recurring);
             }
+            Record::Admin(AdminRecord::DefaultLevels(record)) => {
+                self.telling(lsn, lsn.to_string(), time, NO_SLOT).default_levels(record);
+            }
+            Record::Admin(AdminRecord::Runway(runway)) => {
+                self.telling(lsn, lsn.to_string(), time, runway.slot).push("wallet.updated", Vec::new());
+            }
+            Record::Admin(AdminRecord::RunwayTold(told)) => {
+                self.telling(lsn, lsn.to_string(), time, told.slot).runway(told);
+            }
             Record::Admin(_) => {}
         }
     }
@@ -142,13 +156,18 @@ type Fields = Vec<(&'static str, FeedValue)>;
 
 impl Telling<'_, '_> {
     fn push(&mut self, kind: &'static str, data: Fields) {
+        let name = self.page.inner.names.get(self.slot);
+        let currency = name.and_then(|name| self.page.catalog.currency_by_number(name.currency)).cloned();
+        self.push_of(currency, kind, data);
+    }
+
+    fn push_of(&mut self, currency: Option<Arc<CreditCurrency>>, kind: &'static str, data: Fields) {
         let index = self.index;
         self.index += 1;
         if self.page.kinds.is_some_and(|kinds| !kinds.contains(&kind)) {
             return;
         }
         let name = self.page.inner.names.get(self.slot);
-        let currency = name.and_then(|name| self.page.catalog.currency_by_number(name.currency)).cloned();
         self.page.told.events.push(FeedEvent {
             id: format!("evt_{}-{index}", self.identity),
             lsn: self.lsn,
@@ -214,7 +233,14 @@ impl Telling<'_, '_> {
                 (Operation::LateCapture { hold, .. }, _) => self.captured(*hold, record, true),
                 (Operation::SetStatus(Status::Frozen), _) => self.push("wallet.frozen", Vec::new()),
                 (Operation::SetStatus(Status::Closed), _) => self.push("wallet.closed", Vec::new()),
-                (Operation::SetStatus(Status::Active) | Operation::SetAllowance(_) | Operation::SetLevels(_), _) => {
+                (
+                    Operation::SetStatus(Status::Active)
+                    | Operation::SetAllowance(_)
+                    | Operation::SetLevels(_)
+                    | Operation::InheritLevels { .. }
+                    | Operation::SetCommitments(_),
+                    _,
+                ) => {
                     self.push("wallet.updated", Vec::new());
                 }
                 _ => {}
@@ -393,6 +419,25 @@ impl Telling<'_, '_> {
         self.push("hold.captured", data);
     }
 
+    /// A currency's default levels were set.
+    fn default_levels(&mut self, record: &DefaultLevelsRecord) {
+        let currency = self.page.catalog.currency_by_number(record.currency).cloned();
+        let count = record.levels.as_ref().map_or(0, |levels| levels.len() as u64);
+        let data = vec![("version", FeedValue::Number(record.version.into())), ("levels", FeedValue::Number(count))];
+        self.push_of(currency, "credit_currency.alerts_updated", data);
+    }
+
+    /// A runway alert.
+    fn runway(&mut self, told: &RunwayToldRecord) {
+        let kind = if told.low { "balance.runway_low" } else { "balance.runway_recovered" };
+        let burn = Amount::new(i64::try_from(told.burn_per_hour).unwrap_or(i64::MAX));
+        let mut data = vec![("available", self.amount(told.available)), ("burn_rate_per_hour", self.amount(burn))];
+        if told.minutes != u64::MAX {
+            data.push(("runway_minutes", FeedValue::Number(told.minutes)));
+        }
+        self.push(kind, data);
+    }
+
     /// Lines crossed and recovered.
     fn lines(&mut self, record: &OperationRecord<'_>) {
         let balance = record.opening;
@@ -401,6 +446,10 @@ impl Telling<'_, '_> {
         recovered.depleted &= record.generation != FIRST_OPERATION;
         for (names, up) in [(&record.body.crossed, false), (&recovered, true)] {
             for name in line_names(names) {
+                // A crossing within the interval, and its recovery: in the ledger, and told to nobody.
+                if names.quiet.contains(&&*name) {
+                    continue;
+                }
                 let kind = match (&*name, up) {
                     (_, true) => "balance.recovered",
                     ("depleted", false) if names.depleted => "balance.depleted",

@@ -14,6 +14,7 @@ use super::grants::key_fingerprint;
 use super::holds::hold_fingerprint;
 use super::identity::{Fingerprints, carried_out, counting};
 use super::repairs::Repairs;
+use super::shared::shared;
 use super::wallet::{WalletGeneration, WalletOperation, WalletSlot, close};
 use crate::journal::admin::{AdminRecord, Redeclaration, WalletRecord};
 use crate::journal::debit::DebitRecord;
@@ -41,7 +42,7 @@ pub(super) trait Ground {
     /// Enters an identity that the record at `lsn` settled.
     fn remember(&self, fingerprint: u64, lsn: u64, guard: &Guard);
 
-    /// Enters a currency, a meter, an API key or a wallet's metadata. False if its number leaves a gap.
+    /// Enters a currency, a meter, an API key, a wallet's metadata or something of alerts. False if its number leaves a gap.
     fn enter(&self, record: AdminRecord) -> bool;
 
     /// Enters a recurring grant, whose record stands at `schedule`.
@@ -309,9 +310,13 @@ impl<'a, G: Ground> Fold<'a, G> {
                     self.loose.pending.insert(lsn, PendingGrant { grant: lsn, slot: hold.slot, key });
                 }
             }
-            AdminRecord::Metadata(metadata) => {
-                if self.share.owns(metadata.slot) {
-                    self.ground.enter(AdminRecord::Metadata(metadata));
+            AdminRecord::Metadata(_)
+            | AdminRecord::Commitments(_)
+            | AdminRecord::Runway(_)
+            | AdminRecord::RunwayTold(_)
+            | AdminRecord::RunwayState(_) => {
+                if admin.of_wallet().is_some_and(|(slot, _)| self.share.owns(slot)) {
+                    self.ground.enter(admin);
                 }
             }
             AdminRecord::Recurring(recurring) => {
@@ -328,7 +333,11 @@ impl<'a, G: Ground> Fold<'a, G> {
                 }
             }
             AdminRecord::Genesis(_) => {}
-            AdminRecord::Currency(_) | AdminRecord::Meter(_) | AdminRecord::ApiKey(_) => {
+            AdminRecord::Currency(_)
+            | AdminRecord::Meter(_)
+            | AdminRecord::ApiKey(_)
+            | AdminRecord::DefaultLevels(_)
+            | AdminRecord::RunwayCursor(_) => {
                 if self.leads && !self.ground.enter(admin) {
                     return Err(inconsistent(lsn, "a currency or meter whose number leaves a gap"));
                 }
@@ -362,7 +371,13 @@ fn open_next(slot: &WalletSlot, lsn: u64, number: u64, record: OperationRecord<'
     let guard = pin();
     let reading =
         slot.read(&guard).ok_or_else(|| inconsistent(lsn, "an operation on a wallet that was never opened"))?;
-    let operation = WalletOperation::new(record.body.operation, record.time);
+    let operation = match record.body.operation {
+        Operation::InheritLevels { version, levels } => {
+            Operation::InheritLevels { version, levels: levels.map(shared) }
+        }
+        other => other,
+    };
+    let operation = WalletOperation::new(operation, record.time);
     let (terms, effects) = close(&reading.generation.terms().get(), record.closing.units(), &operation);
     let lots_agree = terms.lots.iter().map(|lot| (lot.id, lot.remaining)).eq(record.body.lots.iter().copied());
     let result_agrees = effects.result.is_err() == record.body.rejected;

@@ -525,7 +525,31 @@ impl Inner {
     /// Ends the wallet's present generation with `operation`, unless the rules refuse it.
     ///
     /// A refusal leaves no trace, save in a race: then the generation changes and nothing else does.
+    ///
+    /// A wallet gets the default levels of its currency with that, if it has none of its own and does not follow them yet.
     pub(super) fn operate(&self, handle: u32, operation: WalletOperation, guard: &Guard) -> Result<(), CommandError> {
+        let at = operation.at;
+        let is_new = self.slab.get(handle).read(guard).is_some_and(|reading| reading.generation.number() == 1);
+        let takes_levels = matches!(operation.operation, Operation::SetLevels(Some(_)));
+        if !is_new && !takes_levels {
+            self.follow_defaults(handle, at, guard)?;
+        }
+        self.operate_alone(handle, operation, guard)?;
+        if is_new && !takes_levels {
+            // A wallet's first operation is its first grant, whatever levels it is to have. If the log has no room for more just now, they
+            // come with the next change.
+            let _ = self.follow_defaults(handle, at, guard);
+        }
+        Ok(())
+    }
+
+    /// As [`Inner::operate`], and nothing beside it.
+    pub(super) fn operate_alone(
+        &self,
+        handle: u32,
+        operation: WalletOperation,
+        guard: &Guard,
+    ) -> Result<(), CommandError> {
         let slot = self.slab.get(handle);
         let mut operation = operation;
         let mut bytes = operation.log_bytes(&Terms::new());

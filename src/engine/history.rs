@@ -251,7 +251,13 @@ fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) 
             let debit = operation_debit(catalog, lsn, record);
             entries.push(Entry { kind: EntryKind::LateCapture, hold: Some(*hold), ..debit });
         }
-        Operation::SetStatus(_) | Operation::SetAllowance(_) | Operation::SetLevels(_) if !body.rejected => {
+        Operation::SetStatus(_)
+        | Operation::SetAllowance(_)
+        | Operation::SetLevels(_)
+        | Operation::InheritLevels { .. }
+        | Operation::SetCommitments(_)
+            if !body.rejected =>
+        {
             entries.push(plain_entry(lsn, EntryKind::Settings, Amount::ZERO, record.opening, record.time));
         }
         _ => {}

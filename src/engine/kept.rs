@@ -14,7 +14,7 @@ use std::borrow::Cow;
 /// A generation's terms.
 #[derive(Debug)]
 pub(super) enum Kept {
-    /// An active wallet with this one active grant, nothing held, no allowance, no levels; its only line is the one unit above nothing.
+    /// An active wallet with this one active grant, nothing held or committed, no allowance, no levels; its only line is the one unit above nothing.
     One(Small),
     /// Any other.
     Whole(Box<ledger::Terms>),
@@ -148,6 +148,10 @@ fn is_simple(terms: &ledger::Terms) -> bool {
         && terms.scheduled.is_empty()
         && terms.levels.is_none()
         && terms.states == LevelStates::default()
+        && terms.told.is_empty()
+        && terms.granted == Amount::ZERO
+        && terms.committed.is_empty()
+        && terms.inherited == 0
         && terms.riders.is_empty()
 }
 
@@ -236,7 +240,8 @@ impl Terms for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Clause, Decimal, HoldId, OnExceed, OpenHold, Progress, Riders, Rollover};
+    use crate::ledger::{Clause, Commitment, Decimal, HoldId, OnExceed, OpenHold, Progress, Riders, Rollover};
+    use std::sync::Arc;
 
     /// In 2026, ms.
     const NOW: u64 = 1_790_000_000_000;
@@ -298,6 +303,9 @@ mod tests {
         check(&ledger::Terms { riders, ..one(100) }, false);
         let riders = Riders { progress: [Progress { schedule: 3, next: 1 }].into(), ..Riders::default() };
         check(&ledger::Terms { riders, ..one(100) }, false);
+        let committed = [Commitment { amount: Amount::ONE, until: Expiry::NEVER }].into();
+        check(&ledger::Terms { committed, ..one(100) }, false);
+        check(&ledger::Terms { levels: Some(Arc::default()), ..one(100) }, false);
     }
 
     #[test]

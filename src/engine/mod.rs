@@ -31,7 +31,9 @@ mod background;
 mod budget;
 pub mod catalog;
 mod clock;
+mod commitments;
 pub mod corrections;
+mod defaults;
 pub mod event;
 mod feed;
 mod fold;
@@ -47,7 +49,9 @@ mod pressure;
 mod recovery;
 pub mod recurring;
 mod repairs;
+mod runway;
 mod settings;
+mod shared;
 pub mod snapshot;
 mod spill;
 mod stats;
@@ -59,10 +63,13 @@ mod wallets;
 
 pub use crate::journal::admin::ApiKeyRecord;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use commitments::{CommitmentSpec, CommitmentView, CommitmentsSpec, CommitmentsView};
+pub use defaults::DefaultAlerts;
 pub use drawdown_wal::Disposal;
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
 pub use grants::GrantsPage;
 pub use pressure::{AdmissionStats, Room, Space};
+pub use runway::{HALF_LIFE_MS_MAX, HALF_LIFE_MS_MIN, RUNWAY_MINUTES_MAX, RunwayView, RunwayWatch};
 pub use snapshot::{Follower, Made, Retention, SnapshotConfig, SnapshotFailure, SnapshotStats};
 pub use spill::{SpillError, has_anchor};
 pub use stats::EngineStats;
@@ -71,6 +78,7 @@ pub use view::{CommandError, Unavailable};
 
 use crate::identities::{self, Spilled};
 use crate::journal::admin::{AdminRecord, Genesis};
+use crate::journal::alerts::CommitmentsRecord;
 use crate::journal::snapshot::SnapshotError;
 use crate::journal::snapshot::file::SnapshotFile;
 use crate::journal::{self, Corrupt, Record};
@@ -82,12 +90,14 @@ use crate::store::slab::Slab;
 use crate::store::{ZeroValid, pin};
 use background::{Bell, Horizon};
 use dashmap::DashMap;
+use defaults::Defaults;
 use drawdown_wal::{Admission, AppendError, Log, Lsn, Mapped, Medium, ReadError, Recovery, SegmentView};
 use fold::Loose;
 use names::Names;
 use pressure::Pressure;
 use recurring::Recurrings;
 use repairs::Repairs;
+use runway::Runways;
 use settings::CatalogCell;
 use snapshot::Snapshots;
 use spill::{Ground, IdentityRoom};
@@ -342,6 +352,9 @@ pub(crate) struct Inner {
     recurrings: Recurrings,
     /// Grants that were opened again since the snapshot that was begun with: where what was declared of them is said once more.
     redeclared: DashMap<u64, u64>,
+    commitments: DashMap<u32, Arc<CommitmentsRecord>>,
+    defaults: Defaults,
+    runways: Runways,
     repairs: Repairs,
     horizon: Horizon,
     /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
@@ -400,6 +413,7 @@ impl Engine {
                 keeper.employ("engine-identities", Inner::run_keeping)?;
             }
             keeper.employ("engine-snapshots", Inner::keep_snapshots)?;
+            keeper.employ("engine-runways", Inner::run_runways)?;
         }
         let engine = Engine { inner, keeper };
         if engine.inner.config.keeps_recurring {
@@ -535,6 +549,9 @@ impl Inner {
             metadata: DashMap::new(),
             recurrings: Recurrings::default(),
             redeclared: DashMap::new(),
+            commitments: DashMap::new(),
+            defaults: Defaults::default(),
+            runways: Runways::default(),
             repairs: Repairs::default(),
             horizon: Horizon::default(),
             remembered_since: Timestamp::EPOCH,

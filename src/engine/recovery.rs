@@ -9,9 +9,11 @@ use super::fold::{Count, Fold, Ground, Loose, Share};
 use super::mending::mending;
 use super::names::Name;
 use super::repairs::Repairs;
+use super::shared::shared;
 use super::wallet::{WalletGeneration, WalletSlot};
 use super::{Inner, OpenError, OpenReport};
 use crate::journal::admin::{AdminRecord, Redeclaration, WalletRecord};
+use crate::journal::alerts::DefaultLevelsRecord;
 use crate::journal::frame::kind;
 use crate::journal::operation::Repair;
 use crate::journal::recurring::RecurringRecord;
@@ -65,7 +67,7 @@ impl Ground for EngineGround<'_> {
 }
 
 impl Inner {
-    /// Enters a currency, a meter, an API key or a wallet's metadata that was read back. False if its number leaves a gap.
+    /// Enters a currency, a meter, an API key, a wallet's metadata or something of alerts that was read back. False if its number leaves a gap.
     pub(super) fn enter(&self, record: AdminRecord) -> bool {
         match record {
             AdminRecord::Metadata(metadata) => {
@@ -83,6 +85,22 @@ impl Inner {
             AdminRecord::Meter(meter) => {
                 let mut catalog = (*self.catalog.snapshot()).clone();
                 catalog.set_meter(meter).map(|()| self.catalog.replace(catalog)).is_ok()
+            }
+            AdminRecord::DefaultLevels(record) => {
+                let levels = record.levels.map(shared);
+                self.defaults.enter(DefaultLevelsRecord { levels, ..record });
+                true
+            }
+            AdminRecord::Commitments(record) => {
+                self.enter_commitments(record);
+                true
+            }
+            AdminRecord::Runway(_)
+            | AdminRecord::RunwayTold(_)
+            | AdminRecord::RunwayState(_)
+            | AdminRecord::RunwayCursor(_) => {
+                self.runways.enter(&record);
+                true
             }
             AdminRecord::Genesis(_)
             | AdminRecord::Wallet(_)

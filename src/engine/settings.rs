@@ -167,9 +167,10 @@ impl Inner {
 
     /// Whether amounts of the currency stand anywhere. Reads every wallet's name in the worst case; scales seldom change.
     fn is_currency_used(&self, number: CurrencyNumber, catalog: &Catalog) -> bool {
+        let by_defaults = self.defaults.use_currency(number);
         let by_meter = catalog.meters().iter().any(|meter| meter.currency == number);
         let named = |slot| self.names.get(slot).is_some_and(|name| name.currency == number);
-        by_meter || (0..self.slab.len() as u32).any(named)
+        by_defaults || by_meter || (0..self.slab.len() as u32).any(named)
     }
 }
 

@@ -1,9 +1,10 @@
 //! What the engine answers to readers and to commands other than usage: plain values, copied from one consistent reading.
 
 use super::catalog::CreditCurrency;
+use super::runway::RunwayView;
 pub use crate::catalog::{CostBasis, Metadata};
 use crate::ledger::{
-    Amount, Category, GrantId, HoldId, Rejection, Rollover, Source, Status, Timestamp, Trigger, Watched,
+    Amount, Category, GrantId, HoldId, Percent, Rejection, Rollover, Source, Status, Timestamp, Trigger, Watches,
 };
 use drawdown_wal::Lsn;
 use std::sync::Arc;
@@ -27,8 +28,16 @@ pub struct WalletView {
     pub floor: Amount,
     /// Grants with something left, in spend order, then scheduled ones.
     pub grants: Vec<LotView>,
+    /// What is available less what is committed.
+    pub projected: Amount,
+    /// What is committed.
+    pub committed: Amount,
     /// Alert levels with their state.
     pub alerts: Vec<AlertView>,
+    /// Whose levels those are.
+    pub alerts_of: AlertsOf,
+    /// The burn rate and runway, if they are watched.
+    pub runway: Option<RunwayView>,
     /// The newest entry.
     pub last_entry: Option<Lsn>,
     /// The caller's own data.
@@ -64,12 +73,21 @@ pub struct LotView {
     pub held: Amount,
 }
 
+/// Whose levels a wallet has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertsOf {
+    /// Its own, be they none.
+    Wallet,
+    /// This version of its currency's default ones; 0 while there are none.
+    Currency(u32),
+}
+
 /// An alert level with its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertView {
     /// The level's name, unique within the wallet.
     pub name: String,
-    /// Compared with the balance.
+    /// Compared with the watched figure; of a percentage what it comes to now.
     pub amount: Amount,
     /// Below, or at or below.
     pub trigger: Trigger,
@@ -77,8 +95,14 @@ pub struct AlertView {
     pub margin: Amount,
     /// Crossed and not yet re-armed.
     pub triggered: bool,
-    /// What is compared with the amount.
-    pub watches: Watched,
+    /// The figure that is compared with the amount.
+    pub watches: Watches,
+    /// The share of what was granted that the amount is.
+    pub percent: Option<Percent>,
+    /// The shortest time between two alerts, ms; 0 for none.
+    pub min_interval_ms: u64,
+    /// Crossed within that time, and not told.
+    pub muted: bool,
 }
 
 /// A grant with everything that was said when it was made.
@@ -482,6 +506,8 @@ pub struct BalanceTotal {
     pub held: i128,
     /// Sum of what is available.
     pub available: i128,
+    /// Sum of what is projected.
+    pub projected: i128,
 }
 
 /// A page of a wallet's history.
@@ -511,16 +537,20 @@ pub struct CheckOutcome {
 }
 
 /// An alert level to be set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlertSpec {
-    /// Its name, 1 to 64 bytes, unique within the wallet.
+    /// Its name, 1 to 128 bytes, unique within the wallet.
     pub name: String,
-    /// Compared with the balance, in credits.
+    /// Compared with the watched figure, in credits. Zero if there is a percentage.
     pub amount: crate::ledger::Decimal,
     /// Below, or at or below.
     pub trigger: Trigger,
     /// How far above the level the balance must come to re-arm it, in credits.
     pub margin: crate::ledger::Decimal,
-    /// What is compared with the amount.
-    pub watches: Watched,
+    /// The figure that is compared with the amount.
+    pub watches: Watches,
+    /// A share of what was granted, in the place of the amount.
+    pub percent: Option<Percent>,
+    /// The shortest time between two alerts, ms; 0 for none.
+    pub min_interval_ms: u64,
 }

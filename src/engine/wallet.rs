@@ -2,11 +2,12 @@
 
 use super::budget::Budget;
 use super::kept::Kept;
+use super::shared::shared;
 use crate::journal::debit::Metered;
 use crate::journal::frame::{Prelude, kind};
 use crate::journal::note::Note;
 use crate::journal::operation::{self as record, OperationRecord, Repair};
-use crate::journal::snapshot::entry::WalletEntry;
+use crate::journal::snapshot::entry::{EntryTerms, WalletEntry};
 use crate::ledger::{self, Amount, Effects, Operation, Rejection, Taken, Timestamp};
 use crate::store::slot::{Driver, Opening, Rules, Slot};
 
@@ -108,7 +109,14 @@ pub(super) fn close(
 
 /// Opens a zeroed slot as a fold had left it. The caller is alone with the slot.
 pub(super) fn restore(slot: &WalletSlot, key: u64, entry: WalletEntry<'_>) {
-    let generation = WalletGeneration::new(entry.generation, entry.opened_at, entry.terms.into());
+    let mut terms = entry.terms;
+    if let EntryTerms::Whole(whole) = &mut terms
+        && whole.inherited > 0
+    {
+        let whole = whole.to_mut();
+        whole.levels = whole.levels.take().map(shared);
+    }
+    let generation = WalletGeneration::new(entry.generation, entry.opened_at, terms.into());
     slot.open_at(key, entry.last_lsn, generation, entry.balance, entry.lowest.cast_unsigned());
 }
 

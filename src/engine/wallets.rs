@@ -5,7 +5,7 @@ use super::catalog::CreditCurrency;
 use super::grants::{check_metadata, check_text};
 use super::names::Name;
 use super::ticket::Ticket;
-use super::view::{AlertSpec, AlertView, BalanceTotal, CommandError, LotView, WalletPatch, WalletView};
+use super::view::{AlertSpec, AlertView, AlertsOf, BalanceTotal, CommandError, LotView, WalletPatch, WalletView};
 use super::wallet::{WalletGeneration, WalletOperation};
 use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::admin::{AdminRecord, MetadataRecord, WalletRecord};
@@ -84,7 +84,7 @@ impl Engine {
         Ok((inner.wallet_view(slot, now, &guard)?, self.barrier()))
     }
 
-    /// Replaces a wallet's alert levels. A level that the balance is below already waits until the balance has reached it once.
+    /// Gives a wallet alert levels of its own, be they none, in the place of those that it has. A level that the balance is below already waits until the balance has reached it once.
     pub fn set_alerts(
         &self,
         customer: &str,
@@ -97,15 +97,24 @@ impl Engine {
         let guard = pin();
         let slot = inner.locate_wallet(customer, currency, &guard)?;
         let scale = inner.catalog.snapshot().currency(currency).map_or_else(Scale::default, |currency| currency.scale);
-        let levels = alerts.iter().map(|spec| level(spec, scale)).collect::<Result<Vec<_>, _>>()?;
-        let levels = if levels.is_empty() {
-            None
-        } else {
-            let levels = Levels::new(levels)
-                .map_err(|error| CommandError::Invalid { field: "levels", detail: error.to_string() })?;
-            Some(Arc::new(levels))
-        };
-        inner.operate(slot, WalletOperation::new(Operation::SetLevels(levels), now), &guard)?;
+        let levels = Operation::SetLevels(Some(Arc::new(levels_of(alerts, scale)?)));
+        inner.operate(slot, WalletOperation::new(levels, now), &guard)?;
+        Ok((inner.wallet_view(slot, now, &guard)?, self.barrier()))
+    }
+
+    /// Takes a wallet's own alert levels and its runway watch away, so that its currency's default levels apply to it from now on.
+    pub fn clear_alerts(&self, customer: &str, currency: &str) -> Result<(WalletView, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let now = inner.now();
+        let guard = pin();
+        let slot = inner.locate_wallet(customer, currency, &guard)?;
+        let (terms, _) = inner.read_at(slot, now, &guard).ok_or(CommandError::NotFound { what: "wallet" })?;
+        if !terms.inherits() {
+            inner.operate(slot, WalletOperation::new(Operation::SetLevels(None), now), &guard)?;
+        }
+        inner.put_runway(slot, None, now)?;
+        inner.follow_defaults(slot, now, &guard)?;
         Ok((inner.wallet_view(slot, now, &guard)?, self.barrier()))
     }
 
@@ -122,11 +131,13 @@ impl Engine {
                 balance: 0,
                 held: 0,
                 available: 0,
+                projected: 0,
             });
             total.wallets += 1;
             total.balance += i128::from(balance.units());
             total.held += i128::from(terms.held.units());
             total.available += i128::from(terms.available(balance).units());
+            total.projected += i128::from(terms.projected(balance).units());
         };
         let catalog = inner.catalog.snapshot();
         if let Some(customer) = customer {
@@ -226,7 +237,11 @@ impl Inner {
             available: terms.available(balance),
             floor: terms.allowance.checked_neg().unwrap_or(Amount::ZERO),
             grants: active.into_iter().chain(scheduled).collect(),
+            projected: terms.projected(balance),
+            committed: terms.bearings().committed,
             alerts: alert_views(&terms),
+            alerts_of: if terms.inherits() { AlertsOf::Currency(terms.inherited) } else { AlertsOf::Wallet },
+            runway: self.runways.view(slot, terms.available(balance), now),
             last_entry: (last_lsn != 0).then(|| Lsn::new(last_lsn)),
             metadata: self.metadata.get(&slot).map(|entry| entry.clone()).unwrap_or_default(),
             holds: terms.holds.len(),
@@ -274,6 +289,24 @@ impl Inner {
         frame.publish(length, 1);
         lsn
     }
+
+    /// Appends administrative records in one frame.
+    pub(super) fn append_admins(&self, records: &[AdminRecord]) -> Result<(), CommandError> {
+        let mut distance = Prelude::length("");
+        let mut bytes = vec![0; distance];
+        for record in records {
+            let mut record = record.encode();
+            crate::journal::admin::place(&mut record, distance as u32);
+            bytes.extend_from_slice(&record);
+            distance = bytes.len();
+        }
+        let budget = Budget(self.admit_wait(Budget::frame_bytes(bytes.len()))?);
+        let mut frame = budget.reserve(kind::ADMIN, bytes.len()).expect("admitted with the records' length");
+        Prelude { time: self.now(), source: "" }.write(&mut bytes);
+        frame.payload_mut()[..bytes.len()].copy_from_slice(&bytes);
+        frame.publish(bytes.len(), records.len() as u32);
+        Ok(())
+    }
 }
 
 /// What grants have left, each with what open holds have of it, in spend order.
@@ -307,18 +340,28 @@ fn lot_view(lot: &Lot, scheduled: bool) -> LotView {
 }
 
 fn alert_views(terms: &Terms) -> Vec<AlertView> {
+    let bearings = terms.bearings();
     let levels = terms.levels.iter().flat_map(|levels| levels.iter());
     levels
         .enumerate()
         .map(|(index, level)| AlertView {
             name: level.name.to_string(),
-            amount: level.amount,
+            amount: level.amount_at(&bearings),
             trigger: level.trigger,
             margin: level.margin,
             triggered: terms.states.triggered >> index & 1 == 1,
             watches: level.watches,
+            percent: level.percent,
+            min_interval_ms: level.min_interval_ms,
+            muted: terms.states.muted >> index & 1 == 1,
         })
         .collect()
+}
+
+/// The levels that are asked for.
+pub(super) fn levels_of(alerts: &[AlertSpec], scale: Scale) -> Result<Levels, CommandError> {
+    let levels = alerts.iter().map(|spec| level(spec, scale)).collect::<Result<Vec<_>, _>>()?;
+    Levels::new(levels).map_err(|error| CommandError::Invalid { field: "levels", detail: error.to_string() })
 }
 
 fn level(spec: &AlertSpec, scale: Scale) -> Result<Level, CommandError> {
@@ -332,6 +375,8 @@ fn level(spec: &AlertSpec, scale: Scale) -> Result<Level, CommandError> {
         trigger: spec.trigger,
         margin: amount(spec.margin, "margin")?,
         watches: spec.watches,
+        percent: spec.percent,
+        min_interval_ms: spec.min_interval_ms,
     })
 }
 

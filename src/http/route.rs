@@ -58,6 +58,13 @@ pub(crate) enum Action {
     GetRecurring,
     ListRecurring,
     DeleteRecurring,
+    DeleteAlerts,
+    GetDefaultAlerts,
+    PutDefaultAlerts,
+    DeleteDefaultAlerts,
+    GetCommitments,
+    PutCommitments,
+    DeleteCommitments,
     /// Part of the contract, not built yet: the feature's name.
     Later(&'static str),
 }
@@ -84,6 +91,11 @@ impl Route {
             | Action::PutCurrency
             | Action::PutMeter
             | Action::PutAlerts
+            | Action::DeleteAlerts
+            | Action::PutDefaultAlerts
+            | Action::DeleteDefaultAlerts
+            | Action::PutCommitments
+            | Action::DeleteCommitments
             | Action::PostKey
             | Action::RevokeKey
             | Action::ReverseEntry
@@ -110,6 +122,8 @@ impl Route {
             | Action::GetMeter
             | Action::ListMeters
             | Action::GetAlerts
+            | Action::GetDefaultAlerts
+            | Action::GetCommitments
             | Action::Feed
             | Action::ListKeys
             | Action::PostSnapshot
@@ -160,7 +174,11 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "/v1/wallets/{customer}/{currency}/entries", READ, Action::ListEntries),
     route("GET", "/v1/wallets/{customer}/{currency}/alerts", READ, Action::GetAlerts),
     route("PUT", "/v1/wallets/{customer}/{currency}/alerts", GRANTS, Action::PutAlerts),
+    route("DELETE", "/v1/wallets/{customer}/{currency}/alerts", GRANTS, Action::DeleteAlerts),
     route("GET", "/v1/customers/{customer}/wallets", READ, Action::ListWallets),
+    route("GET", "/v1/customers/{customer}/commitments/{currency}", READ, Action::GetCommitments),
+    route("PUT", "/v1/customers/{customer}/commitments/{currency}", GRANTS, Action::PutCommitments),
+    route("DELETE", "/v1/customers/{customer}/commitments/{currency}", GRANTS, Action::DeleteCommitments),
     route("GET", "/v1/balances", READ, Action::Balances),
     route("POST", "/v1/grants", GRANTS, Action::PostGrants),
     route("GET", "/v1/grants/{grant}", READ, Action::GetGrant),
@@ -175,6 +193,9 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "/v1/credit-currencies", READ, Action::ListCurrencies),
     route("GET", "/v1/credit-currencies/{currency}", READ, Action::GetCurrency),
     route("PUT", "/v1/credit-currencies/{currency}", ADMIN, Action::PutCurrency),
+    route("GET", "/v1/credit-currencies/{currency}/alerts", READ, Action::GetDefaultAlerts),
+    route("PUT", "/v1/credit-currencies/{currency}/alerts", ADMIN, Action::PutDefaultAlerts),
+    route("DELETE", "/v1/credit-currencies/{currency}/alerts", ADMIN, Action::DeleteDefaultAlerts),
     route("GET", "/v1/meters", READ, Action::ListMeters),
     route("GET", "/v1/meters/{event_type}", READ, Action::GetMeter),
     route("PUT", "/v1/meters/{event_type}", ADMIN, Action::PutMeter),

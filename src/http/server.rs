@@ -8,7 +8,7 @@ use super::app::App;
 use super::problem::{Problem, Reason};
 use super::refusals::Refusal;
 use super::reply::RequestId;
-use activity::{Activity, Verdict, Watched};
+use activity::{Activity, Verdict, Watches};
 use answer::AnswerBody;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -170,7 +170,7 @@ async fn serve(
     };
     let activity = Arc::new(Activity::new());
     let service = Handler { app: Arc::clone(app), activity: Arc::clone(&activity) };
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+    let io = TokioIo::new(Watches::new(stream, Arc::clone(&activity)));
     if is_h2 { serve_h2(app, &activity, io, service).await } else { serve_h1(app, &activity, io, service).await }
 }
 
@@ -189,7 +189,7 @@ async fn is_h2(stream: &TcpStream) -> io::Result<bool> {
 
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-async fn serve_h1(app: &App, activity: &Activity, io: TokioIo<Watched>, service: Handler) -> Outcome {
+async fn serve_h1(app: &App, activity: &Activity, io: TokioIo<Watches>, service: Handler) -> Outcome {
     let mut connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(io, service);
     let mut draining = app.draining.subscribe();
     let mut ending = false;
@@ -231,7 +231,7 @@ fn note_slow_reader(app: &App) {
     app.metrics.refusals.note(Refusal::SlowReader, None, &"the client does not read its answers");
 }
 
-async fn serve_h2(app: &App, activity: &Activity, io: TokioIo<Watched>, service: Handler) -> Outcome {
+async fn serve_h2(app: &App, activity: &Activity, io: TokioIo<Watches>, service: Handler) -> Outcome {
     // Windows that take a batch of a thousand events without waiting for an update.
     let mut connection = std::pin::pin!(
         http2::Builder::new(TokioExecutor::new())

@@ -5,6 +5,10 @@
 //! ```
 
 use super::Corrupt;
+use super::alerts::{
+    CommitmentsRecord, DefaultLevelsRecord, RunwayRecord, RunwayStateRecord, RunwayToldRecord, WireCommitments,
+    WireDefaultLevels, WireRunway, WireRunwayTold,
+};
 use super::bytes::Fields;
 use super::frame::{PREFIX, prefix_word, tag};
 use super::hold::{self, HoldRecord};
@@ -45,6 +49,18 @@ pub enum AdminRecord {
     Hold(HoldRecord),
     /// A recurring grant was made, changed or stopped. Its schedule's number is this record's LSN.
     Recurring(RecurringRecord),
+    /// A currency's default levels were set.
+    DefaultLevels(DefaultLevelsRecord),
+    /// A wallet's commitments were replaced.
+    Commitments(CommitmentsRecord),
+    /// A wallet's runway watch was set.
+    Runway(RunwayRecord),
+    /// A runway alert was told.
+    RunwayTold(RunwayToldRecord),
+    /// What a wallet's burn rate is computed from.
+    RunwayState(RunwayStateRecord),
+    /// Runway watches have been kept up to this position of the log.
+    RunwayCursor(u64),
 }
 
 /// What was declared of a grant, said once more.
@@ -175,6 +191,12 @@ const METADATA: u8 = tag::FIRST_ADMIN + 6;
 const REDECLARED: u8 = tag::FIRST_ADMIN + 24;
 pub(super) const HOLD: u8 = tag::FIRST_ADMIN + 7;
 const RECURRING: u8 = tag::FIRST_ADMIN + 16;
+const DEFAULT_LEVELS: u8 = tag::FIRST_ADMIN + 32;
+const COMMITMENTS: u8 = tag::FIRST_ADMIN + 33;
+const RUNWAY: u8 = tag::FIRST_ADMIN + 34;
+const RUNWAY_TOLD: u8 = tag::FIRST_ADMIN + 35;
+const RUNWAY_STATE: u8 = tag::FIRST_ADMIN + 36;
+const RUNWAY_CURSOR: u8 = tag::FIRST_ADMIN + 37;
 
 impl AdminRecord {
     /// The record's bytes but for its distance from its frame's start: see [`place`].
@@ -217,11 +239,43 @@ impl AdminRecord {
             }
             AdminRecord::Hold(hold) => return hold.encode(),
             AdminRecord::Recurring(recurring) => encode(&mut out, RECURRING, &recurring::Wire::from(recurring)),
+            AdminRecord::DefaultLevels(defaults) => {
+                encode(&mut out, DEFAULT_LEVELS, &WireDefaultLevels::from(defaults))
+            }
+            AdminRecord::Commitments(commitments) => encode(&mut out, COMMITMENTS, &WireCommitments::from(commitments)),
+            AdminRecord::Runway(runway) => encode(&mut out, RUNWAY, &WireRunway::from(runway)),
+            AdminRecord::RunwayTold(told) => encode(&mut out, RUNWAY_TOLD, &WireRunwayTold::from(told)),
+            AdminRecord::RunwayState(state) => encode(&mut out, RUNWAY_STATE, state),
+            AdminRecord::RunwayCursor(upto) => encode(&mut out, RUNWAY_CURSOR, upto),
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
         out[FIXED - 1] = version;
         out
+    }
+}
+
+impl AdminRecord {
+    /// The wallet that the record is about and the kind of what it says of it, if a later record of that kind takes its place.
+    pub fn of_wallet(&self) -> Option<(u32, u8)> {
+        match self {
+            AdminRecord::Metadata(metadata) => Some((metadata.slot, METADATA)),
+            AdminRecord::Commitments(commitments) => Some((commitments.slot, COMMITMENTS)),
+            AdminRecord::Runway(runway) => Some((runway.slot, RUNWAY)),
+            AdminRecord::RunwayTold(told) => Some((told.slot, RUNWAY_TOLD)),
+            AdminRecord::RunwayState(state) => Some((state.slot, RUNWAY_STATE)),
+            AdminRecord::Genesis(_)
+            | AdminRecord::Wallet(_)
+            | AdminRecord::Grant(_)
+            | AdminRecord::Currency(_)
+            | AdminRecord::Meter(_)
+            | AdminRecord::ApiKey(_)
+            | AdminRecord::DefaultLevels(_)
+            | AdminRecord::RunwayCursor(_)
+            | AdminRecord::Redeclared(_)
+            | AdminRecord::Hold(_)
+            | AdminRecord::Recurring(_) => None,
+        }
     }
 }
 
@@ -242,7 +296,11 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
     }
     let version = *record.get(FIXED - 1)?;
     let is_known = version == VERSION || matches!(tag, GRANT | REDECLARED) && version == VERSION_2;
-    if !matches!(tag, WALLET | GRANT | METADATA | RECURRING | REDECLARED) || !is_known {
+    let of_wallet = matches!(
+        tag,
+        WALLET | GRANT | METADATA | RECURRING | REDECLARED | COMMITMENTS | RUNWAY | RUNWAY_TOLD | RUNWAY_STATE
+    );
+    if !of_wallet || !is_known {
         return None;
     }
     let mut body = record.get(FIXED..)?;
@@ -298,6 +356,12 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
             AdminRecord::Redeclared(Redeclaration { number, grant })
         }
         RECURRING => AdminRecord::Recurring(decode::<recurring::Wire>(body)?.into_record(time)?),
+        DEFAULT_LEVELS => AdminRecord::DefaultLevels(decode::<WireDefaultLevels>(body)?.try_into()?),
+        COMMITMENTS => AdminRecord::Commitments(decode::<WireCommitments>(body)?.into()),
+        RUNWAY => AdminRecord::Runway(decode::<WireRunway>(body)?.into()),
+        RUNWAY_TOLD => AdminRecord::RunwayTold(decode::<WireRunwayTold>(body)?.into()),
+        RUNWAY_STATE => AdminRecord::RunwayState(decode(body)?),
+        RUNWAY_CURSOR => AdminRecord::RunwayCursor(decode(body)?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }

@@ -12,6 +12,7 @@
 //! 3. Serialisable types exist here and at the HTTP edge only; conversion is by hand, so that a rule can change without changing bytes.
 
 pub mod admin;
+pub mod alerts;
 mod bytes;
 pub mod debit;
 pub mod frame;

@@ -24,8 +24,9 @@ use super::note::Note;
 use super::packed;
 use super::special::{WireRollover, WireSpecial};
 use crate::ledger::{
-    Amount, Category, Decimal, Effects, Expiry, GrantId, HoldId, Level, Levels, Lot, Movement, NewGrant, Operation,
-    Policy, Rejection, Return, Reversal, Rollover, Special, Status, Taken, Terms, Timestamp, Trigger, Watched,
+    Amount, Category, Commitment, Decimal, Effects, Expiry, GrantId, HoldId, Level, Levels, Lot, Movement, NewGrant,
+    Operation, Percent, Policy, Rejection, Return, Reversal, Rollover, Special, Status, Taken, Terms, Timestamp,
+    Trigger, Watches,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -107,6 +108,9 @@ pub struct Names<'a> {
     pub depleted: bool,
     /// The line between none and debt.
     pub negative: bool,
+    /// Levels among them of which nobody is to be told. Left out where there are none.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    pub quiet: Vec<&'a str>,
 }
 
 /// What recovery found and mended in the wallet's last records before a crash. None of them had been acknowledged.
@@ -139,11 +143,18 @@ pub fn length_bound(
     let concerned = terms.holds.iter().filter(|hold| operation.hold().is_none_or(|id| id == hold.id));
     let (holds, parts) = concerned.fold((0, 0), |(holds, parts), hold| (holds + 1, parts + hold.parts.len()));
     let lots = terms.lots.len() + terms.scheduled.len() + terms.riders.unpaid.len() + parts + 1;
-    let names = match (&terms.levels, operation) {
-        (_, Operation::SetLevels(Some(levels))) | (Some(levels), _) => {
-            levels.iter().map(|level| level.name.len() + 40).sum::<usize>()
+    // A level is named as crossed or as recovered, and again if it is quiet; one that is set says more than its name.
+    let named = |levels: &Levels| levels.name_bytes() + 5 * levels.len();
+    let (new, new_names) = match operation {
+        Operation::SetLevels(Some(levels)) | Operation::InheritLevels { levels: Some(levels), .. } => {
+            (levels.name_bytes() + 48 * levels.len(), named(levels))
         }
-        (None, _) => 0,
+        _ => (0, 0),
+    };
+    let names = new_names.max(terms.levels.as_deref().map_or(0, named));
+    let commitments = match operation {
+        Operation::SetCommitments(commitments) => 20 * commitments.len(),
+        _ => 0,
     };
     // A lot appears once with its remainder (at most 20 bytes) and in at most three movements of 48 bytes each; in two more if it may roll
     // over, when it does and when what it becomes has ended, too.
@@ -158,7 +169,7 @@ pub fn length_bound(
     };
     let note = note.map_or(0, Note::length_bound);
     // A hold ends in one movement, and that it is made or captured is two.
-    FIXED + 256 + lots * (20 + movements * 48) + holds * 48 + 3 * names + event_bytes + repairs + returns + note
+    FIXED + 256 + lots * (20 + movements * 48) + holds * 48 + 2 * names + new + commitments + event_bytes + repairs + returns + note
 }
 
 impl<'a> OperationRecord<'a> {
@@ -277,7 +288,7 @@ pub fn encode_hold(
     effects: &Effects,
     new: &Terms,
 ) -> Vec<u8> {
-    let (crossed, recovered) = (names(&effects.crossed, new), names(&effects.recovered, new));
+    let (crossed, recovered) = (names(&effects.crossed, effects, new), names(&effects.recovered, effects, new));
     let parts = packed::Parts {
         operation,
         taken: result.unwrap_or_default(),
@@ -337,6 +348,9 @@ enum WireOperation {
     EndSchedule(u64),
     Charge(i64),
     Reverse(WireReversal),
+    SetAnyLevels(Vec<WireLevel>),
+    InheritLevels(u32, Option<Vec<WireLevel>>),
+    SetCommitments(Vec<(i64, u64)>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -364,6 +378,19 @@ struct WireLot {
     cost: i64,
     priority: u8,
     paid: bool,
+}
+
+/// A level with everything that it can have. [`WireOperation::SetLevels`] writes those that have no more than the first levels had.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireLevel {
+    name: String,
+    amount: i64,
+    at_or_below: bool,
+    margin: i64,
+    watches: u8,
+    /// Millionths of a percent, 0 for none.
+    percent: u32,
+    min_interval_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -455,6 +482,9 @@ impl From<&Operation> for WireOperation {
             Operation::Due => WireOperation::Due,
             Operation::SetStatus(status) => WireOperation::SetStatus(status_number(*status)),
             Operation::SetAllowance(allowance) => WireOperation::SetAllowance(allowance.units()),
+            Operation::SetLevels(Some(levels)) if !levels.iter().all(is_first_kind) => {
+                WireOperation::SetAnyLevels(wire_any_levels(levels))
+            }
             Operation::SetLevels(levels) => WireOperation::SetLevels(levels.as_deref().map(wire_levels)),
             Operation::Reopen => WireOperation::Reopen,
             Operation::Charge { amount } => WireOperation::Charge(amount.units()),
@@ -466,6 +496,13 @@ impl From<&Operation> for WireOperation {
             | Operation::LateCapture { .. } => unreachable!("operations on holds are packed"),
             Operation::Pay { grant } => WireOperation::Pay(grant.get()),
             Operation::EndSchedule { schedule } => WireOperation::EndSchedule(*schedule),
+            Operation::InheritLevels { version, levels } => {
+                WireOperation::InheritLevels(*version, levels.as_deref().map(wire_any_levels))
+            }
+            Operation::SetCommitments(commitments) => {
+                let wire = |one: &Commitment| (one.amount.units(), millis(one.until.timestamp()));
+                WireOperation::SetCommitments(commitments.iter().map(wire).collect())
+            }
         }
     }
 }
@@ -495,6 +532,15 @@ impl TryFrom<WireOperation> for Operation {
             WireOperation::EndSchedule(schedule) => Operation::EndSchedule { schedule },
             WireOperation::Charge(amount) => Operation::Charge { amount: Amount::new(amount) },
             WireOperation::Reverse(reversal) => Operation::Reverse(Box::new(reversal.try_into()?)),
+            WireOperation::SetAnyLevels(levels) => Operation::SetLevels(Some(any_levels_of(levels)?)),
+            WireOperation::InheritLevels(version, levels) => {
+                Operation::InheritLevels { version, levels: levels.map(any_levels_of).transpose()? }
+            }
+            WireOperation::SetCommitments(commitments) => {
+                let commitment =
+                    |(amount, until)| Commitment { amount: Amount::new(amount), until: instant(until).into() };
+                Operation::SetCommitments(commitments.into_iter().map(commitment).collect())
+            }
         })
     }
 }
@@ -707,21 +753,89 @@ impl TryFrom<WireMovement> for Movement {
 fn wire_levels(levels: &Levels) -> Vec<(String, i64, u8, i64)> {
     let wire = |level: &Level| {
         let at_or_below = u8::from(level.trigger == Trigger::AtOrBelow);
-        let of_available = u8::from(level.watches == Watched::Available) << 1;
-        (level.name.to_string(), level.amount.units(), at_or_below | of_available, level.margin.units())
+        (level.name.to_string(), level.amount.units(), at_or_below, level.margin.units())
     };
     levels.iter().map(wire).collect()
 }
 
 fn levels_of(wire: Vec<(String, i64, u8, i64)>) -> Result<Levels, Corrupt> {
-    let level = |(name, amount, flags, margin): (String, i64, u8, i64)| Level {
+    let level = |(name, amount, at_or_below, margin): (String, i64, u8, i64)| Level {
         name: name.into(),
         amount: Amount::new(amount),
-        trigger: if flags & 1 == 1 { Trigger::AtOrBelow } else { Trigger::Below },
+        trigger: if at_or_below == 1 { Trigger::AtOrBelow } else { Trigger::Below },
         margin: Amount::new(margin),
-        watches: if flags & 2 == 2 { Watched::Available } else { Watched::Balance },
+        ..Level::default()
     };
     Levels::new(wire.into_iter().map(level).collect()).map_err(|_| Corrupt::Malformed("levels"))
+}
+
+/// Whether a level has nothing that the first levels had not.
+fn is_first_kind(level: &Level) -> bool {
+    level.watches == Watches::Balance && level.percent.is_none() && level.min_interval_ms == 0
+}
+
+pub(super) fn wire_any_levels(levels: &Levels) -> Vec<WireLevel> {
+    levels.iter().map(WireLevel::from).collect()
+}
+
+pub(super) fn any_levels_of(wire: Vec<WireLevel>) -> Result<Arc<Levels>, Corrupt> {
+    let levels = wire.into_iter().map(Level::try_from).collect::<Result<_, _>>()?;
+    Levels::new(levels).map(Arc::new).map_err(|_| Corrupt::Malformed("levels"))
+}
+
+impl From<&Level> for WireLevel {
+    fn from(level: &Level) -> Self {
+        WireLevel {
+            name: level.name.to_string(),
+            amount: level.amount.units(),
+            at_or_below: level.trigger == Trigger::AtOrBelow,
+            margin: level.margin.units(),
+            watches: watches_number(level.watches),
+            percent: level.percent.map_or(0, Percent::millionths),
+            min_interval_ms: level.min_interval_ms,
+        }
+    }
+}
+
+impl TryFrom<WireLevel> for Level {
+    type Error = Corrupt;
+
+    fn try_from(wire: WireLevel) -> Result<Self, Corrupt> {
+        Ok(Level {
+            name: wire.name.into(),
+            amount: Amount::new(wire.amount),
+            trigger: if wire.at_or_below { Trigger::AtOrBelow } else { Trigger::Below },
+            margin: Amount::new(wire.margin),
+            watches: watches_of(wire.watches)?,
+            percent: percent_of(wire.percent)?,
+            min_interval_ms: wire.min_interval_ms,
+        })
+    }
+}
+
+pub(super) fn watches_number(watches: Watches) -> u8 {
+    match watches {
+        Watches::Balance => 0,
+        Watches::Available => 1,
+        Watches::Projected => 2,
+    }
+}
+
+pub(super) fn watches_of(number: u8) -> Result<Watches, Corrupt> {
+    match number {
+        0 => Ok(Watches::Balance),
+        1 => Ok(Watches::Available),
+        2 => Ok(Watches::Projected),
+        _ => Err(Corrupt::Malformed("watched figure")),
+    }
+}
+
+/// A percentage by its millionths, 0 for none.
+pub(super) fn percent_of(millionths: u32) -> Result<Option<Percent>, Corrupt> {
+    match millionths {
+        0 => Ok(None),
+        some => Percent::from_millionths(some).map(Some).ok_or(Corrupt::Malformed("percentage")),
+    }
 }
 
 /// Never is the last millisecond that exists.
@@ -783,22 +897,24 @@ pub fn body<'a>(
         taken: result.unwrap_or_default(),
         rejected: result.is_err(),
         movements: effects.movements.clone(),
-        crossed: names(&effects.crossed, new),
-        recovered: names(&effects.recovered, new),
+        crossed: names(&effects.crossed, effects, new),
+        recovered: names(&effects.recovered, effects, new),
         lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)).collect(),
         repair,
         note,
     }
 }
 
-fn names<'a>(lines: &crate::ledger::Lines, new: &'a Terms) -> Names<'a> {
+fn names<'a>(lines: &crate::ledger::Lines, effects: &Effects, new: &'a Terms) -> Names<'a> {
+    let named = |mask: u64| match &new.levels {
+        Some(levels) => levels.of_mask(mask).map(|level| &*level.name).collect(),
+        None => Vec::new(),
+    };
     Names {
-        levels: match &new.levels {
-            Some(levels) => levels.of_mask(lines.levels).map(|level| &*level.name).collect(),
-            None => Vec::new(),
-        },
+        levels: named(lines.levels),
         depleted: lines.depleted,
         negative: lines.negative,
+        quiet: named(lines.levels & effects.quiet),
     }
 }
 

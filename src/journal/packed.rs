@@ -1,7 +1,7 @@
 //! The body of an operation on a hold, packed: there are hundreds of thousands of them a second, and `MessagePack` took most of their time.
 //!
 //! ```text
-//! flags u8: 1 rejected, 2 taken, 4 lines
+//! flags u8: 1 rejected, 2 taken, 4 lines, 8 quiet
 //! operation u8: 1 hold, 2 capture, 3 final capture, 4 release, 5 extension, 6 late capture; its hold; then
 //!     1: amount, end, on exceed u8    2, 3: amount    5: end    6: amount, policy u8, left
 //! [taken: amount, shortfall, overdraft]
@@ -9,6 +9,7 @@
 //!     or, where a grant rolled over (34), amount, new grant, instant
 //! lots: count, each: grant, remaining
 //! [lines: crossed, recovered, each: count * 4 + 1 if depleted + 2 if negative; each level's name: length u8, bytes]
+//! [quiet: of those crossed, of those recovered, each as lines: levels of which nobody is to be told]
 //! ```
 //! Numbers without a width are LEB128 varints; amounts are zigzagged first.
 
@@ -21,6 +22,7 @@ use crate::ledger::{Amount, GrantId, HoldId, Movement, NewHold, Operation, Taken
 const REJECTED: u8 = 1;
 const TAKEN: u8 = 2;
 const LINES: u8 = 4;
+const QUIET: u8 = 8;
 const OWN: u8 = 128;
 
 /// Whether an operation's body is packed.
@@ -56,7 +58,9 @@ pub(super) fn write(body: &Body<'_>, out: &mut Vec<u8>) {
 /// As [`write`], without a body.
 pub(super) fn write_parts(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>, out: &mut Vec<u8>) {
     let has_lines = [parts.crossed, parts.recovered].into_iter().any(|names| *names != Names::default());
-    let flags = [(parts.rejected, REJECTED), (parts.taken != Taken::default(), TAKEN), (has_lines, LINES)];
+    let has_quiet = [parts.crossed, parts.recovered].into_iter().any(|names| !names.quiet.is_empty());
+    let has_taken = parts.taken != Taken::default();
+    let flags = [(parts.rejected, REJECTED), (has_taken, TAKEN), (has_lines, LINES), (has_quiet, QUIET)];
     out.push(flags.into_iter().filter(|(holds, _)| *holds).map(|(_, flag)| flag).sum());
     let own = write_operation(parts.operation, out);
     if parts.taken != Taken::default() {
@@ -77,12 +81,17 @@ pub(super) fn write_parts(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantI
         write_names(parts.crossed, out);
         write_names(parts.recovered, out);
     }
+    if has_quiet {
+        for names in [parts.crossed, parts.recovered] {
+            write_names(&Names { levels: names.quiet.clone(), ..Names::default() }, out);
+        }
+    }
 }
 
 /// Reads a body to its end.
 pub(super) fn read<'a>(fields: &mut Fields<'a>) -> Result<Body<'a>, Corrupt> {
     let flags = fields.u8()?;
-    if flags & !(REJECTED | TAKEN | LINES) != 0 {
+    if flags & !(REJECTED | TAKEN | LINES | QUIET) != 0 {
         return Err(Corrupt::Malformed("flags"));
     }
     let operation = read_operation(fields)?;
@@ -96,6 +105,9 @@ pub(super) fn read<'a>(fields: &mut Fields<'a>) -> Result<Body<'a>, Corrupt> {
     let (mut crossed, mut recovered) = (Names::default(), Names::default());
     if flags & LINES != 0 {
         (crossed, recovered) = (read_names(fields)?, read_names(fields)?);
+    }
+    if flags & QUIET != 0 {
+        (crossed.quiet, recovered.quiet) = (read_names(fields)?.levels, read_names(fields)?.levels);
     }
     if !fields.0.is_empty() {
         return Err(Corrupt::Malformed("length"));
@@ -148,7 +160,9 @@ fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
         | Operation::EndSchedule { .. }
         | Operation::Reopen
         | Operation::Charge { .. }
-        | Operation::Reverse(_) => unreachable!("is_packed names the others"),
+        | Operation::Reverse(_)
+        | Operation::InheritLevels { .. }
+        | Operation::SetCommitments(_) => unreachable!("is_packed names the others"),
     }
 }
 
@@ -339,7 +353,7 @@ fn read_names<'a>(fields: &mut Fields<'a>) -> Result<Names<'a>, Corrupt> {
         let length = fields.u8()?;
         levels.push(fields.text(length.into())?);
     }
-    Ok(Names { levels, depleted: head & 1 != 0, negative: head & 2 != 0 })
+    Ok(Names { levels, depleted: head & 1 != 0, negative: head & 2 != 0, quiet: Vec::new() })
 }
 
 fn read_list<'a, T>(

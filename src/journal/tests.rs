@@ -3,6 +3,10 @@
 use super::admin::{
     self, AdminRecord, ApiKeyRecord, Declared, Genesis, GrantRecord, MetadataRecord, Redeclaration, WalletRecord,
 };
+use super::alerts::{
+    CommitmentItem, CommitmentsRecord, DefaultLevelsRecord, RunwayRecord, RunwayStateRecord, RunwayToldRecord,
+    RunwayWatch,
+};
 use super::debit::{self, DebitRecord, Metered};
 use super::frame::Prelude;
 use super::hold::HoldRecord;
@@ -11,10 +15,9 @@ use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter, Priorities};
 use crate::ledger::{
-    Amount, Category, Decimal, Expiry, GrantId, HoldId, Level, Levels, Lot, Movement, NewGrant, NewHold, OnExceed,
-    Operation, Payment, Policy, Return, Reversal, Rollover, Rounding, Scale, Source, Special, Status, Taken, Terms,
-    Timestamp, Trigger, Watched,
-    transition,
+    Amount, Category, Commitment, Decimal, Expiry, GrantId, HoldId, Level, Levels, Lot, Movement, NewGrant, NewHold,
+    OnExceed, Operation, Payment, Percent, Policy, Return, Reversal, Rollover, Rounding, Scale, Source, Special, Status,
+    Taken, Terms, Timestamp, Trigger, Watches, transition,
 };
 use drawdown_wal::Lsn;
 use proptest::collection::vec;
@@ -152,8 +155,26 @@ fn grant_operation() -> Operation {
 }
 
 fn level(name: &str, amount: i64) -> Level {
-    let (trigger, watches) = (Trigger::AtOrBelow, Watched::Balance);
-    Level { name: name.into(), amount: Amount::new(amount), trigger, margin: Amount::new(5), watches }
+    Level {
+        name: name.into(),
+        amount: Amount::new(amount),
+        trigger: Trigger::AtOrBelow,
+        margin: Amount::new(5),
+        ..Level::default()
+    }
+}
+
+/// Levels with all that a level can have.
+fn any_levels() -> Arc<Levels> {
+    let (percent, watches) = (Percent::from_millionths(12_500_000), Watches::Projected);
+    let share = Level { amount: Amount::ZERO, percent, watches, min_interval_ms: 60_000, ..level("share", 0) };
+    let available = Level { watches: Watches::Available, ..level("available", -3) };
+    Arc::new(Levels::new(vec![share, available]).expect("levels"))
+}
+
+fn set_commitments() -> Operation {
+    let of = |amount, until: Option<Timestamp>| Commitment { amount: Amount::new(amount), until: until.into() };
+    Operation::SetCommitments([of(7, Some(NOW)), of(i64::MAX - 9, None)].into())
 }
 
 /// An operation's record with something in every field.
@@ -195,8 +216,8 @@ pub(super) fn full_operation(operation: Operation) -> OperationRecord<'static> {
                 Movement::WrittenOff { grant, amount },
                 Movement::DebtWrittenOff { amount },
             ],
-            crossed: Names { levels: vec!["low", "lower"], depleted: true, negative: false },
-            recovered: Names { levels: Vec::new(), depleted: false, negative: true },
+            crossed: Names { levels: vec!["low", "lower"], depleted: true, negative: false, quiet: Vec::new() },
+            recovered: Names { levels: Vec::new(), depleted: false, negative: true, quiet: Vec::new() },
             lots: vec![(grant, amount), (GrantId::new(u64::MAX), Amount::new(i64::MAX))],
             repair: Repair { relinked: vec![(1, 2)], corrected: vec![(3, -4)], dropped: vec![5, u64::MAX] },
             // Without: the pinned bytes are from before there were notes.
@@ -291,7 +312,7 @@ pub(super) fn operation_survives(record: &OperationRecord<'_>) {
 
 #[test]
 fn operations_of_every_kind_survive() {
-    let of_available = Level { watches: Watched::Available, ..level("lower", -10) };
+    let of_available = Level { watches: Watches::Available, ..level("lower", -10) };
     let levels = Levels::new(vec![level("low", 10), of_available]).expect("levels");
     let grant = GrantId::new(u64::MAX);
     let operations = [
@@ -312,6 +333,11 @@ fn operations_of_every_kind_survive() {
         Operation::Reopen,
         Operation::Charge { amount: Amount::MAX },
         reverse_operation(),
+        Operation::SetLevels(Some(any_levels())),
+        Operation::SetLevels(Some(Arc::new(Levels::default()))),
+        Operation::InheritLevels { version: u32::MAX, levels: Some(any_levels()) },
+        Operation::InheritLevels { version: 1, levels: None },
+        set_commitments(),
     ];
     for operation in operations {
         let mut full = full_operation(operation);
@@ -335,6 +361,10 @@ fn operations_of_every_kind_survive() {
         operation_survives(&noted);
     }
     assert_eq!(hex(&frame_of(&placed(&noted))), GOLDEN_REVERSAL);
+    let mut quiet = full_operation(Operation::Due);
+    quiet.body.crossed.quiet = vec!["lower"];
+    quiet.body.recovered.quiet = vec!["low"];
+    operation_survives(&quiet);
     let plain = full_operation(Operation::Due);
     let body = Body {
         event: None,
@@ -550,6 +580,43 @@ fn redeclaration() -> Redeclaration {
     Redeclaration { number: 4_200, grant }
 }
 
+/// Records of alerts with something in every field.
+fn alert_records() -> Vec<AdminRecord> {
+    let text = |text: &str| text.to_owned();
+    let watch = RunwayWatch { minutes: 120, margin_minutes: 30, min_interval_ms: 3_600_000, half_life_ms: 900_000 };
+    let item = |name, amount, due_at| CommitmentItem { name: text(name), amount: Amount::new(amount), due_at };
+    vec![
+        AdminRecord::DefaultLevels(DefaultLevelsRecord {
+            currency: CurrencyNumber(1),
+            version: 3,
+            levels: Some(any_levels()),
+            at_once: true,
+        }),
+        AdminRecord::Commitments(CommitmentsRecord {
+            slot: 7,
+            items: vec![item("seats", 4_000, None), item("batch", 1_250, Some(NOW))],
+            period: Some((Timestamp::EPOCH, NOW)),
+        }),
+        AdminRecord::Runway(RunwayRecord { slot: 7, watch: Some(watch), at: NOW }),
+        AdminRecord::RunwayTold(RunwayToldRecord {
+            slot: 7,
+            low: true,
+            at: NOW,
+            available: Amount::new(-5),
+            burn_per_hour: 3_600,
+            minutes: u64::MAX,
+        }),
+        AdminRecord::RunwayState(RunwayStateRecord {
+            slot: 7,
+            upto: 4_096,
+            weight: 12.5_f64.to_bits(),
+            at_ms: 1_800_000_000_000,
+            since_ms: 1_700_000_000_000,
+        }),
+        AdminRecord::RunwayCursor(4_096),
+    ]
+}
+
 pub(super) fn placed_admin(record: &AdminRecord) -> Vec<u8> {
     let mut bytes = record.encode();
     admin::place(&mut bytes, Prelude::length("") as u32);
@@ -570,6 +637,12 @@ fn administrative_records_survive() {
     for (record, _) in admin_records() {
         admin_survives(&record);
     }
+    alert_records().iter().for_each(admin_survives);
+    let levels = None;
+    let none = DefaultLevelsRecord { currency: CurrencyNumber(0), version: u32::MAX, levels, at_once: false };
+    admin_survives(&AdminRecord::DefaultLevels(none));
+    admin_survives(&AdminRecord::Commitments(CommitmentsRecord { slot: u32::MAX, items: Vec::new(), period: None }));
+    admin_survives(&AdminRecord::Runway(RunwayRecord { slot: u32::MAX, watch: None, at: NOW }));
     let (key, value) = ("k".repeat(40), "v".repeat(500));
     let metadata: Metadata = (0..50).map(|pair| (format!("{pair:02}{}", &key[2..]), value.clone())).collect();
     admin_survives(&AdminRecord::Metadata(MetadataRecord { slot: u32::MAX, metadata: metadata.clone() }));
@@ -597,6 +670,28 @@ fn the_bytes_of_administrative_records_are_pinned() {
     for (record, golden) in admin_records() {
         assert_eq!(hex(&frame_of(&placed_admin(&record))), golden, "{record:?}");
     }
+}
+
+/// One a line; see the test.
+const GOLDEN_ALERTS: &str = include_str!("../../tests/golden/alerts-v1.hex");
+
+#[test]
+fn the_bytes_of_what_alerts_log_are_pinned() {
+    let operations = [
+        Operation::SetLevels(Some(any_levels())),
+        Operation::InheritLevels { version: 9, levels: Some(any_levels()) },
+        set_commitments(),
+    ];
+    let alerts = alert_records();
+    let of_operation = |operation| {
+        let plain = full_operation(operation);
+        let crossed = Names { levels: vec!["low"], quiet: vec!["low"], ..Names::default() };
+        let body = Body { event: None, movements: Vec::new(), crossed, repair: Repair::default(), ..plain.body };
+        placed(&OperationRecord { body, ..plain })
+    };
+    let records = operations.map(of_operation).into_iter().chain(alerts.iter().map(placed_admin));
+    let lines: String = records.map(|record| hex(&frame_of(&record)) + "\n").collect();
+    assert_eq!(lines, GOLDEN_ALERTS, "\n{lines}");
 }
 
 // What is no record.
@@ -707,14 +802,29 @@ proptest! {
     #[test]
     fn an_operation_takes_no_more_than_its_bound(
         grants in vec((1..i64::MAX >> 12, 0..40_u64, 1..60_u64, 0..4_u8), 0..40), levels in 0..20_i64, debt in 0..1_000_i64,
-        now in 0..200_u64, what in 0..9_usize, repairs in 0..20_u64,
+        now in 0..200_u64, what in 0..11_usize, repairs in 0..20_u64,
     ) {
         let start = NOW.millis();
         let at = |offset: u64| Timestamp::from_millis(start + offset);
         let mut terms = Terms::new();
         let named: Vec<_> = (0..levels)
-            .map(|number| level(&format!("{number:0>64}"), i64::MAX / 4 + number))
+            .map(|number| {
+                let plain = level(&format!("{number:0>64}"), i64::MAX / 4 + number);
+                let min_interval_ms = if number % 2 == 0 { Levels::INTERVAL_MS_MAX } else { 0 };
+                match number % 3 {
+                    0 => Level { min_interval_ms, ..plain },
+                    1 => Level { min_interval_ms, watches: Watches::Projected, ..plain },
+                    _ => Level {
+                        amount: Amount::ZERO,
+                        margin: Amount::new(i64::MAX - 99),
+                        percent: Percent::from_millionths(99_999_999),
+                        min_interval_ms,
+                        ..plain
+                    },
+                }
+            })
             .collect();
+        let inherit = Levels::new(Clone::clone(&named)).ok().map(Arc::new);
         let set = Operation::SetLevels((levels > 0).then(|| Arc::new(Levels::new(named).expect("levels"))));
         terms = transition(&terms, terms.opening, &set, at(0)).terms;
         let overdraft = Operation::Debit { amount: Amount::new(debt), policy: Policy::Overdraft };
@@ -749,6 +859,10 @@ special,
             5 => Operation::Pay { grant: GrantId::new(u64::MAX - 101) },
             6 => Operation::EndSchedule { schedule: 7 },
             7 => longest_reversal(&terms),
+            8 => Operation::InheritLevels { version: u32::MAX, levels: inherit },
+            9 => Operation::SetCommitments(
+                (0..100).map(|end| Commitment { amount: Amount::new(i64::MAX >> 8), until: Expiry::at(at(1_000 + end)) }).collect(),
+            ),
             _ => Operation::MoveExpiry { grant: GrantId::new(u64::MAX - 101), expires_at: None },
         };
         let repair = Repair {

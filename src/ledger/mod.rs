@@ -17,6 +17,7 @@
 
 mod amount;
 pub mod calendar;
+mod commitment;
 mod debit;
 mod decimal;
 mod grant;
@@ -32,13 +33,14 @@ mod transition;
 
 pub use amount::{Amount, AmountError, PriceError, Rounding, Scale, price};
 pub use calendar::{Interval, Unit};
+pub use commitment::{Commitment, MAX_COMMITMENTS};
 pub use debit::{Policy, Taken, decide_debit};
 pub use decimal::{Decimal, DecimalError};
 pub use grant::{Category, GrantId, Lot, MAX_PRIORITY, Source};
 pub use hold::{
     Capture, HoldId, MAX_HOLDS, MAX_PARTS, NewHold, OnExceed, OpenHold, Part, decide_capture, decide_hold, find_hold,
 };
-pub use level::{Level, LevelProblem, LevelStates, Levels, LevelsError, Trigger, Watched};
+pub use level::{Bearings, Level, LevelProblem, LevelStates, Levels, LevelsError, Percent, Trigger, Watches};
 pub use operation::{Change, Effects, Lines, Movement, NewGrant, Operation, Return, Reversal};
 pub use rejection::Rejection;
 pub use riders::{Clause, Occurrence, Payment, Progress, Riders, Rollover, Special, Unpaid};

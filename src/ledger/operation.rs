@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::amount::Amount;
+use super::commitment::Commitment;
 use super::debit::{Policy, Taken};
 use super::grant::{Category, GrantId, Lot};
 use super::hold::{HoldId, NewHold};
@@ -42,7 +43,7 @@ pub enum Operation {
     SetStatus(Status),
     /// Sets how far below zero the balance may go.
     SetAllowance(Amount),
-    /// Replaces the alert levels.
+    /// Gives the wallet alert levels of its own, be they none; or takes its own away, so that the currency's default ones apply.
     SetLevels(Option<Arc<Levels>>),
     /// Opens a new generation at the closing balance of the old one and changes nothing, not even what has fallen due: for a wallet whose
     /// last generation a crash cut short.
@@ -100,6 +101,15 @@ pub enum Operation {
         /// The schedule's number.
         schedule: u64,
     },
+    /// Gives the wallet the currency's default levels, unless it has levels of its own.
+    InheritLevels {
+        /// Which version of them.
+        version: u32,
+        /// They; none if the currency has none any more.
+        levels: Option<Arc<Levels>>,
+    },
+    /// Replaces the commitments. Those that are over by now are left out.
+    SetCommitments(Box<[Commitment]>),
 }
 
 /// What a debit took, or a part of it, to be given back: the debt first, which was made last, then to the grants, the last one spent first.
@@ -190,6 +200,8 @@ pub struct Effects {
     pub crossed: Lines,
     /// Lines that had been crossed before and are armed again.
     pub recovered: Lines,
+    /// Levels among both of which nobody is to be told, as a mask over the levels of the new terms: they were told too short a while ago.
+    pub quiet: u64,
 }
 
 /// A set of lines that a balance can cross.
@@ -440,7 +452,9 @@ impl Operation {
             | Operation::Pay { .. }
             | Operation::EndSchedule { .. }
             | Operation::Charge { .. }
-            | Operation::Reverse(_) => None,
+            | Operation::Reverse(_)
+            | Operation::InheritLevels { .. }
+            | Operation::SetCommitments(_) => None,
         }
     }
 }

@@ -15,15 +15,18 @@
 //!    [`Amount::MIN`]: so whatever takes effect later fits (the writing off of the debt included), and so does every difference of
 //!    balances taken here.
 //! 6. The level states agree with `opening` (see [`Levels`]), and without levels there are none.
-//! 7. A closed wallet is empty: no balance, lots, scheduled lots, held credits, level states or riders.
+//! 7. A closed wallet is empty: no balance, lots, scheduled lots, held credits, commitments, level states or riders.
 //! 8. The riders agree with the lots (see [`Riders`]), and unpaid grants count among the lots of 1 and 5.
+//! 9. Commitments are in the order of their ends, one an end, and their sum is an amount that a wallet could hold.
+//! 10. `granted` is zero or more, and zero unless a level is a share of it.
 
 use std::sync::Arc;
 
 use super::amount::Amount;
+use super::commitment::{self, Commitment};
 use super::grant::{GrantId, Lot, MAX_PRIORITY};
 use super::hold::{MAX_HOLDS, MAX_PARTS, OpenHold};
-use super::level::{LevelStates, Levels, Standing};
+use super::level::{Bearings, LevelStates, Levels};
 use super::riders::Riders;
 use super::time::Timestamp;
 
@@ -86,6 +89,16 @@ pub struct Terms {
     pub holds: Box<[OpenHold]>,
     /// Grants that wait for their payment, terms of rolling over, progress of recurring grants.
     pub riders: Riders,
+    /// For each level with an interval, in their order, when it was told last; [`Timestamp::EPOCH`] for never.
+    pub told: Box<[Timestamp]>,
+    /// What levels that are a share of what was granted are a share of: the sum of what was granted in the grants that were active when
+    /// credits last came or went otherwise than by debits. That a grant has been spent does not change it, so such a level does not
+    /// recover because credits were used.
+    pub granted: Amount,
+    /// Credits that are committed, in the order in which they cease to be.
+    pub committed: Box<[Commitment]>,
+    /// The version of the currency's default levels that `levels` are. Zero for levels of the wallet's own, and for none.
+    pub inherited: u32,
 }
 
 /// What a wallet has at some balance.
@@ -127,6 +140,10 @@ pub enum Invariant {
     Hold,
     /// 8: riders that contradict the lots.
     Riders,
+    /// 9: commitments that no wallet can have.
+    Committed,
+    /// 10: a sum of what was granted that is none, or that no level asks for.
+    Granted,
 }
 
 impl Terms {
@@ -156,7 +173,7 @@ impl Terms {
         }
         let floor = self.floor_line();
         let built_in = [Amount::ONE, Amount::ZERO].into_iter().find(|line| *line <= self.opening);
-        let level = self.levels.as_ref().and_then(|levels| levels.highest_line(self.states.armed, floor));
+        let level = self.levels.as_ref().and_then(|levels| levels.highest_line(self.states.armed, &self.bearings()));
         [built_in, level].into_iter().flatten().fold(floor, Amount::max)
     }
 
@@ -171,13 +188,37 @@ impl Terms {
         balance == self.opening || (self.base() <= balance && balance < self.opening)
     }
 
-    /// The first instant at which these terms do not hold any more: a grant ends or takes effect, or a hold ends.
+    /// The first instant at which these terms do not hold any more: a grant ends or takes effect, a hold or a commitment ends, or an alert
+    /// that was held back is to be told.
     pub fn deadline(&self) -> Option<Timestamp> {
         let ends = self.lots.iter().filter_map(|lot| lot.expires_at.timestamp());
         // A scheduled lot begins before it ends, and the first in order begins first. What is held of a grant lasts as long as the hold.
-        let firsts =
-            [self.scheduled.first().map(|lot| lot.effective_at), self.holds.first().map(|hold| hold.expires_at)];
-        ends.chain(firsts.into_iter().flatten()).min()
+        let begins = self.scheduled.first().map(|lot| lot.effective_at);
+        let lapses = self.committed.first().and_then(|first| first.until.timestamp());
+        let tells = self.levels.as_ref().and_then(|levels| levels.deadline(self.states, &self.told));
+        let ends_held = self.holds.first().map(|hold| hold.expires_at);
+        ends.chain([begins, ends_held, lapses, tells].into_iter().flatten()).min()
+    }
+
+    /// What the lines of levels depend on.
+    pub fn bearings(&self) -> Bearings {
+        Bearings {
+            held: self.held,
+            allowance: self.allowance,
+            committed: commitment::total(&self.committed),
+            granted: self.granted,
+        }
+    }
+
+    /// What will be available at a balance when everything that is committed has been used. Negative if it does not reach.
+    pub fn projected(&self, balance: Amount) -> Amount {
+        let committed = commitment::total(&self.committed);
+        Amount::saturating(i128::from(self.available(balance).units()) - i128::from(committed.units()))
+    }
+
+    /// Whether the levels are not the wallet's own, so that the currency's default ones apply to it.
+    pub fn inherits(&self) -> bool {
+        self.levels.is_none() || self.inherited > 0
     }
 
     /// What can be spent at a balance: it less what is held, and the overdraft allowance. Negative below the floor.
@@ -242,6 +283,8 @@ impl Terms {
             (self.levels_agree(), Invariant::Levels),
             (self.status != Status::Closed || self.is_empty(), Invariant::Closed),
             (self.riders.agree(&self.lots, &self.scheduled, &self.holds), Invariant::Riders),
+            (commitment::are_possible(&self.committed), Invariant::Committed),
+            (self.granted_agrees(), Invariant::Granted),
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
             Some((_, broken)) => Err(broken),
@@ -295,14 +338,17 @@ impl Terms {
 
     fn levels_agree(&self) -> bool {
         match &self.levels {
-            Some(_) if self.status == Status::Closed => self.states == LevelStates::default(),
-            Some(levels) => levels.agree(self.states, self.standing(self.opening)),
-            None => self.states == LevelStates::default(),
+            Some(levels) if self.status == Status::Closed => {
+                self.states == LevelStates::default() && self.told.len() == levels.intervals()
+            }
+            Some(levels) => levels.agree(self.states, &self.told, self.opening, &self.bearings()),
+            None => self.states == LevelStates::default() && self.told.is_empty() && self.inherited == 0,
         }
     }
 
-    fn standing(&self, balance: Amount) -> Standing {
-        Standing { balance, available: self.available(balance) }
+    fn granted_agrees(&self) -> bool {
+        let asked = self.levels.as_ref().is_some_and(|levels| levels.has_percentages());
+        if asked { self.granted >= Amount::ZERO } else { self.granted == Amount::ZERO }
     }
 
     fn is_empty(&self) -> bool {
@@ -311,6 +357,7 @@ impl Terms {
             && self.holds.is_empty()
             && self.opening == Amount::ZERO
             && self.riders.is_empty()
+            && self.committed.is_empty()
     }
 }
 
@@ -350,7 +397,7 @@ fn is_possible(lot: &Lot) -> bool {
 mod tests {
     use super::super::grant::Category;
     use super::super::hold::{HoldId, OnExceed, Part};
-    use super::super::level::{Level, Trigger, Watched};
+    use super::super::level::{Level, Percent, Watches};
     use super::super::time::Expiry;
     use super::*;
 
@@ -373,21 +420,12 @@ mod tests {
     }
 
     fn with_levels(opening: i64, lines: &[i64]) -> Terms {
-        let level = |line: &i64| Level {
-            name: line.to_string().into(),
-            amount: Amount::new(*line),
-            trigger: Trigger::Below,
-            margin: Amount::ZERO,
-            watches: Watched::Balance,
-        };
+        let level =
+            |line: &i64| Level { name: line.to_string().into(), amount: Amount::new(*line), ..Level::default() };
         let levels = Levels::new(lines.iter().map(level).collect()).expect("levels");
         let opening = Amount::new(opening);
-        Terms {
-            opening,
-            states: levels.fresh(Terms::new().standing(opening)),
-            levels: Some(Arc::new(levels)),
-            ..Terms::new()
-        }
+        let states = levels.fresh(opening, &Bearings::default());
+        Terms { opening, states, levels: Some(Arc::new(levels)), ..Terms::new() }
     }
 
     /// A wallet with one hold, of so much, on these lots, and nothing beside.
@@ -449,7 +487,7 @@ mod tests {
     #[test]
     fn a_level_that_has_fired_is_no_line() {
         let mut terms = with_levels(60, &[10, 20]);
-        terms.states = LevelStates { armed: 0b01, triggered: 0b10 };
+        terms.states = LevelStates { armed: 0b01, triggered: 0b10, muted: 0 };
         check_base(&terms, 10);
     }
 
@@ -482,7 +520,7 @@ mod tests {
     fn a_level_on_what_is_available_is_a_line_of_the_balance() {
         let mut terms = with_levels(60, &[10]);
         let levels = terms.levels.as_ref().expect("levels").iter().cloned();
-        let levels = Levels::new(levels.map(|level| Level { watches: Watched::Available, ..level }).collect());
+        let levels = Levels::new(levels.map(|level| Level { watches: Watches::Available, ..level }).collect());
         terms.levels = Some(Arc::new(levels.expect("levels")));
         check_base(&terms, 10);
         check_base(&Terms { allowance: Amount::new(5), ..terms.clone() }, 5);
@@ -524,6 +562,38 @@ mod tests {
         assert_eq!(Terms { lots: [endless].into(), ..Terms::new() }.deadline(), None);
         let scheduled = Lot { effective_at: Timestamp::from_millis(500), ..endless };
         assert_eq!(Terms { scheduled: [scheduled].into(), ..sixty() }.deadline(), Some(Timestamp::from_millis(500)));
+    }
+
+    fn commitment(amount: i64, until: Option<u64>) -> Commitment {
+        Commitment { amount: Amount::new(amount), until: until.map(Timestamp::from_millis).into() }
+    }
+
+    #[test]
+    fn commitments_lower_what_is_projected_until_they_end() {
+        let committed = [commitment(7, Some(900)), commitment(5, None)].into();
+        let terms = Terms { held: Amount::new(25), committed, ..sixty() };
+        assert_eq!(terms.available(Amount::new(60)), Amount::new(35));
+        assert_eq!(terms.projected(Amount::new(60)), Amount::new(23));
+        assert_eq!(terms.projected(Amount::new(25)), Amount::new(-12));
+        assert_eq!(terms.deadline(), Some(Timestamp::from_millis(900)));
+    }
+
+    #[test]
+    fn levels_of_other_figures_are_lines_of_the_balance() {
+        let of = |watches, percent| {
+            let level = Level { name: "l".into(), amount: Amount::ZERO, watches, percent, ..Level::default() };
+            let levels = Levels::new(vec![level]).expect("a level");
+            let granted = if levels.has_percentages() { Amount::new(60) } else { Amount::ZERO };
+            let committed = [commitment(7, None)].into();
+            let mut terms = Terms { held: Amount::new(5), granted, committed, ..sixty() };
+            terms.states = levels.fresh(terms.opening, &terms.bearings());
+            Terms { levels: Some(Arc::new(levels)), ..terms }
+        };
+        check_base(&of(Watches::Balance, Percent::from_millionths(50_000_000)), 30);
+        check_base(&of(Watches::Available, Percent::from_millionths(50_000_000)), 35);
+        check_base(&of(Watches::Projected, Percent::from_millionths(50_000_000)), 42);
+        check_base(&of(Watches::Projected, None), 12);
+        check_base(&of(Watches::Balance, None), 5);
     }
 
     #[test]
@@ -570,7 +640,14 @@ mod tests {
             Invariant::Hold,
         );
         check_broken(&Terms { lots: [lot(2, 1)].into(), ..backed }, Invariant::Opening);
-        check_broken(&Terms { states: LevelStates { armed: 1, triggered: 0 }, ..sixty() }, Invariant::Levels);
+        check_broken(
+            &Terms { states: LevelStates { armed: 1, ..LevelStates::default() }, ..sixty() },
+            Invariant::Levels,
+        );
+        check_broken(&Terms { inherited: 1, ..sixty() }, Invariant::Levels);
+        check_broken(&Terms { told: [Timestamp::EPOCH].into(), ..with_levels(0, &[10]) }, Invariant::Levels);
+        check_broken(&Terms { granted: Amount::ONE, ..with_levels(0, &[10]) }, Invariant::Granted);
+        check_broken(&Terms { committed: [commitment(0, None)].into(), ..sixty() }, Invariant::Committed);
         check_broken(&Terms { states: LevelStates::default(), ..with_levels(0, &[0]) }, Invariant::Levels);
         check_broken(&Terms { status: Status::Closed, ..sixty() }, Invariant::Closed);
         check_broken(&Terms { lots: (0..=1000).map(|id| lot(id, 1)).collect(), ..sixty() }, Invariant::Order);

@@ -2,7 +2,7 @@
 //!
 //! The order is always the same, and each step sees what the one before it left:
 //! 1. Settle: what the debits of the old generation spent is taken from its lots.
-//! 2. Due: in the order of their times, scheduled grants take effect and holds end (at one instant, grants first); then grants whose end has
+//! 2. Due: commitments that are over are left out; in the order of their times, scheduled grants take effect and holds end (at one instant, grants first); then grants whose end has
 //!    come end, each with its own remainder: it rolls over or expires. The result is that of carrying out each at its own time, however late
 //!    this is. What takes effect and what holds give back pays debt, so their order counts, and is kept. The end of a grant takes nothing but
 //!    its own free remainder and makes no debt; while there is debt there is nothing free; what rolls over is of a free remainder, so there is
@@ -11,7 +11,7 @@
 //!    passed: the terms were not good for any from the first one on.
 //! 3. The operation, if its checks pass. If they do not, steps 1 and 2 stand.
 //! 4. Levels: the whole movement, from the closing balance to the new opening balance, is judged once. So an expiry can
-//!    cross a level, and a fall that is made good in the same change is no crossing.
+//!    cross a level, and a fall that is made good in the same change is no crossing. The lines are those of the new terms.
 //!
 //! Guarantees:
 //! 1. Total: for terms that satisfy their invariants and a closing balance that they admit, it does not panic.
@@ -21,10 +21,11 @@
 use std::sync::Arc;
 
 use super::amount::Amount;
+use super::commitment::{self, Commitment};
 use super::debit::{Policy, Taken, decide_amount, decide_charge};
 use super::grant::{GrantId, Lot, MAX_PRIORITY};
 use super::hold::{OpenHold, held_of};
-use super::level::{LevelStates, Levels, Standing};
+use super::level::{Bearings, LevelStates, Levels};
 use super::operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
 use super::rejection::Rejection;
 use super::riders::{Clause, Progress, Unpaid, unpaid_total};
@@ -45,18 +46,21 @@ pub fn transition(old: &Terms, closing: Amount, operation: &Operation, now: Time
         draft.apply_due();
     }
     let result = draft.apply(operation);
-    draft.finish(result)
+    draft.finish(result, *operation == Operation::Reopen)
 }
 
 /// A wallet between two generations.
-struct Draft<'a> {
-    old: &'a Terms,
+struct Draft {
     closing: Amount,
     now: Timestamp,
     status: Status,
     allowance: Amount,
     levels: Option<Arc<Levels>>,
     states: LevelStates,
+    told: Box<[Timestamp]>,
+    granted: Amount,
+    committed: Box<[Commitment]>,
+    inherited: u32,
     /// In spend order.
     lots: Vec<Lot>,
     /// In activation order.
@@ -78,20 +82,23 @@ struct Draft<'a> {
     progress: Vec<Progress>,
 }
 
-impl<'a> Draft<'a> {
+impl Draft {
     /// Step 1.
-    fn settle(old: &'a Terms, closing: Amount, now: Timestamp) -> Draft<'a> {
+    fn settle(old: &Terms, closing: Amount, now: Timestamp) -> Draft {
         let Holdings { lots, debt } = old.lots_at(closing);
         // Lots are spent in order, so those that are gone are the first ones.
         let gone = &old.lots[..old.lots.len() - lots.len()];
         Draft {
-            old,
             closing,
             now,
             status: old.status,
             allowance: old.allowance,
             levels: old.levels.clone(),
             states: old.states,
+            told: old.told.clone(),
+            granted: old.granted,
+            committed: old.committed.clone(),
+            inherited: old.inherited,
             lots,
             scheduled: old.scheduled.to_vec(),
             holds: old.holds.to_vec(),
@@ -113,6 +120,10 @@ impl<'a> Draft<'a> {
 
     /// Step 2.
     fn apply_due(&mut self) {
+        let now = self.now;
+        if self.committed.first().is_some_and(|first| first.until.is_due(now)) {
+            self.committed = self.committed.iter().filter(|one| !one.until.is_due(now)).copied().collect();
+        }
         loop {
             let begins = self.scheduled.first().map(|lot| lot.effective_at).filter(|at| *at <= self.now);
             let ends = self.holds.first().map(|hold| hold.expires_at).filter(|at| *at <= self.now);
@@ -158,14 +169,21 @@ impl<'a> Draft<'a> {
             self.balance = self.balance.minus(amount);
             self.movements.push(Movement::Expired { grant: lot.id, amount });
         }
+        self.refer(0);
     }
 
     /// Step 3.
     fn apply(&mut self, operation: &Operation) -> Result<Taken, Rejection> {
+        let due = self.movements.len();
         match operation {
+            // Before what it spends is gone, what has fallen due was counted.
             Operation::Debit { amount, policy } => return self.debit(*amount, *policy),
             Operation::Charge { amount } => return self.charge(*amount),
-            Operation::Capture { hold, amount, is_final } => return self.capture(*hold, *amount, *is_final),
+            Operation::Capture { hold, amount, is_final } => {
+                let taken = self.capture(*hold, *amount, *is_final)?;
+                self.refer(due);
+                return Ok(taken);
+            }
             Operation::LateCapture { hold, amount, policy, left: _ } => {
                 return self.capture_late(*hold, *amount, *policy);
             }
@@ -182,6 +200,8 @@ impl<'a> Draft<'a> {
             | Operation::SetAllowance(_)
             | Operation::SetLevels(_)
             | Operation::Reverse(_)
+            | Operation::InheritLevels { .. }
+            | Operation::SetCommitments(_)
                 if self.status == Status::Closed =>
             {
                 return Err(Rejection::WalletClosed);
@@ -189,16 +209,50 @@ impl<'a> Draft<'a> {
             Operation::Grant(grant) => self.grant(grant)?,
             Operation::MoveExpiry { grant, expires_at } => self.move_expiry(*grant, *expires_at)?,
             Operation::SetAllowance(allowance) => self.set_allowance(*allowance)?,
-            Operation::SetLevels(levels) => self.set_levels(levels.clone()),
+            Operation::SetLevels(levels) => self.set_levels(levels.clone(), 0),
+            Operation::InheritLevels { version, levels } => self.inherit_levels(*version, levels.as_ref()),
+            Operation::SetCommitments(commitments) => self.set_commitments(commitments)?,
             Operation::Pay { grant } => self.pay(*grant)?,
             Operation::Reverse(reversal) => self.reverse(reversal)?,
         }
+        self.refer(due);
         Ok(Taken::default())
     }
 
+    /// Counts again what levels are a share of, if credits have come or gone otherwise than by debits, by the movements from `first` on.
+    fn refer(&mut self, first: usize) {
+        let has_percentages = self.levels.as_ref().is_some_and(|levels| levels.has_percentages());
+        if has_percentages && self.movements[first..].iter().any(changes_what_is_granted) {
+            self.granted = self.granted_now();
+        }
+    }
+
+    /// What was granted in the grants that have something left, be it all held, and were not voided.
+    fn granted_now(&self) -> Amount {
+        let of = |lot: &Lot| i128::from(lot.granted.units());
+        let mut held: Vec<&Lot> = Vec::new();
+        for part in self.holds.iter().flat_map(|hold| &hold.parts).filter(|part| !part.is_voided) {
+            let is_counted = self.lots.iter().chain(held.iter().copied()).any(|lot| lot.id == part.lot.id);
+            if !is_counted {
+                held.push(&part.lot);
+            }
+        }
+        Amount::saturating(self.lots.iter().map(of).sum::<i128>() + held.into_iter().map(of).sum::<i128>())
+    }
+
+    fn bearings(&self) -> Bearings {
+        Bearings {
+            held: self.held,
+            allowance: self.allowance,
+            committed: commitment::total(&self.committed),
+            granted: self.granted,
+        }
+    }
+
     /// Step 4.
-    fn finish(mut self, result: Result<Taken, Rejection>) -> Change {
-        let (crossed, recovered) = self.judge();
+    fn finish(mut self, result: Result<Taken, Rejection>, reopens: bool) -> Change {
+        // An alert that was held back is told by whoever comes next, like all that has fallen due.
+        let (crossed, recovered, quiet) = self.judge(if reopens { Timestamp::EPOCH } else { self.now });
         let riders = self.riders();
         let terms = Terms {
             status: self.status,
@@ -211,9 +265,13 @@ impl<'a> Draft<'a> {
             states: self.states,
             holds: self.holds.into_boxed_slice(),
             riders,
+            told: self.told,
+            granted: self.granted,
+            committed: self.committed,
+            inherited: self.inherited,
         };
         debug_assert_eq!(terms.validate(), Ok(()));
-        Change { terms, result, effects: Effects { movements: self.movements, crossed, recovered } }
+        Change { terms, result, effects: Effects { movements: self.movements, crossed, recovered, quiet } }
     }
 
     fn debit(&mut self, amount: Amount, policy: Policy) -> Result<Taken, Rejection> {
@@ -400,6 +458,7 @@ impl<'a> Draft<'a> {
             return Err(Rejection::WalletHeld { held: self.held });
         }
         self.status = Status::Closed;
+        self.committed = Box::default();
         for lot in self.lots.drain(..) {
             self.movements.push(Movement::WrittenOff { grant: lot.id, amount: lot.remaining });
         }
@@ -427,15 +486,30 @@ impl<'a> Draft<'a> {
     }
 
     /// New levels start from the closing balance, so that what falls due in this very change can cross them.
-    fn set_levels(&mut self, levels: Option<Arc<Levels>>) {
-        self.states = match &levels {
+    fn set_levels(&mut self, levels: Option<Arc<Levels>>, version: u32) {
+        let has_percentages = levels.as_ref().is_some_and(|levels| levels.has_percentages());
+        self.granted = if has_percentages { self.granted_now() } else { Amount::ZERO };
+        (self.states, self.told) = match &levels {
             Some(new) => {
-                let at = Standing { balance: self.closing, available: self.old.available(self.closing) };
-                new.replacing(self.levels.as_deref(), self.states, at)
+                let old = self.levels.as_deref().map(|old| (old, self.states, &*self.told));
+                new.replacing(old, self.closing, &self.bearings())
             }
-            None => LevelStates::default(),
+            None => (LevelStates::default(), Box::default()),
         };
-        self.levels = levels;
+        (self.levels, self.inherited) = (levels, version);
+    }
+
+    /// A wallet that got levels of its own meanwhile keeps them, as one that has followed a later version keeps that.
+    fn inherit_levels(&mut self, version: u32, levels: Option<&Arc<Levels>>) {
+        let is_own = self.levels.is_some() && self.inherited == 0;
+        if !is_own && version > self.inherited {
+            self.set_levels(levels.cloned(), if levels.is_some() { version } else { 0 });
+        }
+    }
+
+    fn set_commitments(&mut self, commitments: &[Commitment]) -> Result<(), Rejection> {
+        self.committed = commitment::counting(commitments, self.now).ok_or(Rejection::InvalidAmount)?;
+        Ok(())
     }
 
     /// Adds a lot that takes effect now. Debt is paid first, visibly.
@@ -489,19 +563,55 @@ impl<'a> Draft<'a> {
         i128::from(self.balance.units()) + total(&self.scheduled) + unpaid_total(&self.unpaid)
     }
 
-    /// Which lines the change crossed and which have recovered. A closed wallet alerts no one: that it was closed is said
-    /// already, and nobody should top it up.
-    fn judge(&mut self) -> (Lines, Lines) {
+    /// Which lines the change crossed, which have recovered, and of which of the levels among them nobody is to be told. A closed wallet
+    /// alerts no one: that it was closed is said already, and nobody should top it up.
+    fn judge(&mut self, now: Timestamp) -> (Lines, Lines, u64) {
         if self.status == Status::Closed {
             self.states = LevelStates::default();
-            return (Lines::default(), Lines::default());
+            return (Lines::default(), Lines::default(), 0);
         }
         let (mut crossed, mut recovered) = (built_in(self.closing, self.balance), built_in(self.balance, self.closing));
+        let mut quiet = 0;
+        let bearings = self.bearings();
         if let Some(levels) = &self.levels {
-            let at = Standing { balance: self.balance, available: self.available() };
-            (self.states, crossed.levels, recovered.levels) = levels.moved(self.states, at);
+            let moved = levels.moved(&mut self.states, &mut self.told, self.balance, &bearings, now);
+            (crossed.levels, recovered.levels, quiet) = (moved.crossed, moved.recovered, moved.quiet);
         }
-        (crossed, recovered)
+        (crossed, recovered, quiet)
+    }
+}
+
+/// Whether a movement brings or takes credits, other than by spending them.
+fn changes_what_is_granted(movement: &Movement) -> bool {
+    match movement {
+        Movement::Granted { .. }
+        | Movement::Activated { .. }
+        | Movement::Expired { .. }
+        | Movement::RolledOver { .. }
+        | Movement::Voided { .. }
+        | Movement::WrittenOff { .. }
+        | Movement::Released { .. }
+        | Movement::HoldExpired { .. }
+        | Movement::Returned { .. }
+        | Movement::GivenBack { .. }
+        | Movement::Reopened { .. } => true,
+        Movement::Scheduled { .. }
+        | Movement::DebtPaid { .. }
+        | Movement::Spent { .. }
+        | Movement::Overdrawn { .. }
+        | Movement::Depleted { .. }
+        | Movement::ScheduledVoided { .. }
+        | Movement::ExpiryMoved { .. }
+        | Movement::DebtWrittenOff { .. }
+        | Movement::Held { .. }
+        | Movement::Reserved { .. }
+        | Movement::Captured { .. }
+        | Movement::PartSpent { .. }
+        | Movement::HoldMoved { .. }
+        | Movement::AwaitsPayment { .. }
+        | Movement::Paid { .. }
+        | Movement::DebtReturned { .. }
+        | Movement::Forfeited { .. } => false,
     }
 }
 

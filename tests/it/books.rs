@@ -3,7 +3,7 @@
 //! A [`Step`] is made on an engine and entered into the books, the answers are compared at once, and [`Books::audit`] compares
 //! everything that the engine shows with everything that the books hold.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, MeterSpec, Priorities};
@@ -17,15 +17,17 @@ use drawdown::engine::view::{
     RolloverSpec, WalletPatch,
 };
 use drawdown::engine::{
-    Charge, CommandError, Engine, EngineConfig, EventOutcome, EventStatus, ManualClock, Ticket, Unavailable, UsageEvent,
+    Charge, CommandError, CommitmentSpec, CommitmentsSpec, Engine, EngineConfig, EventOutcome, EventStatus,
+    ManualClock, Ticket, Unavailable, UsageEvent,
 };
 use drawdown::ledger::{
     Amount, Category, Decimal, DecimalError, GrantId, HoldId, OnExceed, Policy, Rejection, Rounding, Source, Status,
-    Timestamp, Trigger, Watched,
+    Timestamp, Trigger,
 };
 use drawdown_wal::{Lsn, Options, Pumped};
 
 use crate::model::{self, Command, Fate, Level, Model, Outcome};
+use crate::subject::{percent, watches};
 
 /// The engine's time when a story begins.
 pub(crate) const BEGIN: u64 = 1_800_000_000_000;
@@ -133,6 +135,10 @@ pub(crate) enum Step {
     },
     Alerts(WalletNumber, Vec<Level>),
     Correct(Correction, Option<u8>),
+    /// Takes the wallet's own levels away.
+    ClearAlerts(WalletNumber),
+    /// Commitments, each with how long it lasts.
+    Commit(WalletNumber, Vec<(i64, Option<u64>)>),
     /// The background's round.
     Tidy,
     Hold(HoldSpec),
@@ -391,19 +397,8 @@ pub(crate) struct Books {
 
 /// Makes the currencies and meters.
 pub(crate) fn set_up(engine: &Engine) -> Result<(), CommandError> {
-    for (id, scale, max) in CURRENCIES {
-        let max_balance = max.map(|max| Decimal::from_parts(max, scale).expect("few decimals"));
-        let (name, symbol) = (id.to_owned(), String::new());
-        let spec = CurrencySpec {
-            id: id.to_owned(),
-            name,
-            symbol,
-            scale,
-            kind: CurrencyKind::Unit,
-            max_balance,
-            default_priorities: Priorities::new(),
-        };
-        engine.put_currency(spec)?.1.wait()?;
+    for (id, ..) in CURRENCIES {
+        engine.put_currency(currency_spec(id))?.1.wait()?;
     }
     for (event_type, currency, (mantissa, scale), rounding, policy) in METERS {
         let spec = MeterSpec {
@@ -416,6 +411,33 @@ pub(crate) fn set_up(engine: &Engine) -> Result<(), CommandError> {
         engine.put_meter(spec)?.1.wait()?;
     }
     Ok(())
+}
+
+/// What [`set_up`] makes of a currency.
+pub(crate) fn currency_spec(id: &str) -> CurrencySpec {
+    let (id, scale, max) = CURRENCIES.into_iter().find(|(known, ..)| *known == id).expect("one of the currencies");
+    let max_balance = max.map(|max| Decimal::from_parts(max, scale).expect("few decimals"));
+    let (name, symbol) = (id.to_owned(), String::new());
+    let default_priorities = Priorities::new();
+    CurrencySpec { id: id.to_owned(), name, symbol, scale, kind: CurrencyKind::Unit, max_balance, default_priorities }
+}
+
+/// A grant with nothing to it but its amount, in whole credits.
+pub(crate) fn plain_grant(customer: &str, currency: &str, credits: i64) -> GrantRequest {
+    GrantRequest {
+        customer: customer.to_owned(),
+        currency: Some(currency.to_owned()),
+        amount: Decimal::from_integer(credits),
+        source: Source::Plan,
+        category: Category::Paid,
+        priority: None,
+        effective_at: None,
+        expires_at: None,
+        cost_basis: None,
+        key: None,
+        metadata: Metadata::default(),
+        options: GrantOptions::default(),
+    }
 }
 
 impl Usage {
@@ -570,8 +592,9 @@ fn crossed(outcome: &Outcome) -> Vec<String> {
 
 /// What the feed tells of the lines that a change crossed.
 fn edges(outcome: &Outcome) -> Vec<(&'static str, String)> {
-    let mut edges: Vec<_> = outcome.crossed.iter().map(|name| ("balance.low", name.clone())).collect();
-    edges.extend(outcome.recovered.iter().map(|name| ("balance.recovered", name.clone())));
+    let told = |names: &BTreeSet<String>| names - &outcome.quiet;
+    let mut edges: Vec<_> = told(&outcome.crossed).into_iter().map(|name| ("balance.low", name)).collect();
+    edges.extend(told(&outcome.recovered).into_iter().map(|name| ("balance.recovered", name)));
     edges.extend(outcome.depleted.then(|| ("balance.depleted", "depleted".to_owned())));
     edges.extend(outcome.negative.then(|| ("balance.negative", "negative".to_owned())));
     edges
@@ -743,7 +766,11 @@ impl Book {
                     ..plain("Reversal", Some("debit.reversed"))
                 });
             }
-            Command::SetAllowance(_) | Command::SetLevels(_) => lines.push(plain("Settings", Some("wallet.updated"))),
+            Command::SetAllowance(_)
+            | Command::SetLevels(_)
+            | Command::Inherit(..)
+            | Command::ClearLevels
+            | Command::Commit(_) => lines.push(plain("Settings", Some("wallet.updated"))),
             // A move that moves nothing leaves nothing to be seen.
             Command::MoveExpiry { grant, expires_at } if before.expires_at(*grant) == *expires_at => {}
             Command::MoveExpiry { grant, .. } => lines.push(Line {
@@ -851,6 +878,8 @@ impl Books {
             Step::Capture { hold, units, is_final } => self.capture(*hold, *units, *is_final, engine),
             Step::Release(number) => self.release(*number, engine),
             Step::Extend(number, lasts) => self.extend(*number, *lasts, engine),
+            Step::ClearAlerts(wallet) => self.clear_alerts(*wallet, engine),
+            Step::Commit(wallet, commitments) => self.commit(*wallet, commitments, engine),
             Step::Tidy => {
                 engine.tidy();
                 self.mark((minute_end(self.now), self.step));
@@ -1398,7 +1427,9 @@ impl Books {
             amount: wallet.decimal(i64::try_from(level.amount).expect("a small number")),
             trigger: if level.at_or_below { Trigger::AtOrBelow } else { Trigger::Below },
             margin: wallet.decimal(i64::try_from(level.margin).expect("a small number")),
-            watches: if level.of_available { Watched::Available } else { Watched::Balance },
+            watches: watches(level.watches),
+            percent: level.percent.map(percent),
+            min_interval_ms: level.interval,
         };
         let specs: Vec<_> = levels.iter().map(spec).collect();
         let result = engine.set_alerts(wallet.customer(), wallet.currency(), &specs);
@@ -1670,6 +1701,58 @@ impl Books {
         }
     }
 
+    fn clear_alerts(&mut self, wallet: WalletNumber, engine: &Engine) -> Result<Option<Ticket>, Unavailable> {
+        let result = engine.clear_alerts(wallet.customer(), wallet.currency());
+        if !self.exists(wallet) {
+            assert_eq!(result.map(|_| ()), Err(CommandError::NotFound { what: "wallet" }));
+            return Ok(None);
+        }
+        if let Err(CommandError::Unavailable(error)) = result {
+            return Err(error);
+        }
+        let (now, step) = (self.now, self.step);
+        let book = self.book(wallet);
+        // Without levels of its own there is nothing to be done, and nothing is: not even to a closed wallet.
+        if book.model().has_own_levels() {
+            let expected = book.enter(&Command::ClearLevels, now, step, None);
+            compare_command(result.as_ref().err(), &expected);
+        }
+        Ok(result.ok().map(|(_, ticket)| ticket))
+    }
+
+    fn commit(
+        &mut self,
+        wallet: WalletNumber,
+        commitments: &[(i64, Option<u64>)],
+        engine: &Engine,
+    ) -> Result<Option<Ticket>, Unavailable> {
+        let due = |lasts: Option<u64>| lasts.map(|lasts| self.now + lasts);
+        let item = |(units, lasts): &(i64, Option<u64>)| CommitmentSpec {
+            name: "rent".to_owned(),
+            amount: wallet.decimal(*units),
+            due_at: due(*lasts).map(at),
+        };
+        let spec = CommitmentsSpec { items: commitments.iter().map(item).collect(), period: None };
+        let command =
+            Command::Commit(commitments.iter().map(|(units, lasts)| ((*units).into(), due(*lasts))).collect());
+        let result = engine.set_commitments(wallet.customer(), wallet.currency(), &spec);
+        if !self.exists(wallet) {
+            assert_eq!(result.map(|_| ()), Err(CommandError::NotFound { what: "wallet" }));
+            return Ok(None);
+        }
+        if let Err(CommandError::Unavailable(error)) = result {
+            return Err(error);
+        }
+        let (now, step) = (self.now, self.step);
+        let expected = self.book(wallet).enter(&command, now, step, None);
+        compare_command(result.as_ref().err(), &expected);
+        if let Ok((view, _)) = &result {
+            assert_eq!(view.items.len(), commitments.len());
+            assert_eq!(units(view.committed), self.present(wallet).committed());
+        }
+        Ok(result.ok().map(|(_, ticket)| ticket))
+    }
+
     /// Compares everything that the engine shows with the books.
     pub(crate) fn audit(&self, engine: &Engine) {
         for wallet in WalletNumber::all() {
@@ -1876,6 +1959,7 @@ impl Books {
             assert_eq!(total.map_or(0, |total| total.balance), models.iter().map(Model::balance).sum::<i128>());
             assert_eq!(total.map_or(0, |total| total.held), models.iter().map(Model::held).sum::<i128>());
             assert_eq!(total.map_or(0, |total| total.available), models.iter().map(Model::available).sum::<i128>());
+            assert_eq!(total.map_or(0, |total| total.projected), models.iter().map(Model::projected).sum::<i128>());
         }
     }
 
@@ -2136,6 +2220,11 @@ pub(crate) fn compare_view(model: &Model, view: &drawdown::engine::view::WalletV
     let fired: std::collections::BTreeSet<_> =
         view.alerts.iter().filter(|alert| alert.triggered).map(|alert| alert.name.clone()).collect();
     assert_eq!(fired, model.fired());
+    let muted: BTreeSet<_> = view.alerts.iter().filter(|alert| alert.muted).map(|alert| alert.name.clone()).collect();
+    assert_eq!(muted, model.silent());
+    let amounts: BTreeMap<_, _> = view.alerts.iter().map(|alert| (alert.name.clone(), units(alert.amount))).collect();
+    assert_eq!(amounts, model.amounts());
+    assert_eq!((units(view.committed), units(view.projected)), (model.committed(), model.projected()));
 }
 
 /// All of a wallet's entries, oldest first, read in pages.

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::books::{
     Ask, Books, Correction, GrantSpec, HoldSpec, RolloverSpecs, Step, Usage, WalletNumber, When, clock, config, set_up,
 };
-use crate::model::{Level, OnExceed, Policy, Status};
+use crate::model::{Level, OnExceed, Policy, Status, Watches};
 
 /// How many stories are told; `DRAWDOWN_PROPTEST_CASES` asks for more.
 fn cases() -> u32 {
@@ -114,14 +114,22 @@ fn any_grant() -> impl Strategy<Value = GrantSpec> {
 fn any_level(number: usize) -> impl Strategy<Value = Level> {
     let usual = (10 * (number as i128 + 1), false, 5);
     let other = (-20..60_i128, any::<bool>(), prop_oneof![Just(0), 0..10_i128]);
-    let watched = proptest::bool::weighted(0.3);
-    (prop_oneof![Just(usual), other], watched).prop_map(move |((amount, at_or_below, margin), of_available)| Level {
-        name: format!("level-{number}"),
-        amount,
-        at_or_below,
-        margin,
-        of_available,
+    let watches = prop_oneof![Just(Watches::Balance), Just(Watches::Available), Just(Watches::Projected)];
+    let kinds = (watches, option::of((1..=100_i128).prop_map(|whole| whole * 1_000_000)), 0..20_u64);
+    let of = prop_oneof![
+        Just((usual, (Watches::Balance, None, 0))),
+        (other.clone(), Just((Watches::Balance, None, 0))),
+        (other, kinds)
+    ];
+    of.prop_map(move |((amount, at_or_below, margin), (watches, percent, interval))| {
+        let amount = if percent.is_some() { 0 } else { amount };
+        Level { watches, percent, interval, ..Level::plain(format!("level-{number}"), amount, at_or_below, margin) }
     })
+}
+
+/// Commitments, each with how long it lasts.
+fn any_commitments() -> impl Strategy<Value = Vec<(i64, Option<u64>)>> {
+    vec((prop_oneof![20 => 1..40_i64, 1 => Just(i64::MAX - 1)], option::of(0..30_u64)), 0..4)
 }
 
 fn any_levels() -> impl Strategy<Value = Vec<Level>> {
@@ -147,6 +155,8 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
         5 => (any_wallet(), option::of(status), option::of(prop_oneof![8 => 0..80_i64, 1 => any_units()]))
             .prop_map(|(wallet, status, allowance)| Step::Patch { wallet, status, allowance }),
         7 => (any_wallet(), any_levels()).prop_map(|(wallet, levels)| Step::Alerts(wallet, levels)),
+        1 => any_wallet().prop_map(Step::ClearAlerts),
+        4 => (any_wallet(), any_commitments()).prop_map(|(wallet, commitments)| Step::Commit(wallet, commitments)),
         8 => prop_oneof![6 => 1..6_u64, 1 => 5..90_u64, 1 => 1..100_000_u64].prop_map(Step::Pause),
         8 => any::<bool>().prop_map(|before| Step::UpToADate { before }),
         12 => (any_correction(), option::weighted(0.3, 0..5_u8))

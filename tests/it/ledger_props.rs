@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drawdown::ledger::{
-    Amount, Category, Clause, Decimal, Expiry, GrantId, HoldId, LevelStates, Levels, Lines, Lot, Movement, NewGrant,
-    NewHold, Occurrence, OpenHold, Operation, Part, Payment, Policy, Progress, Return, Reversal, Riders, Rollover,
-    Special, Status, Taken, Terms, Unpaid, Watched, decide_debit, transition,
+    Amount, Bearings, Category, Clause, Commitment, Decimal, Expiry, GrantId, HoldId, LevelStates, Levels, Lines, Lot,
+    Movement, NewGrant, NewHold, Occurrence, OpenHold, Operation, Part, Payment, Policy, Progress, Return, Reversal,
+    Riders, Rollover, Special, Status, Taken, Terms, Unpaid, decide_debit, transition,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -37,10 +37,37 @@ fn any_policy() -> impl Strategy<Value = model::Policy> {
 fn any_level(number: usize) -> impl Strategy<Value = model::Level> {
     let usual = (10 * (i128::try_from(number).expect("a small number") + 1), false, 5);
     let other = (-20..60_i128, any::<bool>(), prop_oneof![Just(0), 0..10_i128]);
-    let watched = proptest::bool::weighted(0.3);
-    (prop_oneof![Just(usual), other], watched).prop_map(move |((amount, at_or_below, margin), of_available)| {
-        model::Level { name: format!("level-{number}"), amount, at_or_below, margin, of_available }
+    let kinds = (any_watched(), any_percent(), prop_oneof![2 => Just(0), 1 => 1..12_u64]);
+    let plain = (model::Watches::Balance, None, 0);
+    let of = prop_oneof![Just((usual, plain)), (other.clone(), Just(plain)), (other, kinds)];
+    of.prop_map(move |((amount, at_or_below, margin), (watches, percent, interval))| model::Level {
+        watches,
+        percent,
+        interval,
+        ..model::Level::plain(
+            format!("level-{number}"),
+            if percent.is_some() { 0 } else { amount },
+            at_or_below,
+            margin,
+        )
     })
+}
+
+fn any_watched() -> impl Strategy<Value = model::Watches> {
+    prop_oneof![Just(model::Watches::Balance), Just(model::Watches::Available), Just(model::Watches::Projected)]
+}
+
+/// Millionths of a percent.
+fn any_percent() -> impl Strategy<Value = Option<i128>> {
+    proptest::option::of(
+        prop_oneof![3 => (1..=100_i128).prop_map(|whole| whole * 1_000_000), 1 => 1..=100_000_000_i128],
+    )
+}
+
+/// Commitments, each with how long it lasts from when it is made.
+fn any_commitments() -> impl Strategy<Value = Vec<(i128, Option<u64>)>> {
+    let amount = prop_oneof![20 => 1..40_i128, 1 => -1..1_i128, 1 => Just(model::BALANCE_MAX)];
+    vec((amount, proptest::option::of(0..30_u64)), 0..4)
 }
 
 fn any_levels() -> impl Strategy<Value = Vec<model::Level>> {
@@ -116,6 +143,9 @@ fn any_command() -> impl Strategy<Value = Command> {
         3 => any_amount().prop_map(Command::SetAllowance),
         6 => any_levels().prop_map(Command::SetLevels),
         5 => prop_oneof![8 => 1..90_i128, 1 => Just(i128::from(i64::MAX))].prop_map(|amount| Command::Charge { amount }),
+        3 => (1..6_u32, any_levels()).prop_map(|(version, levels)| Command::Inherit(version, levels)),
+        1 => Just(Command::ClearLevels),
+        3 => any_commitments().prop_map(Command::Commit),
         4 => Just(Command::Wait),
         16 => any_hold().prop_map(Command::Hold),
         16 => (0..12_u64, any_amount(), proptest::bool::weighted(0.3))
@@ -165,21 +195,26 @@ fn any_lot() -> impl Strategy<Value = Lot> {
     })
 }
 
-/// States that levels can be in where a wallet stands: the first fit is armed or idle, and `fired` prefers to have fired.
-fn states_at(levels: &Levels, balance: Amount, available: Amount, fired: u64) -> LevelStates {
+/// States that a level can be in at a balance: the first fit is armed or idle, and `fired` prefers to have fired.
+/// `muted` prefers to have fired silently; what was told, was told at [`TOLD`].
+fn states_at(levels: &Levels, balance: Amount, bearings: &Bearings, fired: u64, muted: u64) -> LevelStates {
     let mut states = LevelStates::default();
     for (index, level) in levels.iter().enumerate() {
         let bit = 1 << index;
-        let at = if level.watches == Watched::Available { available } else { balance };
-        if at < level.rearm() && fired & bit != 0 {
+        if balance < level.rearm(bearings) && fired & bit != 0 {
             states.triggered |= bit;
-        } else if at >= level.line() {
+            if level.min_interval_ms > 0 {
+                states.muted |= bit & muted;
+            }
+        } else if balance >= level.line(bearings) {
             states.armed |= bit;
         }
     }
     states
 }
 
+/// When levels of random terms were told last: so that none of them may be told again at [`EARLY`].
+const TOLD: u64 = 5;
 /// A hold: how much beyond its parts, when it ends, its policy, and which share of which lots it has.
 type HoldSeed = (i64, u64, model::OnExceed, Vec<(usize, u8, bool)>);
 
@@ -288,8 +323,10 @@ fn any_terms() -> impl Strategy<Value = Terms> {
         prop_oneof![Just(0), 0..60_i64, Just(i64::MAX / 2)],
         prop_oneof![2 => Just(Vec::new()), 1 => vec(any_hold_seed(), 0..5)],
     );
-    let rest = (any_status(), any_levels(), any::<u64>(), any_riders());
-    (lots, limits, rest).prop_map(|(lots, limits, (status, levels, fired, carried))| {
+    let alerts = (any_levels(), any::<u64>(), any::<u64>(), 0..200_i64);
+    let rest = (any_status(), alerts, any_commitments(), any_riders());
+    (lots, limits, rest).prop_map(|(lots, limits, (status, alerts, committed, carried))| {
+        let (levels, fired, muted, granted) = alerts;
         let (mut active, mut scheduled, debt) = lots;
         for (number, lot) in (2..).step_by(2).zip(active.iter_mut().chain(&mut scheduled)) {
             lot.id = GrantId::new(number);
@@ -303,18 +340,25 @@ fn any_terms() -> impl Strategy<Value = Terms> {
         let (held, allowance) = (Amount::new(held), Amount::new(limits.0));
         let levels = Levels::new(levels.iter().map(level).collect()).expect("levels are generated valid");
         let riders = riders(&active, &scheduled, &holds, carried);
-        Terms {
+        let mut terms = Terms {
             status,
             opening,
             allowance,
             held,
             lots: active.into(),
             scheduled: scheduled.into(),
-            states: states_at(&levels, opening, Terms { allowance, held, ..Terms::new() }.available(opening), fired),
-            levels: Some(Arc::new(levels)),
             holds: holds.into(),
             riders,
+            told: vec![at(TOLD); levels.intervals()].into(),
+            granted: if levels.has_percentages() { Amount::new(granted) } else { Amount::ZERO },
+            ..Terms::new()
+        };
+        if let Operation::SetCommitments(commitments) = operation(&Command::Commit(committed)) {
+            let set = transition(&Terms::new(), Amount::ZERO, &Operation::SetCommitments(commitments), at(EARLY));
+            terms.committed = set.terms.committed;
         }
+        terms.states = states_at(&levels, opening, &terms.bearings(), fired, muted);
+        Terms { levels: Some(Arc::new(levels)), ..terms }
     })
 }
 
@@ -374,6 +418,8 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         1 => statuses.prop_map(Operation::SetStatus),
         1 => any_units().prop_map(|units| Operation::SetAllowance(Amount::new(units))),
         1 => any_levels().prop_map(|levels| operation(&Command::SetLevels(levels))),
+        1 => any_levels().prop_map(|levels| operation(&Command::Inherit(1, levels))),
+        1 => any_commitments().prop_map(|commitments| operation(&Command::Commit(commitments))),
         1 => Just(Operation::Due),
         1 => Just(Operation::Reopen),
         1 => any_units().prop_map(|units| Operation::Charge { amount: Amount::new(units) }),
@@ -443,11 +489,15 @@ fn without_dates(terms: Terms) -> Terms {
     let endless = |lot: &Lot| Lot { expires_at: Expiry::NEVER, effective_at: at(EARLY), ..*lot };
     let mut lots: Vec<Lot> = terms.lots.iter().map(endless).collect();
     lots.sort_by(Lot::spend_order);
+    let committed = terms.committed.iter().map(|one| one.amount).fold(0, |sum, amount| sum + amount.units());
+    let until = Expiry::NEVER;
+    let committed: Vec<_> =
+        (committed > 0).then(|| Commitment { amount: Amount::new(committed), until }).into_iter().collect();
     let endless = |hold: &OpenHold| OpenHold { expires_at: at(u64::MAX), ..hold.clone() };
     let mut holds: Vec<OpenHold> = terms.holds.iter().map(endless).collect();
     holds.sort_by_key(|hold| hold.id);
     let (scheduled, riders) = (Box::default(), Riders::default());
-    Terms { lots: lots.into(), scheduled, holds: holds.into(), riders, ..terms }
+    Terms { lots: lots.into(), scheduled, holds: holds.into(), riders, committed: committed.into(), ..terms }
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 //! Tests of the whole, against models that know nothing of how it is built.
 
+mod alerts;
 mod api;
 mod books;
 mod corrections;

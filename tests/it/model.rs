@@ -58,6 +58,12 @@ pub(crate) enum Command {
         amount: i128,
     },
     Reverse(Reverse),
+    /// Levels of the currency, by their version.
+    Inherit(u32, Vec<Level>),
+    /// Takes the wallet's own levels away.
+    ClearLevels,
+    /// Amounts, and until when each is committed.
+    Commit(Vec<(i128, Option<u64>)>),
     /// Nothing but what the passing of time brings.
     Wait,
     Hold(Hold),
@@ -139,8 +145,25 @@ pub(crate) struct Level {
     pub(crate) amount: i128,
     pub(crate) at_or_below: bool,
     pub(crate) margin: i128,
-    /// Whether it watches what is available, and not the balance.
-    pub(crate) of_available: bool,
+    pub(crate) watches: Watches,
+    /// Millionths of a percent of what was granted, in the place of the amount.
+    pub(crate) percent: Option<i128>,
+    /// The shortest time between two alerts.
+    pub(crate) interval: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watches {
+    Balance,
+    Available,
+    Projected,
+}
+
+impl Level {
+    /// A level of the balance, with nothing else to it.
+    pub(crate) fn plain(name: String, amount: i128, at_or_below: bool, margin: i128) -> Level {
+        Level { name, amount, at_or_below, margin, watches: Watches::Balance, percent: None, interval: 0 }
+    }
 }
 
 /// What a command came to.
@@ -166,6 +189,8 @@ pub(crate) struct Outcome {
     pub(crate) crossed: BTreeSet<String>,
     /// Names of the levels that had fired and are armed again.
     pub(crate) recovered: BTreeSet<String>,
+    /// Names among both of which nobody is told.
+    pub(crate) quiet: BTreeSet<String>,
     /// Whether the balance went from something to nothing or less.
     pub(crate) depleted: bool,
     /// Whether the balance went into debt.
@@ -240,6 +265,16 @@ enum Alarm {
     Idle,
     Armed,
     Fired,
+    /// It has fired too short a while after it was told last.
+    FiredSilently,
+}
+
+/// Whose levels a wallet has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Nobodys,
+    Own,
+    Currencys(u32),
 }
 
 /// One wallet.
@@ -250,7 +285,14 @@ pub(crate) struct Model {
     debt: i128,
     grants: BTreeMap<u64, Held>,
     holds: BTreeMap<u64, Kept>,
-    levels: Vec<(Level, Alarm)>,
+    /// Each with its state and when it was told last.
+    levels: Vec<(Level, Alarm, Option<u64>)>,
+    whose: Whose,
+    /// What percentages are of: what was granted in the grants that had something left when credits last came, or went unspent.
+    granted: i128,
+    /// Whether that was counted in this command.
+    counted: bool,
+    committed: Vec<(i128, Option<u64>)>,
     /// Which grants paid debt, in order.
     payments: Vec<(u64, i128)>,
     /// Which grants paid debt in the last command, one payment after the other.
@@ -266,25 +308,72 @@ impl Model {
             grants: BTreeMap::new(),
             holds: BTreeMap::new(),
             levels: Vec::new(),
+            whose: Whose::Nobodys,
+            granted: 0,
+            counted: false,
+            committed: Vec::new(),
             payments: Vec::new(),
             repayments: Vec::new(),
         }
     }
 
     pub(crate) fn apply(&mut self, command: &Command, now: u64) -> Outcome {
-        let (before, available) = (self.balance(), self.available());
+        let before = self.balance();
         self.repayments.clear();
         self.pass_time(now);
         let mut outcome = Outcome::default();
-        if let Command::SetLevels(levels) = command
-            && self.status != Status::Closed
-        {
-            self.set_levels(levels, before, available);
+        if self.status != Status::Closed {
+            self.choose_levels(command, before);
         }
+        self.counted = false;
         let refused = self.carry_out(command, now, &mut outcome).err();
+        // What the command did counts as a whole.
+        if refused.is_none() && self.counted {
+            self.count_granted();
+        }
         outcome.refused = refused;
-        self.judge(before, &mut outcome);
+        self.judge(before, now, &mut outcome);
         outcome
+    }
+
+    fn choose_levels(&mut self, command: &Command, before: i128) {
+        match command {
+            Command::SetLevels(levels) => {
+                self.set_levels(levels, before);
+                self.whose = Whose::Own;
+            }
+            Command::ClearLevels => {
+                self.levels.clear();
+                self.whose = Whose::Nobodys;
+            }
+            Command::Inherit(version, levels) => {
+                let newer = match self.whose {
+                    Whose::Own => false,
+                    Whose::Nobodys => true,
+                    Whose::Currencys(old) => *version > old,
+                };
+                if newer {
+                    self.set_levels(levels, before);
+                    self.whose = if levels.is_empty() { Whose::Nobodys } else { Whose::Currencys(*version) };
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the wallet was given levels of its own, be they none.
+    pub(crate) fn has_own_levels(&self) -> bool {
+        self.whose == Whose::Own
+    }
+
+    /// What is committed.
+    pub(crate) fn committed(&self) -> i128 {
+        self.committed.iter().map(|(amount, _)| amount).sum()
+    }
+
+    /// What is left of what is available once all that is committed has been used, or the lowest number that an amount can be.
+    pub(crate) fn projected(&self) -> i128 {
+        (self.available() - self.committed()).max(i128::from(i64::MIN))
     }
 
     /// Credits of active grants, less debt.
@@ -376,7 +465,10 @@ impl Model {
     pub(crate) fn dates(&self) -> impl Iterator<Item = u64> {
         let left = self.grants.values().filter(|held| held.account.left() > 0 && !held.waits);
         let of_grants = left.flat_map(|held| [Some(held.grant.effective_at), held.grant.expires_at]).flatten();
-        of_grants.chain(self.open().map(|kept| kept.hold.expires_at))
+        let silent = self.levels.iter().filter(|(_, alarm, _)| *alarm == Alarm::FiredSilently);
+        let told = silent.filter_map(|(level, _, told)| Some((*told)? + level.interval));
+        let ends = self.open().map(|kept| kept.hold.expires_at);
+        of_grants.chain(ends).chain(told).chain(self.committed.iter().filter_map(|(_, until)| *until))
     }
 
     /// Where the credits of every grant are.
@@ -391,16 +483,54 @@ impl Model {
 
     /// Names of the levels that have fired and not recovered.
     pub(crate) fn fired(&self) -> BTreeSet<String> {
-        self.named(Alarm::Fired)
+        &self.named(Alarm::Fired) | &self.silent()
+    }
+
+    /// Names of the levels that have fired without a word.
+    pub(crate) fn silent(&self) -> BTreeSet<String> {
+        self.named(Alarm::FiredSilently)
     }
 
     fn named(&self, wanted: Alarm) -> BTreeSet<String> {
-        self.levels.iter().filter(|(_, alarm)| *alarm == wanted).map(|(level, _)| level.name.clone()).collect()
+        self.levels.iter().filter(|(_, alarm, _)| *alarm == wanted).map(|(level, ..)| level.name.clone()).collect()
+    }
+
+    /// What each level stands at, by name.
+    pub(crate) fn amounts(&self) -> BTreeMap<String, i128> {
+        self.levels.iter().map(|(level, ..)| (level.name.clone(), self.amount_of(level))).collect()
+    }
+
+    fn amount_of(&self, level: &Level) -> i128 {
+        match level.percent {
+            Some(millionths) => (self.granted * millionths + 99_999_999) / 100_000_000,
+            None => level.amount,
+        }
+    }
+
+    /// Whether the figure that a level watches is below it, were the balance this.
+    fn is_below(&self, level: &Level, balance: i128) -> bool {
+        let watched = match level.watches {
+            Watches::Balance => balance,
+            Watches::Available => balance - self.held() + self.allowance,
+            Watches::Projected => balance - self.held() + self.allowance - self.committed(),
+        };
+        let amount = self.amount_of(level);
+        if level.at_or_below { watched <= amount } else { watched < amount }
+    }
+
+    /// Credits have come, or gone unspent.
+    fn count_granted(&mut self) {
+        self.counted = true;
+        let is_held = |held: &Held| held.account.held > 0 && !held.voided;
+        let is_there = |held: &&Held| held.active && (held.account.remaining > 0 || is_held(held));
+        let counted = self.grants.values().filter(is_there);
+        self.granted = counted.map(|held| held.account.granted).sum::<i128>().min(i128::from(i64::MAX));
     }
 
     /// Lets dated changes happen, one at a time, the earliest first; at the same instant ends come before beginnings, and both before the ends
     /// of holds.
     fn pass_time(&mut self, now: u64) {
+        self.committed.retain(|(_, until)| until.is_none_or(|until| until > now));
         loop {
             let ends = self.grants.values().filter(|held| held.active && held.account.remaining > 0);
             let end = ends.filter_map(|held| Some((held.grant.expires_at?, 0, held.grant.id))).min();
@@ -411,7 +541,10 @@ impl Model {
             let begin = begin.map(|held| (held.grant.effective_at, 1, held.grant.id));
             let hold = self.open().map(|kept| (kept.hold.expires_at, 2, kept.hold.id)).min();
             match [end, begin, hold].into_iter().flatten().min() {
-                Some((instant, 0, id)) if instant <= now => self.end(id, instant),
+                Some((instant, 0, id)) if instant <= now => {
+                    self.end(id, instant);
+                    self.count_granted();
+                }
                 Some((instant, 1, id)) if instant <= now => self.activate(id),
                 Some((instant, _, id)) if instant <= now => self.end_hold(id, Fate::Expired, instant),
                 _ => return,
@@ -549,11 +682,13 @@ impl Model {
         self.debt -= paid;
         self.repayments.extend((paid > 0).then_some((id, paid)));
         self.payments.extend((paid > 0).then_some((id, paid)));
+        self.count_granted();
     }
 
     /// Ends a hold; its credits go back to grants that have not ended by `instant`.
     fn end_hold(&mut self, id: u64, fate: Fate, instant: u64) {
         let kept = self.holds.get_mut(&id).expect("a hold");
+        let gives_back = kept.left > 0;
         kept.fate = fate;
         // Back in the order in which they would be spent.
         let mut parts = std::mem::take(&mut kept.parts);
@@ -570,6 +705,9 @@ impl Model {
                 self.enter(grant, amount);
             }
         }
+        if gives_back {
+            self.count_granted();
+        }
     }
 
     fn carry_out(&mut self, command: &Command, now: u64, outcome: &mut Outcome) -> Result<(), Refusal> {
@@ -577,8 +715,14 @@ impl Model {
             Command::Wait => Ok(()),
             Command::Void { grant } => {
                 if let Some(held) = self.grants.get_mut(grant) {
-                    held.account.voided += std::mem::take(&mut held.account.remaining);
-                    held.voided |= held.account.held > 0 && held.grant.expires_at.is_none_or(|end| end > now);
+                    let left = std::mem::take(&mut held.account.remaining);
+                    held.account.voided += left;
+                    let held_part = held.account.held > 0 && held.grant.expires_at.is_none_or(|end| end > now);
+                    let counts = held.active && (left > 0 || held_part && !held.voided);
+                    held.voided |= held_part;
+                    if counts {
+                        self.count_granted();
+                    }
                 }
                 Ok(())
             }
@@ -614,11 +758,21 @@ impl Model {
                 self.allowance = *allowance;
                 Ok(())
             }
-            Command::SetLevels(_) => Ok(()),
+            Command::SetLevels(_) | Command::Inherit(..) | Command::ClearLevels => Ok(()),
             Command::Reverse(reverse) => {
                 let (mut trial, mut given) = (self.clone(), Outcome::default());
                 trial.reverse(reverse, now, &mut given)?;
                 (*self, *outcome) = (trial, given);
+                Ok(())
+            }
+            Command::Commit(commitments) => {
+                let mut counting = commitments.clone();
+                counting.retain(|(_, until)| until.is_none_or(|until| until > now));
+                let sum: i128 = counting.iter().map(|(amount, _)| amount).sum();
+                if commitments.iter().any(|(amount, _)| *amount <= 0) || sum > BALANCE_MAX {
+                    return refuse("invalid_amount");
+                }
+                self.committed = counting;
                 Ok(())
             }
         }
@@ -705,11 +859,16 @@ impl Model {
         }
         self.status = status;
         if status == Status::Closed {
+            let had_credits = self.grants.values().any(|held| held.active && held.account.remaining > 0);
             for held in self.grants.values_mut() {
                 let left = std::mem::take(&mut held.account.remaining);
                 *(if held.active { &mut held.account.written_off } else { &mut held.account.voided }) += left;
             }
             self.debt = 0;
+            self.committed.clear();
+            if had_credits {
+                self.count_granted();
+            }
         }
         Ok(())
     }
@@ -929,46 +1088,64 @@ impl Model {
         }
     }
 
-    /// A level that was there before keeps its state; another is armed if the balance is not below it.
-    fn set_levels(&mut self, levels: &[Level], balance: i128, available: i128) {
+    /// A level that was there before keeps its state; another is armed if what it watches is not below it.
+    fn set_levels(&mut self, levels: &[Level], balance: i128) {
+        self.count_granted();
         let old = std::mem::take(&mut self.levels);
         for level in levels {
-            let fired = old.iter().any(|(earlier, alarm)| earlier == level && *alarm == Alarm::Fired);
-            let alarm = match is_below(level, if level.of_available { available } else { balance }) {
-                _ if fired => Alarm::Fired,
-                true => Alarm::Idle,
-                false => Alarm::Armed,
+            let earlier = old.iter().find(|(earlier, ..)| earlier == level);
+            let alarm = match earlier {
+                Some((_, fired @ (Alarm::Fired | Alarm::FiredSilently), _)) => *fired,
+                _ if self.is_below(level, balance) => Alarm::Idle,
+                _ => Alarm::Armed,
             };
-            self.levels.push((level.clone(), alarm));
+            let told = earlier.and_then(|(_, _, told)| *told);
+            self.levels.push((level.clone(), alarm, told));
         }
     }
 
     /// Rule 10: edges, once a crossing; a closed wallet has no alarms.
-    fn judge(&mut self, before: i128, outcome: &mut Outcome) {
+    fn judge(&mut self, before: i128, now: u64, outcome: &mut Outcome) {
         let after = self.balance();
         if self.status == Status::Closed {
-            self.levels.iter_mut().for_each(|(_, alarm)| *alarm = Alarm::Idle);
+            self.levels.iter_mut().for_each(|(_, alarm, _)| *alarm = Alarm::Idle);
             return;
         }
         outcome.depleted = before > 0 && after <= 0;
         outcome.negative = before >= 0 && after < 0;
-        let available = self.available();
-        for (level, alarm) in &mut self.levels {
-            let after = if level.of_available { available } else { after };
-            let below = is_below(level, after);
+        let mut levels = std::mem::take(&mut self.levels);
+        for (level, alarm, told) in &mut levels {
+            let below = self.is_below(level, after);
+            let recovered = !self.is_below(level, after - level.margin);
+            let may_be_told = told.is_none_or(|told| told + level.interval <= now);
             match *alarm {
                 Alarm::Armed if below => {
                     outcome.crossed.insert(level.name.clone());
-                    *alarm = Alarm::Fired;
+                    if level.interval == 0 || may_be_told {
+                        *alarm = Alarm::Fired;
+                        *told = Some(now);
+                    } else {
+                        outcome.quiet.insert(level.name.clone());
+                        *alarm = Alarm::FiredSilently;
+                    }
                 }
-                Alarm::Fired if !is_below(level, after - level.margin) => {
+                Alarm::Fired | Alarm::FiredSilently if recovered => {
                     outcome.recovered.insert(level.name.clone());
+                    if *alarm == Alarm::FiredSilently {
+                        outcome.quiet.insert(level.name.clone());
+                    }
                     *alarm = Alarm::Armed;
                 }
+                Alarm::FiredSilently if may_be_told => {
+                    outcome.crossed.insert(level.name.clone());
+                    *alarm = Alarm::Fired;
+                    *told = Some(now);
+                }
                 Alarm::Idle if !below => *alarm = Alarm::Armed,
-                Alarm::Armed | Alarm::Fired | Alarm::Idle => {}
+                Alarm::Armed | Alarm::Fired | Alarm::FiredSilently | Alarm::Idle => {}
             }
         }
+        self.levels = levels;
     }
 }
 
@@ -1015,10 +1192,6 @@ fn check_period(effective_at: u64, expires_at: Option<u64>, now: u64) -> Result<
         Some(end) if end <= effective_at => refuse("expiry_before_effective"),
         _ => Ok(()),
     }
-}
-
-fn is_below(level: &Level, balance: i128) -> bool {
-    if level.at_or_below { balance <= level.amount } else { balance < level.amount }
 }
 
 /// Rule 2, word for word.

@@ -13,7 +13,7 @@ use drawdown::engine::view::{
 };
 use drawdown::engine::{Charge, Engine, EngineConfig, EventOutcome, EventStatus, ManualClock, UsageEvent};
 use drawdown::journal::{Record, records};
-use drawdown::ledger::{Category, Decimal, Movement, Policy, Rejection, Source, Status, Trigger, Watched};
+use drawdown::ledger::{Category, Decimal, Movement, Policy, Rejection, Source, Status, Trigger};
 use drawdown_wal::sim::Random;
 use drawdown_wal::{Heap, Lsn, Options};
 
@@ -115,7 +115,7 @@ fn set_alerts(engine: &Engine, customer: &str) {
         amount: Decimal::from_integer(*amount),
         trigger: if amount % 100 == 0 { Trigger::AtOrBelow } else { Trigger::Below },
         margin: Decimal::from_integer(*margin),
-        watches: Watched::Balance,
+        ..AlertSpec::default()
     };
     let levels: Vec<_> = LEVELS.iter().map(level).collect();
     engine.set_alerts(customer, CURRENCY, &levels).expect("levels").1.wait().expect("durable");

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drawdown::ledger::{
-    Amount, Capture, Category, Change, Decimal, GrantId, HoldId, Level, Levels, Movement, NewGrant, NewHold, OnExceed,
-    Operation, Payment, Policy, Rejection, Rollover, Special, Status, Terms, Timestamp, Trigger, Watched,
-    decide_capture, transition,
+    Amount, Capture, Category, Change, Commitment, Decimal, GrantId, HoldId, Level, Levels, Movement, NewGrant, NewHold,
+    OnExceed, Operation, Payment, Percent, Policy, Rejection, Rollover, Special, Status, Terms, Timestamp, Trigger,
+    Watches, decide_capture, transition,
 };
 
 use crate::model::{self, Account, Command, Model, Outcome, Refusal};
@@ -217,6 +217,12 @@ impl Subject {
                 hold.parts.iter().map(|part| (part.lot.id.get(), units(part.lot.remaining))).collect();
             assert_eq!(parts, kept.parts.iter().copied().collect::<BTreeMap<_, _>>());
         }
+        assert_eq!(units(self.terms.projected(self.balance)), model.projected());
+        let bearings = self.terms.bearings();
+        let levels = self.terms.levels.iter().flat_map(|levels| levels.iter());
+        let amounts = levels.map(|level| (level.name.to_string(), units(level.amount_at(&bearings))));
+        assert_eq!(amounts.collect::<BTreeMap<_, _>>(), model.amounts());
+        assert_eq!(self.names(self.terms.states.muted), model.silent());
         let holdings = self.terms.lots_at(self.balance);
         assert_eq!(units(holdings.debt), model.debt());
         assert_eq!(self.debt_made - self.debt_paid, model.debt());
@@ -262,6 +268,7 @@ pub(crate) fn outcome_of(change: &Change, paid_by: Vec<(u64, i128)>) -> Outcome 
         paid_by,
         crossed: names(&change.terms, change.effects.crossed.levels),
         recovered: names(&change.terms, change.effects.recovered.levels),
+        quiet: names(&change.terms, change.effects.quiet),
         depleted: change.effects.crossed.depleted,
         negative: change.effects.crossed.negative,
         ..Outcome::default()
@@ -298,8 +305,26 @@ pub(crate) fn level(level: &model::Level) -> Level {
         amount: amount(level.amount),
         trigger: if level.at_or_below { Trigger::AtOrBelow } else { Trigger::Below },
         margin: amount(level.margin),
-        watches: if level.of_available { Watched::Available } else { Watched::Balance },
+        watches: watches(level.watches),
+        percent: level.percent.map(percent),
+        min_interval_ms: level.interval,
     }
+}
+
+pub(crate) fn watches(watches: model::Watches) -> Watches {
+    match watches {
+        model::Watches::Balance => Watches::Balance,
+        model::Watches::Available => Watches::Available,
+        model::Watches::Projected => Watches::Projected,
+    }
+}
+
+pub(crate) fn percent(millionths: i128) -> Percent {
+    u32::try_from(millionths).ok().and_then(Percent::from_millionths).expect("a percentage")
+}
+
+fn levels(list: &[model::Level]) -> Arc<Levels> {
+    Arc::new(Levels::new(list.iter().map(level).collect()).expect("levels are generated valid"))
 }
 
 pub(crate) fn new_grant(grant: &model::Grant) -> NewGrant {
@@ -347,12 +372,18 @@ pub(crate) fn operation(command: &Command) -> Operation {
         }
         Command::SetStatus(wanted) => Operation::SetStatus(status(*wanted)),
         Command::SetAllowance(allowance) => Operation::SetAllowance(amount(*allowance)),
-        Command::SetLevels(list) => {
-            let levels = Levels::new(list.iter().map(level).collect()).expect("levels are generated valid");
-            Operation::SetLevels((!list.is_empty()).then(|| Arc::new(levels)))
+        Command::SetLevels(list) => Operation::SetLevels(Some(levels(list))),
+        Command::ClearLevels => Operation::SetLevels(None),
+        Command::Inherit(version, list) => {
+            Operation::InheritLevels { version: *version, levels: (!list.is_empty()).then(|| levels(list)) }
         }
         Command::Charge { amount: most } => Operation::Charge { amount: amount(*most) },
         Command::Reverse(_) => unreachable!("what a debit's parts are is for the engine to find: see `books`"),
+        Command::Commit(list) => Operation::SetCommitments(
+            list.iter()
+                .map(|(credits, until)| Commitment { amount: amount(*credits), until: until.map(at).into() })
+                .collect(),
+        ),
         Command::Wait => Operation::Due,
         Command::Hold(hold) => Operation::Hold(NewHold {
             id: HoldId::new(hold.id),
@@ -398,6 +429,10 @@ pub(crate) fn placed(command: &Command, now: u64, made: &mut u64) -> Command {
         Command::Release { hold } => Command::Release { hold: made.saturating_sub(hold / 2) },
         Command::ExtendHold { hold, expires_at } => {
             Command::ExtendHold { hold: made.saturating_sub(hold / 2), expires_at: now + expires_at }
+        }
+        Command::Commit(mut list) => {
+            list.iter_mut().for_each(|(_, until)| *until = until.map(|after| now + after));
+            Command::Commit(list)
         }
         other => other,
     }

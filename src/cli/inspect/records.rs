@@ -3,6 +3,7 @@
 use super::{InspectError, check};
 use drawdown::http::time_text;
 use drawdown::journal::admin::AdminRecord;
+use drawdown::journal::alerts::CommitmentItem;
 use drawdown::journal::debit::{DebitRecord, Metered};
 use drawdown::journal::note::NoteKind;
 use drawdown::journal::operation::{Event, OperationRecord};
@@ -67,7 +68,13 @@ impl Known {
             | AdminRecord::ApiKey(_)
             | AdminRecord::Metadata(_)
             | AdminRecord::Recurring(_)
-            | AdminRecord::Hold(_) => {}
+            | AdminRecord::Hold(_)
+            | AdminRecord::DefaultLevels(_)
+            | AdminRecord::Commitments(_)
+            | AdminRecord::Runway(_)
+            | AdminRecord::RunwayTold(_)
+            | AdminRecord::RunwayState(_)
+            | AdminRecord::RunwayCursor(_) => {}
         }
     }
 
@@ -162,13 +169,10 @@ fn slot_of(record: &Record<'_>) -> Option<u32> {
         Record::Operation(operation) => Some(operation.slot),
         Record::Admin(AdminRecord::Wallet(wallet)) => Some(wallet.slot),
         Record::Admin(AdminRecord::Grant(grant)) => Some(grant.slot),
-        Record::Admin(AdminRecord::Metadata(metadata)) => Some(metadata.slot),
         Record::Admin(AdminRecord::Redeclared(again)) => Some(again.grant.slot),
         Record::Admin(AdminRecord::Hold(hold)) => Some(hold.slot),
         Record::Admin(AdminRecord::Recurring(recurring)) => Some(recurring.slot),
-        Record::Admin(
-            AdminRecord::Genesis(_) | AdminRecord::Currency(_) | AdminRecord::Meter(_) | AdminRecord::ApiKey(_),
-        ) => None,
+        Record::Admin(other) => other.of_wallet().map(|(slot, _)| slot),
     }
 }
 
@@ -247,6 +251,10 @@ fn operation_fields(record: &OperationRecord<'_>, scale: Scale, known: &Known) -
         let built_in = crossed.depleted.then_some("depleted").into_iter().chain(crossed.negative.then_some("negative"));
         fields.push(("crossed", crossed.levels.iter().copied().chain(built_in).collect::<Vec<_>>().into()));
     }
+    let quiet: Vec<_> = [&record.body.crossed, &record.body.recovered].iter().flat_map(|l| l.quiet.clone()).collect();
+    if !quiet.is_empty() {
+        fields.push(("quiet", quiet.into()));
+    }
     let repair = &record.body.repair;
     if !repair.is_empty() {
         fields.push((
@@ -285,6 +293,8 @@ fn operation_name(operation: &Operation) -> &'static str {
         Operation::LateCapture { .. } => "late_capture",
         Operation::Pay { .. } => "pay",
         Operation::EndSchedule { .. } => "end_schedule",
+        Operation::InheritLevels { .. } => "inherit_levels",
+        Operation::SetCommitments(_) => "set_commitments",
     }
 }
 
@@ -404,5 +414,47 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
             ("anchor", time(recurring.schedule.anchor)),
             ("stopped", recurring.stopped.into()),
         ],
+        AdminRecord::DefaultLevels(_)
+        | AdminRecord::Commitments(_)
+        | AdminRecord::Runway(_)
+        | AdminRecord::RunwayTold(_)
+        | AdminRecord::RunwayState(_)
+        | AdminRecord::RunwayCursor(_) => alert_fields(admin, scale, known),
+    }
+}
+
+/// What administrative records of alerts say.
+fn alert_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
+    let time = |time: Timestamp| Value::from(time_text(time));
+    match admin {
+        AdminRecord::DefaultLevels(record) => vec![
+            ("type", "default_levels".into()),
+            ("of", known.currencies.get(&record.currency.0).map(|(id, _)| id.clone()).into()),
+            ("version", record.version.into()),
+            ("levels", record.levels.as_ref().map_or(0, |levels| levels.len()).into()),
+            ("at_once", record.at_once.into()),
+        ],
+        AdminRecord::Commitments(record) => {
+            let item = |item: &CommitmentItem| json!({"name": item.name, "amount": text(item.amount, scale), "due_at": item.due_at.map(time_text)});
+            vec![
+                ("type", "commitments".into()),
+                ("items", record.items.iter().map(item).collect::<Vec<_>>().into()),
+                ("period", record.period.map_or(Value::Null, |(from, to)| json!([time_text(from), time_text(to)]))),
+            ]
+        }
+        AdminRecord::Runway(record) => vec![
+            ("type", "runway".into()),
+            ("minutes", record.watch.map(|watch| watch.minutes).into()),
+            ("set_at", time(record.at)),
+        ],
+        AdminRecord::RunwayTold(told) => vec![
+            ("type", if told.low { "runway_low" } else { "runway_recovered" }.into()),
+            ("at", time(told.at)),
+            ("available", text(told.available, scale)),
+            ("runway_minutes", (told.minutes != u64::MAX).then_some(told.minutes).into()),
+        ],
+        AdminRecord::RunwayState(state) => vec![("type", "runway_state".into()), ("upto", state.upto.into())],
+        AdminRecord::RunwayCursor(upto) => vec![("type", "runway_cursor".into()), ("upto", (*upto).into())],
+        _ => Vec::new(),
     }
 }

@@ -283,7 +283,7 @@ fn has_key(done: &Done, key: &str) -> bool {
 fn crossed(terms: &Terms, lines: &Lines) -> Vec<Arc<str>> {
     let levels = terms.levels.iter().flat_map(|levels| levels.of_mask(lines.levels));
     let levels = levels.map(|level| &*level.name).collect();
-    line_names(&Names { levels, depleted: lines.depleted, negative: lines.negative })
+    line_names(&Names { levels, depleted: lines.depleted, negative: lines.negative, quiet: Vec::new() })
 }
 
 /// Checks what people wrote about a correction.

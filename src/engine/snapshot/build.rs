@@ -20,7 +20,7 @@ use crate::journal::{self, Corrupt, Record};
 use crate::ledger::{GrantId, Timestamp};
 use crate::store::hash::Seed;
 use drawdown_wal::{Files, Log, Lsn};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -105,6 +105,8 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
     let common = Common {
         catalog: RefCell::new(Catalog::default()),
         api_keys: RefCell::new(BTreeMap::new()),
+        defaults: RefCell::new(BTreeMap::new()),
+        runway_cursor: Cell::new(None),
         identities: RefCell::new(Sorter::new(job.files, job.memory_bytes / 8)),
         redeclared: RefCell::new(BTreeMap::new()),
         failure: RefCell::new(None),
@@ -125,9 +127,8 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
             wallet.declared().try_for_each(|declared| held.push((declared, 0)))?;
             writer.put(Section::Wallets, wallet.slot.into(), |out| wallet.write(out))
         })?;
-        for metadata in part.metadata() {
-            let slot = metadata.slot.into();
-            writer.put(Section::Metadata, slot, |out| entry::write_record(&AdminRecord::Metadata(metadata), out))?;
+        for (slot, record) in part.metadata() {
+            writer.put(Section::Metadata, slot.into(), |out| entry::write_record(&record, out))?;
         }
         for (schedule, record) in part.recurring() {
             let slot = record.slot.into();
@@ -396,7 +397,11 @@ fn write_records(writer: &mut impl Sink, genesis: Genesis, common: &Common<'_>) 
     let meters = catalog.meters().iter().map(|meter| AdminRecord::Meter((**meter).clone()));
     let api_keys = common.api_keys.borrow();
     let keys = api_keys.values().map(|key| AdminRecord::ApiKey(key.clone()));
+    let defaults = common.defaults.borrow();
+    let defaults = defaults.values().map(|record| AdminRecord::DefaultLevels(record.clone()));
+    let cursor = common.runway_cursor.get().map(AdminRecord::RunwayCursor);
     let records = std::iter::once(AdminRecord::Genesis(genesis)).chain(currencies).chain(meters).chain(keys);
+    let records = records.chain(defaults).chain(cursor);
     for (number, record) in (0..).zip(records) {
         writer.put(Section::Records, number, |out| entry::write_record(&record, out))?;
     }

@@ -547,6 +547,9 @@ impl Inner {
                 let metadata = MetadataRecord { slot, metadata: metadata.clone() };
                 entry::write_record(&AdminRecord::Metadata(metadata), &mut bytes);
             }
+            if let Some(commitments) = self.commitments.get(&slot) {
+                entry::write_record(&AdminRecord::Commitments((**commitments).clone()), &mut bytes);
+            }
             hasher.update(&bytes);
         }
         bytes.clear();
@@ -555,7 +558,10 @@ impl Inner {
         let meters = catalog.meters().iter().map(|meter| AdminRecord::Meter((**meter).clone()));
         let keys: BTreeMap<_, _> = self.api_keys.iter().map(|key| (key.id.clone(), (**key).clone())).collect();
         let records = currencies.chain(meters).chain(keys.into_values().map(AdminRecord::ApiKey));
-        records.for_each(|record| entry::write_record(&record, &mut bytes));
+        let defaults = self.defaults.all().into_iter().map(|record| AdminRecord::DefaultLevels((*record).clone()));
+        records.chain(defaults).for_each(|record| entry::write_record(&record, &mut bytes));
+        // Of burn rates only what the log says outright: the estimates follow it.
+        bytes.extend_from_slice(format!("{:?}", self.runways.settings()).as_bytes());
         self.recurring_records().into_iter().for_each(|(lsn, record)| entry::write_recurring(lsn, record, &mut bytes));
         self.repairs.all().iter().for_each(|mended| mended.write(&mut bytes));
         *hasher.update(&bytes).finalize().as_bytes()

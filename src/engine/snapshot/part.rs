@@ -2,18 +2,20 @@
 
 use super::cursor::Cursor;
 use super::sorter::Sorter;
+use crate::catalog::CurrencyNumber;
 use crate::engine::catalog::Catalog;
 use crate::engine::fold::Ground;
 use crate::engine::names::{Name, Names};
 use crate::engine::wallet::{WalletGeneration, WalletSlot, restore};
-use crate::journal::admin::{AdminRecord, ApiKeyRecord, GrantRecord, MetadataRecord, Redeclaration, WalletRecord};
+use crate::journal::admin::{AdminRecord, ApiKeyRecord, GrantRecord, Redeclaration, WalletRecord};
+use crate::journal::alerts::DefaultLevelsRecord;
 use crate::journal::recurring::RecurringRecord;
 use crate::journal::snapshot::SnapshotError;
 use crate::journal::snapshot::entry::{self, WalletEntry};
 use crate::ledger::{Terms, Timestamp};
 use crate::store::slab::Slab;
 use crate::store::{Guard, pin};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -21,6 +23,8 @@ use std::io;
 pub(super) struct Common<'f> {
     pub(super) catalog: RefCell<Catalog>,
     pub(super) api_keys: RefCell<BTreeMap<String, ApiKeyRecord>>,
+    pub(super) defaults: RefCell<BTreeMap<CurrencyNumber, DefaultLevelsRecord>>,
+    pub(super) runway_cursor: Cell<Option<u64>>,
     pub(super) identities: RefCell<Sorter<'f>>,
     /// Grants that were opened again in the new part of the log, by number.
     pub(super) redeclared: RefCell<BTreeMap<u64, GrantRecord>>,
@@ -29,7 +33,7 @@ pub(super) struct Common<'f> {
 }
 
 impl Common<'_> {
-    /// Enters a currency, a meter or an API key. False if its number leaves a gap.
+    /// Enters what belongs to no wallet. False if its number leaves a gap.
     pub(super) fn enter(&self, record: AdminRecord) -> bool {
         match record {
             AdminRecord::ApiKey(key) => {
@@ -38,13 +42,25 @@ impl Common<'_> {
             }
             AdminRecord::Currency(currency) => self.catalog.borrow_mut().set_currency(currency).is_ok(),
             AdminRecord::Meter(meter) => self.catalog.borrow_mut().set_meter(meter).is_ok(),
+            AdminRecord::DefaultLevels(defaults) => {
+                self.defaults.borrow_mut().insert(defaults.currency, defaults);
+                true
+            }
+            AdminRecord::RunwayCursor(upto) => {
+                self.runway_cursor.set(Some(upto));
+                true
+            }
             AdminRecord::Genesis(_)
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
             | AdminRecord::Redeclared(_)
-            | AdminRecord::Metadata(_)
+            | AdminRecord::Hold(_)
             | AdminRecord::Recurring(_)
-            | AdminRecord::Hold(_) => true,
+            | AdminRecord::Metadata(_)
+            | AdminRecord::Commitments(_)
+            | AdminRecord::Runway(_)
+            | AdminRecord::RunwayTold(_)
+            | AdminRecord::RunwayState(_) => true,
         }
     }
 }
@@ -54,7 +70,8 @@ pub(super) struct Part<'a, 'f> {
     first: u32,
     slab: Slab<WalletSlot>,
     names: Names,
-    metadata: RefCell<BTreeMap<u32, MetadataRecord>>,
+    /// The latest record of each kind that there is of a wallet, by slot and kind.
+    metadata: RefCell<BTreeMap<(u32, u8), AdminRecord>>,
     /// By slot and id, with their schedules' numbers.
     recurring: RefCell<BTreeMap<(u32, String), (u64, RecurringRecord)>>,
     common: &'a Common<'f>,
@@ -65,8 +82,8 @@ pub(super) struct Earlier<'f> {
     wallets: Cursor<'f>,
     metadata: Cursor<'f>,
     recurring: Cursor<'f>,
-    /// Metadata of a wallet behind those that were taken.
-    read: Option<MetadataRecord>,
+    /// A record of a wallet behind those that were taken.
+    read: Option<AdminRecord>,
     /// A recurring grant of such a wallet.
     read_recurring: Option<(u64, RecurringRecord)>,
 }
@@ -86,7 +103,7 @@ impl<'f> Earlier<'f> {
         self.wallets.is_at_end()
     }
 
-    fn metadata_up_to(&mut self, slot: u32, into: &mut BTreeMap<u32, MetadataRecord>) -> Result<u64, SnapshotError> {
+    fn metadata_up_to(&mut self, slot: u32, into: &mut BTreeMap<(u32, u8), AdminRecord>) -> Result<u64, SnapshotError> {
         let mut bytes = 0;
         loop {
             let next = match self.read.take() {
@@ -95,16 +112,16 @@ impl<'f> Earlier<'f> {
                     let before = rest.len();
                     let record = entry::read_record(rest, Timestamp::EPOCH)?;
                     bytes += 3 * (before - rest.len()) as u64;
-                    match record {
-                        AdminRecord::Metadata(metadata) => Ok(metadata),
-                        _ => Err(crate::journal::Corrupt::Malformed("metadata")),
+                    match record.of_wallet() {
+                        Some(_) => Ok(record),
+                        None => Err(crate::journal::Corrupt::Malformed("record of a wallet")),
                     }
                 })?,
             };
-            match next {
-                Some(metadata) if metadata.slot <= slot => drop(into.insert(metadata.slot, metadata)),
-                behind => {
-                    self.read = behind;
+            match next.as_ref().and_then(AdminRecord::of_wallet) {
+                Some(key) if key.0 <= slot => into.extend(next.map(|record| (key, record))),
+                _ => {
+                    self.read = next;
                     return Ok(bytes);
                 }
             }
@@ -200,9 +217,10 @@ impl<'a, 'f> Part<'a, 'f> {
         Ok(())
     }
 
-    /// The metadata of the wallets that have some, in the order of their slots.
-    pub(super) fn metadata(&self) -> Vec<MetadataRecord> {
-        std::mem::take(&mut *self.metadata.borrow_mut()).into_values().collect()
+    /// What administrative records say of the wallets, in the order of their slots: metadata, commitments, watches.
+    pub(super) fn metadata(&self) -> Vec<(u32, AdminRecord)> {
+        let records = std::mem::take(&mut *self.metadata.borrow_mut());
+        records.into_iter().map(|((slot, _), record)| (slot, record)).collect()
     }
 
     /// The recurring grants with their schedules' numbers, in the order of their wallets' slots.
@@ -236,12 +254,12 @@ impl Ground for Part<'_, '_> {
     }
 
     fn enter(&self, record: AdminRecord) -> bool {
-        match record {
-            AdminRecord::Metadata(metadata) => {
-                self.metadata.borrow_mut().insert(metadata.slot, metadata);
+        match record.of_wallet() {
+            Some(key) => {
+                self.metadata.borrow_mut().insert(key, record);
                 true
             }
-            record => self.common.enter(record),
+            None => self.common.enter(record),
         }
     }
 

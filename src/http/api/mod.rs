@@ -1,5 +1,6 @@
 //! The handlers: each takes a request apart, asks the engine, waits until what it says is durable, and shows the outcome.
 
+pub(crate) mod alerts;
 pub(crate) mod catalog;
 pub(crate) mod corrections;
 pub(crate) mod feed;

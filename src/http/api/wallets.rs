@@ -1,4 +1,4 @@
-//! Wallets: reading and changing them, their alerts, their history, and totals.
+//! Wallets: reading and changing them, their history, and totals.
 
 use super::parse;
 use crate::engine::CommandError;
@@ -8,7 +8,7 @@ use crate::http::reply::Reply;
 use crate::http::wire::Page;
 use crate::http::wire::fields::Fields;
 use crate::http::wire::query::Query;
-use crate::http::wire::wallets::{AlertsBody, BalanceBody, EntryBody, WalletBody, alert_specs, wallet_patch};
+use crate::http::wire::wallets::{BalanceBody, EntryBody, WalletBody, wallet_patch};
 use crate::ledger::Rejection;
 use bumpalo::Bump;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use hyper::body::Body;
 use serde::Serialize;
 
 /// A wallet is addressed by its path, so an unknown currency there means that there is nothing at the path.
-fn addressed(error: CommandError) -> Problem {
+pub(super) fn addressed(error: CommandError) -> Problem {
     match error {
         CommandError::Rejected(Rejection::UnknownCurrency) => {
             Problem::new(Reason::Unknown("credit_currency"), "there is no such credit currency")
@@ -86,25 +86,4 @@ pub(crate) fn balances(call: Call<'_>) -> Result<Reply, Problem> {
     }
     let totals = call.engine().balances(query.text("customer"), query.text("currency"));
     Ok(Reply::ok(&Balances { data: totals.iter().map(BalanceBody::of).collect() }))
-}
-
-/// `GET /v1/wallets/{customer}/{currency}/alerts`
-pub(crate) fn alerts(call: Call<'_>) -> Result<Reply, Problem> {
-    let wallet = call.engine().wallet(call.first(), call.second()).map_err(addressed)?;
-    Ok(Reply::ok(&AlertsBody::of(wallet)))
-}
-
-/// `PUT /v1/wallets/{customer}/{currency}/alerts`
-pub(crate) async fn put_alerts<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let body = call.json(body).await?;
-    let specs = {
-        let arena = Bump::new();
-        alert_specs(&Fields::of(&parse(&body.bytes, &arena)?, None)?)?
-    };
-    let (wallet, ticket) = call.engine().set_alerts(call.first(), call.second(), &specs).map_err(addressed)?;
-    ticket.await?;
-    Ok(Reply::ok(&AlertsBody::of(wallet)))
 }

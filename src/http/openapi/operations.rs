@@ -132,10 +132,53 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             Operation::new("Wallets", "getAlerts", "A wallet's alert levels").ok("Alerts").fails(&[404])
         }
         Action::PutAlerts => Operation::new("Wallets", "setAlerts", "Replace a wallet's alert levels")
-            .about("A level that the balance is already below waits until the balance has been above it.")
+            .about(
+                "The whole of them, the runway watch included; an empty list is the wallet's own choice of none. A level that the balance is \
+                 already below waits until the balance has been above it. docs/alerts.md says what is told when.",
+            )
             .takes("AlertsRequest")
             .ok("Alerts")
             .fails(&[404, 409, 422]),
+        Action::DeleteAlerts => {
+            Operation::new("Wallets", "deleteAlerts", "Take a wallet's own alerts away: its currency's default ones apply")
+                .ok("Alerts")
+                .fails(&[404, 409, 422])
+                .writes()
+        }
+        Action::GetCommitments => {
+            Operation::new("Wallets", "getCommitments", "What is committed in the present period").ok("Commitments").fails(&[404])
+        }
+        Action::PutCommitments => Operation::new("Wallets", "setCommitments", "Replace a wallet's commitments")
+            .about(
+                "They lower `projected` and nothing else. A commitment counts from now on, until it is due or the period is over: by then it \
+                 has been used.",
+            )
+            .takes("CommitmentsRequest")
+            .ok("Commitments")
+            .fails(&[404, 409, 422]),
+        Action::DeleteCommitments => {
+            Operation::new("Wallets", "deleteCommitments", "Take all commitments away; repeating it is success")
+                .ok("Commitments")
+                .fails(&[404, 409, 422])
+                .writes()
+        }
+        Action::GetDefaultAlerts => {
+            Operation::new("Catalogue", "getDefaultAlerts", "A currency's default alert levels").ok("DefaultAlerts").fails(&[404])
+        }
+        Action::PutDefaultAlerts => Operation::new("Catalogue", "setDefaultAlerts", "Replace a currency's default alert levels")
+            .about(
+                "For wallets without alerts of their own. New wallets get them with their first grant; the others before their terms change \
+                 the next time by anything but a debit (`on_change`), or in the background from now on (`at_once`).",
+            )
+            .takes("DefaultAlertsRequest")
+            .ok("DefaultAlerts")
+            .fails(&[404, 409, 422]),
+        Action::DeleteDefaultAlerts => {
+            Operation::new("Catalogue", "deleteDefaultAlerts", "Leave a currency without default alert levels, at once")
+                .ok("DefaultAlerts")
+                .fails(&[404, 409, 422])
+                .writes()
+        }
         Action::PostGrants => grants(),
         Action::GetGrant => {
             Operation::new("Grants", "getGrant", "A grant as it is now").ok("Grant").fails(&[404, 410])

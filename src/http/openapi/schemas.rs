@@ -2,14 +2,18 @@
 
 use crate::engine::corrections::view::Expired;
 use crate::engine::view::EntryKind;
+use crate::engine::{HALF_LIFE_MS_MAX, HALF_LIFE_MS_MIN, RUNWAY_MINUTES_MAX};
+use crate::http::wire::alerts::{AT_ONCE, ON_CHANGE};
 use crate::http::wire::fields::{METADATA_KEY_BYTES_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX};
-use crate::ledger::{Category, MAX_PRIORITY, OnExceed, Policy, Rounding, Source, Status, Trigger, Unit, Watched};
+use crate::ledger::{
+    Category, Levels, MAX_COMMITMENTS, MAX_PRIORITY, OnExceed, Policy, Rounding, Source, Status, Trigger, Unit, Watches,
+};
 use serde_json::{Map, Value, json};
 
 /// All schemas by name.
 pub(super) fn all() -> Map<String, Value> {
     let groups =
-        [basics(), usage(), wallets(), history(), grants(), corrections(), catalogue(), feed(), keys(), holds()];
+        [basics(), usage(), wallets(), alerts(), commitments(), history(), grants(), corrections(), catalogue(), feed(), keys(), holds()];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
@@ -215,7 +219,6 @@ fn event_results() -> Value {
 
 fn wallets() -> Group {
     let statuses = || one_of(&[Status::Active, Status::Frozen, Status::Closed].map(Status::as_str));
-    let triggers = || one_of(&[Trigger::Below, Trigger::AtOrBelow].map(Trigger::as_str));
     let lot = object(&[
         ("id", json!({"type": "string"})),
         ("remaining", amount()),
@@ -227,21 +230,6 @@ fn wallets() -> Group {
         ("status", one_of(&["active", "scheduled"])),
         ("held", json!({"allOf": [amount()], "description": "What of `remaining` is in open holds."})),
     ]);
-    let level = object(&[
-        ("name", json!({"type": "string"})),
-        ("amount", amount()),
-        ("trigger", triggers()),
-        ("margin", amount()),
-        ("state", one_of(&["ok", "triggered"])),
-        ("watches", watched()),
-    ]);
-    let level_request = object(&[
-        ("name", text(1, 64)),
-        ("amount", reference("DecimalInput")),
-        ("trigger??", triggers()),
-        ("margin??", reference("DecimalInput")),
-        ("watches??", watched()),
-    ]);
     let wallet = object(&[
         ("customer", json!({"type": "string"})),
         ("currency", json!({"type": "string"})),
@@ -250,10 +238,13 @@ fn wallets() -> Group {
         ("held", amount()),
         ("available", amount()),
         ("projected", amount()),
+        ("committed", amount()),
         ("pending_top_ups", amount()),
         ("floor", amount()),
         ("grants", list(lot)),
         ("alerts", list(reference("AlertLevel"))),
+        ("burn_rate_per_hour?", amount()),
+        ("runway_minutes?", count()),
         ("last_entry", json!({"type": ["integer", "null"], "format": "int64"})),
         ("metadata", reference("Metadata")),
         ("holds", json!({"type": "integer", "minimum": 0, "description": "How many are open."})),
@@ -265,8 +256,8 @@ fn wallets() -> Group {
         ("balance", amount()),
         ("held", amount()),
         ("available", amount()),
+        ("projected", amount()),
     ]);
-    let name = || json!({"type": "string"});
     vec![
         ("Wallet", wallet),
         (
@@ -277,10 +268,131 @@ fn wallets() -> Group {
                 ("metadata??", reference("Metadata")),
             ]),
         ),
-        ("AlertLevel", level),
-        ("Alerts", object(&[("customer", name()), ("currency", name()), ("levels", list(reference("AlertLevel")))])),
-        ("AlertsRequest", object(&[("levels", json!({"type": "array", "items": level_request, "maxItems": 62}))])),
         ("BalanceTotal", totals),
+    ]
+}
+
+fn count() -> Value {
+    json!({"type": "integer", "minimum": 0, "format": "int64"})
+}
+
+fn alerts() -> Group {
+    let name = || json!({"type": "string"});
+    let number = |min: u64, max: u64| json!({"type": "integer", "minimum": min, "maximum": max});
+    let percent =
+        || json!({"type": "string", "description": "Percent of what was granted, greater than 0 and at most 100."});
+    let triggers = || one_of(&[Trigger::Below, Trigger::AtOrBelow].map(Trigger::as_str));
+    let watches = || one_of(&[Watches::Balance, Watches::Available, Watches::Projected].map(Watches::as_str));
+    let interval = || number(0, Levels::INTERVAL_MS_MAX / 1_000);
+    let level = object(&[
+        ("name", name()),
+        ("amount", amount()),
+        ("percent", json!({"type": ["string", "null"]})),
+        ("trigger", triggers()),
+        ("margin", amount()),
+        ("watches", watches()),
+        ("min_interval_seconds", count()),
+        ("state", one_of(&["ok", "triggered"])),
+        ("muted", json!({"type": "boolean"})),
+    ]);
+    let default_level = object(&[
+        ("name", name()),
+        ("amount?", amount()),
+        ("percent?", percent()),
+        ("trigger", triggers()),
+        ("margin", amount()),
+        ("watches", watches()),
+        ("min_interval_seconds", count()),
+    ]);
+    let mut level_request = object(&[
+        ("name", text(1, Levels::NAME_BYTES_MAX)),
+        ("amount??", reference("DecimalInput")),
+        ("percent??", reference("DecimalInput")),
+        ("trigger??", triggers()),
+        ("margin??", reference("DecimalInput")),
+        ("watches??", watches()),
+        ("min_interval_seconds??", interval()),
+    ]);
+    level_request["description"] = json!("With either an amount or a percentage.");
+    let levels = || json!({"type": "array", "items": reference("AlertLevelRequest"), "maxItems": Levels::MAX});
+    let runway = object(&[
+        ("minutes", count()),
+        ("margin_minutes", count()),
+        ("min_interval_seconds", count()),
+        ("half_life_minutes", count()),
+        ("state", one_of(&["ok", "triggered"])),
+        ("burn_rate_per_hour", amount()),
+        ("runway_minutes", json!({"type": ["integer", "null"], "minimum": 0, "format": "int64"})),
+    ]);
+    let runway_request = object(&[
+        ("minutes", number(1, RUNWAY_MINUTES_MAX.into())),
+        ("margin_minutes??", number(0, RUNWAY_MINUTES_MAX.into())),
+        ("min_interval_seconds??", interval()),
+        ("half_life_minutes??", number(HALF_LIFE_MS_MIN / 60_000, HALF_LIFE_MS_MAX / 60_000)),
+    ]);
+    let or_null = |schema: Value| json!({"oneOf": [schema, {"type": "null"}]});
+    let ways = || one_of(&[ON_CHANGE, AT_ONCE]);
+    vec![
+        ("AlertLevel", level),
+        ("AlertLevelRequest", level_request),
+        (
+            "Alerts",
+            object(&[
+                ("customer", name()),
+                ("currency", name()),
+                ("source", one_of(&["wallet", "currency"])),
+                ("default_version", json!({"type": ["integer", "null"], "minimum": 1})),
+                ("levels", list(reference("AlertLevel"))),
+                ("runway", or_null(runway)),
+            ]),
+        ),
+        ("AlertsRequest", object(&[("levels", levels()), ("runway??", runway_request)])),
+        (
+            "DefaultAlerts",
+            object(&[
+                ("currency", name()),
+                ("version", count()),
+                ("levels", list(default_level)),
+                ("apply", ways()),
+                ("applying", json!({"type": "boolean"})),
+            ]),
+        ),
+        ("DefaultAlertsRequest", object(&[("levels", levels()), ("apply??", ways())])),
+    ]
+}
+
+fn commitments() -> Group {
+    let name = || json!({"type": "string"});
+    let period = || object(&[("from", time()), ("to", time())]);
+    let commitment = object(&[
+        ("name", name()),
+        ("amount", amount()),
+        ("due_at", time_or_null()),
+        ("counts", json!({"type": "boolean"})),
+    ]);
+    let commitment_request =
+        object(&[("name", text(1, 128)), ("amount", reference("DecimalInput")), ("due_at??", time())]);
+    let nullable_period = json!({"oneOf": [period(), {"type": "null"}]});
+    vec![
+        (
+            "Commitments",
+            object(&[
+                ("customer", name()),
+                ("currency", name()),
+                ("items", list(commitment)),
+                ("period", nullable_period),
+                ("committed", amount()),
+                ("available", amount()),
+                ("projected", amount()),
+            ]),
+        ),
+        (
+            "CommitmentsRequest",
+            object(&[
+                ("items", json!({"type": "array", "items": commitment_request, "maxItems": MAX_COMMITMENTS})),
+                ("period??", period()),
+            ]),
+        ),
     ]
 }
 
@@ -313,10 +425,6 @@ fn history() -> Group {
         ("held?", json!({"allOf": [amount()], "description": "Signed movement of what is held."})),
     ]);
     vec![("Entry", entry)]
-}
-
-fn watched() -> Value {
-    one_of(&[Watched::Balance, Watched::Available].map(Watched::as_str))
 }
 
 fn holds() -> Group {

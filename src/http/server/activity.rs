@@ -170,14 +170,14 @@ impl Drop for UnderWay {
 
 /// A connection whose traffic is noted.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct Watches {
     stream: TcpStream,
     activity: Arc<Activity>,
 }
 
-impl Watched {
+impl Watches {
     pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        Watched { stream, activity }
+        Watches { stream, activity }
     }
 
     pub(super) fn into_inner(self) -> TcpStream {
@@ -185,7 +185,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for Watches {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -200,7 +200,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for Watches {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.activity.wrote(outcome.is_ready());

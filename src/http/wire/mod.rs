@@ -3,6 +3,7 @@
 //!
 //! Amounts are decimal text in credits, times RFC 3339 in UTC, entry numbers and positions plain numbers, absent things `null`.
 
+pub(crate) mod alerts;
 pub(crate) mod catalog;
 pub(crate) mod corrections;
 pub(crate) mod events;

@@ -1,12 +1,12 @@
-//! Wallets, their alerts and history, and balances over wallets.
+//! Wallets, their history, and balances over wallets.
 
+use super::alerts::{AlertBody, burn_rate};
 use super::fields::Fields;
 use super::{amount, instant, sum};
 use crate::engine::Engine;
-use crate::engine::view::{AlertSpec, AlertView, BalanceTotal, Entry, LotView, Metadata, WalletPatch, WalletView};
-use crate::http::decode::Node;
+use crate::engine::view::{BalanceTotal, Entry, LotView, Metadata, WalletPatch, WalletView};
 use crate::http::problem::Problem;
-use crate::ledger::{Decimal, GrantId, Scale, Status, Trigger, Watched};
+use crate::ledger::{GrantId, Scale, Status};
 use drawdown_wal::Lsn;
 use serde::Serialize;
 
@@ -20,10 +20,15 @@ pub(crate) struct WalletBody {
     held: String,
     available: String,
     projected: String,
+    committed: String,
     pending_top_ups: String,
     floor: String,
     grants: Vec<LotBody>,
     alerts: Vec<AlertBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burn_rate_per_hour: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runway_minutes: Option<u64>,
     last_entry: Option<u64>,
     metadata: Metadata,
     pending_grants: PendingBody,
@@ -46,12 +51,14 @@ impl WalletBody {
             balance: amount(wallet.balance, scale),
             held: amount(wallet.held, scale),
             available: amount(wallet.available, scale),
-            // Commitments and top-ups in flight do not exist yet, so nothing is projected beside what is available.
-            projected: amount(wallet.available, scale),
+            projected: amount(wallet.projected, scale),
+            committed: amount(wallet.committed, scale),
             pending_top_ups: "0".to_owned(),
             floor: amount(wallet.floor, scale),
             grants: wallet.grants.iter().map(|lot| LotBody::of(engine, lot, scale)).collect(),
             alerts: wallet.alerts.iter().map(|alert| AlertBody::of(alert, scale)).collect(),
+            burn_rate_per_hour: wallet.runway.as_ref().map(|runway| burn_rate(runway, scale)),
+            runway_minutes: wallet.runway.as_ref().and_then(|runway| runway.minutes),
             last_entry: wallet.last_entry.map(Lsn::get),
             pending_grants: PendingBody { count: wallet.pending_count, amount: sum(wallet.pending_amount, scale) },
             customer: wallet.customer,
@@ -89,65 +96,6 @@ impl LotBody {
             held: amount(lot.held, scale),
         }
     }
-}
-
-/// An alert level with its state.
-#[derive(Debug, Serialize)]
-pub(crate) struct AlertBody {
-    name: String,
-    amount: String,
-    trigger: &'static str,
-    margin: String,
-    state: &'static str,
-    watches: &'static str,
-}
-
-impl AlertBody {
-    fn of(alert: &AlertView, scale: Scale) -> Self {
-        AlertBody {
-            name: alert.name.clone(),
-            amount: amount(alert.amount, scale),
-            trigger: alert.trigger.as_str(),
-            margin: amount(alert.margin, scale),
-            state: if alert.triggered { "triggered" } else { "ok" },
-            watches: alert.watches.as_str(),
-        }
-    }
-}
-
-/// The alert levels of a wallet.
-#[derive(Debug, Serialize)]
-pub(crate) struct AlertsBody {
-    customer: String,
-    currency: String,
-    levels: Vec<AlertBody>,
-}
-
-impl AlertsBody {
-    pub(crate) fn of(wallet: WalletView) -> Self {
-        let levels = wallet.alerts.iter().map(|alert| AlertBody::of(alert, wallet.currency.scale)).collect();
-        AlertsBody { customer: wallet.customer, currency: wallet.currency.id.clone(), levels }
-    }
-}
-
-/// Reads `{levels: [{name, amount, trigger?, margin?, watches?}]}`.
-pub(crate) fn alert_specs(fields: &Fields<'_, '_>) -> Result<Vec<AlertSpec>, Problem> {
-    let Some(levels) = fields.array("levels")? else {
-        return Err(fields.refused("levels", "the field is missing: an array of alert levels, empty for none"));
-    };
-    levels.iter().enumerate().map(|(place, level)| alert_spec(fields, place, level)).collect()
-}
-
-fn alert_spec(fields: &Fields<'_, '_>, place: usize, level: &Node<'_>) -> Result<AlertSpec, Problem> {
-    let level = fields.inner(level, &format!("levels[{place}]"))?;
-    let trigger = level.choice("trigger", Trigger::parse, "must be below or at_or_below")?;
-    Ok(AlertSpec {
-        name: level.required_text("name")?.to_owned(),
-        amount: level.required_decimal("amount")?,
-        trigger: trigger.unwrap_or(Trigger::Below),
-        margin: level.decimal("margin")?.unwrap_or(Decimal::ZERO),
-        watches: level.choice("watches", Watched::parse, "must be balance or available")?.unwrap_or_default(),
-    })
 }
 
 /// Reads a change of a wallet's settings.
@@ -246,6 +194,7 @@ pub(crate) struct BalanceBody {
     balance: String,
     held: String,
     available: String,
+    projected: String,
 }
 
 impl BalanceBody {
@@ -257,6 +206,7 @@ impl BalanceBody {
             balance: sum(total.balance, scale),
             held: sum(total.held, scale),
             available: sum(total.available, scale),
+            projected: sum(total.projected, scale),
         }
     }
 }

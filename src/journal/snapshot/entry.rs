@@ -6,10 +6,13 @@
 //!             [lowest: recorded balance - balance (signed)]
 //!             one grant: lot; else: opening - balance (signed), count, lots
 //!             [limits: allowance (signed), held (signed)] [scheduled: count, lots]
-//!             [levels: count, each: name's length u8, amount (signed), trigger u8 (1 at or below, + 2 if it watches what is available),
-//!             margin (signed), name; armed u64, triggered u64]
-//!             [more: kinds u8 (1 clauses, 2 unpaid, 4 progress, 8 holds), each as in `riders`, holds: count, each: hold, amount (signed),
-//!             amount - remaining (signed), end, on exceed u8, parts' count, each: lot, voided u8]
+//!             [levels: count, each: name's length u8, amount (signed), trigger u8, margin (signed), name; armed u64, triggered u64]
+//!             [more: kinds u8 (1 clauses, 2 unpaid, 4 progress, 8 holds, 16 levels, 32 inherited, 64 granted, 128 commitments), the first
+//!             three as in `riders`, the others in this order:
+//!                holds: count, each: hold, amount (signed), amount - remaining (signed), end, on exceed u8, parts' count, each: lot, voided u8
+//!                of each level: watched figure u8, millionths of a percent, shortest interval (ms); muted u64; instants of telling (ms)
+//!                version of inherited levels | what levels are a share of (signed)
+//!                commitments: count, each: amount (signed), end + 1 or 0 for never]
 //!             customer
 //! lot         grant, remaining (signed), granted - remaining (signed), effective, end + 1 or 0 for never, cost (signed),
 //!             priority u8 + 128 if paid
@@ -31,9 +34,10 @@ use crate::journal::admin::{self, AdminRecord};
 use crate::journal::bytes::{Fields, unzigzag, zigzag};
 use crate::journal::hold;
 use crate::journal::recurring::RecurringRecord;
+use crate::journal::operation::{percent_of, watches_number, watches_of};
 use crate::ledger::{
-    Amount, Category, Expiry, GrantId, HoldId, Level, LevelStates, Levels, Lot, OpenHold, Part, Status, Terms,
-    Timestamp, Trigger, Watched,
+    Amount, Category, Commitment, Expiry, GrantId, HoldId, Level, LevelStates, Levels, Lot, OpenHold, Part, Percent,
+    Status, Terms, Timestamp, Trigger, Watches,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -45,8 +49,12 @@ const SCHEDULED: u8 = 8;
 const LEVELS: u8 = 16;
 const STATUS_SHIFT: u8 = 5;
 const MORE: u8 = 128;
-/// The kind of more that holds are, beside those of [`riders`].
+/// Kinds of more, beside those of [`riders`].
 const HOLDS: u8 = 8;
+const MORE_LEVELS: u8 = 16;
+const MORE_INHERITED: u8 = 32;
+const MORE_GRANTED: u8 = 64;
+const MORE_COMMITTED: u8 = 128;
 const PAID: u8 = 128;
 
 /// A wallet as a fold left it.
@@ -145,10 +153,7 @@ impl<'a> WalletEntry<'a> {
             write_levels(levels, terms.states, out);
         }
         if has_more(terms) {
-            riders::write(&terms.riders, if terms.holds.is_empty() { 0 } else { HOLDS }, out);
-            if !terms.holds.is_empty() {
-                write_holds(&terms.holds, out);
-            }
+            write_more(terms, out);
         }
     }
 
@@ -207,9 +212,16 @@ fn read_terms(fields: &mut Fields<'_>, flags: u8, balance: i64) -> Result<Terms,
     if flags & SCHEDULED != 0 {
         terms.scheduled = read_lots(fields)?;
     }
+    let mut levels = Vec::new();
     if flags & LEVELS != 0 {
-        let (levels, states) = read_levels(fields)?;
-        (terms.levels, terms.states) = (Some(Arc::new(levels)), states);
+        (levels, terms.states) = read_levels(fields)?;
+    }
+    if flags & MORE != 0 {
+        read_more(&mut terms, &mut levels, fields)?;
+    }
+    if flags & LEVELS != 0 {
+        let levels = Levels::new(levels).map_err(|_| Corrupt::Malformed("levels"))?;
+        terms.levels = Some(Arc::new(levels));
     }
     if flags & MORE != 0 {
         let kinds;
@@ -223,7 +235,7 @@ fn read_terms(fields: &mut Fields<'_>, flags: u8, balance: i64) -> Result<Terms,
 }
 
 fn has_more(terms: &Terms) -> bool {
-    !terms.riders.is_empty() || !terms.holds.is_empty()
+    !terms.riders.is_empty() || more_of(terms) != 0
 }
 
 fn write_lots(lots: &[Lot], out: &mut Vec<u8>) {
@@ -309,8 +321,7 @@ fn write_levels(levels: &Levels, states: LevelStates, out: &mut Vec<u8>) {
     for level in levels {
         out.push(level.name.len() as u8);
         put_signed(out, level.amount.units());
-        let of_available = u8::from(level.watches == Watched::Available) << 1;
-        out.push(u8::from(level.trigger == Trigger::AtOrBelow) | of_available);
+        out.push(u8::from(level.trigger == Trigger::AtOrBelow));
         put_signed(out, level.margin.units());
         out.extend_from_slice(level.name.as_bytes());
     }
@@ -318,25 +329,102 @@ fn write_levels(levels: &Levels, states: LevelStates, out: &mut Vec<u8>) {
     out.extend_from_slice(&states.triggered.to_le_bytes());
 }
 
-fn read_levels(fields: &mut Fields<'_>) -> Result<(Levels, LevelStates), Corrupt> {
+/// The levels in their order, without what follows under [`MORE_LEVELS`].
+fn read_levels(fields: &mut Fields<'_>) -> Result<(Vec<Level>, LevelStates), Corrupt> {
     let count = fields.varint()?;
     let mut levels = Vec::new();
     for _ in 0..count {
         let length = fields.u8()?;
         let amount = Amount::new(signed(fields)?);
-        let (trigger, watches) = match fields.u8()? {
-            0 => (Trigger::Below, Watched::Balance),
-            1 => (Trigger::AtOrBelow, Watched::Balance),
-            2 => (Trigger::Below, Watched::Available),
-            3 => (Trigger::AtOrBelow, Watched::Available),
+        let trigger = match fields.u8()? {
+            0 => Trigger::Below,
+            1 => Trigger::AtOrBelow,
             _ => return Err(Corrupt::Malformed("trigger")),
         };
         let margin = Amount::new(signed(fields)?);
         let name = fields.text(length.into())?.into();
-        levels.push(Level { name, amount, trigger, margin, watches });
+        levels.push(Level { name, amount, trigger, margin, ..Level::default() });
     }
-    let states = LevelStates { armed: fields.u64()?, triggered: fields.u64()? };
-    Ok((Levels::new(levels).map_err(|_| Corrupt::Malformed("levels"))?, states))
+    Ok((levels, LevelStates { armed: fields.u64()?, triggered: fields.u64()?, muted: 0 }))
+}
+
+/// What of the terms is written behind [`MORE`], riders left out.
+fn more_of(terms: &Terms) -> u8 {
+    let is_more =
+        |level: &Level| level.watches != Watches::Balance || level.percent.is_some() || level.min_interval_ms > 0;
+    let bit = |holds, bit| if holds { bit } else { 0 };
+    bit(!terms.holds.is_empty(), HOLDS)
+        | bit(terms.levels.iter().flat_map(|levels| levels.iter()).any(is_more), MORE_LEVELS)
+        | bit(terms.inherited > 0, MORE_INHERITED)
+        | bit(terms.granted != Amount::ZERO, MORE_GRANTED)
+        | bit(!terms.committed.is_empty(), MORE_COMMITTED)
+}
+
+fn write_more(terms: &Terms, out: &mut Vec<u8>) {
+    let more = more_of(terms);
+    riders::write(&terms.riders, more, out);
+    if more & HOLDS != 0 {
+        write_holds(&terms.holds, out);
+    }
+    if more & MORE_LEVELS != 0 {
+        for level in terms.levels.iter().flat_map(|levels| levels.iter()) {
+            out.push(watches_number(level.watches));
+            put_varint(out, level.percent.map_or(0, Percent::millionths).into());
+            put_varint(out, level.min_interval_ms);
+        }
+        out.extend_from_slice(&terms.states.muted.to_le_bytes());
+        terms.told.iter().for_each(|told| put_varint(out, told.millis()));
+    }
+    if more & MORE_INHERITED != 0 {
+        put_varint(out, terms.inherited.into());
+    }
+    if more & MORE_GRANTED != 0 {
+        put_signed(out, terms.granted.units());
+    }
+    if more & MORE_COMMITTED != 0 {
+        put_varint(out, terms.committed.len() as u64);
+        for one in &terms.committed {
+            put_signed(out, one.amount.units());
+            put_varint(out, one.until.timestamp().map_or(0, |end| end.millis() + 1));
+        }
+    }
+}
+
+fn read_more(terms: &mut Terms, levels: &mut [Level], fields: &mut Fields<'_>) -> Result<(), Corrupt> {
+    let more;
+    (terms.riders, more) = riders::read(fields, HOLDS | MORE_LEVELS | MORE_INHERITED | MORE_GRANTED | MORE_COMMITTED)?;
+    if more & HOLDS != 0 {
+        terms.holds = read_holds(fields)?;
+    }
+    if more & MORE_LEVELS != 0 {
+        for level in levels.iter_mut() {
+            level.watches = watches_of(fields.u8()?)?;
+            let percent = u32::try_from(fields.varint()?).map_err(|_| Corrupt::Malformed("percentage"))?;
+            level.percent = percent_of(percent)?;
+            level.min_interval_ms = fields.varint()?;
+        }
+        terms.states.muted = fields.u64()?;
+        let told = levels.iter().filter(|level| level.min_interval_ms > 0);
+        terms.told = told.map(|_| fields.varint().map(Timestamp::from_millis)).collect::<Result<_, _>>()?;
+    }
+    if more & MORE_INHERITED != 0 {
+        terms.inherited = u32::try_from(fields.varint()?).map_err(|_| Corrupt::Malformed("version"))?;
+    }
+    if more & MORE_GRANTED != 0 {
+        terms.granted = Amount::new(signed(fields)?);
+    }
+    if more & MORE_COMMITTED != 0 {
+        let count = fields.varint()?;
+        let mut committed = Vec::new();
+        for _ in 0..count {
+            let amount = Amount::new(signed(fields)?);
+            let end = fields.varint()?;
+            let until = end.checked_sub(1).map_or(Expiry::NEVER, |end| Expiry::at(Timestamp::from_millis(end)));
+            committed.push(Commitment { amount, until });
+        }
+        terms.committed = committed.into();
+    }
+    Ok(())
 }
 
 fn status_number(status: Status) -> u8 {

@@ -12,7 +12,7 @@ use crate::journal::recurring::RecurringRecord;
 use crate::ledger::{
     Amount, Category, Clause, Decimal, Ends, Expiry, GrantId, HoldId, Interval, Level, Levels, Lot, Occurrence,
     OnExceed, OpenHold, Part, Payment, Progress, Riders, Rollover, Schedule, Source, Status, Terms, Timestamp, Trigger,
-    Unit, Unpaid, Watched,
+    Unit, Unpaid, Watches,
 };
 use drawdown_wal::{Files, Heap, Lsn};
 use std::borrow::Cow;
@@ -56,7 +56,8 @@ fn full() -> Terms {
         amount: Amount::new(amount),
         trigger,
         margin: Amount::new(4),
-        watches: if trigger == Trigger::Below { Watched::Available } else { Watched::Balance },
+        watches: if trigger == Trigger::Below { Watches::Available } else { Watches::Balance },
+        ..Level::default()
     };
     let levels = Levels::new(vec![level("low", 20, Trigger::Below), level("deep", -7, Trigger::AtOrBelow)]);
     let levels = levels.expect("levels");

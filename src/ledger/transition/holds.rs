@@ -9,7 +9,7 @@ use super::super::rejection::Rejection;
 use super::super::time::{Expiry, Timestamp};
 use super::Draft;
 
-impl Draft<'_> {
+impl Draft {
     pub(super) fn hold(&mut self, new: &NewHold) -> Result<(), Rejection> {
         decide_hold(self.status, self.holds.len(), self.available(), new, self.now)?;
         if self.holds.iter().any(|hold| hold.id == new.id) {

@@ -7,7 +7,7 @@ use super::super::rejection::Rejection;
 use super::super::terms::MAX_LOTS;
 use super::{Draft, check_range};
 
-impl Draft<'_> {
+impl Draft {
     /// Carries a reversal out, wholly or not at all.
     pub(super) fn reverse(&mut self, reversal: &Reversal) -> Result<(), Rejection> {
         let amount = reversal.amount().filter(|amount| *amount > Amount::ZERO).ok_or(Rejection::InvalidAmount)?;

@@ -13,7 +13,7 @@ fn parts(holds: &[OpenHold]) -> impl Iterator<Item = &Lot> {
     holds.iter().flat_map(|hold| &hold.parts).filter(|part| !part.is_voided).map(|part| &part.lot)
 }
 
-impl Draft<'_> {
+impl Draft {
     /// What is wrong with what is special about a grant, and with its number.
     pub(super) fn check_special(&self, grant: &NewGrant) -> Result<(), Rejection> {
         let Special { rollover, occurrence, payment } = grant.special;

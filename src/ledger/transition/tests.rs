@@ -2,7 +2,7 @@
 
 use super::super::grant::Category;
 use super::super::hold::{HoldId, NewHold, OnExceed};
-use super::super::level::{Level, Trigger, Watched};
+use super::super::level::{Level, Trigger, Watches};
 use super::super::riders::Special;
 use super::*;
 
@@ -140,8 +140,7 @@ fn levels(list: &[(&str, i64)]) -> Operation {
         name: name.into(),
         amount: units(amount),
         trigger: Trigger::Below,
-        margin: Amount::ZERO,
-        watches: Watched::Balance,
+        ..Level::default()
     };
     Operation::SetLevels(Some(Arc::new(Levels::new(list.iter().map(level).collect()).expect("levels"))))
 }
@@ -592,8 +591,7 @@ fn levels_set_while_something_expires_are_judged_from_the_closing_balance() {
 #[test]
 fn setting_the_same_levels_twice_fires_no_alert_twice() {
     let mut wallet = Wallet::with(&[100]);
-    let watches = Watched::Balance;
-    let level = Level { name: "low".into(), amount: units(10), trigger: Trigger::Below, margin: units(5), watches };
+    let level = Level { name: "low".into(), amount: units(10), margin: units(5), ..Level::default() };
     let set = Operation::SetLevels(Some(Arc::new(Levels::new(vec![level]).expect("a level"))));
     wallet.must(&set);
     wallet.spend(91, DEBIT);

@@ -1,6 +1,7 @@
 //! The API over real sockets: a server in this process, and a client that writes requests byte by byte.
 #![expect(clippy::float_cmp, reason = "metrics that are compared are whole numbers, which f64 holds exactly")]
 
+mod alerts;
 mod bad_input;
 mod contract;
 mod corrections;

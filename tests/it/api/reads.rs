@@ -24,6 +24,8 @@ fn a_wallet_shows_everything_at_once_and_takes_changes() {
         ("balance", json!("40")),
         ("held", json!("0")),
         ("available", json!("50")),
+        ("projected", json!("50")),
+        ("committed", json!("0")),
         ("floor", json!("-10")),
         ("pending_top_ups", json!("0")),
         ("metadata", json!({"plan": "pro"})),

@@ -3,7 +3,7 @@
 use drawdown_wal::sim::Random;
 
 use crate::books::{Ask, Correction, GrantSpec, HoldSpec, RolloverSpecs, Step, Usage, WalletNumber, When};
-use crate::model::{Level, OnExceed, Policy, Status};
+use crate::model::{Level, OnExceed, Policy, Status, Watches};
 
 /// The steps of a seed. The first ones give credit.
 pub(super) fn steps(seed: u64, count: usize) -> Vec<Step> {
@@ -80,6 +80,10 @@ impl Maker {
             80..88 => Step::Alerts(self.wallet(), (0..self.below(4)).map(|number| self.level(number)).collect()),
             88..93 => Step::Pause(self.below(12)),
             93..98 => Step::UpToADate { before: self.below(3) == 0 },
+            98 => {
+                let (lasts, wallet) = (self.below(30) + 1, self.wallet());
+                Step::Commit(wallet, vec![(1 + self.small(30), self.maybe(lasts)), (1 + self.small(9), None)])
+            }
             _ => Step::Tidy,
         }
     }
@@ -93,7 +97,7 @@ impl Maker {
                 Step::Capture { hold: self.below(6) as usize, units, is_final }
             }
             22..24 => Step::Release(self.below(6) as usize),
-            24 => Step::Alerts(self.wallet(), vec![Level { of_available: true, ..self.level(0) }]),
+            24 => Step::Alerts(self.wallet(), vec![Level { watches: Watches::Available, ..self.level(0) }]),
             25..28 => Step::Extend(self.below(6) as usize, self.below(60)),
             _ => {
                 let (correction, key) = (self.correction(), self.below(5) as u8);
@@ -163,12 +167,14 @@ impl Maker {
     }
 
     fn level(&mut self, number: u64) -> Level {
-        Level {
-            name: format!("level-{number}"),
-            amount: i128::from(self.below(80)) - 10,
-            at_or_below: self.below(2) == 0,
-            margin: i128::from(self.below(6)),
-            of_available: false,
+        let amount = i128::from(self.below(80)) - 10;
+        let (at_or_below, margin) = (self.below(2) == 0, i128::from(self.below(6)));
+        let plain = Level::plain(format!("level-{number}"), amount, at_or_below, margin);
+        match self.below(4) {
+            0 => Level { interval: 1 + self.below(30), ..plain },
+            1 => Level { watches: Watches::Projected, ..plain },
+            2 => Level { percent: Some(20_000_000), amount: 0, ..plain },
+            _ => plain,
         }
     }
 }

@@ -394,8 +394,9 @@ fn a_hold_crosses_levels_on_what_is_available_only() {
         trigger: Trigger::Below,
         margin: units(0),
         watches,
+        ..Level::default()
     };
-    let list = vec![level("balance", Watched::Balance), level("free", Watched::Available)];
+    let list = vec![level("balance", Watches::Balance), level("free", Watches::Available)];
     wallet.must(&Operation::SetLevels(Some(Arc::new(Levels::new(list).expect("levels")))));
     wallet.hold(1, 40, 9_000);
     assert!(wallet.effects.crossed.is_empty());
