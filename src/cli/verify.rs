@@ -101,18 +101,47 @@ fn summary(verdict: &Verdict, colours: bool) -> String {
     }
     if let Some(audit) = &verdict.audit {
         let rows: Vec<_> = audit.currencies.iter().map(row).collect();
-        let head =
-            ["currency", "wallets", "granted", "debited", "expired", "voided", "written off", "remaining", "debt"];
         if !rows.is_empty() {
             lines.push(String::new());
-            lines.push(table(1, &head, &rows, colours));
+            lines.push(table(1, &CONSERVATION, &rows, colours));
             lines.push(String::new());
         }
+        lines.extend(audit.currencies.iter().map(conserved));
     }
     for note in &verdict.notes {
         lines.push(format!("{} {note}", painted(colours, Style::Yellow, "note:")));
     }
     lines.join("\n")
+}
+
+/// Every credit is somewhere: the equation, as the heads of its columns.
+const CONSERVATION: [&str; 10] = [
+    "currency",
+    "wallets",
+    "granted",
+    "= spent",
+    "+ remaining",
+    "+ expired",
+    "+ voided",
+    "+ written off",
+    "debited",
+    "debt",
+];
+
+/// Whether a currency's row makes an equation.
+fn conserved(audit: &CurrencyAudit) -> String {
+    let places = audit.currency.scale.places();
+    let sums = &audit.sums;
+    let parts = [sums.spent, audit.remaining, sums.expired, sums.voided, sums.written_off];
+    let sum: i128 = parts.iter().sum();
+    let parts = parts.map(|part| credits(part, places)).join(" + ");
+    let sign = if audit.is_conserved() { "=" } else { "is not" };
+    let more = match (audit.is_conserved(), audit.is_whole) {
+        (true, _) => String::new(),
+        (false, true) => format!(" = {}", credits(sum, places)),
+        (false, false) => format!(" = {}: movements of some wallets have been retired", credits(sum, places)),
+    };
+    format!("{:<8} {}: {} {sign} {parts}{more}", "credits", audit.currency.id, credits(sums.granted, places))
 }
 
 fn ended(survey: &Survey) -> &'static str {
@@ -145,8 +174,16 @@ fn credits(units: i128, places: u8) -> String {
 fn row(audit: &CurrencyAudit) -> Vec<String> {
     let places = audit.currency.scale.places();
     let sums = &audit.sums;
-    let amounts =
-        [sums.granted, sums.debited, sums.expired, sums.voided, sums.written_off, audit.remaining, audit.debt];
+    let amounts = [
+        sums.granted,
+        sums.spent,
+        audit.remaining,
+        sums.expired,
+        sums.voided,
+        sums.written_off,
+        sums.debited,
+        audit.debt,
+    ];
     let head = [audit.currency.id.clone(), grouped(audit.wallets)];
     head.into_iter().chain(amounts.map(|units| credits(units, places))).collect()
 }
@@ -169,6 +206,7 @@ fn as_json(verdict: &Verdict) -> Value {
             "currency": audit.currency.id,
             "wallets": audit.wallets,
             "granted": amount(audit.sums.granted),
+            "spent": amount(audit.sums.spent),
             "debited": amount(audit.sums.debited),
             "expired": amount(audit.sums.expired),
             "voided": amount(audit.sums.voided),
@@ -177,6 +215,8 @@ fn as_json(verdict: &Verdict) -> Value {
             "remaining": amount(audit.remaining),
             "debt": amount(audit.debt),
             "scheduled": amount(audit.scheduled),
+            "conserved": audit.is_conserved(),
+            "whole": audit.is_whole,
         })
     };
     let head = survey.recorded.as_ref().and_then(drawdown_wal::Chain::head);

@@ -13,7 +13,7 @@ use crate::journal::admin::AdminRecord;
 use crate::journal::debit::DebitRecord;
 use crate::journal::operation::{Event, OperationRecord};
 use crate::journal::{self, Record};
-use crate::ledger::{Amount, Movement, Operation, Scale, Status, Timestamp};
+use crate::ledger::{Amount, Movement, NewGrant, Operation, Scale, Status, Timestamp};
 use drawdown_wal::{FrameRef, Lsn, ReadError};
 use std::collections::HashSet;
 
@@ -192,7 +192,7 @@ impl Telling<'_, '_> {
     fn operation(&mut self, record: &OperationRecord<'_>) {
         let body = &record.body;
         for movement in &body.movements {
-            self.movement(movement);
+            self.movement(movement, &body.operation);
         }
         if !body.rejected {
             match (&body.operation, &body.event) {
@@ -215,7 +215,7 @@ impl Telling<'_, '_> {
         self.lines(record);
     }
 
-    fn movement(&mut self, movement: &Movement) {
+    fn movement(&mut self, movement: &Movement, operation: &Operation) {
         let kind = match movement {
             Movement::Granted { .. } | Movement::Scheduled { .. } => "grant.created",
             Movement::Activated { .. } => "grant.activated",
@@ -233,7 +233,21 @@ impl Telling<'_, '_> {
         if let Some(amount) = moved(movement) {
             data.push(("amount", self.amount(amount)));
         }
+        if let (Movement::Granted { .. } | Movement::Scheduled { .. }, Operation::Grant(grant)) = (movement, operation) {
+            self.made(grant, &mut data);
+        }
         self.push(kind, data);
+    }
+
+    /// What a follower must know of a grant to tell who pays which debit.
+    fn made(&self, grant: &NewGrant, data: &mut Fields) {
+        data.push(("category", FeedValue::Text(grant.category.as_str().to_owned())));
+        data.push(("priority", FeedValue::Number(grant.priority.into())));
+        data.push(("effective_at", FeedValue::Time(grant.effective_at)));
+        data.extend(grant.expires_at.map(|end| ("expires_at", FeedValue::Time(end))));
+        // Its declaration may have been retired: whoever follows from so far back knows it from then.
+        let declared = super::reports::declaration(self.page.inner, grant.id);
+        data.extend(declared.ok().map(|declared| ("source", FeedValue::Text(declared.source.as_str().to_owned()))));
     }
 
     /// Lines crossed and recovered.

@@ -44,6 +44,7 @@ mod openings;
 mod pressure;
 mod recovery;
 mod repairs;
+pub mod reports;
 mod settings;
 pub mod snapshot;
 mod spill;

@@ -43,6 +43,10 @@ pub(crate) enum Action {
     PostSnapshot,
     /// Part of the contract, not built yet: the feature's name.
     Later(&'static str),
+    Statement,
+    PastBalance,
+    Usage,
+    Holders,
 }
 
 /// One row: an endpoint.
@@ -90,6 +94,10 @@ impl Route {
             | Action::Metrics
             | Action::OpenApi
             | Action::Stats
+            | Action::Statement
+            | Action::PastBalance
+            | Action::Usage
+            | Action::Holders
             | Action::Later(_) => false,
         }
     }
@@ -144,6 +152,10 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/api-keys/{key}/revoke", ADMIN, Action::RevokeKey),
     route("GET", "/v1/stats", READ, Action::Stats),
     route("POST", "/v1/snapshots", ADMIN, Action::PostSnapshot),
+    route("GET", "/v1/wallets/{customer}/{currency}/statement", READ, Action::Statement),
+    route("GET", "/v1/wallets/{customer}/{currency}/balance", READ, Action::PastBalance),
+    route("GET", "/v1/usage", READ, Action::Usage),
+    route("GET", "/v1/credit-currencies/{currency}/holders", READ, Action::Holders),
     open("/healthz", Action::Health),
     open("/readyz", Action::Ready),
     open("/metrics", Action::Metrics),
@@ -154,7 +166,6 @@ pub(crate) const ROUTES: &[Route] = &[
     later("POST", "/v1/holds/{hold}/capture", USAGE, "holds"),
     later("POST", "/v1/holds/{hold}/release", USAGE, "holds"),
     later("POST", "/v1/holds/{hold}/extend", USAGE, "holds"),
-    later("GET", "/v1/wallets/{customer}/{currency}/statement", READ, "statements"),
     later("POST", "/v1/entries/{entry}/reverse", GRANTS, "reversals"),
     later("POST", "/v1/transfers", GRANTS, "transfers"),
     later("GET", "/v1/credit-currencies/{currency}/recharge-config", READ, "recharge configuration"),

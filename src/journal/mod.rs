@@ -15,10 +15,12 @@ pub mod admin;
 mod bytes;
 pub mod debit;
 pub mod frame;
+pub mod head;
 pub mod operation;
 pub mod snapshot;
 
-pub use frame::{Record, frame_of, read_at, records};
+pub use frame::{Record, frame_of, opening_at, read_at, records};
+pub use head::{Opening, OperationHead};
 
 /// Bytes that are no record of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -16,6 +16,7 @@
 //! only. Its callers are the engine (live and at replay) and the journal, which converts these types by hand.
 
 mod amount;
+pub mod calendar;
 mod debit;
 mod decimal;
 mod grant;

@@ -184,9 +184,9 @@ pub(crate) struct GrantSpec {
 /// One line of a wallet's history.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Line {
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     grant: Option<u64>,
-    delta: i128,
+    pub(crate) delta: i128,
     parts: Vec<(u64, i128)>,
     debt: i128,
     event: Option<String>,
@@ -206,6 +206,10 @@ pub(crate) struct Group {
     pub(crate) step: usize,
     /// The event behind it.
     identity: Option<(usize, u32)>,
+    /// The engine's time, ms.
+    pub(crate) at: u64,
+    /// As it was sent.
+    pub(crate) usage: Option<Usage>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -221,7 +225,7 @@ pub(crate) struct Made {
     pub(crate) id: u64,
     pub(crate) text: String,
     pub(crate) wallet: WalletNumber,
-    request: GrantRequest,
+    pub(crate) request: GrantRequest,
     created_at: u64,
 }
 
@@ -311,6 +315,19 @@ impl Usage {
             When::NewestAllowed => now + TOLERANCE_MS,
             When::TooNew => now + TOLERANCE_MS + 1,
         }))
+    }
+
+    /// Meter and quantity, in tenths.
+    pub(crate) fn measured(&self) -> Option<(&'static str, i64)> {
+        match self.ask {
+            Ask::Metered(tenths) => Some((METERS[self.wallet.currency_index()].0, tenths)),
+            _ => None,
+        }
+    }
+
+    /// The event's own time when it is sent at `now`, ms.
+    pub(crate) fn happened(&self, now: u64) -> u64 {
+        self.time(now).map_or(now, Timestamp::millis)
     }
 
     fn charge(&self) -> Charge<'static> {
@@ -560,7 +577,8 @@ impl Book {
             edges.extend((low < 0 && high >= 0).then(|| ("balance.recovered", "negative".to_owned())));
         }
         let identity = event.map(|usage| (usage.source, usage.id));
-        let group = Group { lines, crossed: crossed(&outcome), edges, after: after.clone(), step, identity };
+        let (crossed, usage) = (crossed(&outcome), event.cloned());
+        let group = Group { lines, crossed, edges, after: after.clone(), step, identity, at: now, usage };
         self.model = Some(after);
         self.groups.push(group);
         outcome

@@ -8,6 +8,7 @@ mod fuzz;
 mod keys;
 mod ledger_props;
 mod model;
+mod reports;
 mod sim;
 mod snapshots;
 mod spill;

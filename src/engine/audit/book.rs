@@ -14,6 +14,8 @@ pub struct Sums {
     pub granted: i128,
     /// Debited, on the fast path or not.
     pub debited: i128,
+    /// Taken from grants by debits, and by debt that they paid: counted grant by grant.
+    pub spent: i128,
     /// Expired.
     pub expired: i128,
     /// Voided while effective.
@@ -30,10 +32,16 @@ impl Sums {
         self.granted + self.debt_written_off - self.debited - self.expired - self.voided - self.written_off
     }
 
+    /// What is left of all grants: every credit that was granted was spent, expired, was voided or written off, or remains.
+    pub fn remaining(&self) -> i128 {
+        self.granted - self.spent - self.expired - self.voided - self.written_off
+    }
+
     /// Adds another's.
     pub fn add(&mut self, other: &Sums) {
         self.granted += other.granted;
         self.debited += other.debited;
+        self.spent += other.spent;
         self.expired += other.expired;
         self.voided += other.voided;
         self.written_off += other.written_off;
@@ -138,6 +146,17 @@ impl Book {
         (lots, (-self.opening).max(0) + spent)
     }
 
+    /// The sums, with what the present generation's debits have taken from its grants.
+    pub(super) fn sums(&self) -> Sums {
+        Sums { spent: self.sums.spent + self.taken(), ..self.sums }
+    }
+
+    /// What the debits so far have taken from the generation's grants.
+    fn taken(&self) -> i128 {
+        let left = |lots: &[(GrantId, i128)]| lots.iter().map(|(_, left)| left).sum::<i128>();
+        left(&self.lots) - left(&self.holdings().0)
+    }
+
     pub(super) fn scheduled(&self) -> &[(GrantId, i128)] {
         &self.scheduled
     }
@@ -148,6 +167,7 @@ impl Book {
             return Err("its closing balance is not what its generation's debits leave");
         }
         let (lots, debt) = self.holdings();
+        self.sums.spent += self.taken();
         let (knows_schedule, scheduled, sums) = (self.is_whole, &mut self.scheduled, &mut self.sums);
         let mut change = Change { lots, debt, knows_schedule, scheduled, sums, taken: 0 };
         for movement in &record.body.movements {
@@ -269,6 +289,7 @@ impl Change<'_> {
         match self.lots.iter_mut().find(|(other, _)| *other == grant) {
             Some((_, left)) if *left >= amount => {
                 *left -= amount;
+                self.sums.spent += amount;
                 Ok(())
             }
             Some(_) => Err("more is taken from a grant than it has left"),

@@ -1,6 +1,7 @@
 //! RFC 3339 times to and from milliseconds, by hand: the hot path reads one an event.
 
 use crate::ledger::Timestamp;
+use crate::ledger::calendar::{civil_from_days, days_from_civil};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -77,29 +78,6 @@ const fn days_in(year: u32, month: u32) -> u32 {
         2 => 28,
         _ => 31,
     }
-}
-
-/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar, the year at least 0. Years begin in March, so that the leap day
-/// comes last, and are counted from 400 years earlier, so that none is negative.
-const fn days_from_civil(year: u32, month: u32, day: u32) -> i64 {
-    let year = if month <= 2 { year + 399 } else { year + 400 };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
-    days as i64 - (719_468 + 146_097)
-}
-
-/// The date of a day counted from 1970-01-01: the inverse of [`days_from_civil`].
-const fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
 }
 
 /// The time as RFC 3339 in UTC with milliseconds.

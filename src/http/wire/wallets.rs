@@ -196,7 +196,7 @@ impl EntryBody {
         });
         EntryBody {
             entry: entry.entry.get(),
-            kind: kind(entry.kind),
+            kind: entry_kind(entry.kind),
             amount: amount(entry.amount, scale),
             balance_after: amount(entry.balance_after, scale),
             time: instant(entry.time),
@@ -210,7 +210,7 @@ impl EntryBody {
 }
 
 /// The name of a kind of entries.
-const fn kind(kind: EntryKind) -> &'static str {
+pub(crate) const fn entry_kind(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::Debit => "debit",
         EntryKind::Grant => "grant",
