@@ -233,7 +233,8 @@ impl Telling<'_, '_> {
         if let Some(amount) = moved(movement) {
             data.push(("amount", self.amount(amount)));
         }
-        if let (Movement::Granted { .. } | Movement::Scheduled { .. }, Operation::Grant(grant)) = (movement, operation) {
+        if let (Movement::Granted { .. } | Movement::Scheduled { .. }, Operation::Grant(grant)) = (movement, operation)
+        {
             self.made(grant, &mut data);
         }
         self.push(kind, data);

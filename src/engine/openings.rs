@@ -108,9 +108,9 @@ impl<'a> Openings<'a> {
         }
         // Numbers are compared by how far they lie below the first: they wrap.
         let first = self.passed.first()?.0;
-        let found = self.passed.binary_search_by_key(&first.wrapping_sub(generation), |(number, _)| {
-            first.wrapping_sub(*number)
-        });
+        let found = self
+            .passed
+            .binary_search_by_key(&first.wrapping_sub(generation), |(number, _)| first.wrapping_sub(*number));
         found.ok().map(|index| self.passed[index].1)
     }
 
@@ -125,7 +125,9 @@ impl<'a> Openings<'a> {
                 Record::Operation(record) if record.slot == self.slot && record.generation == generation => {
                     GenerationOpening::of_record(at, &record)
                 }
-                Record::Admin(AdminRecord::Wallet(wallet)) if wallet.slot == self.slot => GenerationOpening::of_making(at),
+                Record::Admin(AdminRecord::Wallet(wallet)) if wallet.slot == self.slot => {
+                    GenerationOpening::of_making(at)
+                }
                 _ => return Err(Corrupt::Malformed("link to the opening before")),
             };
             self.known.insert(generation, opening);
@@ -135,7 +137,8 @@ impl<'a> Openings<'a> {
 
     /// Passes one opening more on the way down to a generation's.
     pub(super) fn step_down(&mut self, generation: u32) -> Result<(), Corrupt> {
-        let Some((newest, at)) = self.next.filter(|(newest, _)| newest.wrapping_sub(generation).cast_signed() >= 0) else {
+        let Some((newest, at)) = self.next.filter(|(newest, _)| newest.wrapping_sub(generation).cast_signed() >= 0)
+        else {
             return Err(Corrupt::Malformed("generation"));
         };
         let (number, below) = match journal::opening_at(self.log, Lsn::new(at), &mut self.view)? {

@@ -379,9 +379,10 @@ impl From<CommandError> for Problem {
             }
             CommandError::Unavailable(unavailable) => Problem::from(unavailable),
             // What contradicts what is for the server's log.
-            CommandError::Inconsistent { .. } => {
-                Problem::new(Reason::Inconsistent, "the answer would have contradicted the ledger; nobody is told a wrong one")
-            }
+            CommandError::Inconsistent { .. } => Problem::new(
+                Reason::Inconsistent,
+                "the answer would have contradicted the ledger; nobody is told a wrong one",
+            ),
         }
     }
 }

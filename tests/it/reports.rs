@@ -174,7 +174,8 @@ fn compare_usage(books: &Books, engine: &Engine, from: u64, to: u64, by: Span) {
                 }
                 let (meter, tenths) = usage.measured().unwrap_or_default();
                 let key = (by.start(at(happened)).millis(), wallet.currency().to_owned(), meter.to_owned());
-                let taken = group.lines.iter().filter(|line| line.kind == "Debit").map(|line| -line.delta).sum::<i128>();
+                let taken =
+                    group.lines.iter().filter(|line| line.kind == "Debit").map(|line| -line.delta).sum::<i128>();
                 for sums in [&mut expected, &mut whole] {
                     let sum = sums.entry(key.clone()).or_insert((0, 0, 0));
                     *sum = (sum.0 + taken, sum.1 + 1, sum.2 + i128::from(tenths));
@@ -320,8 +321,7 @@ fn periods_and_instants_that_are_none_are_refused() {
     assert_eq!(said(BEGIN + 1, BEGIN + 2), Ok(()));
     let future = engine.balance_at("ada", "credits", at(BEGIN + 1)).map(|_| ());
     assert!(matches!(future, Err(CommandError::Invalid { field: "at", .. })));
-    let filter =
-        UsageFilter { currency: None, meter: None, from: at(0), to: at(BEGIN), by: Span::Day };
+    let filter = UsageFilter { currency: None, meter: None, from: at(0), to: at(BEGIN), by: Span::Day };
     assert!(matches!(engine.usage(&filter, None), Err(CommandError::Invalid { field: "to", .. })));
     let named = UsageFilter { meter: Some("no.such"), from: at(BEGIN - 1), ..filter };
     assert_eq!(engine.usage(&named, None).map(|_| ()), Err(CommandError::NotFound { what: "meter" }));
@@ -375,7 +375,14 @@ fn statements_add_up_while_others_write() {
                     let charge = Charge::Amount { currency: Some("credits"), amount: Ok(decimal(1)) };
                     let events: Vec<_> = ids
                         .iter()
-                        .map(|id| UsageEvent { id, source: "", customer: "hot", charge, time: None, policy: Some(Policy::Reject) })
+                        .map(|id| UsageEvent {
+                            id,
+                            source: "",
+                            customer: "hot",
+                            charge,
+                            time: None,
+                            policy: Some(Policy::Reject),
+                        })
                         .collect();
                     drop(engine.submit(&events, &mut outcomes).expect("room in the log"));
                     if batch % 5 == 0 {

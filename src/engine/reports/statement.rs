@@ -85,7 +85,8 @@ impl Engine {
         let (first, last) = (timeline.generation_at(from)?, timeline.generation_at(to)?);
         let before = timeline.due(first, from)?;
         let within = timeline.due(last, to)?;
-        let mut draft = Draft { inner, catalog: &catalog, ledger: Ledger::default(), entries: entries.map(Entries::up_to) };
+        let mut draft =
+            Draft { inner, catalog: &catalog, ledger: Ledger::default(), entries: entries.map(Entries::up_to) };
         let (mut opening, mut closing) = (0, 0);
         for index in (last..=first).rev() {
             if index != first {
@@ -112,7 +113,10 @@ impl Engine {
         let forgiven = ledger.lines.iter().filter(|(key, _)| key.kind == LineKind::DebtWrittenOff);
         let forgiven: i128 = forgiven.map(|(_, tally)| tally.amount).sum();
         if (-opening).max(0) + debt.incurred - debt.repaid - forgiven != (-closing).max(0) {
-            return Err(inconsistent(slot, "what a statement says of debt does not lead from its opening to its closing"));
+            return Err(inconsistent(
+                slot,
+                "what a statement says of debt does not lead from its opening to its closing",
+            ));
         }
         let entries = draft.entries.map(|entries| entries.finish(slot, closing)).transpose()?.unwrap_or_default();
         let amount = |units: i128| {

@@ -18,12 +18,12 @@
 //! that ended its generation. What tells that none is missing is arithmetic: debits are positive, and those behind a cut are all there when
 //! they add up to the way from the cut's balance to the closing one.
 
+use super::super::Inner;
 use super::super::history::unreadable;
 use super::super::snapshot::is_whole;
 use super::super::ticket::poisoned_error;
 use super::super::view::CommandError;
 use super::super::wallet::adjustment;
-use super::super::Inner;
 use super::lines::{Dated, booking};
 use super::{SKEW_MS, declaration, inconsistent};
 use crate::journal::debit::{DebitRecord, Metered};
@@ -148,8 +148,7 @@ impl<'a> Timeline<'a> {
         let now = inner.now();
         let (terms, balance, number, at) = {
             let guard = pin();
-            let reading =
-                inner.slab.get(slot).read(&guard).ok_or(CommandError::NotFound { what: "wallet" })?;
+            let reading = inner.slab.get(slot).read(&guard).ok_or(CommandError::NotFound { what: "wallet" })?;
             let generation = reading.generation;
             let terms = generation.terms().get().into_owned();
             (terms, Amount::new(reading.balance), generation.number() as u32, generation.opened_at())
@@ -362,23 +361,23 @@ impl<'a> Timeline<'a> {
         self.pending(before)
     }
 
-    /// What has fallen due and no operation has said yet.
+    /// What has fallen due and no operation has said yet: of all that has by now, in the places that an operation would give it, what did
+    /// before an instant.
     fn pending(&self, before: Timestamp) -> Result<Due, CommandError> {
-        let Some(last) = before.millis().checked_sub(1).map(Timestamp::from_millis) else { return Ok(Due::default()) };
-        let until = last.min(self.now);
-        if self.terms.deadline().is_none_or(|deadline| deadline > until) {
+        if self.terms.deadline().is_none_or(|deadline| deadline > self.now || deadline >= before) {
             return Ok(Due::default());
         }
         let lots = self.terms.lots.iter().chain(&self.terms.scheduled);
-        let dates: HashMap<_, _> =
-            lots.map(|lot| (lot.id, (lot.effective_at, lot.expires_at.timestamp()))).collect();
-        let change = transition(&self.terms, self.balance, &Operation::Due, until);
+        let dates: HashMap<_, _> = lots.map(|lot| (lot.id, (lot.effective_at, lot.expires_at.timestamp()))).collect();
+        let change = transition(&self.terms, self.balance, &Operation::Due, self.now);
         let mut movements = Vec::new();
         for (place, movement, by_end) in dated(&change.effects.movements) {
             let (start, end) = movement.grant().and_then(|grant| dates.get(&grant)).copied().unwrap_or_default();
             let date = if by_end { end } else { Some(start) };
             let date = date.ok_or_else(|| inconsistent(self.slot, "a grant without an end has ended"))?;
-            movements.push((place, movement, date));
+            if date < before {
+                movements.push((place, movement, date));
+            }
         }
         movements.sort_by_key(|(place, _, date)| (*date, *place));
         Ok(Due { recorded: None, movements })
@@ -599,7 +598,10 @@ impl Gathering {
                 self.found.sort_unstable_by_key(|posting| std::cmp::Reverse(posting.after));
                 Ok(Tile { base, debits: self.found })
             }
-            _ => Err(inconsistent(slot, "the debits of a generation do not lead from its opening to its closing balance")),
+            _ => Err(inconsistent(
+                slot,
+                "the debits of a generation do not lead from its opening to its closing balance",
+            )),
         }
     }
 }

@@ -260,7 +260,11 @@ impl<'a> Sums<'a> {
         while low < high {
             let middle = u64::midpoint(low, high + 1);
             let start = Lsn::new(first.get() + middle * log.segment_bytes());
-            if time_at(self.inner, start).is_some_and(|time| time < earliest) { low = middle } else { high = middle - 1 }
+            if time_at(self.inner, start).is_some_and(|time| time < earliest) {
+                low = middle
+            } else {
+                high = middle - 1
+            }
         }
         Ok(Lsn::new(first.get() + low * log.segment_bytes()))
     }
@@ -268,7 +272,8 @@ impl<'a> Sums<'a> {
     fn buckets(self) -> Vec<UsageBucket> {
         let catalog = self.catalog;
         let bucket = |((start, currency, meter), sum): ((Timestamp, CurrencyNumber, Option<u16>), Sum)| {
-            let name = |number| catalog.meter_by_number(number).map_or_else(String::new, |meter| meter.event_type.clone());
+            let name =
+                |number| catalog.meter_by_number(number).map_or_else(String::new, |meter| meter.event_type.clone());
             Some(UsageBucket {
                 start,
                 currency: Arc::clone(catalog.currency_by_number(currency)?),

@@ -55,8 +55,10 @@ fn wants_csv(call: Call<'_>, query: &Query) -> Result<bool, Problem> {
         None => {}
     }
     let accepted = call.parts.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let types = accepted.flat_map(|list| list.split(',')).map(|range| range.split(';').next().unwrap_or_default().trim());
-    let known = types.filter(|name| ["text/csv", "application/json", "*/*"].iter().any(|k| name.eq_ignore_ascii_case(k)));
+    let types =
+        accepted.flat_map(|list| list.split(',')).map(|range| range.split(';').next().unwrap_or_default().trim());
+    let known =
+        types.filter(|name| ["text/csv", "application/json", "*/*"].iter().any(|k| name.eq_ignore_ascii_case(k)));
     Ok(known.into_iter().next().is_some_and(|name| name.eq_ignore_ascii_case("text/csv")))
 }
 

@@ -469,12 +469,7 @@ fn reports() -> Group {
         ("credits", amount()),
         ("count", count()),
     ]);
-    vec![
-        ("Statement", statement),
-        ("PastBalance", object(&past)),
-        ("UsageBucket", bucket),
-        ("Holder", object(&holder)),
-    ]
+    vec![("Statement", statement), ("PastBalance", object(&past)), ("UsageBucket", bucket), ("Holder", object(&holder))]
 }
 
 fn keys() -> Group {

@@ -3,9 +3,7 @@
 use super::wallets::entry_kind;
 use super::{amount, instant, sum, wide};
 use crate::engine::Engine;
-use crate::engine::reports::{
-    Holder, LineKind, PastBalance, QuantitySum, Statement, StatementLine, UsageBucket,
-};
+use crate::engine::reports::{Holder, LineKind, PastBalance, QuantitySum, Statement, StatementLine, UsageBucket};
 use crate::engine::view::Entry;
 use crate::http::csv::Csv;
 use crate::ledger::Scale;
@@ -86,10 +84,7 @@ impl StatementBody {
             closing: amount(statement.closing, scale),
             totals: LineKind::ALL.into_iter().map(total).collect(),
             lines: statement.lines.iter().map(|line| LineBody::of(line, scale)).collect(),
-            debt: DebtBody {
-                incurred: sum(statement.debt.incurred, scale),
-                repaid: sum(statement.debt.repaid, scale),
-            },
+            debt: DebtBody { incurred: sum(statement.debt.incurred, scale), repaid: sum(statement.debt.repaid, scale) },
         }
     }
 }

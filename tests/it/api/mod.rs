@@ -9,6 +9,7 @@ mod metrics;
 mod pressure;
 mod process;
 mod reads;
+mod reports;
 mod usage;
 
 use drawdown::engine::{Engine, EngineConfig, SystemClock};
