@@ -128,20 +128,27 @@ const CONSERVATION: [&str; 10] = [
     "debt",
 ];
 
-/// Whether a currency's row makes an equation.
+/// A currency's row as the equation that it makes, or does not.
 fn conserved(audit: &CurrencyAudit) -> String {
-    let places = audit.currency.scale.places();
+    let amount = |units| credits(units, audit.currency.scale.places());
     let sums = &audit.sums;
-    let parts = [sums.spent, audit.remaining, sums.expired, sums.voided, sums.written_off];
-    let sum: i128 = parts.iter().sum();
-    let parts = parts.map(|part| credits(part, places)).join(" + ");
+    let parts = [
+        (sums.spent, "spent"),
+        (audit.remaining, "remaining"),
+        (sums.expired, "expired"),
+        (sums.voided, "voided"),
+        (sums.written_off, "written off"),
+    ];
+    let sum: i128 = parts.iter().map(|(units, _)| units).sum();
+    let shown: Vec<_> = parts.iter().map(|(units, what)| format!("{} {what}", amount(*units))).collect();
     let sign = if audit.is_conserved() { "=" } else { "is not" };
-    let more = match (audit.is_conserved(), audit.is_whole) {
+    let outcome = match (audit.is_conserved(), audit.is_whole) {
         (true, _) => String::new(),
-        (false, true) => format!(" = {}", credits(sum, places)),
-        (false, false) => format!(" = {}: movements of some wallets have been retired", credits(sum, places)),
+        (false, true) => format!(" = {}", amount(sum)),
+        (false, false) => format!(" = {}: movements of some of its wallets have been retired", amount(sum)),
     };
-    format!("{:<8} {}: {} {sign} {parts}{more}", "credits", audit.currency.id, credits(sums.granted, places))
+    let (id, granted) = (&audit.currency.id, amount(sums.granted));
+    format!("{:<8} {id}: {granted} granted {sign} {}{outcome}", "credits", shown.join(" + "))
 }
 
 fn ended(survey: &Survey) -> &'static str {

@@ -468,6 +468,7 @@ mod tests {
             Reason::UnsupportedMediaType,
             Reason::TooManyWaiting,
             Reason::NotImplemented,
+            Reason::Inconsistent,
             Reason::TooManyBytes,
             Reason::TooManyRequests,
             Reason::TooManyConnections,

@@ -426,3 +426,68 @@ fn statements_add_up_while_others_write() {
     assert_eq!((sums, balance), (lines_of(&whole), whole.closing));
     engine.close().expect("a healthy log");
 }
+
+/// A ledger of which the oldest segments are gone: what needs them is refused, and what does not is told as before.
+#[test]
+fn what_was_retired_is_not_guessed() {
+    const HOUR: u64 = 3_600_000;
+    let log = Options { manual: false, ..Options::tiny(1 << 20) };
+    let config = EngineConfig { log, expected_events: 64, expected_wallets: 4, background: false, ..config(1 << 20) };
+    let clock = clock();
+    let (engine, _) = Engine::open_on(Arc::new(Heap::new()), config, clock.clone()).expect("it opens");
+    set_up(&engine).expect("currencies and meters");
+    let mut books = Books::new();
+    let make = |books: &mut Books, step: &Step| {
+        let ticket = books.make(step, &engine, &clock).expect("a healthy engine");
+        ticket.into_iter().for_each(|ticket| ticket.wait().expect("a healthy log"));
+    };
+    let debit = |id, wallet, units| Step::Batch(vec![usage_of(id, wallet, units, crate::model::Policy::Reject)]);
+    // Ada's in credits, Ada's in tokens, Bob's in credits.
+    for wallet in 0..3 {
+        make(&mut books, &Step::Grant(grant_of(wallet, 90)));
+        make(&mut books, &debit(wallet as u32, wallet, 7));
+    }
+    for _ in 0..2 {
+        crate::snapshots::seal(&engine);
+        engine.snapshot_now().expect("a healthy ledger").expect("a sealed segment");
+    }
+    while engine.log().extend_chain().expect("a healthy log") {}
+    make(&mut books, &Step::Pause(HOUR));
+    engine.log().retire(engine.log().segment_start(engine.log().tail())).expect("retired");
+    let first = engine.first_lsn();
+    // The first that is left, and an hour later what reports can tell.
+    make(&mut books, &debit(10, 0, 2));
+    let kept = books.now;
+    make(&mut books, &Step::Pause(2 * HOUR));
+    make(&mut books, &debit(11, 0, 3));
+    make(&mut books, &debit(12, 1, 4));
+    make(&mut books, &debit(13, 2, 5));
+    make(&mut books, &Step::Patch { wallet: WalletNumber(2), status: None, allowance: Some(20) });
+    make(&mut books, &debit(14, 2, 6));
+    let (from, to) = (kept + HOUR, books.now + 1);
+    for number in 0..3 {
+        let wallet = WalletNumber(number);
+        let said = statement(&engine, wallet, from, to, None);
+        let (before, after) = (model_before(&books, wallet, from), model_before(&books, wallet, to));
+        assert_eq!((units(said.opening), units(said.closing)), (before.balance(), after.balance()), "{wallet:?}");
+        assert_eq!(lines_of(&said), expected_lines(&books, wallet, from, to).0, "{wallet:?}");
+        let early = engine.statement(wallet.customer(), wallet.currency(), at(from - 1), at(to), None);
+        assert_eq!(early.map(|_| ()), Err(CommandError::Retired { first }), "{wallet:?}");
+        let early = engine.balance_at(wallet.customer(), wallet.currency(), at(from - 2));
+        assert_eq!(early.map(|_| ()), Err(CommandError::Retired { first }), "{wallet:?}");
+    }
+    // Of the generations that were opened in what is gone, the present ones' terms are known.
+    for number in [0, 1] {
+        compare_past(&books, &engine, WalletNumber(number), from);
+        compare_statement(&books, &engine, WalletNumber(number), from, to);
+    }
+    compare_past(&books, &engine, WalletNumber(2), to);
+    let bob = |entries| engine.statement("bob", "credits", at(from), at(to), entries).map(|_| ());
+    assert_eq!(bob(None), Ok(()));
+    assert_eq!(bob(Some(100)), Err(CommandError::Retired { first }));
+    assert_eq!(engine.balance_at("bob", "credits", at(from)).map(|_| ()), Err(CommandError::Retired { first }));
+    let filter = UsageFilter { currency: None, meter: None, from: at(from), to: at(to), by: Span::Day };
+    assert_eq!(engine.usage(&filter, None).map(|_| ()), Err(CommandError::Retired { first }));
+    assert_eq!(engine.usage_of("ada", &filter).map(|_| ()), Err(CommandError::Retired { first }));
+    engine.close().expect("a healthy log");
+}
