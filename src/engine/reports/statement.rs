@@ -181,7 +181,9 @@ impl Draft<'_> {
         if was_used {
             let tally = self.ledger.used(metered.map(|metered| metered.meter));
             tally.count += 1;
-            metered.into_iter().for_each(|metered| tally.quantity.add(metered.quantity));
+            if let Some(metered) = metered {
+                tally.quantity.add(metered.quantity);
+            }
         }
         if let Some(entries) = &mut self.entries {
             entries.take(operation_entries(self.catalog, timeline.opening(index).at, &record, is_within))?;
@@ -231,7 +233,9 @@ impl Draft<'_> {
             let tally = self.ledger.used(posting.metered.map(|metered| metered.meter));
             tally.amount -= amount;
             tally.count += 1;
-            posting.metered.into_iter().for_each(|metered| tally.quantity.add(metered.quantity));
+            if let Some(metered) = posting.metered {
+                tally.quantity.add(metered.quantity);
+            }
             // Within a generation debt begins where the balance does not reach.
             self.ledger.incurred += amount.min((-after).max(0));
             if let Some(entries) = &mut self.entries {

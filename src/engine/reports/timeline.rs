@@ -291,20 +291,12 @@ impl<'a> Timeline<'a> {
         }
         let start = if index == 0 { self.newest } else { self.openings[index - 1].previous };
         let mut stopped = self.walk(start, opening.at, &mut gathering)?;
-        if stopped != Stopped::Complete {
-            // Some were linked behind the operation that ended their generation, or behind the record that the reading knew as the newest.
-            let newest = if index == 0 { newest_readable(self.inner, self.slot)? } else { self.newest };
-            if self.walk(newest, start, &mut gathering)? == Stopped::Complete {
-                stopped = Stopped::Complete;
-            }
+        if stopped != Stopped::Complete && self.walk_behind(index, start, &mut gathering)? == Stopped::Complete {
+            stopped = Stopped::Complete;
         }
-        match stopped {
-            Stopped::Complete => {}
+        if stopped == Stopped::There && opening.at != 0 {
             // A copy of the opening that was chosen by recovery may stand behind some of its debits.
-            Stopped::There if opening.at != 0 => {
-                stopped = self.walk(opening.at, 0, &mut gathering)?;
-            }
-            Stopped::There | Stopped::Retired => {}
+            stopped = self.walk(opening.at, 0, &mut gathering)?;
         }
         if stopped == Stopped::Retired {
             if since < self.horizon {
@@ -314,6 +306,27 @@ impl<'a> Timeline<'a> {
             gathering.settle();
         }
         gathering.tile(self.slot)
+    }
+
+    /// Looks for debits that were linked behind the operation that ended their generation, or behind the record that the reading knew as the
+    /// newest: not far behind, most likely.
+    fn walk_behind(&mut self, index: usize, start: u64, gathering: &mut Gathering) -> Result<Stopped, CommandError> {
+        if index == 0 {
+            let newest = newest_readable(self.inner, self.slot)?;
+            return self.walk(newest, start, gathering);
+        }
+        let (mut behind, mut until, mut step) = (index - 1, start, 1);
+        loop {
+            if behind == 0 {
+                return self.walk(self.newest, until, gathering);
+            }
+            behind = behind.saturating_sub(step);
+            let from = self.openings[behind].previous;
+            if self.walk(from, until, gathering)? == Stopped::Complete {
+                return Ok(Stopped::Complete);
+            }
+            (until, step) = (from, step * 2);
+        }
     }
 
     /// Walks the chain from the record at `from` down to the one at `until`, which is not visited.

@@ -124,7 +124,7 @@ struct Sums<'a> {
     /// When debits of the period can have been recorded: not before the first, and before the second.
     recorded: (Timestamp, Timestamp),
     /// By the beginning of the span, currency, and meter.
-    sums: BTreeMap<(Timestamp, CurrencyNumber, Option<u16>), Sum>,
+    found: BTreeMap<(Timestamp, CurrencyNumber, Option<u16>), Sum>,
 }
 
 impl<'a> Sums<'a> {
@@ -145,7 +145,7 @@ impl<'a> Sums<'a> {
         let early = inner.config.future_tolerance_ms + SKEW_MS;
         let earliest = Timestamp::from_millis(from.millis().saturating_sub(early));
         let recorded = (earliest, to.saturating_add(MAX_WINDOW_MS + SKEW_MS));
-        Ok(Sums { inner, catalog, currency, meter, from, to, by, recorded, sums: BTreeMap::new() })
+        Ok(Sums { inner, catalog, currency, meter, from, to, by, recorded, found: BTreeMap::new() })
     }
 
     fn wants_currency(&self, currency: CurrencyNumber) -> bool {
@@ -158,10 +158,12 @@ impl<'a> Sums<'a> {
         if !in_time || self.meter.is_some_and(|wanted| meter != Some(wanted)) {
             return;
         }
-        let sum = self.sums.entry((self.by.start(used.event_time), currency, meter)).or_default();
+        let sum = self.found.entry((self.by.start(used.event_time), currency, meter)).or_default();
         sum.credits += used.amount;
         sum.count += 1;
-        used.metered.into_iter().for_each(|metered| sum.quantity.add(metered.quantity));
+        if let Some(metered) = used.metered {
+            sum.quantity.add(metered.quantity);
+        }
     }
 
     /// Adds the debits of one wallet.
@@ -177,8 +179,9 @@ impl<'a> Sums<'a> {
             }
             if index != first {
                 let mut view = None;
-                let used = of_operation(&*timeline.operation(index, &mut view)?);
-                used.into_iter().for_each(|used| self.add(currency, &used));
+                if let Some(used) = of_operation(&*timeline.operation(index, &mut view)?) {
+                    self.add(currency, &used);
+                }
             }
         }
         Ok(())
@@ -261,9 +264,9 @@ impl<'a> Sums<'a> {
             let middle = u64::midpoint(low, high + 1);
             let start = Lsn::new(first.get() + middle * log.segment_bytes());
             if time_at(self.inner, start).is_some_and(|time| time < earliest) {
-                low = middle
+                low = middle;
             } else {
-                high = middle - 1
+                high = middle - 1;
             }
         }
         Ok(Lsn::new(first.get() + low * log.segment_bytes()))
@@ -283,7 +286,7 @@ impl<'a> Sums<'a> {
                 count: sum.count,
             })
         };
-        self.sums.into_iter().filter_map(bucket).collect()
+        self.found.into_iter().filter_map(bucket).collect()
     }
 }
 
