@@ -2,6 +2,7 @@
 
 use super::super::catalog::CreditCurrency;
 use super::super::view::CommandError;
+use super::super::wallets::Summary;
 use super::super::{Engine, Inner};
 use super::currency_of;
 use crate::ledger::{Amount, Decimal, Status};
@@ -74,12 +75,8 @@ impl Inner {
         least: Option<Amount>,
     ) -> Option<Holder> {
         let name = self.names.get(slot).filter(|name| name.currency == currency.number)?;
-        let (terms, balance) = self.read_at(slot, now, &pin())?;
-        if least.is_some_and(|least| balance < least) {
-            return None;
-        }
-        let available = terms.available(balance);
-        let customer = name.customer.to_owned();
-        Some(Holder { customer, status: terms.status, balance, held: terms.held, available })
+        let Summary { status, balance, held, available } = self.summary_at(slot, now, &pin())?;
+        let is_wanted = least.is_none_or(|least| balance >= least);
+        is_wanted.then(|| Holder { customer: name.customer.to_owned(), status, balance, held, available })
     }
 }
