@@ -11,7 +11,7 @@ pub(crate) mod figures;
 use batch::customer;
 use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, Priorities};
 use drawdown::engine::view::{AlertSpec, GrantOptions, GrantOutcome, GrantRequest, Metadata};
-use drawdown::engine::{Engine, EngineConfig, SystemClock};
+use drawdown::engine::{Clock, Engine, EngineConfig, SystemClock};
 use drawdown::ledger::{Category, Decimal, Source, Trigger};
 use std::ops::Range;
 use std::path::Path;
@@ -106,7 +106,12 @@ impl Ledger {
 
     /// A ledger with a currency and no wallet yet; `wallets` is how many the events will be spread over.
     pub(crate) fn open(dir: TempDir, config: EngineConfig, wallets: u64) -> Ledger {
-        let (engine, _) = Engine::open(dir.path(), config, Arc::new(SystemClock)).expect("an empty directory opens");
+        Ledger::open_at(dir, config, wallets, Arc::new(SystemClock))
+    }
+
+    /// As [`Ledger::open`], with a clock.
+    pub(crate) fn open_at(dir: TempDir, config: EngineConfig, wallets: u64, clock: Arc<dyn Clock>) -> Ledger {
+        let (engine, _) = Engine::open(dir.path(), config, clock).expect("an empty directory opens");
         let spec = CurrencySpec {
             id: CURRENCY.into(),
             name: String::new(),

@@ -104,28 +104,54 @@ fn summary(verdict: &Verdict, colours: bool) -> String {
     line("runs", beside::runs(verdict));
     if let Some(audit) = &verdict.audit {
         let rows: Vec<_> = audit.currencies.iter().map(row).collect();
-        let head = [
-            "currency",
-            "wallets",
-            "granted",
-            "rolled over",
-            "debited",
-            "expired",
-            "voided",
-            "written off",
-            "remaining",
-            "debt",
-        ];
         if !rows.is_empty() {
             lines.push(String::new());
-            lines.push(table(1, &head, &rows, colours));
+            lines.push(table(1, &CONSERVATION, &rows, colours));
             lines.push(String::new());
         }
+        lines.extend(audit.currencies.iter().map(conserved));
     }
     for note in &verdict.notes {
         lines.push(format!("{} {note}", painted(colours, Style::Yellow, "note:")));
     }
     lines.join("\n")
+}
+
+/// Every credit is somewhere: the equation, as the heads of its columns.
+const CONSERVATION: [&str; 10] = [
+    "currency",
+    "wallets",
+    "granted",
+    "= spent",
+    "+ remaining",
+    "+ expired",
+    "+ voided",
+    "+ written off",
+    "debited",
+    "debt",
+];
+
+/// A currency's row as the equation that it makes, or does not.
+fn conserved(audit: &CurrencyAudit) -> String {
+    let amount = |units| credits(units, audit.currency.scale.places());
+    let sums = &audit.sums;
+    let parts = [
+        (sums.spent, "spent"),
+        (audit.remaining, "remaining"),
+        (sums.expired, "expired"),
+        (sums.voided, "voided"),
+        (sums.written_off, "written off"),
+    ];
+    let sum: i128 = parts.iter().map(|(units, _)| units).sum();
+    let shown: Vec<_> = parts.iter().map(|(units, what)| format!("{} {what}", amount(*units))).collect();
+    let sign = if audit.is_conserved() { "=" } else { "is not" };
+    let outcome = match (audit.is_conserved(), audit.is_whole) {
+        (true, _) => String::new(),
+        (false, true) => format!(" = {}", amount(sum)),
+        (false, false) => format!(" = {}: movements of some of its wallets have been retired", amount(sum)),
+    };
+    let (id, granted) = (&audit.currency.id, amount(sums.granted));
+    format!("{:<8} {id}: {granted} granted {sign} {}{outcome}", "credits", shown.join(" + "))
 }
 
 fn ended(survey: &Survey) -> &'static str {
@@ -162,12 +188,12 @@ fn row(audit: &CurrencyAudit) -> Vec<String> {
     let debited = sums.debited - sums.returned;
     let amounts = [
         sums.granted,
-        sums.rolled_over,
-        debited,
+        sums.spent,
+        audit.remaining,
         sums.expired,
         sums.voided,
         sums.written_off,
-        audit.remaining,
+        debited,
         audit.debt,
     ];
     let head = [audit.currency.id.clone(), grouped(audit.wallets)];
@@ -192,7 +218,9 @@ fn as_json(verdict: &Verdict) -> Value {
             "currency": audit.currency.id,
             "wallets": audit.wallets,
             "granted": amount(audit.sums.granted),
+            "spent": amount(audit.sums.spent),
             "rolled_over": amount(audit.sums.rolled_over),
+            "returned": amount(audit.sums.returned),
             "debited": amount(audit.sums.debited),
             "expired": amount(audit.sums.expired),
             "voided": amount(audit.sums.voided),
@@ -203,6 +231,8 @@ fn as_json(verdict: &Verdict) -> Value {
             "debt": amount(audit.debt),
             "scheduled": amount(audit.scheduled),
             "pending": amount(audit.unpaid),
+            "conserved": audit.is_conserved(),
+            "whole": audit.is_whole,
         })
     };
     let head = survey.recorded.as_ref().and_then(drawdown_wal::Chain::head);

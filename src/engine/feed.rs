@@ -16,7 +16,7 @@ use crate::journal::note::{Note, NoteKind};
 use crate::journal::operation::{Event, OperationRecord};
 use crate::journal::recurring::RecurringRecord;
 use crate::journal::{self, Record};
-use crate::ledger::{Amount, HoldId, Movement, NewHold, Operation, Reversal, Scale, Status, Timestamp};
+use crate::ledger::{Amount, HoldId, Movement, NewGrant, NewHold, Operation, Reversal, Scale, Status, Timestamp};
 use drawdown_wal::{FrameRef, Lsn, ReadError};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -216,7 +216,7 @@ impl Telling<'_, '_> {
     fn operation(&mut self, record: &OperationRecord<'_>) {
         let body = &record.body;
         for movement in &body.movements {
-            self.movement(movement);
+            self.movement(movement, &body.operation);
         }
         if !body.rejected {
             match (&body.operation, &body.event) {
@@ -335,7 +335,7 @@ impl Telling<'_, '_> {
         }
     }
 
-    fn movement(&mut self, movement: &Movement) {
+    fn movement(&mut self, movement: &Movement, operation: &Operation) {
         if matches!(movement, Movement::Voided { amount: Amount::ZERO, .. }) {
             // What is held goes when the hold ends, and is told then.
             return;
@@ -390,6 +390,10 @@ impl Telling<'_, '_> {
             _ => None,
         };
         data.extend(status.map(|status| ("status", FeedValue::Text(status.to_owned()))));
+        if let (Movement::Granted { .. } | Movement::Scheduled { .. } | Movement::AwaitsPayment { .. }, Operation::Grant(grant)) = (movement, operation)
+        {
+            self.made(grant, &mut data);
+        }
         self.push(kind, data);
     }
 
@@ -436,6 +440,17 @@ impl Telling<'_, '_> {
             data.push(("runway_minutes", FeedValue::Number(told.minutes)));
         }
         self.push(kind, data);
+    }
+
+    /// What a follower must know of a grant to tell who pays which debit.
+    fn made(&self, grant: &NewGrant, data: &mut Fields) {
+        data.push(("category", FeedValue::Text(grant.category.as_str().to_owned())));
+        data.push(("priority", FeedValue::Number(grant.priority.into())));
+        data.push(("effective_at", FeedValue::Time(grant.effective_at)));
+        data.extend(grant.expires_at.map(|end| ("expires_at", FeedValue::Time(end))));
+        // Its declaration may have been retired: whoever follows from so far back knows it from then.
+        let declared = super::reports::declaration(self.page.inner, grant.id);
+        data.extend(declared.ok().map(|declared| ("source", FeedValue::Text(declared.source.as_str().to_owned()))));
     }
 
     /// Lines crossed and recovered.

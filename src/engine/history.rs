@@ -5,6 +5,7 @@
 //! - what recovery mended after a crash (see [`super::repairs`]) overrides what the records say.
 
 use super::catalog::Catalog;
+use super::identity::counting;
 use super::openings::{GenerationOpening, Openings};
 use super::view::{CommandError, CorrectionRef, EntriesPage, Entry, EntryKind, EventRef};
 use super::{Engine, Inner};
@@ -14,7 +15,7 @@ use crate::journal::operation::{Event, Names, OperationRecord};
 use crate::journal::{self, Corrupt, Record};
 use crate::ledger::{Amount, GrantId, Movement, Operation, Timestamp};
 use crate::store::pin;
-use drawdown_wal::Lsn;
+use drawdown_wal::{Lsn, SegmentView};
 use std::sync::Arc;
 
 impl Engine {
@@ -40,7 +41,7 @@ impl Engine {
         self.durable_barrier().wait()?;
         let (number, opened_at) = (reading.generation.number(), reading.generation.opened_at());
         let openings = Openings::from(&inner.log, slot, number, opened_at, &reading.generation.terms().get());
-        let walk = Walk { inner, slot, openings, newest: number as u32, next: newest };
+        let walk = Walk { inner, slot, openings, newest: number as u32, next: newest, view: None };
         walk.page(before, limit).map_err(|error| match error {
             WalkError::NotAnEntry => {
                 CommandError::Invalid { field: "before", detail: "is no entry of this wallet".to_owned() }
@@ -77,6 +78,7 @@ struct Walk<'a> {
     /// the chain may begin ahead of it: with what came after the reading, and is left to the next reader.
     newest: u32,
     next: u64,
+    view: Option<SegmentView>,
 }
 
 impl Walk<'_> {
@@ -120,7 +122,7 @@ impl Walk<'_> {
         visit: impl FnOnce(&mut Self, u64, &Record<'_>) -> Result<(), WalkError>,
     ) -> Result<(), WalkError> {
         let lsn = self.next;
-        let mut view = None;
+        let mut view = self.view.take();
         let record = match journal::read_at(&self.inner.log, Lsn::new(lsn), &mut view) {
             Err(_) if self.inner.is_retired(lsn) => return Err(WalkError::Retired),
             record => record?,
@@ -136,16 +138,34 @@ impl Walk<'_> {
         if !self.inner.repairs.is_dropped(lsn) {
             visit(self, lsn, &record)?;
         }
+        if let Record::Operation(operation) = &record {
+            self.openings.pass(counting(&self.inner.log, lsn, operation), operation.generation);
+        }
         self.next = self.inner.repairs.previous(lsn).unwrap_or(previous);
+        self.view = view;
         Ok(())
     }
 
-    /// How a generation began.
+    /// How a generation began, which has a record at or below the present one. Its opening is looked for from both sides: along the openings
+    /// from the newest down, and along the chain from here down; in a long history either may be far.
     fn opening(&mut self, generation: u32) -> Result<&GenerationOpening, WalkError> {
-        // Asked twice, for what the first asking borrows.
-        if let Err(error) = self.openings.find(generation) {
-            let is_retired = self.openings.position().is_some_and(|at| self.inner.is_retired(at));
-            return Err(if is_retired { WalkError::Retired } else { error.into() });
+        let mut scout = Scout { next: self.next, view: None };
+        while !self.openings.knows(generation) {
+            match scout.step(self.inner, self.slot) {
+                Some((at, number)) => self.openings.pass(at, number),
+                None if scout.next != 0 => {}
+                None => {
+                    // Asked twice, for what the first asking borrows.
+                    if let Err(error) = self.openings.find(generation) {
+                        let is_retired = self.openings.position().is_some_and(|at| self.inner.is_retired(at));
+                        return Err(if is_retired { WalkError::Retired } else { error.into() });
+                    }
+                }
+            }
+            if !self.openings.knows(generation) {
+                // What cannot be read here may be found by the scout, and is told when the scout has ended.
+                let _ = self.openings.step_down(generation);
+            }
         }
         Ok(self.openings.find(generation)?)
     }
@@ -170,7 +190,7 @@ impl Walk<'_> {
             // Another copy counts: pass.
             Record::Operation(operation) if self.opening(operation.generation)?.at != lsn => {}
             Record::Operation(operation) => {
-                let of_record = operation_entries(catalog, lsn, operation);
+                let of_record = operation_entries(catalog, lsn, operation, |_| true);
                 entries.extend(of_record.into_iter().rev());
             }
             Record::Admin(_) => {}
@@ -180,15 +200,56 @@ impl Walk<'_> {
 
     fn debit_entry(&mut self, catalog: &Catalog, lsn: u64, debit: &DebitRecord<'_>) -> Result<Entry, WalkError> {
         let after = self.inner.repairs.balance_after(lsn).unwrap_or(debit.balance_after);
-        let before = after.checked_add(debit.amount).ok_or(Corrupt::Malformed("balance"))?;
-        let allocation = self.opening(debit.generation)?.allocate(before, after);
-        let event = Event { id: debit.id, source: debit.source, time: debit.event_time, metered: debit.metered };
-        Ok(Entry {
-            event: Some(event_ref(catalog, &event)),
-            allocations: allocation.parts,
-            debt: allocation.debt,
-            ..plain_entry(lsn, EntryKind::Debit, negative(debit.amount), after, debit.time)
-        })
+        after.checked_add(debit.amount).ok_or(Corrupt::Malformed("balance"))?;
+        Ok(debit_entry(catalog, lsn, debit, after, self.opening(debit.generation)?))
+    }
+}
+
+/// The entry of a debit of a generation that left the balance `after`.
+pub(super) fn debit_entry(
+    catalog: &Catalog,
+    lsn: u64,
+    debit: &DebitRecord<'_>,
+    after: Amount,
+    opening: &GenerationOpening,
+) -> Entry {
+    let before = after.checked_add(debit.amount).unwrap_or(after);
+    let allocation = opening.allocate(before, after);
+    let event = Event { id: debit.id, source: debit.source, time: debit.event_time, metered: debit.metered };
+    Entry {
+        event: Some(event_ref(catalog, &event)),
+        allocations: allocation.parts,
+        debt: allocation.debt,
+        ..plain_entry(lsn, EntryKind::Debit, negative(debit.amount), after, debit.time)
+    }
+}
+
+/// Looks ahead down the chain for operations.
+struct Scout {
+    /// 0 when there is nothing more to be seen.
+    next: u64,
+    view: Option<SegmentView>,
+}
+
+impl Scout {
+    /// Looks at one record: where the copy of an operation stands that counts, and which generation it opened.
+    fn step(&mut self, inner: &Inner, slot: u32) -> Option<(u64, u32)> {
+        let lsn = std::mem::take(&mut self.next);
+        if lsn == 0 {
+            return None;
+        }
+        let (owner, previous, found) = match journal::read_at(&inner.log, Lsn::new(lsn), &mut self.view).ok()? {
+            Record::Debit(debit) => (debit.slot, debit.previous, None),
+            Record::Operation(operation) => {
+                let at = counting(&inner.log, lsn, &operation);
+                (operation.slot, operation.previous, Some((at, operation.generation)))
+            }
+            Record::Admin(_) => return None,
+        };
+        if owner == slot {
+            self.next = inner.repairs.previous(lsn).unwrap_or(previous);
+        }
+        found
     }
 }
 
@@ -210,13 +271,18 @@ fn plain_entry(lsn: u64, kind: EntryKind, amount: Amount, balance_after: Amount,
     }
 }
 
-/// The entries of one operation, oldest first.
-fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) -> Vec<Entry> {
+/// The entries of one operation, oldest first; of its movements those at the places that `wanted` wants.
+pub(super) fn operation_entries(
+    catalog: &Catalog,
+    lsn: u64,
+    record: &OperationRecord<'_>,
+    wanted: impl Fn(usize) -> bool,
+) -> Vec<Entry> {
     let body = &record.body;
     let mut balance = record.closing;
     let mut entries = Vec::new();
     let mut given_back = false;
-    for movement in &body.movements {
+    for (place, movement) in body.movements.iter().enumerate() {
         if gives_back(movement) {
             if !given_back {
                 given_back = true;
@@ -228,14 +294,12 @@ fn operation_entries(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) 
         }
         let delta = Amount::new(i64::try_from(movement.delta()).unwrap_or_default());
         balance = balance.checked_add(delta).unwrap_or(balance);
-        entries.extend(hold_entry(lsn, record, movement, balance));
-        let Some((kind, grant, amount)) = movement_kind(movement) else { continue };
-        let mut allocations: Vec<_> = grant.map(|grant| (grant, amount)).into_iter().collect();
-        if let Movement::RolledOver { grant: ended, .. } = movement {
-            // What gave stands before what took.
-            allocations.insert(0, (*ended, amount));
+        if !wanted(place) {
+            continue;
         }
-        let mut entry = Entry { allocations, grant, ..plain_entry(lsn, kind, delta, balance, record.time) };
+        entries.extend(hold_entry(lsn, record, movement, balance));
+        let Some(entry) = movement_entry(lsn, movement, record.time) else { continue };
+        let mut entry = Entry { balance_after: balance, ..entry };
         if let (Operation::Grant(made), Some(note)) = (&body.operation, &body.note)
             && matches!(movement, Movement::Granted { grant, .. } if *grant == made.id)
         {
@@ -301,6 +365,18 @@ fn hold_entry(lsn: u64, record: &OperationRecord<'_>, movement: &Movement, balan
         entry.balance_after = balance.checked_sub(taken).unwrap_or(balance);
     }
     Some(entry)
+}
+
+/// The entry of a movement, but for the balance after it; `None` for those that are parts of another entry.
+pub(super) fn movement_entry(lsn: u64, movement: &Movement, time: Timestamp) -> Option<Entry> {
+    let (kind, grant, amount) = movement_kind(movement)?;
+    let delta = Amount::new(i64::try_from(movement.delta()).unwrap_or_default());
+    let mut allocations: Vec<_> = grant.map(|grant| (grant, amount)).into_iter().collect();
+    if let Movement::RolledOver { grant: ended, .. } = movement {
+        // What gave stands before what took.
+        allocations.insert(0, (*ended, amount));
+    }
+    Some(Entry { allocations, grant, ..plain_entry(lsn, kind, delta, Amount::ZERO, time) })
 }
 
 /// The entry of a debit that was an operation; its movements say who paid.

@@ -106,6 +106,22 @@ impl Kept {
         }
     }
 
+    /// What is held and what is available at a balance, without unfolding the terms.
+    pub(super) fn sums_at(&self, balance: Amount) -> (Amount, Amount) {
+        match self {
+            Kept::One(_) => (Amount::ZERO, balance),
+            Kept::Whole(terms) => (terms.held, terms.available(balance)),
+        }
+    }
+
+    /// Whether the wallet can be used.
+    pub(super) fn status(&self) -> Status {
+        match self {
+            Kept::One(_) => Status::Active,
+            Kept::Whole(terms) => terms.status,
+        }
+    }
+
     /// The terms as a snapshot has them.
     pub(super) fn entry(&self) -> EntryTerms<'_> {
         match self {
@@ -169,6 +185,14 @@ impl Kept {
         }
     }
 
+    /// What is projected at a balance.
+    pub(super) fn projected(&self, balance: Amount) -> Amount {
+        match self {
+            Kept::One(_) => balance,
+            Kept::Whole(terms) => terms.projected(balance),
+        }
+    }
+
     /// Fetches what does not lie in the generation itself.
     #[inline]
     pub(super) fn prefetch(&self) {
@@ -186,14 +210,6 @@ impl Kept {
         match self {
             Kept::One(lot) => lot.expires_at().is_due(now),
             Kept::Whole(terms) => terms.deadline().is_some_and(|deadline| now >= deadline),
-        }
-    }
-
-    /// Whether the wallet can be used.
-    pub(super) fn status(&self) -> Status {
-        match self {
-            Kept::One(_) => Status::Active,
-            Kept::Whole(terms) => terms.status,
         }
     }
 
@@ -269,6 +285,10 @@ mod tests {
         let kept = Kept::from(terms.clone());
         assert_eq!(matches!(kept, Kept::One(_)), small);
         assert_eq!(*kept.get(), *terms);
+        assert_eq!(kept.status(), terms.status);
+        for balance in [terms.opening, Amount::ZERO] {
+            assert_eq!(kept.sums_at(balance), (terms.held, terms.available(balance)));
+        }
         let deadline = terms.deadline().map_or(Deadline::NEVER, |at| Deadline::from_unix_ms(at.millis()));
         assert_eq!((kept.opening(), kept.base()), (terms.opening.units(), terms.base().units()));
         assert_eq!((kept.deadline(), kept.is_plain()), (deadline, terms.is_plain()));

@@ -49,6 +49,7 @@ mod pressure;
 mod recovery;
 pub mod recurring;
 mod repairs;
+pub mod reports;
 mod runway;
 mod settings;
 mod shared;

@@ -272,6 +272,12 @@ pub enum CommandError {
     /// The server cannot take the command now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The ledger contradicts itself: better no answer than a wrong one.
+    #[error("the ledger contradicts itself: {what}")]
+    Inconsistent {
+        /// The contradiction.
+        what: &'static str,
+    },
 }
 
 /// Why the engine takes no writes just now. Nothing was applied.

@@ -11,9 +11,11 @@ use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::admin::{AdminRecord, MetadataRecord, WalletRecord};
 use crate::journal::frame::{Prelude, kind};
 use crate::ledger::{
-    Amount, AmountError, Decimal, Level, Levels, Lot, Operation, Rejection, Scale, Terms, Timestamp, transition,
+    Amount, AmountError, Decimal, Level, Levels, Lot, Operation, Rejection, Scale, Status, Terms, Timestamp, transition,
 };
 use crate::store::hash::WalletHash;
+use crate::store::slot::Terms as _;
+use crate::store::word::Deadline;
 use crate::store::{Guard, pin};
 use drawdown_wal::Lsn;
 use std::collections::BTreeMap;
@@ -124,7 +126,7 @@ impl Engine {
         let mut totals = BTreeMap::new();
         let now = inner.now();
         let wanted = |view: &CreditCurrency| currency.is_none_or(|id| id == view.id);
-        let mut add = |currency: &Arc<CreditCurrency>, terms: &Terms, balance: Amount| {
+        let mut add = |currency: &Arc<CreditCurrency>, wallet: &Summary| {
             let total = totals.entry(currency.number).or_insert_with(|| BalanceTotal {
                 currency: Arc::clone(currency),
                 wallets: 0,
@@ -134,10 +136,10 @@ impl Engine {
                 projected: 0,
             });
             total.wallets += 1;
-            total.balance += i128::from(balance.units());
-            total.held += i128::from(terms.held.units());
-            total.available += i128::from(terms.available(balance).units());
-            total.projected += i128::from(terms.projected(balance).units());
+            total.balance += i128::from(wallet.balance.units());
+            total.held += i128::from(wallet.held.units());
+            total.available += i128::from(wallet.available.units());
+            total.projected += i128::from(wallet.projected.units());
         };
         let catalog = inner.catalog.snapshot();
         if let Some(customer) = customer {
@@ -145,20 +147,30 @@ impl Engine {
             for currency in catalog.currencies().iter().filter(|currency| wanted(currency)) {
                 let wallet = inner.seed.wallet_hash(customer.as_bytes(), currency.number.0);
                 let Some(slot) = inner.find(wallet, &guard) else { continue };
-                let Some((terms, balance)) = inner.read_at(slot, now, &guard) else { continue };
-                add(currency, &terms, balance);
+                let Some(wallet) = inner.summary_at(slot, now, &guard) else { continue };
+                add(currency, &wallet);
             }
         } else {
             for slot in 0..inner.slab.len() as u32 {
                 let guard = pin();
                 let Some(name) = inner.names.get(slot) else { continue };
                 let Some(currency) = catalog.currency_by_number(name.currency).filter(|c| wanted(c)) else { continue };
-                let Some((terms, balance)) = inner.read_at(slot, now, &guard) else { continue };
-                add(currency, &terms, balance);
+                let Some(wallet) = inner.summary_at(slot, now, &guard) else { continue };
+                add(currency, &wallet);
             }
         }
         totals.into_values().collect()
     }
+}
+
+/// A wallet at one instant, in figures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Summary {
+    pub(super) status: Status,
+    pub(super) balance: Amount,
+    pub(super) held: Amount,
+    pub(super) available: Amount,
+    pub(super) projected: Amount,
 }
 
 impl Inner {
@@ -216,6 +228,21 @@ impl Inner {
             return Some((terms, balance));
         }
         Some((terms.into_owned(), balance))
+    }
+
+    /// The figures of [`Inner::read_at`], quicker where nothing has fallen due: for walks over many wallets.
+    pub(super) fn summary_at(&self, slot: u32, now: Timestamp, guard: &Guard) -> Option<Summary> {
+        let reading = self.slab.get(slot).read(guard)?;
+        let (kept, balance) = (reading.generation.terms(), Amount::new(reading.balance));
+        if Deadline::from_unix_ms(now.millis()) >= kept.deadline() {
+            let (terms, balance) = self.read_at(slot, now, guard)?;
+            let (status, held, available) = (terms.status, terms.held, terms.available(balance));
+            let projected = terms.projected(balance);
+            return Some(Summary { status, balance, held, available, projected });
+        }
+        let (held, available) = kept.sums_at(balance);
+        let projected = kept.projected(balance);
+        Some(Summary { status: kept.status(), balance, held, available, projected })
     }
 
     pub(super) fn wallet_view(&self, slot: u32, now: Timestamp, guard: &Guard) -> Result<WalletView, CommandError> {

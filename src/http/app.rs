@@ -16,9 +16,10 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Log bytes that have to be free before a command that is not usage begins: more than any of them takes at once.
 const COMMAND_LOG_BYTES: u64 = 64 << 10;
@@ -31,6 +32,8 @@ pub struct App {
     pub(crate) in_flight: InFlight,
     pub(crate) metrics: Metrics,
     pub(crate) feed_waiters: AtomicUsize,
+    /// Places for reports: so many are computed at once.
+    pub(crate) reports: Arc<Semaphore>,
     /// True from the moment when the server was told to stop.
     pub(crate) draining: watch::Sender<bool>,
     ids: RequestIds,
@@ -111,6 +114,7 @@ impl App {
             in_flight: InFlight::default(),
             metrics: Metrics::new(),
             feed_waiters: AtomicUsize::new(0),
+            reports: Arc::new(Semaphore::new(reports_at_once())),
             draining: watch::Sender::new(false),
             ids: RequestIds::new(process),
         }
@@ -202,6 +206,12 @@ impl App {
     }
 }
 
+/// Reports that are computed at once: half of the processors, so that usage always finds one, and two at least, so that a quick one need not
+/// wait for a slow one.
+fn reports_at_once() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).div_ceil(2).max(2)
+}
+
 fn not_found(found: Found<'_>) -> Problem {
     match found {
         Found::OtherMethods(allow) => Problem::new(Reason::MethodNotAllowed, format!("the path takes {allow}"))
@@ -223,8 +233,12 @@ where
         Action::GetWallet => api::wallets::get(call),
         Action::PatchWallet => api::wallets::patch(call, body).await,
         Action::ListWallets => api::wallets::list(call),
-        Action::ListEntries => api::wallets::entries(call),
-        Action::Balances => api::wallets::balances(call),
+        Action::ListEntries => api::wallets::entries(call).await,
+        Action::Balances => api::reports::balances(call).await,
+        Action::Statement => api::reports::statement(call).await,
+        Action::PastBalance => api::reports::balance(call).await,
+        Action::Usage => api::reports::usage(call).await,
+        Action::Holders => api::reports::holders(call).await,
         Action::GetAlerts => api::alerts::get(call),
         Action::PutAlerts => api::alerts::put(call, body).await,
         Action::DeleteAlerts => api::alerts::delete(call, body).await,

@@ -13,6 +13,7 @@ mod api;
 mod app;
 pub mod auth;
 mod body;
+mod csv;
 pub mod decode;
 mod exposition;
 mod limits;

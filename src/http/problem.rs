@@ -64,6 +64,8 @@ pub enum Reason {
     TooManyConnections,
     /// The log is being replayed; nothing is known yet.
     Recovering,
+    /// A report contradicts the ledger, and is not given out.
+    Inconsistent,
 }
 
 impl Reason {
@@ -101,6 +103,9 @@ impl Reason {
                 (StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", "There are too many connections")
             }
             Reason::Recovering => (StatusCode::SERVICE_UNAVAILABLE, "recovering", "The server is starting"),
+            Reason::Inconsistent => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "ledger_inconsistent", "The ledger contradicts itself")
+            }
         }
     }
 
@@ -382,6 +387,11 @@ impl From<CommandError> for Problem {
                     .with("first", first.get())
             }
             CommandError::Unavailable(unavailable) => Problem::from(unavailable),
+            // What contradicts what is for the server's log.
+            CommandError::Inconsistent { .. } => Problem::new(
+                Reason::Inconsistent,
+                "the answer would have contradicted the ledger; nobody is told a wrong one",
+            ),
         }
     }
 }
@@ -476,6 +486,7 @@ mod tests {
             Reason::UnsupportedMediaType,
             Reason::TooManyWaiting,
             Reason::NotImplemented,
+            Reason::Inconsistent,
             Reason::TooManyBytes,
             Reason::TooManyRequests,
             Reason::TooManyConnections,

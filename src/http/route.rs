@@ -67,6 +67,10 @@ pub(crate) enum Action {
     DeleteCommitments,
     /// Part of the contract, not built yet: the feature's name.
     Later(&'static str),
+    Statement,
+    PastBalance,
+    Usage,
+    Holders,
 }
 
 /// One row: an endpoint.
@@ -138,6 +142,10 @@ impl Route {
             | Action::ListGrants
             | Action::GetRecurring
             | Action::ListRecurring
+            | Action::Statement
+            | Action::PastBalance
+            | Action::Usage
+            | Action::Holders
             | Action::Later(_) => false,
         }
     }
@@ -205,6 +213,10 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/api-keys/{key}/revoke", ADMIN, Action::RevokeKey),
     route("GET", "/v1/stats", READ, Action::Stats),
     route("POST", "/v1/snapshots", ADMIN, Action::PostSnapshot),
+    route("GET", "/v1/wallets/{customer}/{currency}/statement", READ, Action::Statement),
+    route("GET", "/v1/wallets/{customer}/{currency}/balance", READ, Action::PastBalance),
+    route("GET", "/v1/usage", READ, Action::Usage),
+    route("GET", "/v1/credit-currencies/{currency}/holders", READ, Action::Holders),
     open("/healthz", Action::Health),
     open("/readyz", Action::Ready),
     open("/metrics", Action::Metrics),
@@ -216,7 +228,6 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/holds/{hold}/capture", USAGE, Action::CaptureHold),
     route("POST", "/v1/holds/{hold}/release", USAGE, Action::ReleaseHold),
     route("POST", "/v1/holds/{hold}/extend", USAGE, Action::ExtendHold),
-    later("GET", "/v1/wallets/{customer}/{currency}/statement", READ, "statements"),
     route("POST", "/v1/entries/{entry}/reverse", GRANTS, Action::ReverseEntry),
     route("POST", "/v1/adjustments", GRANTS, Action::PostAdjustment),
     later("POST", "/v1/transfers", GRANTS, "transfers"),

@@ -16,6 +16,7 @@ pub mod alerts;
 mod bytes;
 pub mod debit;
 pub mod frame;
+pub mod head;
 pub mod hold;
 pub mod note;
 pub mod operation;
@@ -24,7 +25,8 @@ pub mod recurring;
 pub mod snapshot;
 mod special;
 
-pub use frame::{Record, frame_of, read_at, records};
+pub use frame::{Record, frame_of, opening_at, read_at, records};
+pub use head::{Opening, OperationHead};
 
 /// Bytes that are no record of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -308,6 +308,17 @@ pub(super) fn operation_survives(record: &OperationRecord<'_>) {
         Ok(Record::Operation(read)) => assert_eq!(*read, *record),
         other => panic!("{other:?}"),
     }
+    let head = super::head::OperationHead {
+        slot: record.slot,
+        generation: record.generation,
+        closing: record.closing,
+        opening: record.opening,
+        previous: record.previous,
+        previous_opening: record.previous_opening,
+        time: record.time,
+        adjustment: record.adjustment,
+    };
+    assert_eq!(super::head::OperationHead::read(&placed(record)), Ok(head));
 }
 
 #[test]

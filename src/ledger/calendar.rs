@@ -1,4 +1,4 @@
-//! Intervals of the calendar, in UTC: hours, days, weeks and months counted from an instant, exactly and without end.
+//! The calendar, in UTC: hours, days and months as spans, and intervals counted from an instant, exactly and without end.
 //!
 //! The n-th month counts from the first instant and not from the one before, so a day that a month lacks does not shift those behind it:
 //! what begins on 31 January comes on the last of February and on 31 March.
@@ -123,6 +123,71 @@ fn add_months(anchor_ms: u64, months: u64) -> Option<u64> {
     let day = u32::try_from(day).ok()?.min(days_in(year, month));
     let days = days_from_civil(year, month, day);
     Some(days.cast_unsigned() * DAY_MS + anchor_ms % DAY_MS)
+}
+
+/// A span of the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// An hour, from its first millisecond on.
+    Hour,
+    /// A day, from midnight UTC on.
+    Day,
+    /// A month of the Gregorian calendar, from midnight UTC of its first day on.
+    Month,
+}
+
+impl Span {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Span::Hour => "hour",
+            Span::Day => "day",
+            Span::Month => "month",
+        }
+    }
+
+    /// The span of that name.
+    pub fn parse(name: &str) -> Option<Span> {
+        [Span::Hour, Span::Day, Span::Month].into_iter().find(|span| span.as_str() == name)
+    }
+
+    /// The beginning of the span that `time` is in.
+    #[must_use]
+    pub fn start(self, time: Timestamp) -> Timestamp {
+        let millis = time.millis();
+        match self {
+            Span::Hour => Timestamp::from_millis(millis - millis % HOUR_MS),
+            Span::Day => Timestamp::from_millis(millis - millis % DAY_MS),
+            Span::Month => {
+                let (year, month, _) = civil_from_days(day_number(time));
+                month_start(year, month)
+            }
+        }
+    }
+
+    /// The end of the span that `time` is in: the first instant of the next.
+    #[must_use]
+    pub fn end(self, time: Timestamp) -> Timestamp {
+        let start = self.start(time);
+        match self {
+            Span::Hour => start.saturating_add(HOUR_MS),
+            Span::Day => start.saturating_add(DAY_MS),
+            Span::Month => {
+                let (year, month, _) = civil_from_days(day_number(start));
+                if month == 12 { month_start(year + 1, 1) } else { month_start(year, month + 1) }
+            }
+        }
+    }
+}
+
+fn day_number(time: Timestamp) -> i64 {
+    (time.millis() / DAY_MS).cast_signed()
+}
+
+fn month_start(year: i64, month: i64) -> Timestamp {
+    // A month that a timestamp lies in is of the year 1970 or later.
+    let days = days_from_civil(u32::try_from(year).unwrap_or(0), u32::try_from(month).unwrap_or(1), 1);
+    Timestamp::from_millis(days.max(0).cast_unsigned() * DAY_MS)
 }
 
 /// The days of a month, 1 to 12, of a year.
@@ -257,5 +322,33 @@ mod tests {
             assert_eq!(Unit::parse(unit.as_str()), Some(unit));
         }
         assert_eq!(Unit::parse("year"), None);
+    }
+
+    #[track_caller]
+    fn check(span: Span, time: Timestamp, start: Timestamp, end: Timestamp) {
+        assert_eq!((span.start(time), span.end(time)), (start, end), "{span:?} of {time:?}");
+        assert_eq!((span.start(start), span.end(start)), (start, end));
+        let last = Timestamp::from_millis(end.millis() - 1);
+        assert_eq!((span.start(last), span.end(last)), (start, end));
+    }
+
+    #[test]
+    fn spans_begin_and_end_where_the_calendar_says() {
+        let noon = 12 * HOUR_MS + 59;
+        check(Span::Hour, at(2026, 11, 26, noon), at(2026, 11, 26, 12 * HOUR_MS), at(2026, 11, 26, 13 * HOUR_MS));
+        check(Span::Hour, at(2026, 12, 31, DAY_MS - 1), at(2026, 12, 31, 23 * HOUR_MS), at(2027, 1, 1, 0));
+        check(Span::Day, at(2024, 2, 28, noon), at(2024, 2, 28, 0), at(2024, 2, 29, 0));
+        check(Span::Day, at(2025, 2, 28, noon), at(2025, 2, 28, 0), at(2025, 3, 1, 0));
+        check(Span::Month, at(2024, 2, 29, noon), at(2024, 2, 1, 0), at(2024, 3, 1, 0));
+        check(Span::Month, at(2026, 12, 31, noon), at(2026, 12, 1, 0), at(2027, 1, 1, 0));
+        check(Span::Month, at(1970, 1, 1, 0), Timestamp::EPOCH, at(1970, 2, 1, 0));
+    }
+
+    #[test]
+    fn spans_have_the_names_that_they_are_found_by() {
+        for span in [Span::Hour, Span::Day, Span::Month] {
+            assert_eq!(Span::parse(span.as_str()), Some(span));
+        }
+        assert_eq!(Span::parse("week"), None);
     }
 }

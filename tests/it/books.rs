@@ -253,9 +253,9 @@ pub(crate) struct RolloverSpecs {
 /// One line of a wallet's history.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Line {
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     grant: Option<u64>,
-    delta: i128,
+    pub(crate) delta: i128,
     parts: Vec<(u64, i128)>,
     debt: i128,
     event: Option<String>,
@@ -279,6 +279,10 @@ pub(crate) struct Group {
     identity: Option<(usize, u32)>,
     /// The debit that it took back, and how much of it.
     reversed: Option<(Lsn, i128)>,
+    /// The engine's time, ms.
+    pub(crate) at: u64,
+    /// As it was sent.
+    pub(crate) usage: Option<Usage>,
 }
 
 /// A debit that can be taken back.
@@ -335,7 +339,7 @@ pub(crate) struct Made {
     pub(crate) id: u64,
     pub(crate) text: String,
     pub(crate) wallet: WalletNumber,
-    request: GrantRequest,
+    pub(crate) request: GrantRequest,
     created_at: u64,
 }
 
@@ -464,6 +468,19 @@ impl Usage {
             When::NewestAllowed => now + TOLERANCE_MS,
             When::TooNew => now + TOLERANCE_MS + 1,
         }))
+    }
+
+    /// Meter and quantity, in tenths.
+    pub(crate) fn measured(&self) -> Option<(&'static str, i64)> {
+        match self.ask {
+            Ask::Metered(tenths) => Some((METERS[self.wallet.currency_index()].0, tenths)),
+            _ => None,
+        }
+    }
+
+    /// The event's own time when it is sent at `now`, ms.
+    pub(crate) fn happened(&self, now: u64) -> u64 {
+        self.time(now).map_or(now, Timestamp::millis)
     }
 
     fn charge(&self) -> Charge<'static> {
@@ -797,8 +814,8 @@ impl Book {
             edges.extend((low < 0 && high >= 0).then(|| ("balance.recovered", "negative".to_owned())));
         }
         let identity = event.map(|usage| (usage.source, usage.id));
-        let reversed = None;
-        let group = Group { lines, crossed: crossed(&outcome), edges, after: after.clone(), step, identity, reversed };
+        let (crossed, usage, reversed) = (crossed(&outcome), event.cloned(), None);
+        let group = Group { lines, crossed, edges, after: after.clone(), step, identity, reversed, at: now, usage };
         self.model = Some(after);
         self.groups.push(group);
         outcome

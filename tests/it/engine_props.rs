@@ -184,7 +184,7 @@ fn any_correction() -> impl Strategy<Value = Correction> {
 }
 
 /// A story begins with credit for the wallets that most of it is about.
-fn any_story() -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn any_story() -> impl Strategy<Value = Vec<Step>> {
     (any_grant(), any_grant(), vec(any_step(), 1..70)).prop_map(|(first, second, mut steps)| {
         let opening = [(first, 0), (second, 1)].map(|(grant, wallet)| {
             let wallet = WalletNumber(wallet);

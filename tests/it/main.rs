@@ -12,6 +12,7 @@ mod keys;
 mod ledger_props;
 mod model;
 mod recurring;
+mod reports;
 mod sim;
 mod snapshots;
 mod spill;

@@ -6,10 +6,13 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use drawdown::engine::{ApiKeyRecord, Engine, EngineConfig, ManualClock};
+use drawdown_wal::Archive;
+use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::books::{Ask, GrantSpec};
 use crate::books::{BEGIN, Books, Step, Usage, WalletNumber, When, at, config, set_up};
+use crate::engine_props::any_story;
 
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// What must not be shown: the bytes of an API key's hash, as any of the usual texts.
@@ -105,10 +108,59 @@ fn a_sound_directory_verifies_and_is_left_as_it_was() {
     assert!(err.contains("survey: ") && err.contains("fold: ") && err.contains("audit: "), "{err}");
     let json: Value = serde_json::from_slice(&drawdown(&["verify", "--json"], directory.path()).stdout).expect("JSON");
     assert_eq!((&json["sound"], &json["damage"]), (&Value::Bool(true), &Value::Array(vec![])));
-    assert_eq!(json["currencies"][0]["currency"], "credits");
+    // Three grants of 10, and 2,400 debits of 0.01.
+    let credits = &json["currencies"][0];
+    let figures =
+        ["currency", "granted", "spent", "remaining", "expired", "voided", "written_off"].map(|name| &credits[name]);
+    assert_eq!(figures, ["credits", "30", "24", "6", "0", "0", "0"]);
+    assert_eq!((&credits["conserved"], &credits["whole"]), (&Value::Bool(true), &Value::Bool(true)));
+    let equation = "credits: 30 granted = 24 spent + 6 remaining + 0 expired + 0 voided + 0 written off";
+    assert!(out.lines().any(|line| line.ends_with(equation)), "{out}");
     let quiet = drawdown(&["verify", "--quiet"], directory.path());
     assert_eq!((text(&quiet.stdout), text(&quiet.stderr), quiet.status.code()), ("", "", Some(0)));
     assert_eq!(contents(directory.path()), before);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever has happened, every credit that was granted was spent, is there, expired, was voided or written off: grant by grant as the
+    /// model has it.
+    #[test]
+    fn every_credit_is_accounted_for(story in any_story()) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let clock = Arc::new(ManualClock::new(at(BEGIN)));
+        let (engine, _) = Engine::open(directory.path(), engine_config(), clock.clone()).expect("a fresh directory");
+        set_up(&engine).expect("currencies and meters");
+        let mut books = Books::new();
+        for step in &story {
+            let ticket = books.make(step, &engine, &clock).expect("a healthy engine");
+            engine.log().pump();
+            ticket.into_iter().for_each(|ticket| ticket.wait().expect("a healthy log"));
+        }
+        engine.close().expect("a healthy log");
+        drop(engine);
+        let archive = Archive::open(directory.path()).expect("a ledger");
+        let verdict = drawdown::verify::verify(&archive, &|_| {}).expect("it can be read");
+        prop_assert!(verdict.is_sound(), "{:?}", verdict.problems);
+        for currency in verdict.audit.expect("an audit").currencies {
+            let mut expected = [0; 6];
+            for wallet in WalletNumber::all().filter(|wallet| wallet.currency() == currency.currency.id) {
+                let Some(model) = books.groups(wallet).last().map(|group| &group.after) else { continue };
+                for (_, account) in model.accounts().filter(|(id, _)| model.is_active(*id)) {
+                    let spent = account.spent + account.debt_paid;
+                    let parts =
+                        [account.granted, spent, account.remaining, account.expired, account.voided, account.written_off];
+                    expected.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+                }
+            }
+            let sums = &currency.sums;
+            let said = [sums.granted, sums.spent, currency.remaining, sums.expired, sums.voided, sums.written_off];
+            prop_assert_eq!(said, expected);
+            prop_assert!(currency.is_whole && currency.is_conserved());
+            prop_assert_eq!(said[0], said[1..].iter().sum::<i128>());
+        }
+    }
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub struct Sums {
     pub granted: i128,
     /// Debited, on the fast path or not.
     pub debited: i128,
+    /// Taken from grants by debits, and by debt that they paid, less what was given back to them: counted grant by grant.
+    pub spent: i128,
     /// Expired.
     pub expired: i128,
     /// Voided while effective.
@@ -39,10 +41,16 @@ impl Sums {
             - self.written_off
     }
 
+    /// What is left of all grants: every credit that was granted was spent, expired, was voided or written off, or remains.
+    pub fn remaining(&self) -> i128 {
+        self.granted - self.spent - self.expired - self.voided - self.written_off
+    }
+
     /// Adds another's.
     pub fn add(&mut self, other: &Sums) {
         self.granted += other.granted;
         self.debited += other.debited;
+        self.spent += other.spent;
         self.expired += other.expired;
         self.voided += other.voided;
         self.written_off += other.written_off;
@@ -171,6 +179,17 @@ impl Book {
         self.holds.unseen.is_none().then_some(&self.holds)
     }
 
+    /// The sums, with what the present generation's debits have taken from its grants.
+    pub(super) fn sums(&self) -> Sums {
+        Sums { spent: self.sums.spent + self.taken(), ..self.sums }
+    }
+
+    /// What the debits so far have taken from the generation's grants.
+    fn taken(&self) -> i128 {
+        let left = |lots: &[(GrantId, i128)]| lots.iter().map(|(_, left)| left).sum::<i128>();
+        left(&self.lots) - left(&self.holdings().0)
+    }
+
     pub(super) fn scheduled(&self) -> &[(GrantId, i128)] {
         &self.scheduled
     }
@@ -185,6 +204,7 @@ impl Book {
             return Err("its closing balance is not what its generation's debits leave");
         }
         let (lots, debt) = self.holdings();
+        self.sums.spent += self.taken();
         let (knows_schedule, scheduled, sums) = (self.is_whole, &mut self.scheduled, &mut self.sums);
         let (holds, unpaid) = (&mut self.holds, &mut self.unpaid);
         let mut change = Change { lots, debt, holds, knows_schedule, scheduled, unpaid, sums, taken: 0 };
@@ -380,12 +400,12 @@ impl Change<'_> {
                     *unseen -= self.debt;
                     self.debt = 0;
                 }
-                if self.debt < 0 { Err("more debt is paid than there was") } else { self.take(grant, whole(amount)) }
+                if self.debt < 0 { Err("more debt is paid than there was") } else { self.spend(grant, whole(amount)) }
             }
             Movement::Spent { grant, amount } => {
                 self.taken += whole(amount);
                 self.sums.debited += whole(amount);
-                self.take(grant, whole(amount))
+                self.spend(grant, whole(amount))
             }
             Movement::Overdrawn { amount } => {
                 self.taken += whole(amount);
@@ -470,6 +490,7 @@ impl Change<'_> {
             Movement::PartSpent { hold, grant, amount } => {
                 self.taken += whole(amount);
                 self.sums.debited += whole(amount);
+                self.sums.spent += whole(amount);
                 self.debt += self.holds.take(hold, grant, whole(amount))?;
                 Ok(())
             }
@@ -508,6 +529,9 @@ impl Change<'_> {
     fn give_back(&mut self, movement: &Movement) -> Result<(), Found> {
         let whole = |amount: Amount| i128::from(amount.units());
         self.sums.returned += movement.delta();
+        if movement.grant().is_some() {
+            self.sums.spent -= movement.delta();
+        }
         match *movement {
             Movement::GivenBack { grant, amount } => match self.lots.iter_mut().find(|(other, _)| *other == grant) {
                 Some((_, left)) => *left += whole(amount),
@@ -542,6 +566,12 @@ impl Change<'_> {
             return Err("a grant is made twice");
         }
         self.lots.push((grant, amount));
+        Ok(())
+    }
+
+    fn spend(&mut self, grant: GrantId, amount: i128) -> Result<(), Found> {
+        self.take(grant, amount)?;
+        self.sums.spent += amount;
         Ok(())
     }
 

@@ -9,14 +9,48 @@ pub(crate) mod holds;
 pub(crate) mod keys;
 pub(crate) mod operations;
 pub(crate) mod recurring;
+pub(crate) mod reports;
 pub(crate) mod usage;
 pub(crate) mod wallets;
 
+use super::app::App;
 use super::decode::{self, Node};
 use super::problem::{Problem, Reason};
-use crate::engine::CommandError;
+use crate::engine::{CommandError, Engine, Unavailable};
 use crate::ledger::Rejection;
 use bumpalo::Bump;
+use std::sync::Arc;
+
+/// Does what may block or take long on a thread that serves no one else. It goes on to its end even if the client has gone.
+async fn off_loop<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce(&Engine) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let engine = app.engine.clone();
+    match tokio::task::spawn_blocking(move || work(&engine)).await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is going.
+        Err(_) => Err(Problem::from(Unavailable::Closed)),
+    }
+}
+
+/// As [`off_loop`], for what may read much of the log or of memory: a few at a time, so that reports wait for each other and not usage for
+/// them.
+async fn report<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce(&Engine) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let place = Arc::clone(&app.reports).acquire_owned().await;
+    // It is never closed; the place is held until the work is done, whoever waits for it.
+    let place = place.map_err(|_| Problem::from(Unavailable::Closed))?;
+    off_loop(app, move |engine| {
+        let outcome = work(engine);
+        drop(place);
+        outcome
+    })
+    .await
+}
 
 /// A body that names an unknown currency is well-formed but refused; only at a path is it "not found".
 fn named(error: CommandError) -> Problem {

@@ -1,6 +1,6 @@
-//! Wallets: reading and changing them, their history, and totals.
+//! Wallets: reading and changing them, and their history.
 
-use super::parse;
+use super::{off_loop, parse};
 use crate::engine::CommandError;
 use crate::http::app::Call;
 use crate::http::problem::{Problem, Reason};
@@ -8,13 +8,12 @@ use crate::http::reply::Reply;
 use crate::http::wire::Page;
 use crate::http::wire::fields::Fields;
 use crate::http::wire::query::Query;
-use crate::http::wire::wallets::{BalanceBody, EntryBody, WalletBody, wallet_patch};
+use crate::http::wire::wallets::{EntryBody, WalletBody, wallet_patch};
 use crate::ledger::Rejection;
 use bumpalo::Bump;
 use bytes::Bytes;
 use drawdown_wal::Lsn;
 use hyper::body::Body;
-use serde::Serialize;
 
 /// A wallet is addressed by its path, so an unknown currency there means that there is nothing at the path.
 pub(super) fn addressed(error: CommandError) -> Problem {
@@ -60,30 +59,18 @@ pub(crate) fn list(call: Call<'_>) -> Result<Reply, Problem> {
 }
 
 /// `GET /v1/wallets/{customer}/{currency}/entries`
-pub(crate) fn entries(call: Call<'_>) -> Result<Reply, Problem> {
+pub(crate) async fn entries(call: Call<'_>) -> Result<Reply, Problem> {
     let query = Query::parse(call.parts.uri.query())?;
     let name = if query.text("cursor").is_some() { "cursor" } else { "before" };
     let before = query.number(name, 0..=u64::MAX)?.map(Lsn::new);
     let limit = query.limit()?;
-    let wallet = call.engine().wallet(call.first(), call.second()).map_err(addressed)?;
-    let page = call.engine().entries(call.first(), call.second(), before, limit).map_err(addressed)?;
-    let scale = wallet.currency.scale;
-    let data = page.entries.into_iter().map(|entry| EntryBody::of(call.engine(), entry, scale)).collect();
-    Ok(Reply::ok(&Page { data, next_cursor: page.next.map(|next| next.get().to_string()) }))
-}
-
-/// Totals over wallets.
-#[derive(Serialize)]
-struct Balances {
-    data: Vec<BalanceBody>,
-}
-
-/// `GET /v1/balances`
-pub(crate) fn balances(call: Call<'_>) -> Result<Reply, Problem> {
-    let query = Query::parse(call.parts.uri.query())?;
-    if query.text("product").is_some() {
-        return Err(Problem::new(Reason::NotImplemented, "filter by product: part of the contract, not built yet"));
-    }
-    let totals = call.engine().balances(query.text("customer"), query.text("currency"));
-    Ok(Reply::ok(&Balances { data: totals.iter().map(BalanceBody::of).collect() }))
+    let (customer, currency) = (call.first().to_owned(), call.second().to_owned());
+    off_loop(call.app, move |engine| {
+        let wallet = engine.wallet(&customer, &currency).map_err(addressed)?;
+        let page = engine.entries(&customer, &currency, before, limit).map_err(addressed)?;
+        let scale = wallet.currency.scale;
+        let data = page.entries.into_iter().map(|entry| EntryBody::of(engine, entry, scale)).collect();
+        Ok(Reply::ok(&Page { data, next_cursor: page.next.map(|next| next.get().to_string()) }))
+    })
+    .await
 }

@@ -62,6 +62,7 @@ pub(crate) fn document() -> Value {
             {"name": "Catalogue", "description": "Credit currencies and meters."},
             {"name": "Feed", "description": "What happened, in order."},
             {"name": "Keys", "description": "API keys."},
+            {"name": "Reports", "description": "What the ledger says of the past, and sums."},
             {"name": "Operations", "description": "Running the server."},
         ],
         "security": [{"key": []}],
@@ -150,6 +151,7 @@ fn problem(status: u16) -> Value {
         415 => "The content type is not one of those accepted.",
         422 => "Well-formed, but the rules refuse it.",
         429 => "Too many requests wait.",
+        500 => "The answer would have contradicted the ledger, and is not given.",
         501 => "Part of the contract, not built yet.",
         _ => "The server cannot take the request just now.",
     };

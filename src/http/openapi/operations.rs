@@ -328,6 +328,22 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             Operation::new("Corrections", "getCharge", "A charge that was made").ok("Charge").fails(&[404, 410])
         }
         Action::Later(_) => return None,
+        Action::Statement => statement(),
+        Action::PastBalance => Operation::new("Reports", "balanceAt", "A wallet's balance at a past instant")
+            .parameter(query("at", "The instant; now if left out.", time()))
+            .about(
+                "What the ledger would have answered at the end of that millisecond. Movements count by the server's time of their records; \
+                 grants take effect and end when they say so, however much later that was recorded. Zero before the wallet was made.",
+            )
+            .ok("PastBalance")
+            .fails(&[404, 410, 422, 500]),
+        Action::Usage => usage(),
+        Action::Holders => Operation::new("Reports", "listHolders", "Wallets of a currency with their balances")
+            .parameter(query("min_balance", "Wallets with so many credits at least.", reference("DecimalInput")))
+            .about("In the order in which the wallets were made. A page may be short, or empty, and not the last: `next_cursor` tells.")
+            .list()
+            .pages("Holder")
+            .fails(&[404, 422]),
     })
 }
 
@@ -396,6 +412,48 @@ fn entries() -> Operation {
         .about("Where the log has been retired, history ends with 410 `history_retired`; `first` is the first position kept.")
         .pages("Entry")
         .fails(&[404, 409, 410, 503])
+}
+
+fn time() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}
+
+fn from_to(operation: Operation) -> Operation {
+    operation
+        .parameter(query("from", "The first instant of the period; the beginning of the month if left out.", time()))
+        .parameter(query("to", "The first instant behind it; the end of the month if left out.", time()))
+}
+
+fn statement() -> Operation {
+    let mut operation = from_to(Operation::new("Reports", "statement", "What moved a wallet's balance in a period"))
+        .parameter(query("format", "Before `Accept`, where both are given.", json!({"type": "string", "enum": ["json", "csv"]})))
+        .about(
+            "`opening` and the amounts of all lines make `closing`, exactly; statements of adjoining periods add up. Movements count by the \
+             server's time of their records, in the ledger's order; grants take effect and end when they say so, however much later that was \
+             recorded. `debt` is part of the lines and not to be added to them. As CSV (`Accept: text/csv`) there is a line an entry, too.",
+        )
+        .ok("Statement")
+        .fails(&[404, 410, 422, 500]);
+    let csv = json!({"schema": {"type": "string", "description": "RFC 4180, with a line of headings. 200,000 entries at most."}});
+    operation.answers[0].1["content"]["text/csv"] = csv;
+    operation
+}
+
+fn usage() -> Operation {
+    let text = || json!({"type": "string", "minLength": 1, "maxLength": 128});
+    let spans = json!({"type": "string", "enum": ["hour", "day", "month"], "default": "day"});
+    from_to(Operation::new("Reports", "usage", "Debits by meter and hour, day or month"))
+        .parameter(query("customer", "Usage of this customer's wallets only.", text()))
+        .parameter(query("currency", "Usage of this currency only.", text()))
+        .parameter(query("meter", "Usage of this meter only.", text()))
+        .parameter(query("by", "The spans of the calendar, in UTC.", spans))
+        .parameter(query("cursor", "`next_cursor` of the page before.", position()))
+        .about(
+            "By the events' own time; a period has 1,000 spans at most. With `customer` the answer is whole. Without, it is read off the log a \
+             piece at a time: a span may stand on several pages, and its parts are to be added, until `next_cursor` is null.",
+        )
+        .pages("UsageBucket")
+        .fails(&[404, 410, 422, 500])
 }
 
 fn balances() -> Operation {

@@ -14,6 +14,7 @@ pub(crate) mod holds;
 pub(crate) mod keys;
 pub(crate) mod query;
 pub(crate) mod recurring;
+pub(crate) mod reports;
 pub(crate) mod wallets;
 
 use super::decode::time;
@@ -31,6 +32,16 @@ pub(crate) fn amount(amount: Amount, scale: Scale) -> String {
 pub(crate) fn sum(units: i128, scale: Scale) -> String {
     let sum = Decimal::try_from_i128_with_scale(units, scale.places().into());
     sum.expect("the sum of all wallets has at most 95 bits").normalize().to_string()
+}
+
+/// A decimal `mantissa / 10^places` as text, however large: no trailing zeros and no exponent.
+pub(crate) fn wide(mantissa: i128, places: u8) -> String {
+    let digits = format!("{:0>width$}", mantissa.unsigned_abs(), width = usize::from(places) + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - usize::from(places));
+    let fraction = fraction.trim_end_matches('0');
+    let sign = if mantissa < 0 { "-" } else { "" };
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{fraction}")
 }
 
 /// An instant as text.
@@ -78,5 +89,21 @@ mod tests {
             assert_eq!(amount(Amount::new(units as i64), scale(places)), expected);
         }
         assert_eq!(sum(i128::from(i64::MAX) * 10, scale(1)), "9223372036854775807");
+    }
+
+    #[test]
+    fn wide_decimals_are_shown_like_amounts() {
+        for (mantissa, places, expected) in [
+            (0, 0, "0"),
+            (0, 18, "0"),
+            (5, 2, "0.05"),
+            (-5, 2, "-0.05"),
+            (1250, 3, "1.25"),
+            (-1200, 2, "-12"),
+            (i128::MAX, 18, "170141183460469231731.687303715884105727"),
+            (i128::MIN, 0, "-170141183460469231731687303715884105728"),
+        ] {
+            assert_eq!(wide(mantissa, places), expected);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Query parameters.
 
+use crate::http::decode::time;
 use crate::http::percent;
 use crate::http::problem::Problem;
+use crate::ledger::{Decimal, Timestamp};
 use std::ops::RangeInclusive;
 
 /// The parameters of a query. Unknown ones are ignored; one given twice is refused.
@@ -52,6 +54,19 @@ impl Query {
         }
         let (low, high) = range.into_inner();
         Err(Problem::parameter(name, format!("must be a whole number from {low} to {high}")))
+    }
+
+    /// An RFC 3339 time.
+    pub(crate) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let refused = || Problem::parameter(name, "must be an RFC 3339 time such as 2026-11-22T09:00:00Z");
+        time::parse(text).map(Some).ok_or_else(refused)
+    }
+
+    /// A decimal.
+    pub(crate) fn decimal(&self, name: &'static str) -> Result<Option<Decimal>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        Decimal::parse(text.as_bytes()).map(Some).map_err(|error| Problem::parameter(name, error.to_string()))
     }
 
     /// `limit`, in the bounds of every list.

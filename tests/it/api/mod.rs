@@ -13,6 +13,7 @@ mod pressure;
 mod process;
 mod reads;
 mod recurring;
+mod reports;
 mod usage;
 
 use drawdown::engine::{Engine, EngineConfig, SystemClock};
