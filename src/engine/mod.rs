@@ -26,11 +26,13 @@
 //! 5. One identity and content, one effect and one answer, across restarts.
 //! 6. The rules run inside the store's swaps and are pure: no clock, no randomness, no hash order.
 
+mod answers;
 pub mod audit;
 mod background;
 mod budget;
 pub mod catalog;
 mod clock;
+pub mod customers;
 pub mod event;
 mod feed;
 mod fold;
@@ -50,11 +52,13 @@ mod spill;
 mod stats;
 mod ticket;
 mod usage;
+mod vault;
 pub mod view;
 mod wallet;
 mod wallets;
 
 pub use crate::journal::admin::ApiKeyRecord;
+pub use answers::Answer;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use drawdown_wal::Disposal;
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
@@ -77,6 +81,7 @@ use crate::store::index::Index;
 use crate::store::slab::Slab;
 use crate::store::{ZeroValid, pin};
 use background::{Bell, Horizon};
+use customers::Customers;
 use dashmap::DashMap;
 use drawdown_wal::{Admission, AppendError, Log, Lsn, Mapped, Medium, ReadError, Recovery, SegmentView};
 use fold::Loose;
@@ -92,6 +97,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use vault::Vault;
 use view::Metadata;
 use wallet::WalletSlot;
 
@@ -241,6 +247,9 @@ pub enum OpenError {
     /// A snapshot could not be made of a ledger that is not open.
     #[error(transparent)]
     NoSnapshotMade(Box<SnapshotFailure>),
+    /// The file of the keys of personal data cannot be read.
+    #[error("the keys of personal data: {0}")]
+    Keys(#[source] std::io::Error),
 }
 
 /// Events for which room is made before any is read; there may be fewer, and more are no harm.
@@ -331,6 +340,7 @@ pub(crate) struct Inner {
     catalog: CatalogCell,
     api_keys: DashMap<String, Arc<ApiKeyRecord>>,
     metadata: DashMap<u32, Metadata>,
+    customers: Customers,
     repairs: Repairs,
     horizon: Horizon,
     /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
@@ -381,6 +391,7 @@ impl Engine {
         if inner.config.remembers_identities {
             inner.fill_holes()?;
         }
+        inner.customers.finish_erasures();
         let inner = Arc::new(inner);
         let keeper = Arc::new(Keeper { inner: Arc::clone(&inner), threads: Mutex::new(Vec::new()) });
         if inner.config.background {
@@ -501,6 +512,7 @@ impl Inner {
         } else {
             IdentityRoom::none()
         };
+        let vault = Vault::open(snapshots.files()).map_err(OpenError::Keys)?;
         let spilled = spill::open(snapshots.files(), &log, config.remembers_identities)?;
         let recorded = recovery::foresee_events(&log, Lsn::new(ground.lsn.max(spilled.end().unwrap_or_default())));
         // A little more than that: a table that is filled to the last entry foreseen would be about to grow.
@@ -517,6 +529,7 @@ impl Inner {
             catalog: CatalogCell::default(),
             api_keys: DashMap::new(),
             metadata: DashMap::new(),
+            customers: Customers::new(vault),
             repairs: Repairs::default(),
             horizon: Horizon::default(),
             remembered_since: Timestamp::EPOCH,

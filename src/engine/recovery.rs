@@ -56,7 +56,7 @@ impl Ground for EngineGround<'_> {
 }
 
 impl Inner {
-    /// Enters a currency, a meter, an API key or a wallet's metadata that was read back. False if its number leaves a gap.
+    /// Enters a currency, a meter, an API key, a customer or a wallet's metadata that was read back. False if its number leaves a gap.
     pub(super) fn enter(&self, record: AdminRecord) -> bool {
         match record {
             AdminRecord::Metadata(metadata) => {
@@ -75,7 +75,11 @@ impl Inner {
                 let mut catalog = (*self.catalog.snapshot()).clone();
                 catalog.set_meter(meter).map(|()| self.catalog.replace(catalog)).is_ok()
             }
-            AdminRecord::Genesis(_) | AdminRecord::Wallet(_) | AdminRecord::Grant(_) => true,
+            AdminRecord::Customer(customer) => {
+                self.customers.enter(customer);
+                true
+            }
+            AdminRecord::Genesis(_) | AdminRecord::Wallet(_) | AdminRecord::Grant(_) | AdminRecord::Answer(_) => true,
         }
     }
 }

@@ -192,6 +192,16 @@ pub enum CommandError {
     /// The server cannot take the command now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// As [`CommandError::Conflict`], about one field.
+    #[error("{field}: {detail}")]
+    FieldConflict {
+        /// A stable slug, such as `currency_in_use` or `customer_archived`.
+        slug: &'static str,
+        /// The field, as the API names it.
+        field: &'static str,
+        /// What contradicts, for people.
+        detail: String,
+    },
 }
 
 /// Why the engine takes no writes just now. Nothing was applied.

@@ -15,6 +15,7 @@ pub mod auth;
 mod body;
 pub mod decode;
 mod exposition;
+mod idempotency;
 mod limits;
 mod metrics;
 mod openapi;

@@ -105,7 +105,7 @@ impl Reason {
     }
 
     /// Seconds after which it makes sense to try again, where it does at all.
-    pub(crate) const fn retry_after(&self) -> Option<&'static str> {
+    pub(crate) fn retry_after(&self) -> Option<&'static str> {
         match self {
             Reason::TooManyWaiting
             | Reason::TooManyBytes
@@ -116,6 +116,7 @@ impl Reason {
             | Reason::Unavailable(Unavailable::Overloaded) => Some("1"),
             Reason::Unavailable(Unavailable::Closed) => Some("5"),
             Reason::Unavailable(Unavailable::NoSpace(_) | Unavailable::Poisoned(_)) => Some("30"),
+            Reason::Conflict("idempotency_in_progress" | "currency_changed") => Some("1"),
             _ => None,
         }
     }
@@ -174,6 +175,7 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "credit_currency" => ("unknown_currency", "There is no such credit currency"),
         "meter" => ("unknown_meter", "There is no such meter"),
         "api_key" => ("unknown_api_key", "There is no such API key"),
+        "customer" => ("unknown_customer", "There is no such customer"),
         _ => ("not_found", "There is no such object"),
     };
     (StatusCode::NOT_FOUND, slug, title)
@@ -373,6 +375,9 @@ impl From<CommandError> for Problem {
                     .with("first", first.get())
             }
             CommandError::Unavailable(unavailable) => Problem::from(unavailable),
+            CommandError::FieldConflict { slug, field, detail } => {
+                Problem::new(Reason::Conflict(slug), detail).at_field(field)
+            }
         }
     }
 }

@@ -41,6 +41,14 @@ pub(crate) enum Action {
     OpenApi,
     Stats,
     PostSnapshot,
+    PatchCurrency,
+    PatchMeter,
+    PutCustomer,
+    PatchCustomer,
+    GetCustomer,
+    ListCustomers,
+    ArchiveCustomer,
+    ErasePersonalData,
     /// Part of the contract, not built yet: the feature's name.
     Later(&'static str),
 }
@@ -68,7 +76,13 @@ impl Route {
             | Action::PutMeter
             | Action::PutAlerts
             | Action::PostKey
-            | Action::RevokeKey => true,
+            | Action::RevokeKey
+            | Action::PatchCurrency
+            | Action::PatchMeter
+            | Action::PutCustomer
+            | Action::PatchCustomer
+            | Action::ArchiveCustomer
+            | Action::ErasePersonalData => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -90,6 +104,8 @@ impl Route {
             | Action::Metrics
             | Action::OpenApi
             | Action::Stats
+            | Action::GetCustomer
+            | Action::ListCustomers
             | Action::Later(_) => false,
         }
     }
@@ -144,6 +160,14 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/api-keys/{key}/revoke", ADMIN, Action::RevokeKey),
     route("GET", "/v1/stats", READ, Action::Stats),
     route("POST", "/v1/snapshots", ADMIN, Action::PostSnapshot),
+    route("PATCH", "/v1/credit-currencies/{currency}", ADMIN, Action::PatchCurrency),
+    route("PATCH", "/v1/meters/{event_type}", ADMIN, Action::PatchMeter),
+    route("GET", "/v1/customers", READ, Action::ListCustomers),
+    route("GET", "/v1/customers/{customer}", READ, Action::GetCustomer),
+    route("PUT", "/v1/customers/{customer}", ADMIN, Action::PutCustomer),
+    route("PATCH", "/v1/customers/{customer}", ADMIN, Action::PatchCustomer),
+    route("POST", "/v1/customers/{customer}/archive", ADMIN, Action::ArchiveCustomer),
+    route("DELETE", "/v1/customers/{customer}/personal-data", ADMIN, Action::ErasePersonalData),
     open("/healthz", Action::Health),
     open("/readyz", Action::Ready),
     open("/metrics", Action::Metrics),
@@ -161,8 +185,6 @@ pub(crate) const ROUTES: &[Route] = &[
     later("PUT", "/v1/credit-currencies/{currency}/recharge-config", ADMIN, "recharge configuration"),
     later("GET", "/v1/credit-packages/{package}", READ, "credit packages"),
     later("PUT", "/v1/credit-packages/{package}", ADMIN, "credit packages"),
-    later("GET", "/v1/customers/{customer}", READ, "customers"),
-    later("PUT", "/v1/customers/{customer}", ADMIN, "customers"),
     later("POST", "/v1/customers/{customer}/payment-methods", TOP_UPS, "payment methods"),
     later("POST", "/v1/top-ups", TOP_UPS, "top-ups"),
     later("GET", "/v1/top-ups/{top_up}", READ.and(TOP_UPS), "top-ups"),
@@ -274,7 +296,7 @@ mod tests {
         check("GET", "*", "404");
         check("GET", "/v1/wallets/%FF/x", "400");
         check("GET", "/v1/events", "405 POST");
-        check("DELETE", "/v1/meters/x", "405 GET, PUT, HEAD");
+        check("DELETE", "/v1/meters/x", "405 GET, PUT, PATCH, HEAD");
         check("OPTIONS", "/healthz", "405 GET, HEAD");
     }
 

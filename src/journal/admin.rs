@@ -6,6 +6,7 @@
 
 use super::Corrupt;
 use super::bytes::Fields;
+use super::control::{AnswerRecord, CustomerRecord, WireAnswer, WireCustomer};
 use super::frame::{PREFIX, prefix_word, tag};
 use super::operation::{policy_number, policy_of};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
@@ -33,6 +34,10 @@ pub enum AdminRecord {
     ApiKey(ApiKeyRecord),
     /// A wallet's metadata was replaced.
     Metadata(MetadataRecord),
+    /// A request with an `Idempotency-Key` was answered.
+    Answer(AnswerRecord),
+    /// A customer was made or changed.
+    Customer(CustomerRecord),
 }
 
 /// The first record of a data directory.
@@ -119,6 +124,9 @@ const CURRENCY: u8 = tag::FIRST_ADMIN + 3;
 const METER: u8 = tag::FIRST_ADMIN + 4;
 const API_KEY: u8 = tag::FIRST_ADMIN + 5;
 const METADATA: u8 = tag::FIRST_ADMIN + 6;
+// Those of the control plane count from 64 on.
+const ANSWER: u8 = 64;
+const CUSTOMER: u8 = 65;
 
 impl AdminRecord {
     /// The record's bytes but for its distance from its frame's start: see [`place`].
@@ -134,6 +142,8 @@ impl AdminRecord {
             AdminRecord::Meter(meter) => encode(&mut out, METER, &WireMeter::from(meter)),
             AdminRecord::ApiKey(key) => encode(&mut out, API_KEY, key),
             AdminRecord::Metadata(metadata) => encode(&mut out, METADATA, metadata),
+            AdminRecord::Answer(answer) => encode(&mut out, ANSWER, &WireAnswer::from(answer)),
+            AdminRecord::Customer(customer) => encode(&mut out, CUSTOMER, &WireCustomer::from(customer)),
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
@@ -162,6 +172,11 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
     rmp::decode::read_int(&mut body).ok()
 }
 
+/// Whether records of this kind are about no wallet, and many: readers of some wallets pass over them without decoding them.
+pub(super) fn is_of_no_wallet(tag: u8) -> bool {
+    matches!(tag, ANSWER | CUSTOMER)
+}
+
 pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord, Corrupt> {
     let mut fields = Fields(bytes);
     fields.take(PREFIX + 4)?;
@@ -181,6 +196,8 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         METER => AdminRecord::Meter(decode::<WireMeter>(body)?.try_into()?),
         API_KEY => AdminRecord::ApiKey(decode(body)?),
         METADATA => AdminRecord::Metadata(decode(body)?),
+        ANSWER => AdminRecord::Answer(decode::<WireAnswer>(body)?.try_into()?),
+        CUSTOMER => AdminRecord::Customer(decode::<WireCustomer>(body)?.try_into()?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }

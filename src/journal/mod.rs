@@ -13,6 +13,7 @@
 
 pub mod admin;
 mod bytes;
+pub mod control;
 pub mod debit;
 pub mod frame;
 pub mod operation;

@@ -5,6 +5,8 @@ use super::debit::{self, DebitRecord, Metered};
 use super::frame::Prelude;
 use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
+use super::control::{AnswerBody, AnswerRecord, CustomerRecord, Sealed};
+use crate::catalog::{CollectionMethod, CustomerChange};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
 use crate::ledger::{
     Amount, Category, Decimal, GrantId, Level, Levels, Movement, NewGrant, Operation, Policy, Rounding, Scale, Source,
@@ -330,6 +332,31 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
             AdminRecord::Metadata(MetadataRecord { slot: 7, metadata: Metadata::from([(text("tier"), text("gold"))]) }),
             GOLDEN_METADATA,
         ),
+        (
+            AdminRecord::Answer(AnswerRecord {
+                key: [1; 32],
+                request: [2; 32],
+                began: NOW,
+                status: 201,
+                headers: vec![(text("content-type"), text("application/json"))],
+                body: AnswerBody::Whole(b"{}".to_vec()),
+            }),
+            GOLDEN_ANSWER,
+        ),
+        (
+            AdminRecord::Customer(CustomerRecord {
+                id: text("cus_1"),
+                change: CustomerChange::Archived,
+                archived: true,
+                collection_method: CollectionMethod::SendInvoice,
+                sealed: Some(Sealed { key: [3; 16], nonce: [4; 12], bytes: vec![5; 20] }),
+                erased: false,
+                destroyed: vec![[6; 16]],
+                created_at: NOW,
+                updated_at: NOW,
+            }),
+            GOLDEN_CUSTOMER,
+        ),
     ]
 }
 
@@ -356,6 +383,30 @@ fn administrative_records_survive() {
     let (key, value) = ("k".repeat(40), "v".repeat(500));
     let metadata: Metadata = (0..50).map(|pair| (format!("{pair:02}{}", &key[2..]), value.clone())).collect();
     admin_survives(&AdminRecord::Metadata(MetadataRecord { slot: u32::MAX, metadata: metadata.clone() }));
+    for body in [AnswerBody::Again, AnswerBody::Deflated { bytes: vec![0xff; 70_000], length: 1 << 20 }] {
+        let headers = Vec::new();
+        admin_survives(&AdminRecord::Answer(AnswerRecord {
+            key: [0xff; 32],
+            request: [0; 32],
+            began: NOW,
+            status: 422,
+            headers,
+            body,
+        }));
+    }
+    for change in [CustomerChange::Created, CustomerChange::Updated, CustomerChange::Archived, CustomerChange::Erased] {
+        admin_survives(&AdminRecord::Customer(CustomerRecord {
+            id: "c".repeat(128),
+            change,
+            archived: false,
+            collection_method: CollectionMethod::ChargeAutomatically,
+            sealed: None,
+            erased: true,
+            destroyed: Vec::new(),
+            created_at: NOW,
+            updated_at: NOW,
+        }));
+    }
     for source in Source::ALL {
         admin_survives(&AdminRecord::Grant(GrantRecord {
             slot: u32::MAX,
@@ -586,6 +637,8 @@ const GOLDEN_METER: &str = "00505c18a301000000141d0000090000000197aa6770752e7365
 const GOLDEN_API_KEY: &str = "\
     00505c18a30100000015480000090000000197a56b65795f31a86d65746572696e67c305dc0020090909090909090909090909090909\
     0909090909090909090909090909090909cf000001a3185c5000c2";
+const GOLDEN_ANSWER: &str = "";
+const GOLDEN_CUSTOMER: &str = "";
 const GOLDEN_METADATA: &str = "00505c18a301000000161600000900000001920781a474696572a4676f6c64";
 
 #[test]

@@ -319,6 +319,10 @@ impl Files for Overlay {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 
+    fn overwrite(&self, _name: &str, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
     fn scratch(&self) -> io::Result<Box<dyn Scratch>> {
         Ok(Box::new(HeapFile::default()))
     }

@@ -3,6 +3,7 @@
 use super::{InspectError, check};
 use drawdown::http::time_text;
 use drawdown::journal::admin::AdminRecord;
+use drawdown::journal::control::AnswerBody;
 use drawdown::journal::debit::{DebitRecord, Metered};
 use drawdown::journal::operation::{Event, OperationRecord};
 use drawdown::journal::{self, Record};
@@ -60,7 +61,12 @@ impl Known {
             AdminRecord::Wallet(wallet) => {
                 self.wallets.insert(wallet.slot, (wallet.customer.clone(), wallet.currency.0));
             }
-            AdminRecord::Genesis(_) | AdminRecord::Grant(_) | AdminRecord::ApiKey(_) | AdminRecord::Metadata(_) => {}
+            AdminRecord::Genesis(_)
+            | AdminRecord::Grant(_)
+            | AdminRecord::ApiKey(_)
+            | AdminRecord::Metadata(_)
+            | AdminRecord::Answer(_)
+            | AdminRecord::Customer(_) => {}
         }
     }
 
@@ -157,7 +163,12 @@ fn slot_of(record: &Record<'_>) -> Option<u32> {
         Record::Admin(AdminRecord::Grant(grant)) => Some(grant.slot),
         Record::Admin(AdminRecord::Metadata(metadata)) => Some(metadata.slot),
         Record::Admin(
-            AdminRecord::Genesis(_) | AdminRecord::Currency(_) | AdminRecord::Meter(_) | AdminRecord::ApiKey(_),
+            AdminRecord::Genesis(_)
+            | AdminRecord::Currency(_)
+            | AdminRecord::Meter(_)
+            | AdminRecord::ApiKey(_)
+            | AdminRecord::Answer(_)
+            | AdminRecord::Customer(_),
         ) => None,
     }
 }
@@ -273,6 +284,10 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
     value
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What may be told of an administrative record: no seed, no hash of a key.
 fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
     let time = |time: Timestamp| Value::from(time_text(time));
@@ -317,5 +332,29 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
         AdminRecord::Metadata(metadata) => {
             vec![("type", "metadata".into()), ("metadata", json!(metadata.metadata))]
         }
+        AdminRecord::Answer(answer) => {
+            let (body, bytes) = match &answer.body {
+                AnswerBody::Whole(bytes) => ("whole", bytes.len()),
+                AnswerBody::Deflated { bytes, .. } => ("deflated", bytes.len()),
+                AnswerBody::Again => ("again", 0),
+            };
+            vec![
+                ("type", "answer".into()),
+                ("key", hex(&answer.key[..8]).into()),
+                ("request", hex(&answer.request[..8]).into()),
+                ("status", answer.status.into()),
+                ("body", body.into()),
+                ("bytes", bytes.into()),
+            ]
+        }
+        AdminRecord::Customer(customer) => vec![
+            ("type", "customer".into()),
+            ("id", customer.id.clone().into()),
+            ("change", format!("{:?}", customer.change).to_lowercase().into()),
+            ("status", if customer.archived { "archived" } else { "active" }.into()),
+            ("collection_method", customer.collection_method.as_str().into()),
+            ("sealed_bytes", customer.sealed.as_ref().map(|sealed| sealed.bytes.len()).into()),
+            ("erased", customer.erased.into()),
+        ],
     }
 }

@@ -1,6 +1,6 @@
 //! A snapshot into the tables of an engine that nobody else uses yet: blocks are read, checked and entered by several threads at once.
 
-use super::cursor::all;
+use super::cursor::{Cursor, all};
 use crate::engine::fold::Loose;
 use crate::engine::names::Name;
 use crate::engine::spill::Ground;
@@ -36,6 +36,10 @@ pub(in crate::engine) fn load(inner: &Inner, file: &SnapshotFile, threads: u32) 
                 return Err(SnapshotError::Damaged("its catalogue has a gap"));
             }
         }
+    }
+    let mut customers = Cursor::new(file, Section::Customers);
+    while let Some(record) = customers.next(|rest| entry::read_record(rest, Timestamp::EPOCH))? {
+        inner.enter(record);
     }
     let slots = u32::try_from(file.sums().slots).map_err(|_| SnapshotError::Damaged("it has too many slots"))?;
     inner.slab.restore_all(slots);

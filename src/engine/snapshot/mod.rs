@@ -528,7 +528,8 @@ impl Inner {
         let meters = catalog.meters().iter().map(|meter| AdminRecord::Meter((**meter).clone()));
         let keys: BTreeMap<_, _> = self.api_keys.iter().map(|key| (key.id.clone(), (**key).clone())).collect();
         let records = currencies.chain(meters).chain(keys.into_values().map(AdminRecord::ApiKey));
-        records.for_each(|record| entry::write_record(&record, &mut bytes));
+        let customers = self.customers.records().into_iter().map(|customer| AdminRecord::Customer((*customer).clone()));
+        records.chain(customers).for_each(|record| entry::write_record(&record, &mut bytes));
         self.repairs.all().iter().for_each(|mended| mended.write(&mut bytes));
         *hasher.update(&bytes).finalize().as_bytes()
     }

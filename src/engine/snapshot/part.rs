@@ -7,6 +7,7 @@ use crate::engine::fold::Ground;
 use crate::engine::names::{Name, Names};
 use crate::engine::wallet::{WalletGeneration, WalletSlot, restore};
 use crate::journal::admin::{AdminRecord, ApiKeyRecord, MetadataRecord, WalletRecord};
+use crate::journal::control::CustomerRecord;
 use crate::journal::snapshot::SnapshotError;
 use crate::journal::snapshot::entry::{self, WalletEntry};
 use crate::ledger::{Terms, Timestamp};
@@ -20,13 +21,15 @@ use std::io;
 pub(super) struct Common<'f> {
     pub(super) catalog: RefCell<Catalog>,
     pub(super) api_keys: RefCell<BTreeMap<String, ApiKeyRecord>>,
+    /// Customers of whom the new part of the log says something.
+    pub(super) customers: RefCell<BTreeMap<String, CustomerRecord>>,
     pub(super) identities: RefCell<Sorter<'f>>,
     /// Why an identity could not be put away: told when the frame is done.
     pub(super) failure: RefCell<Option<io::Error>>,
 }
 
 impl Common<'_> {
-    /// Enters a currency, a meter or an API key. False if its number leaves a gap.
+    /// Enters a currency, a meter, an API key or a customer. False if its number leaves a gap.
     pub(super) fn enter(&self, record: AdminRecord) -> bool {
         match record {
             AdminRecord::ApiKey(key) => {
@@ -35,7 +38,15 @@ impl Common<'_> {
             }
             AdminRecord::Currency(currency) => self.catalog.borrow_mut().set_currency(currency).is_ok(),
             AdminRecord::Meter(meter) => self.catalog.borrow_mut().set_meter(meter).is_ok(),
-            AdminRecord::Genesis(_) | AdminRecord::Wallet(_) | AdminRecord::Grant(_) | AdminRecord::Metadata(_) => true,
+            AdminRecord::Customer(customer) => {
+                self.customers.borrow_mut().insert(customer.id.clone(), customer);
+                true
+            }
+            AdminRecord::Genesis(_)
+            | AdminRecord::Wallet(_)
+            | AdminRecord::Grant(_)
+            | AdminRecord::Metadata(_)
+            | AdminRecord::Answer(_) => true,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The handlers: each takes a request apart, asks the engine, waits until what it says is durable, and shows the outcome.
 
 pub(crate) mod catalog;
+pub(crate) mod customers;
 pub(crate) mod feed;
 pub(crate) mod grants;
 pub(crate) mod keys;

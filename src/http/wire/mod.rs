@@ -4,6 +4,7 @@
 //! Amounts are decimal text in credits, times RFC 3339 in UTC, entry numbers and positions plain numbers, absent things `null`.
 
 pub(crate) mod catalog;
+pub(crate) mod customers;
 pub(crate) mod events;
 pub(crate) mod feed;
 pub(crate) mod fields;

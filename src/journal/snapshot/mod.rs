@@ -54,11 +54,13 @@ pub enum Section {
     Identities = 9,
     /// Declarations of grants that wallets hold or that have not taken effect, by number.
     Grants = 10,
+    /// Customers, as administrative records, by id; keys are their places.
+    Customers = 11,
 }
 
 impl Section {
     /// All of them.
-    pub const ALL: [Section; 10] = [
+    pub const ALL: [Section; 11] = [
         Section::Records,
         Section::Wallets,
         Section::Metadata,
@@ -69,6 +71,7 @@ impl Section {
         Section::Marks,
         Section::Identities,
         Section::Grants,
+        Section::Customers,
     ];
 }
 

@@ -3,7 +3,9 @@
 
 mod bad_input;
 mod contract;
+mod customers;
 mod grants;
+mod idempotency;
 mod limits;
 mod metrics;
 mod pressure;
