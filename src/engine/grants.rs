@@ -257,6 +257,7 @@ impl Inner {
         // Here and not before: a repeat of a grant that was made is answered whatever became of its currency and its customer.
         check_active(&currency)?;
         self.check_customer(&request.customer)?;
+        self.catalog.settle();
         let guard = pin();
         let mut grant = NewGrant {
             // Higher than any number given out so far, for the trial.

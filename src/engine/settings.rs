@@ -8,7 +8,7 @@ use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::admin::{AdminRecord, ApiKeyRecord};
 use crate::ledger::{Amount, Decimal, Scale};
 use crate::store::await_guards;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 /// The catalogue as it stands, and the lock of those who change it.
 #[derive(Debug, Default)]
@@ -35,12 +35,23 @@ impl CatalogCell {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until no currency is about to change its scale or kind. Not for threads that hold a guard of the store: the change waits for those.
+    pub(super) fn settle(&self) {
+        drop(self.uses.read().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Held while a wallet is found or made for a grant: no currency changes its scale or kind meanwhile. Refuses if this one has, since the
-    /// caller looked it up.
+    /// caller looked it up, or if one is about to. Never waits.
     pub(super) fn steady(&self, currency: &CreditCurrency) -> Result<RwLockReadGuard<'_, ()>, CommandError> {
-        let steady = self.uses.read().unwrap_or_else(PoisonError::into_inner);
-        match self.snapshot().currency_by_number(currency.number) {
-            Some(present) if present.scale == currency.scale && present.kind == currency.kind => Ok(steady),
+        let steady = match self.uses.try_read() {
+            Ok(steady) => Some(steady),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        match (steady, self.snapshot().currency_by_number(currency.number)) {
+            (Some(steady), Some(present)) if present.scale == currency.scale && present.kind == currency.kind => {
+                Ok(steady)
+            }
             _ => Err(CommandError::FieldConflict {
                 slug: "currency_changed",
                 field: "currency",

@@ -56,7 +56,8 @@ pub(crate) struct InProgress(Mutex<HashSet<[u8; 32]>>);
 impl InProgress {
     fn enter(&self, key: [u8; 32]) -> Option<Turn<'_>> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(key).then_some(Turn { of: self, key })
+        // Not made unless it is entered: dropping it takes the key away, which may be another's.
+        if keys.insert(key) { Some(Turn { of: self, key }) } else { None }
     }
 }
 
@@ -203,10 +204,11 @@ const fn is_kept(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200..300 | 402 | 404 | 409 | 410 | 422)
 }
 
-/// Whether a problem is the ledger's decision. A conflict about the key itself is none: it must not take the key from its owner.
+/// Whether a problem is the ledger's decision. A conflict about the key itself is none: it must not take the key from its owner; nor is
+/// one that is over in a moment.
 fn is_decision(problem: &Problem) -> bool {
     let (status, slug, _) = problem.reason().describe();
-    is_kept(status) && !slug.starts_with("idempotency_")
+    is_kept(status) && !slug.starts_with("idempotency_") && problem.reason().retry_after().is_none()
 }
 
 /// Who asks, and by which key, in one.

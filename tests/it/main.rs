@@ -2,6 +2,7 @@
 
 mod api;
 mod books;
+mod control;
 mod demo;
 mod engine_props;
 mod fuzz;
