@@ -23,7 +23,7 @@ server=$!
 trap 'kill "$server" 2> /dev/null || true; wait "$server" 2> /dev/null || true; rm -rf "$data" "$data.log"' EXIT
 address=""
 for _ in $(seq 300); do
-    address=$(sed -nE 's/.*address="?([0-9.]+:[0-9]+).*/\1/p' "$data.log" | head -1)
+    address=$(sed -nE 's|^drawdown listens on http://||p' "$data.log" | head -1)
     [ -n "$address" ] && curl -fs "http://$address/readyz" > /dev/null && break
     kill -0 "$server" || { cat "$data.log" >&2; exit 1; }
     sleep 0.1

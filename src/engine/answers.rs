@@ -24,8 +24,8 @@ use std::io::Read;
 const ANSWER_DOMAIN: u8 = 3;
 /// Bodies that are longer are compressed, bytes.
 const PLAIN_BYTES_MAX: usize = 512;
-/// Room in a frame for what an answer's record has beside the body, bytes.
-const ENVELOPE_BYTES: usize = 8 << 10;
+/// Room in a frame for what an answer's record has beside headers and body, bytes.
+const ENVELOPE_BYTES: usize = 512;
 
 /// An answer, as it is given and given again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Answer {
     pub began: Timestamp,
     /// The HTTP status.
     pub status: u16,
-    /// The headers that belong to the answer, names in lower case; a few kilobytes at most.
+    /// The headers that belong to the answer, names in lower case; together well below a frame of the log.
     pub headers: Vec<(String, String)>,
     /// The body; `None` if it is not kept, and has to be made again from what the request brought about.
     pub body: Option<Vec<u8>>,
@@ -76,7 +76,8 @@ impl Engine {
         let inner = &*self.inner;
         inner.check_open()?;
         inner.room.check()?;
-        let frame = (inner.config.log.max_frame_bytes as usize).saturating_sub(ENVELOPE_BYTES);
+        let headers: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
+        let frame = (inner.config.log.max_frame_bytes as usize).saturating_sub(ENVELOPE_BYTES + headers);
         let fingerprint = answer_fingerprint(&inner.seed, &answer.key);
         let record = AnswerRecord {
             key: answer.key,

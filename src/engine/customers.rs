@@ -255,7 +255,11 @@ impl Engine {
         let page: Vec<_> = {
             let all = customers.all.read().unwrap_or_else(PoisonError::into_inner);
             let range = all.range::<str, _>((start, Bound::Unbounded));
-            range.take_while(|(id, _)| id.starts_with(prefix)).take(limit).map(|(_, record)| Arc::clone(record)).collect()
+            range
+                .take_while(|(id, _)| id.starts_with(prefix))
+                .take(limit)
+                .map(|(_, record)| Arc::clone(record))
+                .collect()
         };
         page.iter().map(|record| customers.view(record)).collect()
     }
@@ -287,7 +291,9 @@ impl Engine {
             return Err(CommandError::NotFound { what: "customer" });
         }
         let record = inner.changed(id, old.as_deref(), patch)?;
-        let is_new = |old: &Arc<CustomerRecord>| CustomerRecord { updated_at: old.updated_at, change: old.change, ..record.clone() } != **old;
+        let is_new = |old: &Arc<CustomerRecord>| {
+            CustomerRecord { updated_at: old.updated_at, change: old.change, ..record.clone() } != **old
+        };
         if old.as_ref().is_none_or(is_new) {
             inner.append_admin(&AdminRecord::Customer(record.clone()))?;
             customers.enter(record);
@@ -386,8 +392,9 @@ impl Inner {
                 None => {
                     return Err(CommandError::Conflict {
                         slug: "personal_data_unreadable",
-                        detail: "what stands cannot be read, so it cannot be changed in part: put all of it, or erase it"
-                            .to_owned(),
+                        detail:
+                            "what stands cannot be read, so it cannot be changed in part: put all of it, or erase it"
+                                .to_owned(),
                     });
                 }
             };

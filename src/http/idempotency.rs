@@ -137,13 +137,7 @@ where
 }
 
 /// Gives a kept answer again.
-async fn again(
-    app: &App,
-    route: &'static Route,
-    call: Call<'_>,
-    kept: Answer,
-    body: Bytes,
-) -> Result<Reply, Problem> {
+async fn again(app: &App, route: &'static Route, call: Call<'_>, kept: Answer, body: Bytes) -> Result<Reply, Problem> {
     // Whoever kept it may have gone before it was durable.
     app.engine.barrier().await?;
     let reply = match kept.body {
@@ -195,7 +189,9 @@ async fn first(
         Ok::<(), Problem>(())
     };
     kept.await.map_err(|problem| {
-        problem.saying("the request was carried out, but its answer could not be kept: send it again with the same key".to_owned())
+        problem.saying(
+            "the request was carried out, but its answer could not be kept: send it again with the same key".to_owned(),
+        )
     })?;
     Ok(reply)
 }
@@ -217,7 +213,10 @@ fn key_of(caller: &Caller, headers: &HeaderMap) -> Result<[u8; 32], Problem> {
     let key = values.next().map(|value| value.as_bytes()).unwrap_or_default();
     let is_text = key.iter().all(|byte| (b'!'..=b'~').contains(byte));
     if values.next().is_some() || !is_text || !(1..=KEY_BYTES_MAX).contains(&key.len()) {
-        return Err(Problem::parameter("Idempotency-Key", "must be there once, with 1 to 255 characters of visible ASCII"));
+        return Err(Problem::parameter(
+            "Idempotency-Key",
+            "must be there once, with 1 to 255 characters of visible ASCII",
+        ));
     }
     let (kind, name) = match caller {
         Caller::Anyone => (0, ""),

@@ -1,11 +1,11 @@
 //! Records survive their bytes, bytes that are no records are told apart, and the bytes themselves do not change.
 
 use super::admin::{self, AdminRecord, ApiKeyRecord, Genesis, GrantRecord, MetadataRecord, WalletRecord};
+use super::control::{AnswerBody, AnswerRecord, CustomerRecord, Sealed};
 use super::debit::{self, DebitRecord, Metered};
 use super::frame::Prelude;
 use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
-use super::control::{AnswerBody, AnswerRecord, CustomerRecord, Sealed};
 use crate::catalog::{CollectionMethod, CustomerChange};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter};
 use crate::ledger::{
@@ -637,8 +637,14 @@ const GOLDEN_METER: &str = "00505c18a301000000141d0000090000000197aa6770752e7365
 const GOLDEN_API_KEY: &str = "\
     00505c18a30100000015480000090000000197a56b65795f31a86d65746572696e67c305dc0020090909090909090909090909090909\
     0909090909090909090909090909090909cf000001a3185c5000c2";
-const GOLDEN_ANSWER: &str = "";
-const GOLDEN_CUSTOMER: &str = "";
+const GOLDEN_ANSWER: &str = "\
+    00505c18a301000000407f0000090000000198c4200101010101010101010101010101010101010101010101010101010101010101c420\
+    0202020202020202020202020202020202020202020202020202020202020202cf000001a3185c5000ccc99192ac636f6e74656e742d74\
+    797065b06170706c69636174696f6e2f6a736f6e0002c4027b7d";
+const GOLDEN_CUSTOMER: &str = "\
+    00505c18a30100000041700000090000000199a56375735f3102c30193c41003030303030303030303030303030303c40c040404040404\
+    040404040404c4140505050505050505050505050505050505050505c291c41006060606060606060606060606060606cf000001a3185c\
+    5000cf000001a3185c5000";
 const GOLDEN_METADATA: &str = "00505c18a301000000161600000900000001920781a474696572a4676f6c64";
 
 #[test]

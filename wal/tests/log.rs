@@ -385,7 +385,10 @@ fn a_file_may_be_written_over_in_place() {
             bytes
         };
         files.overwrite("a.keys", 0, b"secret").unwrap();
-        assert_eq!((files.names("keys").unwrap().as_slice(), all("a.keys").as_slice()), (&["a.keys".to_owned()][..], &b"secret"[..]));
+        assert_eq!(
+            (files.names("keys").unwrap().as_slice(), all("a.keys").as_slice()),
+            (&["a.keys".to_owned()][..], &b"secret"[..])
+        );
         files.overwrite("a.keys", 8, b"more").unwrap();
         assert_eq!(all("a.keys"), b"secret\0\0more");
         files.overwrite("a.keys", 0, &[0; 6]).unwrap();

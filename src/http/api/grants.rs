@@ -1,8 +1,8 @@
 //! Grants: making them, one or many in a call, reading, voiding, and moving their expiry.
 
 use super::{named, parse};
-use crate::engine::{Engine, Ticket, Unavailable};
 use crate::engine::view::{GrantOutcome, GrantRequest};
+use crate::engine::{Engine, Ticket, Unavailable};
 use crate::http::app::Call;
 use crate::http::body;
 use crate::http::decode::{Node, Value};

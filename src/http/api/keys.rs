@@ -77,7 +77,10 @@ fn place(call: &Call<'_>, name: &str, live: bool, scopes: Scopes) -> Result<Plac
     for id in ids {
         let Some(there) = engine.api_key(&id) else {
             if call.is_replay() {
-                return Err(Problem::new(Reason::Conflict("idempotency_answer_gone"), "the key that was made is not there"));
+                return Err(Problem::new(
+                    Reason::Conflict("idempotency_answer_gone"),
+                    "the key that was made is not there",
+                ));
             }
             return Ok(Place::New { id: Some(id), created: now });
         };

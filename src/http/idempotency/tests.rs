@@ -152,7 +152,12 @@ fn balance(app: &App) -> String {
 
 /// Cuts the power at every sync of a request; sends it again on what is left, and twice more. `check` is given the answers of the first
 /// two sendings, the first only if it left.
-fn cut_everywhere(disk: &Disk, clock: &Arc<ManualClock>, sent: &Sent, check: impl Fn(&App, Option<&Answered>, &Answered)) {
+fn cut_everywhere(
+    disk: &Disk,
+    clock: &Arc<ManualClock>,
+    sent: &Sent,
+    check: impl Fn(&App, Option<&Answered>, &Answered),
+) {
     let (mut syncs, mut answered, mut lost) = (0, 0, 0);
     for cut in [Cut::Before, Cut::During, Cut::After] {
         for sync in 1.. {
@@ -318,7 +323,9 @@ fn a_request_that_is_dropped_leaves_its_key_to_the_next() {
         let ended = runtime.block_on(async {
             let mut answer = Box::pin(app.answer(request));
             for _ in 0..polls {
-                if std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context).is_ready())).await {
+                if std::future::poll_fn(|context| std::task::Poll::Ready(answer.as_mut().poll(context).is_ready()))
+                    .await
+                {
                     return true;
                 }
                 // While it waits, another one with its key is turned away.
@@ -353,7 +360,9 @@ fn refusals_that_the_ledger_decided_are_kept_and_others_are_not() {
     assert!(again.is_replayed, "the first answer, though there is credit by now");
     same(Some(&refused), &again);
     event("99").to(&app).expect_problem(409, "idempotency_conflict");
-    let other = |key, body: &str| Sent { key: Some(key), ..Sent::new("/v1/grants", Value::Null) }.text_to(&app, body.to_owned());
+    let other = |key, body: &str| {
+        Sent { key: Some(key), ..Sent::new("/v1/grants", Value::Null) }.text_to(&app, body.to_owned())
+    };
     other("b", "{").expect_problem(400, "malformed_body");
     assert_eq!(other("b", "{\"customer\": \"cus\", \"amount\": \"1\"}").status, 201, "the key is free");
     let spaced = other("b", " {\"customer\":\n\"cus\",\t\"amount\": \"1\"} ");
@@ -400,9 +409,8 @@ fn an_answer_that_is_too_large_is_made_again_without_doing_anything() {
     let app = open(&disk, &clock).expect("opens");
     let mut random = drawdown_wal::sim::Random::new(7);
     let mut noise = || (0..12).map(|_| format!("{:016x}{:016x}", random.draw(), random.draw())).collect::<String>();
-    let mut grants: Vec<Value> = (0..200)
-        .map(|_| json!({"customer": "cus", "amount": "1", "metadata": {"noise": noise()}}))
-        .collect();
+    let mut grants: Vec<Value> =
+        (0..200).map(|_| json!({"customer": "cus", "amount": "1", "metadata": {"noise": noise()}})).collect();
     grants.push(json!({"customer": "cus", "currency": "credits", "amount": "0.001"}));
     let sent = Sent::new("/v1/grants", json!(grants));
     let first = sent.to(&app);
@@ -428,7 +436,10 @@ fn answers_survive_snapshots_and_spilling() {
     let clock = Arc::new(ManualClock::new(BEGIN));
     let (disk, _) = ledger(&clock);
     let app = open(&disk, &clock).expect("opens");
-    let sent = |key: &'static str| Sent { key: Some(key), ..Sent::new("/v1/grants", json!({"customer": "cus", "amount": "5"})) };
+    let sent = |key: &'static str| Sent {
+        key: Some(key),
+        ..Sent::new("/v1/grants", json!({"customer": "cus", "amount": "5"}))
+    };
     let first = ["a", "b"].map(|key| sent(key).to(&app));
     // Fills the segment, so that there is a sealed one to make a snapshot of.
     let filler = Sent { key: None, ..Sent::new("/v1/events", Value::Null) };

@@ -295,7 +295,7 @@ fn entries() -> Operation {
         .parameter(query("cursor", "The same, as `next_cursor` of the page before.", position()))
         .about("Where the log has been retired, history ends with 410 `history_retired`; `first` is the first position kept.")
         .pages("Entry")
-        .fails(&[404, 409, 410, 503])
+        .fails(&[404, 409, 410, 422, 503])
 }
 
 fn balances() -> Operation {
@@ -318,9 +318,11 @@ fn grants() -> Operation {
         .fails(&[402, 404, 409, 422]);
     let many = json!({"type": "array", "items": reference("GrantRequest"), "maxItems": 10_000});
     operation.body = Some(body(&[("application/json", json!({"oneOf": [reference("GrantRequest"), many]}))]));
-    operation
-        .answers(200, "Of many: one result a grant.", &reference("GrantResults"))
-        .answers(201, "Of one: the grant.", &reference("Grant"))
+    operation.answers(200, "Of many: one result a grant.", &reference("GrantResults")).answers(
+        201,
+        "Of one: the grant.",
+        &reference("Grant"),
+    )
 }
 
 fn feed() -> Operation {

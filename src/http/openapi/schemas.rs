@@ -454,7 +454,9 @@ fn keys() -> Group {
 
 fn customers() -> Group {
     let nullable = |min, max| json!({"type": ["string", "null"], "minLength": min, "maxLength": max});
-    let methods = || one_of(&[CollectionMethod::ChargeAutomatically, CollectionMethod::SendInvoice].map(CollectionMethod::as_str));
+    let methods = || {
+        one_of(&[CollectionMethod::ChargeAutomatically, CollectionMethod::SendInvoice].map(CollectionMethod::as_str))
+    };
     let statuses = || one_of(&["active", "archived"]);
     let email = || {
         let mut email = nullable(3, 254);
@@ -468,7 +470,10 @@ fn customers() -> Group {
         ("metadata??", reference("Metadata")),
     ];
     let shown = [
-        ("id", json!({"type": "string", "description": "Its wallets' owner. It is never erased: let it say nothing about a person."})),
+        (
+            "id",
+            json!({"type": "string", "description": "Its wallets' owner. It is never erased: let it say nothing about a person."}),
+        ),
         ("name", json!({"type": ["string", "null"]})),
         ("email", json!({"type": ["string", "null"]})),
         ("collection_method", methods()),
@@ -483,7 +488,10 @@ fn customers() -> Group {
             }),
         ),
         ("erased", json!({"type": "boolean"})),
-        ("created_at", json!({"type": ["string", "null"], "format": "date-time", "description": "`null`: it owns wallets, and nothing was ever said of it."})),
+        (
+            "created_at",
+            json!({"type": ["string", "null"], "format": "date-time", "description": "`null`: it owns wallets, and nothing was ever said of it."}),
+        ),
         ("updated_at", time_or_null()),
     ];
     let wallet = object(&[

@@ -64,10 +64,7 @@ impl CustomerDetailBody {
             available: amount(wallet.available, wallet.currency.scale),
             currency: wallet.currency.id.clone(),
         };
-        CustomerDetailBody {
-            customer: CustomerBody::of(customer),
-            wallets: wallets.into_iter().map(wallet).collect(),
-        }
+        CustomerDetailBody { customer: CustomerBody::of(customer), wallets: wallets.into_iter().map(wallet).collect() }
     }
 }
 

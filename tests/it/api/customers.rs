@@ -10,7 +10,10 @@ fn customers_are_made_changed_listed_and_archived() {
     client.patch("/v1/customers/nobody", &json!({"name": "N"})).expect_problem(404, "unknown_customer");
     let unnamed = client.get("/v1/customers/cus").expect_status(200);
     assert_eq!((&unnamed["created_at"], &unnamed["status"]), (&Value::Null, &json!("active")));
-    assert_eq!(unnamed["wallets"], json!([{"currency": "credits", "status": "active", "balance": "100", "available": "100"}]));
+    assert_eq!(
+        unnamed["wallets"],
+        json!([{"currency": "credits", "status": "active", "balance": "100", "available": "100"}])
+    );
     assert_eq!(client.get("/v1/customers").expect_status(200)["data"], json!([]), "nothing was said of it");
 
     let said = json!({"name": "Ada", "email": "ada@example.com", "collection_method": "send_invoice", "metadata": {"tier": "gold"}});
@@ -41,8 +44,10 @@ fn customers_are_made_changed_listed_and_archived() {
     client.send("POST", "/v1/customers/cus/archive", &[], b"").expect_status(200);
     assert_eq!(client.post("/v1/grants", &grant).expect_status(201)["id"], made["id"], "what was made is answered");
 
-    let feed = client.get("/v1/feed?after=0&types=customer.created,customer.updated,customer.archived").expect_status(200);
-    let told: Vec<_> = feed["data"].as_array().expect("events").iter().map(|event| event["type"].as_str().expect("a type")).collect();
+    let feed =
+        client.get("/v1/feed?after=0&types=customer.created,customer.updated,customer.archived").expect_status(200);
+    let told: Vec<_> =
+        feed["data"].as_array().expect("events").iter().map(|event| event["type"].as_str().expect("a type")).collect();
     let (created, updated, archived) = ("customer.created", "customer.updated", "customer.archived");
     assert_eq!(told, [created, updated, updated, archived, updated, updated, archived]);
     assert!(!feed.to_string().contains("Ada"), "the feed tells nothing personal");
@@ -58,7 +63,12 @@ fn customers_are_listed_by_prefix_in_pages() {
     }
     let mut ids = |query: &str| {
         let page = client.get(&format!("/v1/customers?{query}")).expect_status(200);
-        let ids: Vec<_> = page["data"].as_array().expect("data").iter().map(|one| one["id"].as_str().expect("an id").to_owned()).collect();
+        let ids: Vec<_> = page["data"]
+            .as_array()
+            .expect("data")
+            .iter()
+            .map(|one| one["id"].as_str().expect("an id").to_owned())
+            .collect();
         (ids, page["next_cursor"].as_str().map(str::to_owned))
     };
     assert_eq!(ids("").0, ["a", "b1", "b2", "b3", "c/d", "\u{fc}"]);
@@ -73,7 +83,8 @@ fn customers_are_listed_by_prefix_in_pages() {
 fn personal_data_are_erased_and_may_be_given_anew() {
     let server = TestServer::funded();
     let mut client = server.client();
-    let erase = |client: &mut Client, id: &str| client.send("DELETE", &format!("/v1/customers/{id}/personal-data"), &[], b"");
+    let erase =
+        |client: &mut Client, id: &str| client.send("DELETE", &format!("/v1/customers/{id}/personal-data"), &[], b"");
     erase(&mut client, "nobody").expect_problem(404, "unknown_customer");
     client.put("/v1/customers/cus", &json!({"name": "Ada", "metadata": {"a": "b"}})).expect_status(200);
     let erased = erase(&mut client, "cus").expect_status(200);
@@ -149,7 +160,9 @@ fn what_amounts_stand_for_does_not_change_under_them() {
     let grant = json!({"customer": "cus", "currency": "silver", "amount": "1"});
     let problem = client.post("/v1/grants", &grant).expect_problem(409, "currency_archived");
     assert_eq!(problem["field"], "currency");
-    client.put("/v1/meters/polished", &json!({"currency": "silver", "rate": "1"})).expect_problem(409, "currency_archived");
+    client
+        .put("/v1/meters/polished", &json!({"currency": "silver", "rate": "1"}))
+        .expect_problem(409, "currency_archived");
     let event = json!({"id": "e", "customer": "cus", "currency": "silver", "amount": "0.5"});
     client.post("/v1/events", &event).expect_status(200);
     client.patch("/v1/credit-currencies/silver", &json!({"status": "active"})).expect_status(200);
