@@ -29,8 +29,9 @@ use crate::engine::Answer;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{HeaderMap, HeaderName};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
+use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -210,7 +211,7 @@ fn is_decision(problem: &Problem) -> bool {
 /// Who asks, and by which key, in one.
 fn key_of(caller: &Caller, headers: &HeaderMap) -> Result<[u8; 32], Problem> {
     let mut values = headers.get_all(&HEADER).iter();
-    let key = values.next().map(|value| value.as_bytes()).unwrap_or_default();
+    let key = values.next().map_or(&[][..], HeaderValue::as_bytes);
     let is_text = key.iter().all(|byte| (b'!'..=b'~').contains(byte));
     if values.next().is_some() || !is_text || !(1..=KEY_BYTES_MAX).contains(&key.len()) {
         return Err(Problem::parameter(
@@ -233,7 +234,7 @@ fn key_of(caller: &Caller, headers: &HeaderMap) -> Result<[u8; 32], Problem> {
 /// Method, path, query and body in one. White space between the tokens of JSON does not count.
 fn digest_of(parts: &Parts, body: &[u8]) -> [u8; 32] {
     let mut digest = Sha256::new();
-    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    let path = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
     digest.update(parts.method.as_str());
     digest.update([0]);
     digest.update((path.len() as u64).to_le_bytes());

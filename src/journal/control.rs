@@ -77,7 +77,7 @@ pub struct Sealed {
     pub bytes: Vec<u8>,
 }
 
-/// Bytes as MessagePack's binary, where serde by itself would write an array of numbers.
+/// Bytes as binary of `MessagePack`, where serde by itself would write an array of numbers.
 struct Blob(Vec<u8>);
 
 impl Serialize for Blob {

@@ -33,9 +33,12 @@ fn shown(call: &Call<'_>, customer: CustomerView) -> Reply {
 }
 
 async fn changed(call: Call<'_>, patch: &CustomerPatch, makes: bool) -> Result<Reply, Problem> {
-    let (customer, ticket) = apart(|| match makes {
-        true => call.engine().put_customer(call.first(), patch),
-        false => call.engine().patch_customer(call.first(), patch),
+    let (customer, ticket) = apart(|| {
+        if makes {
+            call.engine().put_customer(call.first(), patch)
+        } else {
+            call.engine().patch_customer(call.first(), patch)
+        }
     })?;
     ticket.await?;
     Ok(shown(&call, customer))

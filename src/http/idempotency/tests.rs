@@ -331,7 +331,7 @@ fn a_request_that_is_dropped_leaves_its_key_to_the_next() {
                 // While it waits, another one with its key is turned away.
                 let second = Request::post(&sent.path).header("idempotency-key", "once");
                 let second = app.answer(second.body(Full::new(Bytes::new())).expect("a request")).await;
-                assert_eq!(second.headers().get("retry-after").map(|value| value.as_bytes()), Some(&b"1"[..]));
+                assert_eq!(second.headers().get("retry-after").map(HeaderValue::as_bytes), Some(&b"1"[..]));
                 Answered::from(second).expect_problem(409, "idempotency_in_progress");
                 app.engine.log().pump();
             }
