@@ -1,4 +1,4 @@
-//! What a ledger's administrators set up: credit currencies and meters, and what objects carry beside their amounts. Plain values; the
+//! What a ledger's administrators set up: credit currencies, meters and customers, and what objects carry beside their amounts. Plain values; the
 //! journal records them and the engine looks them up.
 
 use crate::ledger::{Amount, Decimal, Policy, Rounding, Scale, Source};
@@ -79,4 +79,42 @@ pub struct CostBasis {
     pub amount: i64,
     /// ISO 4217 code.
     pub currency: String,
+}
+
+/// How a customer pays for credit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CollectionMethod {
+    /// A saved payment method is charged.
+    #[default]
+    ChargeAutomatically,
+    /// An invoice is sent.
+    SendInvoice,
+}
+
+impl CollectionMethod {
+    /// The method of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::ChargeAutomatically, Self::SendInvoice].into_iter().find(|method| method.as_str() == name)
+    }
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChargeAutomatically => "charge_automatically",
+            Self::SendInvoice => "send_invoice",
+        }
+    }
+}
+
+/// What became of a customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CustomerChange {
+    /// It was made.
+    Created,
+    /// Something about it was changed.
+    Updated,
+    /// It takes no new credit any more.
+    Archived,
+    /// Its personal data were erased.
+    Erased,
 }

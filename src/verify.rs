@@ -363,6 +363,7 @@ fn problem_of(archive: &Archive, survey: &Survey, error: &OpenError, found_by: R
         | OpenError::Window
         | OpenError::Identities(_)
         | OpenError::Spill(_)
+        | OpenError::Keys(_)
         | OpenError::Thread(_) => None,
     }
 }

@@ -9,8 +9,10 @@ use super::history::{event_ref, line_names, unreadable};
 use super::ticket::Ticket;
 use super::view::{CommandError, EventRef, FeedEvent, FeedPage, FeedValue, Unavailable};
 use super::{Engine, Inner};
+use crate::catalog::CustomerChange;
 use crate::journal::admin::AdminRecord;
 use crate::journal::alerts::{DefaultLevelsRecord, RunwayToldRecord};
+use crate::journal::control::CustomerRecord;
 use crate::journal::debit::DebitRecord;
 use crate::journal::note::{Note, NoteKind};
 use crate::journal::operation::{Event, OperationRecord};
@@ -143,8 +145,36 @@ impl<'a> Page<'a> {
             Record::Admin(AdminRecord::RunwayTold(told)) => {
                 self.telling(lsn, lsn.to_string(), time, told.slot).runway(told);
             }
+            Record::Admin(AdminRecord::Customer(customer)) => self.customer(lsn, time, customer),
             Record::Admin(_) => {}
         }
+    }
+
+    /// What became of a customer; its personal data are not told.
+    fn customer(&mut self, lsn: Lsn, time: Timestamp, customer: &CustomerRecord) {
+        let kind = match customer.change {
+            CustomerChange::Created => "customer.created",
+            CustomerChange::Updated => "customer.updated",
+            CustomerChange::Archived => "customer.archived",
+            CustomerChange::Erased => "customer.erased",
+        };
+        if self.kinds.is_some_and(|kinds| !kinds.contains(&kind)) {
+            return;
+        }
+        let status = if customer.archived { "archived" } else { "active" };
+        self.told.events.push(FeedEvent {
+            id: format!("evt_{lsn}-0"),
+            lsn,
+            index: 0,
+            kind,
+            time,
+            customer: Some(customer.id.clone()),
+            currency: None,
+            data: vec![
+                ("status", FeedValue::Text(status.to_owned())),
+                ("collection_method", FeedValue::Text(customer.collection_method.as_str().to_owned())),
+            ],
+        });
     }
 
     fn telling(&mut self, lsn: Lsn, identity: String, time: Timestamp, slot: u32) -> Telling<'_, 'a> {

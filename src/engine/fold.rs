@@ -9,6 +9,7 @@
 //! the rules compute equal what the record says. A log in which they differ is refused.
 
 use super::OpenError;
+use super::answers::answer_fingerprint;
 use super::background::minute_end;
 use super::grants::key_fingerprint;
 use super::holds::hold_fingerprint;
@@ -42,7 +43,7 @@ pub(super) trait Ground {
     /// Enters an identity that the record at `lsn` settled.
     fn remember(&self, fingerprint: u64, lsn: u64, guard: &Guard);
 
-    /// Enters a currency, a meter, an API key, a wallet's metadata or something of alerts. False if its number leaves a gap.
+    /// Enters a currency, a meter, an API key, a customer, a wallet's metadata or something of alerts. False if its number leaves a gap.
     fn enter(&self, record: AdminRecord) -> bool;
 
     /// Enters a recurring grant, whose record stands at `schedule`.
@@ -333,9 +334,15 @@ impl<'a, G: Ground> Fold<'a, G> {
                 }
             }
             AdminRecord::Genesis(_) => {}
+            AdminRecord::Answer(answer) => {
+                if self.leads {
+                    self.ground.remember(answer_fingerprint(self.seed, &answer.key), lsn, &pin());
+                }
+            }
             AdminRecord::Currency(_)
             | AdminRecord::Meter(_)
             | AdminRecord::ApiKey(_)
+            | AdminRecord::Customer(_)
             | AdminRecord::DefaultLevels(_)
             | AdminRecord::RunwayCursor(_) => {
                 if self.leads && !self.ground.enter(admin) {

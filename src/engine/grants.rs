@@ -42,12 +42,25 @@ const MAX_METADATA_VALUE_BYTES: usize = 500;
 impl Engine {
     /// Makes grants, each on its own; one outcome a request, in order. A wallet is made by its first grant.
     pub fn grant(&self, requests: &[GrantRequest]) -> Result<(Vec<GrantOutcome>, Ticket), Unavailable> {
+        self.grant_or_recall(requests, true)
+    }
+
+    /// The grants that these requests made, found by their keys. What was not made is not made now.
+    pub fn recall_grants(&self, requests: &[GrantRequest]) -> Result<(Vec<GrantOutcome>, Ticket), Unavailable> {
+        self.grant_or_recall(requests, false)
+    }
+
+    fn grant_or_recall(
+        &self,
+        requests: &[GrantRequest],
+        makes: bool,
+    ) -> Result<(Vec<GrantOutcome>, Ticket), Unavailable> {
         let inner = &*self.inner;
         inner.check_open()?;
         let now = inner.now();
         let mut outcomes = Vec::with_capacity(requests.len());
         for request in requests {
-            let outcome = match inner.grant(request, now) {
+            let outcome = match inner.grant(request, now, makes) {
                 Ok((view, replayed)) => GrantOutcome { result: Ok(view), replayed },
                 // Grants made so far stand, and the caller hears of them.
                 Err(CommandError::Unavailable(error)) if outcomes.is_empty() => return Err(error),
@@ -120,9 +133,11 @@ impl Inner {
         key_fingerprint(&self.seed, key)
     }
 
-    fn grant(&self, request: &GrantRequest, now: Timestamp) -> Result<(GrantView, bool), CommandError> {
+    fn grant(&self, request: &GrantRequest, now: Timestamp, makes: bool) -> Result<(GrantView, bool), CommandError> {
         let prepared = self.prepare(request, now)?;
-        let Some(key) = &request.key else { return Ok((self.make_grant(request, prepared, now)?, false)) };
+        let Some(key) = &request.key else {
+            return if makes { Ok((self.make_grant(request, prepared, now)?, false)) } else { Err(not_made()) };
+        };
         self.room.check()?;
         let fingerprint = self.grant_key_fingerprint(key);
         let mut strangers = Vec::new();
@@ -132,6 +147,7 @@ impl Inner {
                 Claim::New(entry) => {
                     return match self.replay_spilled(fingerprint, key, request, &prepared, now, &guard)? {
                         Some(view) => Ok((view, true)),
+                        None if !makes => Err(not_made()),
                         None => settle(self.make_grant(request, prepared, now), entry).map(|view| (view, false)),
                     };
                 }
@@ -225,12 +241,6 @@ impl Inner {
         }
         check_metadata(&request.metadata)?;
         let currency = self.currency_or_default(request.currency.as_deref())?;
-        if currency.archived {
-            return Err(CommandError::Conflict {
-                slug: "currency_archived",
-                detail: format!("credit currency {} takes no new grants", currency.id),
-            });
-        }
         let amount = Amount::from_decimal(request.amount, currency.scale)
             .map_err(|error| CommandError::Invalid { field: "amount", detail: error.to_string() })?;
         if amount <= Amount::ZERO {
@@ -263,6 +273,10 @@ impl Inner {
         now: Timestamp,
     ) -> Result<GrantView, CommandError> {
         let Prepared { currency, amount, mut record, .. } = prepared;
+        // Here and not before: a repeat of a grant that was made is answered whatever became of its currency and its customer.
+        check_active(&currency)?;
+        self.check_customer(&request.customer)?;
+        self.catalog.settle();
         let guard = pin();
         let mut grant = NewGrant {
             // Higher than any number given out so far, for the trial.
@@ -677,6 +691,14 @@ fn rolled_over_in(grant: GrantId, movements: &[Movement]) -> Option<(GrantId, Am
     })
 }
 
+/// A grant that was to be found was not made.
+fn not_made() -> CommandError {
+    CommandError::Conflict {
+        slug: "idempotency_answer_gone",
+        detail: "the first answer is not kept, and no grant was made by that request".to_owned(),
+    }
+}
+
 fn settle(made: Result<GrantView, CommandError>, entry: Entry<'_>) -> Result<GrantView, CommandError> {
     match &made {
         Ok(view) => entry.finish(view.id.get()),
@@ -727,6 +749,18 @@ pub(super) fn check_metadata(metadata: &Metadata) -> Result<(), CommandError> {
         if value.len() > MAX_METADATA_VALUE_BYTES {
             return invalid(format!("values must have at most {MAX_METADATA_VALUE_BYTES} bytes"));
         }
+    }
+    Ok(())
+}
+
+/// Refuses an archived currency.
+pub(super) fn check_active(currency: &CreditCurrency) -> Result<(), CommandError> {
+    if currency.archived {
+        return Err(CommandError::FieldConflict {
+            slug: "currency_archived",
+            field: "currency",
+            detail: format!("credit currency {} is archived: it takes no new grants and no new meters", currency.id),
+        });
     }
     Ok(())
 }

@@ -2,13 +2,14 @@
 //!
 //! 1. A debit's record is its event's identity, unless a crash cut it off from its generation ([`super::repairs`]).
 //! 2. An operation that carried out a debit is its event's identity, at the copy that counts ([`counting`]); not if it was refused.
-//! 3. A grant's declaration is the identity of its key, once the grant is in effect.
-//! 4. An operation that carried out a correction is the identity of its key, as in 2.
 //! 3. A grant's declaration is the identity of its key, once the grant is in effect; a hold's that of the caller's id.
+//! 4. An operation that carried out a correction is the identity of its key, as in 2.
+//! 5. An answer's record is the identity of the request's key.
 //!
 //! A run is derived from a part of the log, where it cannot be seen whether a declared grant or hold took effect or a later crash cut off a debit. It
 //! holds those too; whoever is led there looks, as with any candidate ([`super::usage`], [`super::grants`], [`super::holds`]).
 
+use super::answers::answer_fingerprint;
 use super::fold::is_record;
 use super::grants::key_fingerprint;
 use super::holds::hold_fingerprint;
@@ -95,6 +96,7 @@ pub(super) fn identity_at(
         },
         Record::Admin(AdminRecord::Grant(grant)) => grant.key.as_deref().map(|key| key_fingerprint(seed, key)),
         Record::Admin(AdminRecord::Hold(hold)) => hold.id.as_deref().map(|id| hold_fingerprint(seed, id)),
+        Record::Admin(AdminRecord::Answer(answer)) => Some(answer_fingerprint(seed, &answer.key)),
         Record::Admin(_) => None,
     })
 }

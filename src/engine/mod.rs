@@ -26,6 +26,7 @@
 //! 5. One identity and content, one effect and one answer, across restarts.
 //! 6. The rules run inside the store's swaps and are pure: no clock, no randomness, no hash order.
 
+mod answers;
 pub mod audit;
 mod background;
 mod budget;
@@ -33,6 +34,7 @@ pub mod catalog;
 mod clock;
 mod commitments;
 pub mod corrections;
+pub mod customers;
 mod defaults;
 pub mod event;
 mod feed;
@@ -58,11 +60,13 @@ mod spill;
 mod stats;
 mod ticket;
 mod usage;
+mod vault;
 pub mod view;
 mod wallet;
 mod wallets;
 
 pub use crate::journal::admin::ApiKeyRecord;
+pub use answers::Answer;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use commitments::{CommitmentSpec, CommitmentView, CommitmentsSpec, CommitmentsView};
 pub use defaults::DefaultAlerts;
@@ -90,6 +94,7 @@ use crate::store::index::Index;
 use crate::store::slab::Slab;
 use crate::store::{ZeroValid, pin};
 use background::{Bell, Horizon};
+use customers::Customers;
 use dashmap::DashMap;
 use defaults::Defaults;
 use drawdown_wal::{Admission, AppendError, Log, Lsn, Mapped, Medium, ReadError, Recovery, SegmentView};
@@ -108,6 +113,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use vault::Vault;
 use view::Metadata;
 use wallet::WalletSlot;
 
@@ -260,6 +266,9 @@ pub enum OpenError {
     /// A snapshot could not be made of a ledger that is not open.
     #[error(transparent)]
     NoSnapshotMade(Box<SnapshotFailure>),
+    /// The file of the keys of personal data cannot be read.
+    #[error("the keys of personal data: {0}")]
+    Keys(#[source] std::io::Error),
 }
 
 /// Events for which room is made before any is read; there may be fewer, and more are no harm.
@@ -356,6 +365,7 @@ pub(crate) struct Inner {
     commitments: DashMap<u32, Arc<CommitmentsRecord>>,
     defaults: Defaults,
     runways: Runways,
+    customers: Customers,
     repairs: Repairs,
     horizon: Horizon,
     /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
@@ -406,6 +416,7 @@ impl Engine {
         if inner.config.remembers_identities {
             inner.fill_holes()?;
         }
+        inner.customers.finish_erasures();
         let inner = Arc::new(inner);
         let keeper = Arc::new(Keeper { inner: Arc::clone(&inner), threads: Mutex::new(Vec::new()) });
         if inner.config.background {
@@ -532,6 +543,7 @@ impl Inner {
         } else {
             IdentityRoom::none()
         };
+        let vault = Vault::open(snapshots.files()).map_err(OpenError::Keys)?;
         let spilled = spill::open(snapshots.files(), &log, config.remembers_identities)?;
         let recorded = recovery::foresee_events(&log, Lsn::new(ground.lsn.max(spilled.end().unwrap_or_default())));
         // A little more than that: a table that is filled to the last entry foreseen would be about to grow.
@@ -553,6 +565,7 @@ impl Inner {
             commitments: DashMap::new(),
             defaults: Defaults::default(),
             runways: Runways::default(),
+            customers: Customers::new(vault),
             repairs: Repairs::default(),
             horizon: Horizon::default(),
             remembered_since: Timestamp::EPOCH,

@@ -67,7 +67,8 @@ impl Ground for EngineGround<'_> {
 }
 
 impl Inner {
-    /// Enters a currency, a meter, an API key, a wallet's metadata or something of alerts that was read back. False if its number leaves a gap.
+    /// Enters a currency, a meter, an API key, a customer, a wallet's metadata or something of alerts that was read back. False if its number
+    /// leaves a gap.
     pub(super) fn enter(&self, record: AdminRecord) -> bool {
         match record {
             AdminRecord::Metadata(metadata) => {
@@ -85,6 +86,10 @@ impl Inner {
             AdminRecord::Meter(meter) => {
                 let mut catalog = (*self.catalog.snapshot()).clone();
                 catalog.set_meter(meter).map(|()| self.catalog.replace(catalog)).is_ok()
+            }
+            AdminRecord::Customer(customer) => {
+                self.customers.enter(customer);
+                true
             }
             AdminRecord::DefaultLevels(record) => {
                 let levels = record.levels.map(shared);
@@ -105,6 +110,7 @@ impl Inner {
             AdminRecord::Genesis(_)
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
+            | AdminRecord::Answer(_)
             | AdminRecord::Hold(_)
             | AdminRecord::Recurring(_)
             | AdminRecord::Redeclared(_) => true,

@@ -1,19 +1,24 @@
 //! Currencies, meters and API keys: logged, then shown.
 
 use super::catalog::{Catalog, CreditCurrency, CurrencyKind, CurrencyNumber, CurrencySpec, Meter, MeterSpec};
-use super::grants::check_text;
+use super::grants::{check_active, check_text};
 use super::ticket::Ticket;
 use super::view::CommandError;
 use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::admin::{AdminRecord, ApiKeyRecord};
 use crate::ledger::{Amount, Decimal, MAX_PRIORITY, Scale};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use crate::store::await_guards;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, TryLockError};
 
 /// The catalogue as it stands, and the lock of those who change it.
 #[derive(Debug, Default)]
 pub(super) struct CatalogCell {
     present: RwLock<Arc<Catalog>>,
     writer: Mutex<()>,
+    /// Held shared while a wallet is found or made for a grant, and alone while a currency that is not used changes its scale or kind. So no
+    /// grant that was read in the old scale makes a wallet in the new one; and no event finds a wallet in the new one that was read in the old
+    /// one, since those that were begun before the change are waited for before any wallet can be made.
+    uses: RwLock<()>,
 }
 
 impl CatalogCell {
@@ -29,10 +34,36 @@ impl CatalogCell {
     fn lock(&self) -> MutexGuard<'_, ()> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Waits until no currency is about to change its scale or kind. Not for threads that hold a guard of the store: the change waits for those.
+    pub(super) fn settle(&self) {
+        drop(self.uses.read().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Held while a wallet is found or made for a grant: no currency changes its scale or kind meanwhile. Refuses if this one has, since the
+    /// caller looked it up, or if one is about to. Never waits.
+    pub(super) fn steady(&self, currency: &CreditCurrency) -> Result<RwLockReadGuard<'_, ()>, CommandError> {
+        let steady = match self.uses.try_read() {
+            Ok(steady) => Some(steady),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        match (steady, self.snapshot().currency_by_number(currency.number)) {
+            (Some(steady), Some(present)) if present.scale == currency.scale && present.kind == currency.kind => {
+                Ok(steady)
+            }
+            _ => Err(CommandError::FieldConflict {
+                slug: "currency_changed",
+                field: "currency",
+                detail: format!("credit currency {} was changed meanwhile: send the request again", currency.id),
+            }),
+        }
+    }
 }
 
 impl Engine {
-    /// Makes or changes a credit currency. The scale of a currency that wallets use does not change.
+    /// Makes or changes a credit currency. Scale and kind of a currency that wallets or meters use do not change: amounts that are recorded
+    /// would stand for others. An archived currency stays archived.
     pub fn put_currency(&self, spec: CurrencySpec) -> Result<(Arc<CreditCurrency>, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
@@ -49,14 +80,23 @@ impl Engine {
         }
         let _writer = inner.catalog.lock();
         let mut catalog = (*inner.catalog.snapshot()).clone();
-        let old = catalog.currency(&spec.id);
-        let number = match old {
-            Some(old) if old.scale != scale && inner.is_currency_used(old.number, &catalog) => {
-                return Err(CommandError::Conflict {
-                    slug: "currency_in_use",
-                    detail: format!("the scale of {} cannot change: wallets or meters use it", spec.id),
-                });
+        let old = catalog.currency(&spec.id).cloned();
+        let alone = match &old {
+            Some(old) if old.scale != scale || old.kind != spec.kind => {
+                let alone = inner.catalog.uses.write().unwrap_or_else(PoisonError::into_inner);
+                if inner.is_currency_used(old.number, &catalog) {
+                    let field = if old.scale == scale { "kind" } else { "scale" };
+                    return Err(CommandError::FieldConflict {
+                        slug: "currency_in_use",
+                        field,
+                        detail: format!("the {field} of {} cannot change: wallets or meters use it", spec.id),
+                    });
+                }
+                Some(alone)
             }
+            _ => None,
+        };
+        let number = match &old {
             Some(old) => old.number,
             None => CurrencyNumber(next_number(catalog.currencies().len())?),
         };
@@ -68,14 +108,54 @@ impl Engine {
             scale,
             kind: spec.kind,
             max_balance,
-            archived: false,
+            archived: old.is_some_and(|old| old.archived),
             default_priorities: spec.default_priorities,
         };
         inner.append_admin(&AdminRecord::Currency(currency.clone()))?;
         catalog.set_currency(currency).expect("numbers are given out without gaps");
         inner.catalog.replace(catalog);
+        if alone.is_some() {
+            await_guards();
+        }
+        drop(alone);
         let currency = inner.catalog.snapshot().currency_by_number(number).cloned().expect("just set");
         Ok((currency, self.barrier()))
+    }
+
+    /// Archives a currency, or takes it up again. An archived one takes no new grants and no new meters; what is granted stays spendable.
+    pub fn archive_currency(&self, id: &str, archived: bool) -> Result<(Arc<CreditCurrency>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let _writer = inner.catalog.lock();
+        let mut catalog = (*inner.catalog.snapshot()).clone();
+        let old = catalog.currency(id).cloned().ok_or(CommandError::NotFound { what: "credit_currency" })?;
+        if old.archived == archived {
+            return Ok((old, self.barrier()));
+        }
+        let currency = CreditCurrency { archived, ..(*old).clone() };
+        inner.append_admin(&AdminRecord::Currency(currency.clone()))?;
+        catalog.set_currency(currency).expect("its number is known");
+        inner.catalog.replace(catalog);
+        let currency = inner.catalog.snapshot().currency_by_number(old.number).cloned().expect("just set");
+        Ok((currency, self.barrier()))
+    }
+
+    /// Archives a meter, or takes it up again. An archived one takes no events.
+    pub fn archive_meter(&self, event_type: &str, archived: bool) -> Result<(Arc<Meter>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let _writer = inner.catalog.lock();
+        let mut catalog = (*inner.catalog.snapshot()).clone();
+        let old = catalog.meter(event_type).cloned().ok_or(CommandError::NotFound { what: "meter" })?;
+        if old.archived == archived {
+            return Ok((old, self.barrier()));
+        }
+        let meter = Meter { archived, ..(*old).clone() };
+        inner.append_admin(&AdminRecord::Meter(meter.clone()))?;
+        catalog.set_meter(meter).expect("its number is known");
+        inner.catalog.replace(catalog);
+        let meter = inner.catalog.snapshot().meter_by_number(old.number).cloned().expect("just set");
+        Ok((meter, self.barrier()))
     }
 
     /// The currency of that id.
@@ -103,11 +183,15 @@ impl Engine {
         }
         let _writer = inner.catalog.lock();
         let mut catalog = (*inner.catalog.snapshot()).clone();
-        let currency =
-            catalog.currency(&spec.currency).ok_or(CommandError::NotFound { what: "credit_currency" })?.number;
-        let number = match catalog.meter(&spec.event_type) {
-            Some(old) => old.number,
-            None => next_number(catalog.meters().len())?,
+        let currency = catalog.currency(&spec.currency).ok_or(CommandError::NotFound { what: "credit_currency" })?;
+        let old = catalog.meter(&spec.event_type);
+        if old.is_none_or(|old| old.currency != currency.number) {
+            check_active(currency)?;
+        }
+        let currency = currency.number;
+        let (number, archived) = match old {
+            Some(old) => (old.number, old.archived),
+            None => (next_number(catalog.meters().len())?, false),
         };
         let meter = Meter {
             event_type: spec.event_type,
@@ -116,7 +200,7 @@ impl Engine {
             rate: spec.rate,
             rounding: spec.rounding,
             policy: spec.policy,
-            archived: false,
+            archived,
         };
         inner.append_admin(&AdminRecord::Meter(meter.clone()))?;
         catalog.set_meter(meter).expect("numbers are given out without gaps");

@@ -278,6 +278,16 @@ pub enum CommandError {
         /// The contradiction.
         what: &'static str,
     },
+    /// As [`CommandError::Conflict`], about one field.
+    #[error("{field}: {detail}")]
+    FieldConflict {
+        /// A stable slug, such as `currency_in_use` or `customer_archived`.
+        slug: &'static str,
+        /// The field, as the API names it.
+        field: &'static str,
+        /// What contradicts, for people.
+        detail: String,
+    },
 }
 
 /// Why the engine takes no writes just now. Nothing was applied.

@@ -199,6 +199,7 @@ impl Inner {
         guard: &Guard,
     ) -> Result<u32, CommandError> {
         check_text("customer", customer, MAX_ID_BYTES)?;
+        let _steady = self.catalog.steady(currency)?;
         let wallet = self.seed.wallet_hash(customer.as_bytes(), currency.number.0);
         if let Some(slot) = self.find(wallet, guard) {
             return Ok(slot);

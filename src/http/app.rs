@@ -1,7 +1,8 @@
 //! The application behind the connections: takes a request to its handler and its outcome to an answer.
 
-use super::auth::Gate;
+use super::auth::{Caller, Gate};
 use super::body::{self, InFlight, Place};
+use super::idempotency::{self, InProgress, Once};
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::problem::{Problem, Reason};
@@ -34,6 +35,7 @@ pub struct App {
     pub(crate) feed_waiters: AtomicUsize,
     /// Places for reports: so many are computed at once.
     pub(crate) reports: Arc<Semaphore>,
+    pub(crate) in_progress: InProgress,
     /// True from the moment when the server was told to stop.
     pub(crate) draining: watch::Sender<bool>,
     ids: RequestIds,
@@ -51,11 +53,18 @@ pub(crate) struct Call<'a> {
     pub(crate) app: &'a App,
     pub(crate) parts: &'a Parts,
     parameters: &'a Parameters<'a>,
+    /// The `Idempotency-Key`, if it is a POST that came with one.
+    pub(crate) once: Option<Once>,
 }
 
 impl<'a> Call<'a> {
     pub(crate) fn engine(&self) -> &'a Engine {
         &self.app.engine
+    }
+
+    /// With the key that the request came with.
+    pub(crate) fn with(self, once: Once) -> Self {
+        Call { once: Some(once), ..self }
     }
 
     /// The path's first parameter.
@@ -115,6 +124,7 @@ impl App {
             metrics: Metrics::new(),
             feed_waiters: AtomicUsize::new(0),
             reports: Arc::new(Semaphore::new(reports_at_once())),
+            in_progress: InProgress::default(),
             draining: watch::Sender::new(false),
             ids: RequestIds::new(process),
         }
@@ -136,7 +146,7 @@ impl App {
     {
         let (started, id) = (Instant::now(), self.next_id());
         let (parts, body) = request.into_parts();
-        let (index, outcome) = self.route(&parts, body).await;
+        let (index, outcome) = self.route(&parts, id, body).await;
         let reply = outcome.unwrap_or_else(|problem| {
             tracing::debug!(%id, reason = ?problem.reason(), "problem");
             // To say why the server is not ready is not to refuse anything, and must not keep it from becoming so.
@@ -153,7 +163,7 @@ impl App {
     }
 
     /// Finds the route, checks the key, and runs the handler.
-    async fn route<B>(&self, parts: &Parts, body: B) -> (Option<usize>, Result<Reply, Problem>)
+    async fn route<B>(&self, parts: &Parts, id: RequestId, body: B) -> (Option<usize>, Result<Reply, Problem>)
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -165,14 +175,18 @@ impl App {
             Found::Route(index, parameters) => (index, parameters),
             other => {
                 let none = Parameters::default();
-                let call = Call { app: self, parts, parameters: &none };
+                let call = Call { app: self, parts, parameters: &none, once: None };
                 return (None, Err(call.refuse(body, not_found(other)).await));
             }
         };
-        let call = Call { app: self, parts, parameters: &parameters };
+        let call = Call { app: self, parts, parameters: &parameters, once: None };
         let route = &ROUTES[index];
         let outcome = match self.admit(route, parts).await {
-            Ok(_place) => dispatch(route, call, body).await,
+            Ok(Some((caller, _place))) if idempotency::concerns(route, parts) => {
+                // Apart, so that the futures of all others stay as small as they are.
+                Box::pin(idempotency::answer(self, route, call, &caller, id, body)).await
+            }
+            Ok(_admitted) => dispatch(route, call, body).await,
             Err(problem) => Err(call.refuse(body, problem).await),
         };
         (Some(index), outcome)
@@ -180,14 +194,14 @@ impl App {
 
     /// Checks the key, takes a place among the requests under way, and sees to it that a command finds room in the log: none of this
     /// may cost a thread. What has no scopes is about operations, and is answered however full the server is.
-    async fn admit(&self, route: &Route, parts: &Parts) -> Result<Option<Place<'_>>, Problem> {
+    async fn admit(&self, route: &Route, parts: &Parts) -> Result<Option<(Caller, Place<'_>)>, Problem> {
         let Some(scopes) = route.scopes else { return Ok(None) };
-        self.gate.admit(&self.engine, &parts.headers, scopes)?;
+        let caller = self.gate.admit(&self.engine, &parts.headers, scopes)?;
         let place = self.in_flight.enter(self.limits.in_flight_requests)?;
         if route.is_command() {
             self.await_room(COMMAND_LOG_BYTES, self.room_deadline()).await?;
         }
-        Ok(Some(place))
+        Ok(Some((caller, place)))
     }
 
     /// Until when a write that begins now waits for room in the log.
@@ -222,7 +236,7 @@ fn not_found(found: Found<'_>) -> Problem {
 }
 
 /// Runs the handler of a route.
-async fn dispatch<B>(route: &Route, call: Call<'_>, body: B) -> Result<Reply, Problem>
+pub(crate) async fn dispatch<B>(route: &Route, call: Call<'_>, body: B) -> Result<Reply, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -285,6 +299,14 @@ where
         Action::GetRecurring => api::recurring::get(call),
         Action::ListRecurring => api::recurring::list(call),
         Action::DeleteRecurring => api::recurring::delete(call, body).await,
+        Action::PatchCurrency => api::catalog::patch_currency(call, body).await,
+        Action::PatchMeter => api::catalog::patch_meter(call, body).await,
+        Action::PutCustomer => api::customers::put(call, body).await,
+        Action::PatchCustomer => api::customers::patch(call, body).await,
+        Action::GetCustomer => api::customers::get(call),
+        Action::ListCustomers => api::customers::list(call),
+        Action::ArchiveCustomer => api::customers::archive(call, body).await,
+        Action::ErasePersonalData => api::customers::erase(call, body).await,
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));

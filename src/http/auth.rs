@@ -14,6 +14,7 @@ use crate::ledger::Timestamp;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use sha2::{Digest, Sha256};
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
 /// The fewest bytes that a bootstrap key may have.
@@ -102,10 +103,21 @@ pub struct NewKey {
 impl NewKey {
     /// Makes a key from the system's randomness.
     pub fn generate(name: &str, live: bool, scopes: Scopes, now: Timestamp) -> Result<NewKey, getrandom::Error> {
-        let (mut id, mut secret) = ([0; 8], [0; 32]);
+        let mut id = [0; 8];
         getrandom::fill(&mut id)?;
+        Self::with_id(hex(&id), name, live, scopes, now)
+    }
+
+    /// Makes a key of this id, which is public and need not be random, with a secret from the system's randomness.
+    pub(crate) fn with_id(
+        id: String,
+        name: &str,
+        live: bool,
+        scopes: Scopes,
+        now: Timestamp,
+    ) -> Result<NewKey, getrandom::Error> {
+        let mut secret = [0; 32];
         getrandom::fill(&mut secret)?;
-        let id = hex(&id);
         let mode = if live { "live" } else { "test" };
         let token = format!("dd_{mode}_{id}_{}", hex(&secret));
         let (hash, created_ms) = (hash(&token), now.millis());
@@ -115,7 +127,7 @@ impl NewKey {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         // Writing to a String cannot fail.
         let _ = write!(out, "{byte:02x}");
@@ -138,6 +150,17 @@ pub enum Gate {
         /// Hash of the bootstrap key.
         bootstrap: Option<[u8; 32]>,
     },
+}
+
+/// Who sent a request that passed.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    /// No key was needed.
+    Anyone,
+    /// The holder of the bootstrap key.
+    Bootstrap,
+    /// The holder of an API key.
+    Key(Arc<ApiKeyRecord>),
 }
 
 /// Why a server cannot start with these keys.
@@ -166,17 +189,16 @@ impl Gate {
     }
 
     /// Lets a request pass that needs one of the `needed` scopes, or says why not.
-    pub(crate) fn admit(&self, engine: &Engine, headers: &HeaderMap, needed: Scopes) -> Result<(), Problem> {
-        let Gate::Keys { bootstrap } = self else { return Ok(()) };
+    pub(crate) fn admit(&self, engine: &Engine, headers: &HeaderMap, needed: Scopes) -> Result<Caller, Problem> {
+        let Gate::Keys { bootstrap } = self else { return Ok(Caller::Anyone) };
         let token = bearer(headers)?;
         let presented = hash(token);
         if bootstrap.is_some_and(|known| bool::from(known.ct_eq(&presented))) {
-            return Ok(());
+            return Ok(Caller::Bootstrap);
         }
         let record = key_id(token).and_then(|id| engine.api_key(id));
-        let scopes = record.filter(|key| !key.revoked && bool::from(key.hash.ct_eq(&presented))).map(|key| key.scopes);
-        match scopes.map(Scopes::from_bits) {
-            Some(scopes) if scopes.allow(needed) => Ok(()),
+        match record.filter(|key| !key.revoked && bool::from(key.hash.ct_eq(&presented))) {
+            Some(key) if Scopes::from_bits(key.scopes).allow(needed) => Ok(Caller::Key(key)),
             Some(_) => Err(Problem::new(Reason::MissingScope, format!("the key needs the scope {needed}"))),
             None => Err(challenge(Reason::InvalidKey, "the key is unknown, wrong or revoked")),
         }

@@ -97,14 +97,27 @@ impl Drop for Share<'_> {
 }
 
 /// Receives the whole body.
-pub(crate) async fn receive<'a, B>(app: &'a App, headers: &HeaderMap, mut body: B) -> Result<Received<'a>, Problem>
+pub(crate) async fn receive<'a, B>(app: &'a App, headers: &HeaderMap, body: B) -> Result<Received<'a>, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let outcome = receive_uncounted(app, headers, body).await;
+    let received = outcome.as_ref().map_or(0, |body| body.bytes.len());
+    app.metrics.body_bytes.fetch_add(received as u64, Ordering::Relaxed);
+    outcome
+}
+
+/// As [`receive`], for a body that somebody else receives again and counts.
+pub(crate) async fn receive_uncounted<'a, B>(
+    app: &'a App,
+    headers: &HeaderMap,
+    mut body: B,
+) -> Result<Received<'a>, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     match tokio::time::timeout(app.limits.body_time, collect(app, &mut body)).await {
         Ok(outcome) => {
-            let received = outcome.as_ref().map_or(0, |body| body.bytes.len());
-            app.metrics.body_bytes.fetch_add(received as u64, Ordering::Relaxed);
             if outcome.is_err() && worth_discarding(headers, &body) {
                 discard(body).await;
             }

@@ -16,6 +16,7 @@ mod body;
 mod csv;
 pub mod decode;
 mod exposition;
+mod idempotency;
 mod limits;
 mod metrics;
 mod openapi;

@@ -110,7 +110,7 @@ impl Reason {
     }
 
     /// Seconds after which it makes sense to try again, where it does at all.
-    pub(crate) const fn retry_after(&self) -> Option<&'static str> {
+    pub(crate) fn retry_after(&self) -> Option<&'static str> {
         match self {
             Reason::TooManyWaiting
             | Reason::TooManyBytes
@@ -121,6 +121,7 @@ impl Reason {
             | Reason::Unavailable(Unavailable::Overloaded) => Some("1"),
             Reason::Unavailable(Unavailable::Closed) => Some("5"),
             Reason::Unavailable(Unavailable::NoSpace(_) | Unavailable::Poisoned(_)) => Some("30"),
+            Reason::Conflict("idempotency_in_progress" | "currency_changed") => Some("1"),
             _ => None,
         }
     }
@@ -188,6 +189,7 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "entry" => ("unknown_entry", "There is no such entry"),
         "charge" => ("unknown_charge", "There is no such charge"),
         "hold" => ("unknown_hold", "There is no such hold"),
+        "customer" => ("unknown_customer", "There is no such customer"),
         _ => ("not_found", "There is no such object"),
     };
     (StatusCode::NOT_FOUND, slug, title)
@@ -392,6 +394,9 @@ impl From<CommandError> for Problem {
                 Reason::Inconsistent,
                 "the answer would have contradicted the ledger; nobody is told a wrong one",
             ),
+            CommandError::FieldConflict { slug, field, detail } => {
+                Problem::new(Reason::Conflict(slug), detail).at_field(field)
+            }
         }
     }
 }
@@ -498,6 +503,12 @@ mod tests {
             Reason::Conflict("idempotency_conflict"),
             Reason::Conflict("currency_in_use"),
             Reason::Conflict("currency_archived"),
+            Reason::Conflict("currency_changed"),
+            Reason::Conflict("customer_archived"),
+            Reason::Conflict("idempotency_answer_gone"),
+            Reason::Conflict("idempotency_in_progress"),
+            Reason::Conflict("personal_data_unreadable"),
+            Reason::Unknown("customer"),
             Reason::Conflict("feed_position_retired"),
             Reason::Conflict("too_many"),
             Reason::Rejected(Rejection::InsufficientCredit { available: Amount::ONE, required: Amount::ONE }),

@@ -10,14 +10,48 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An answer that is ready to be sent.
 #[derive(Debug)]
-pub(crate) struct Reply(Response<Bytes>);
+pub(crate) struct Reply {
+    response: Response<Bytes>,
+    is_private: bool,
+}
 
 impl Reply {
     pub(crate) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         let mut response = Response::new(body.into());
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        Reply(response)
+        Reply { response, is_private: false }
+    }
+
+    /// An answer that was kept: see `super::idempotency`.
+    pub(crate) fn kept(status: u16, headers: &[(String, String)], body: Vec<u8>) -> Self {
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+        for (name, value) in headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()))
+            {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        Reply { response, is_private: false }
+    }
+
+    /// It holds what the log must not: a secret, or personal data. A repeat of the request has it made again.
+    #[must_use]
+    pub(crate) fn private(mut self) -> Self {
+        self.is_private = true;
+        self
+    }
+
+    /// The body, unless it is private.
+    pub(crate) fn body(&self) -> Option<&Bytes> {
+        (!self.is_private).then(|| self.response.body())
+    }
+
+    /// The headers that belong to the answer rather than to this sending of it.
+    pub(crate) fn own_headers(&self) -> Vec<(String, String)> {
+        let own = self.response.headers().iter().filter(|(name, _)| *name != "idempotency-replayed");
+        own.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect()
     }
 
     /// 200 with this value.
@@ -35,7 +69,7 @@ impl Reply {
     pub(crate) fn no_content() -> Self {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        Reply(response)
+        Reply { response, is_private: false }
     }
 
     /// Adds a header. A value that no header can hold is left out: it can only come from a client's own text.
@@ -46,17 +80,17 @@ impl Reply {
             Cow::Owned(value) => HeaderValue::try_from(value),
         };
         if let Ok(value) = value {
-            self.0.headers_mut().insert(HeaderName::from_static(name), value);
+            self.response.headers_mut().insert(HeaderName::from_static(name), value);
         }
         self
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        self.0.status()
+        self.response.status()
     }
 
     pub(crate) fn into_response(self, id: &RequestId) -> Response<Bytes> {
-        self.header("x-request-id", id.to_string()).0
+        self.header("x-request-id", id.to_string()).response
     }
 }
 

@@ -65,6 +65,14 @@ pub(crate) enum Action {
     GetCommitments,
     PutCommitments,
     DeleteCommitments,
+    PatchCurrency,
+    PatchMeter,
+    PutCustomer,
+    PatchCustomer,
+    GetCustomer,
+    ListCustomers,
+    ArchiveCustomer,
+    ErasePersonalData,
     /// Part of the contract, not built yet: the feature's name.
     Later(&'static str),
     Statement,
@@ -112,7 +120,13 @@ impl Route {
             | Action::ExtendHold
             | Action::ActivateGrant
             | Action::PutRecurring
-            | Action::DeleteRecurring => true,
+            | Action::DeleteRecurring
+            | Action::PatchCurrency
+            | Action::PatchMeter
+            | Action::PutCustomer
+            | Action::PatchCustomer
+            | Action::ArchiveCustomer
+            | Action::ErasePersonalData => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -146,6 +160,8 @@ impl Route {
             | Action::PastBalance
             | Action::Usage
             | Action::Holders
+            | Action::GetCustomer
+            | Action::ListCustomers
             | Action::Later(_) => false,
         }
     }
@@ -217,6 +233,14 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "/v1/wallets/{customer}/{currency}/balance", READ, Action::PastBalance),
     route("GET", "/v1/usage", READ, Action::Usage),
     route("GET", "/v1/credit-currencies/{currency}/holders", READ, Action::Holders),
+    route("PATCH", "/v1/credit-currencies/{currency}", ADMIN, Action::PatchCurrency),
+    route("PATCH", "/v1/meters/{event_type}", ADMIN, Action::PatchMeter),
+    route("GET", "/v1/customers", READ, Action::ListCustomers),
+    route("GET", "/v1/customers/{customer}", READ, Action::GetCustomer),
+    route("PUT", "/v1/customers/{customer}", ADMIN, Action::PutCustomer),
+    route("PATCH", "/v1/customers/{customer}", ADMIN, Action::PatchCustomer),
+    route("POST", "/v1/customers/{customer}/archive", ADMIN, Action::ArchiveCustomer),
+    route("DELETE", "/v1/customers/{customer}/personal-data", ADMIN, Action::ErasePersonalData),
     open("/healthz", Action::Health),
     open("/readyz", Action::Ready),
     open("/metrics", Action::Metrics),
@@ -235,8 +259,6 @@ pub(crate) const ROUTES: &[Route] = &[
     later("PUT", "/v1/credit-currencies/{currency}/recharge-config", ADMIN, "recharge configuration"),
     later("GET", "/v1/credit-packages/{package}", READ, "credit packages"),
     later("PUT", "/v1/credit-packages/{package}", ADMIN, "credit packages"),
-    later("GET", "/v1/customers/{customer}", READ, "customers"),
-    later("PUT", "/v1/customers/{customer}", ADMIN, "customers"),
     later("POST", "/v1/customers/{customer}/payment-methods", TOP_UPS, "payment methods"),
     later("POST", "/v1/top-ups", TOP_UPS, "top-ups"),
     later("GET", "/v1/top-ups/{top_up}", READ.and(TOP_UPS), "top-ups"),
@@ -349,7 +371,7 @@ mod tests {
         check("GET", "*", "404");
         check("GET", "/v1/wallets/%FF/x", "400");
         check("GET", "/v1/events", "405 POST");
-        check("DELETE", "/v1/meters/x", "405 GET, PUT, HEAD");
+        check("DELETE", "/v1/meters/x", "405 GET, PUT, PATCH, HEAD");
         check("OPTIONS", "/healthz", "405 GET, HEAD");
     }
 

@@ -107,7 +107,7 @@ impl<'a> Records<'a> {
     }
 
     /// As [`Records::only`], and passes over the administrative records of those wallets, too: their making, their grants' declarations,
-    /// their metadata.
+    /// their metadata; and over answers and customers, which are one reader's among several.
     pub fn only_of<F: Fn(u32) -> bool>(self, wanted: F) -> Only<'a, F> {
         Only { records: self, wanted, admin_too: true }
     }
@@ -193,6 +193,7 @@ impl<'a, F: Fn(u32) -> bool> Iterator for Only<'a, F> {
             let is_unwanted = |slot: &[u8; 4]| !(self.wanted)(u32::from_le_bytes(*slot));
             let skip = match (rest.first(), rest.get(8..).and_then(|rest| rest.first_chunk::<4>())) {
                 (Some(&(tag::DEBIT | tag::OPERATION)), Some(slot)) if is_unwanted(slot) => prefix(rest).ok(),
+                (Some(&tag), _) if self.admin_too && admin::is_of_no_wallet(tag) => prefix(rest).ok(),
                 (Some(&tag), _) if self.admin_too => match admin::wallet_of(tag, rest) {
                     Some(slot) if !(self.wanted)(slot) => prefix(rest).ok(),
                     _ => None,

@@ -14,6 +14,7 @@
 pub mod admin;
 pub mod alerts;
 mod bytes;
+pub mod control;
 pub mod debit;
 pub mod frame;
 pub mod head;

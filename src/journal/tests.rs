@@ -7,13 +7,16 @@ use super::alerts::{
     CommitmentItem, CommitmentsRecord, DefaultLevelsRecord, RunwayRecord, RunwayStateRecord, RunwayToldRecord,
     RunwayWatch,
 };
+use super::control::{AnswerBody, AnswerRecord, CustomerRecord, Sealed};
 use super::debit::{self, DebitRecord, Metered};
 use super::frame::Prelude;
 use super::hold::HoldRecord;
 use super::note::{Asked, Note, NoteKind};
 use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
-use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter, Priorities};
+use crate::catalog::{
+    CollectionMethod, CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, CustomerChange, Metadata, Meter, Priorities,
+};
 use crate::ledger::{
     Amount, Category, Commitment, Decimal, Expiry, GrantId, HoldId, Level, Levels, Lot, Movement, NewGrant, NewHold,
     OnExceed, Operation, Payment, Percent, Policy, Return, Reversal, Rollover, Rounding, Scale, Source, Special, Status,
@@ -568,6 +571,31 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
             }),
             GOLDEN_HOLD,
         ),
+        (
+            AdminRecord::Answer(AnswerRecord {
+                key: [1; 32],
+                request: [2; 32],
+                began: NOW,
+                status: 201,
+                headers: vec![(text("content-type"), text("application/json"))],
+                body: AnswerBody::Whole(b"{}".to_vec()),
+            }),
+            GOLDEN_ANSWER,
+        ),
+        (
+            AdminRecord::Customer(CustomerRecord {
+                id: text("cus_1"),
+                change: CustomerChange::Archived,
+                archived: true,
+                collection_method: CollectionMethod::SendInvoice,
+                sealed: Some(Sealed { key: [3; 16], nonce: [4; 12], bytes: vec![5; 20] }),
+                erased: false,
+                destroyed: vec![[6; 16]],
+                created_at: NOW,
+                updated_at: NOW,
+            }),
+            GOLDEN_CUSTOMER,
+        ),
     ]
 }
 
@@ -657,6 +685,30 @@ fn administrative_records_survive() {
     let (key, value) = ("k".repeat(40), "v".repeat(500));
     let metadata: Metadata = (0..50).map(|pair| (format!("{pair:02}{}", &key[2..]), value.clone())).collect();
     admin_survives(&AdminRecord::Metadata(MetadataRecord { slot: u32::MAX, metadata: metadata.clone() }));
+    for body in [AnswerBody::Again, AnswerBody::Deflated { bytes: vec![0xff; 70_000], length: 1 << 20 }] {
+        let headers = Vec::new();
+        admin_survives(&AdminRecord::Answer(AnswerRecord {
+            key: [0xff; 32],
+            request: [0; 32],
+            began: NOW,
+            status: 422,
+            headers,
+            body,
+        }));
+    }
+    for change in [CustomerChange::Created, CustomerChange::Updated, CustomerChange::Archived, CustomerChange::Erased] {
+        admin_survives(&AdminRecord::Customer(CustomerRecord {
+            id: "c".repeat(128),
+            change,
+            archived: false,
+            collection_method: CollectionMethod::ChargeAutomatically,
+            sealed: None,
+            erased: true,
+            destroyed: Vec::new(),
+            created_at: NOW,
+            updated_at: NOW,
+        }));
+    }
     for source in Source::ALL {
         admin_survives(&AdminRecord::Grant(GrantRecord {
             slot: u32::MAX,
@@ -951,6 +1003,14 @@ const GOLDEN_REDECLARED: &str = "00505c18a3010000002840000009000000019407cd1068c
 const GOLDEN_HOLD: &str = "00505c18a3010000001724000009000000010700000001a00b6a18a30100004d00000000000000686f6c642d31";
 const GOLDEN_HOLD_OPERATION: &str = "00505c18a30100000002180100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000002ecffffffffffffff80100000000000000601cc219a0180a0f1c2b134020604021c01e8209a0102e8209a0103e8209a0104e8209a0105e8209a01069a0107e8200008e8209a0109e8209a010ae8209a010ce8209a010d9a018e9a018fe8209a01909a0191e8209a01929a01939a0194e8209a019580a0f1c2b134ffffffffffffffffff018e9a018fe8209a01909a0191e8209a01929a0113ffffffffffffffffff019a0194e8209a019580a0f1c2b134ffffffffffffffffff0102e8209a01ffffffffffffffffff01feffffffffffffffff0109036c6f77056c6f77657202";
 const GOLDEN_LATE_CAPTURE: &str = "00505c18a30100000002130100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000002ecffffffffffffff80100000000000000606cc219a0101020604021c01e8209a0102e8209a0103e8209a0104e8209a0105e8209a01069a0107e8200008e8209a0109e8209a010ae8209a010ce8209a010d9a018e9a018fe8209a01909a0191e8209a01929a01939a0194e8209a019580a0f1c2b134ffffffffffffffffff018e9a018fe8209a01909a0191e8209a01929a0113ffffffffffffffffff019a0194e8209a019580a0f1c2b134ffffffffffffffffff0102e8209a01ffffffffffffffffff01feffffffffffffffff0109036c6f77056c6f77657202";
+const GOLDEN_ANSWER: &str = "\
+    00505c18a301000000407f0000090000000198c4200101010101010101010101010101010101010101010101010101010101010101c420\
+    0202020202020202020202020202020202020202020202020202020202020202cf000001a3185c5000ccc99192ac636f6e74656e742d74\
+    797065b06170706c69636174696f6e2f6a736f6e0002c4027b7d";
+const GOLDEN_CUSTOMER: &str = "\
+    00505c18a30100000041700000090000000199a56375735f3102c30193c41003030303030303030303030303030303c40c040404040404\
+    040404040404c4140505050505050505050505050505050505050505c291c41006060606060606060606060606060606cf000001a3185c\
+    5000cf000001a3185c5000";
 const GOLDEN_METADATA: &str = "00505c18a301000000161600000900000001920781a474696572a4676f6c64";
 
 #[test]

@@ -13,5 +13,5 @@ pub mod texts;
 pub mod word;
 pub(crate) mod zeroed;
 
-pub use sync::{Guard, pin};
+pub use sync::{Guard, await_guards, pin};
 pub use zeroed::ZeroValid;

@@ -46,6 +46,19 @@ pub fn pin() -> Guard {
     Guard(crossbeam::epoch::pin())
 }
 
+/// Returns when every guard that was held at the call has been let go. Not for threads that hold one.
+#[cfg(not(drawdown_loom))]
+pub fn await_guards() {
+    let passed = std::sync::Arc::new(AtomicBool::new(false));
+    let mark = std::sync::Arc::clone(&passed);
+    // Release and Acquire: what was done under those guards is done for whoever returns.
+    crossbeam::epoch::pin().defer(move || mark.store(true, Ordering::Release));
+    while !passed.load(Ordering::Acquire) {
+        crossbeam::epoch::pin().flush();
+        yield_now();
+    }
+}
+
 #[cfg(not(drawdown_loom))]
 impl Guard {
     /// Frees `garbage` once every guard that is held now has been let go.
@@ -87,6 +100,10 @@ pub struct Guard;
 pub fn pin() -> Guard {
     Guard
 }
+
+/// Does nothing: no model waits for guards.
+#[cfg(drawdown_loom)]
+pub fn await_guards() {}
 
 #[cfg(drawdown_loom)]
 impl Guard {

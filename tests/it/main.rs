@@ -4,6 +4,7 @@ mod alerts;
 mod api;
 mod books;
 mod corrections;
+mod control;
 mod demo;
 mod engine_props;
 mod fuzz;

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use drawdown::engine::{ApiKeyRecord, Engine, EngineConfig, ManualClock};
+use drawdown::engine::customers::CustomerPatch;
+use drawdown::engine::{Answer, ApiKeyRecord, Engine, EngineConfig, ManualClock};
 use drawdown_wal::Archive;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -340,4 +341,37 @@ fn a_damaged_log_is_shown_up_to_the_damage() {
     let output = drawdown(&["inspect", "records", "--limit", "1000000"], directory.path());
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("0000000000000001.wal, offset 20000"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn customers_and_answers_are_shown_without_what_is_personal() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = make(directory.path(), false);
+    let patch = CustomerPatch { name: Some(Some("Ada Lovelace".to_owned())), ..CustomerPatch::default() };
+    engine.put_customer("ada", &patch).expect("made").1.wait().expect("a healthy log");
+    let answer = Answer {
+        key: [1; 32],
+        request: [2; 32],
+        began: at(BEGIN),
+        status: 201,
+        headers: Vec::new(),
+        body: Some(b"said once".to_vec()),
+    };
+    engine.keep_answer(answer, 1 << 10).expect("kept").wait().expect("a healthy log");
+    engine.erase_customer("ada").expect("there").1.wait().expect("a healthy log");
+    engine.finish_erasure("ada").expect("a healthy disk");
+    engine.close().expect("a healthy log");
+    drop(engine);
+    let verified = drawdown(&["verify"], directory.path());
+    assert_eq!(verified.status.code(), Some(0), "{verified:?}");
+    let records = drawdown(&["inspect", "records", "--json", "--limit", "100000"], directory.path());
+    let text = String::from_utf8_lossy(&records.stdout).into_owned();
+    assert!(!text.contains("Lovelace") && !text.contains("said once"));
+    let records = lines(&records);
+    let of = |kind: &str| records.iter().filter(|record| record["type"] == kind).cloned().collect::<Vec<_>>();
+    let changes: Vec<_> = of("customer").iter().map(|record| record["change"].clone()).collect();
+    assert_eq!(changes, ["created", "erased"]);
+    assert_eq!((of("answer").len(), &of("answer")[0]["status"]), (1, &Value::from(201)));
+    let wallet = drawdown(&["inspect", "wallet", "ada", "credits"], directory.path());
+    assert_eq!(wallet.status.code(), Some(0), "{wallet:?}");
 }

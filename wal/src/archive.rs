@@ -340,6 +340,10 @@ impl Files for Beside {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 
+    fn overwrite(&self, _name: &str, _offset: u64, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
     fn scratch(&self) -> io::Result<Box<dyn Scratch>> {
         match self {
             Beside::Directory { .. } => Ok(Box::new(DirectoryFile::temporary()?)),
@@ -380,6 +384,10 @@ impl Files for Overlay {
 
     fn delete(&self, name: &str) -> io::Result<()> {
         self.beside.delete(name)
+    }
+
+    fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.beside.overwrite(name, offset, bytes)
     }
 
     fn scratch(&self) -> io::Result<Box<dyn Scratch>> {

@@ -1,7 +1,7 @@
 //! Files beside the segments: snapshots and whatever else a ledger keeps next to its log.
 //!
 //! Such a file is written once, from front to back, and exists under its name from the moment when it is whole and durable
-//! ([`Draft::finish`]); from then on it is only read. The seam has the same three implementations as that of the segments, so that a
+//! ([`Draft::finish`]); from then on it is only read. One that has to forget is the exception ([`Files::overwrite`]). The seam has the same three implementations as that of the segments, so that a
 //! simulation can cut the power while a file is being made.
 
 use std::fmt;
@@ -24,6 +24,13 @@ pub trait Files: Send + Sync + fmt::Debug {
 
     /// Deletes a file, durably.
     fn delete(&self, name: &str) -> io::Result<()>;
+
+    /// Writes bytes over those of a file from `offset` on, in place, and makes the file, or makes it longer by zeros, if need be. What was
+    /// written is durable when this returns, and nobody but the file's owner may read the file. A write within one sector of 512 bytes
+    /// survives a power cut whole or not at all; other bytes of the file are not touched.
+    ///
+    /// The one exception to files that are written once: for bytes that have to vanish.
+    fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// A file without a name, for what need not outlive the process.
     fn scratch(&self) -> io::Result<Box<dyn Scratch>>;
@@ -173,9 +180,30 @@ impl Scratch for DirectoryFile {
     }
 }
 
+/// [`Files::overwrite`] in a directory of which `handle` is an open handle.
+pub(crate) fn overwrite_in(directory: &Path, handle: &File, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let path = directory.join(name);
+    let is_new = !path.try_exists()?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    file.write_all_at(bytes, offset)?;
+    file.sync_all()?;
+    if is_new { handle.sync_all() } else { Ok(()) }
+}
+
 /// A file on the heap.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeapFile(pub(crate) Vec<u8>);
+
+impl HeapFile {
+    /// The file with bytes of it written over, and longer by zeros if need be.
+    pub(crate) fn overwritten(&self, offset: u64, bytes: &[u8]) -> Self {
+        let mut all = self.0.clone();
+        let (start, end) = (offset as usize, offset as usize + bytes.len());
+        all.resize(all.len().max(end), 0);
+        all[start..end].copy_from_slice(bytes);
+        HeapFile(all)
+    }
+}
 
 impl Contents for HeapFile {
     fn size_bytes(&self) -> u64 {

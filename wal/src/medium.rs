@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::OpenError;
-use crate::files::{Contents, DirectoryDraft, DirectoryFile, Draft, Files, HeapFile, Scratch, has_extension};
+use crate::files::{
+    Contents, DirectoryDraft, DirectoryFile, Draft, Files, HeapFile, Scratch, has_extension, overwrite_in,
+};
 use crate::mapping::{Backing, HeapPages, Region};
 use crate::sync::{Mutex, lock};
 
@@ -323,6 +325,10 @@ impl Files for Mapped {
         self.handle.sync_all()
     }
 
+    fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        overwrite_in(&self.directory, &self.handle, name, offset, bytes)
+    }
+
     fn scratch(&self) -> io::Result<Box<dyn Scratch>> {
         Ok(Box::new(DirectoryFile::nameless(&self.directory)?))
     }
@@ -421,6 +427,13 @@ impl Files for Heap {
 
     fn delete(&self, name: &str) -> io::Result<()> {
         lock(&self.files).remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut files = lock(&self.files);
+        let file = files.entry(name.to_owned()).or_default();
+        *file = Arc::new(file.overwritten(offset, bytes));
+        Ok(())
     }
 
     fn scratch(&self) -> io::Result<Box<dyn Scratch>> {

@@ -518,6 +518,13 @@ impl Files for Disk {
         state.change(|state| drop(state.files.remove(name)))
     }
 
+    fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.state().change(|state| {
+            let file = state.files.entry(name.to_owned()).or_default();
+            *file = Arc::new(file.overwritten(offset, bytes));
+        })
+    }
+
     fn scratch(&self) -> io::Result<Box<dyn Scratch>> {
         Ok(Box::new(HeapFile::default()))
     }

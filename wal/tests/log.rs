@@ -1,11 +1,12 @@
 //! One suite over every medium: what the log promises does not depend on where it lives.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use drawdown_wal::sim::Disk;
 use drawdown_wal::{
-    AppendError, Disposal, Heap, Log, Lsn, Mapped, Medium, OpenError, Options, ReadError, Verify, frame_bytes,
+    AppendError, Disposal, Files, Heap, Log, Lsn, Mapped, Medium, OpenError, Options, ReadError, Verify, frame_bytes,
 };
 
 /// Calls `test` with a way to open the same log again and again, for each medium.
@@ -371,6 +372,33 @@ fn files_exist_whole_or_not_at_all() {
         assert!(files.delete("a.snapshot").is_err());
         assert_eq!(files.names("snapshot").unwrap(), Vec::<String>::new());
     });
+}
+
+#[test]
+fn a_file_may_be_written_over_in_place() {
+    over_all_media(|medium| {
+        let files = medium();
+        let all = |name: &str| {
+            let contents = files.open_file(name).unwrap();
+            let mut bytes = vec![0; contents.size_bytes() as usize];
+            contents.read_at(0, &mut bytes).unwrap();
+            bytes
+        };
+        files.overwrite("a.keys", 0, b"secret").unwrap();
+        assert_eq!(
+            (files.names("keys").unwrap().as_slice(), all("a.keys").as_slice()),
+            (&["a.keys".to_owned()][..], &b"secret"[..])
+        );
+        files.overwrite("a.keys", 8, b"more").unwrap();
+        assert_eq!(all("a.keys"), b"secret\0\0more");
+        files.overwrite("a.keys", 0, &[0; 6]).unwrap();
+        assert_eq!(all("a.keys"), b"\0\0\0\0\0\0\0\0more");
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let files = Mapped::open(directory.path()).unwrap();
+    files.overwrite("a.keys", 0, b"secret").unwrap();
+    let mode = std::fs::metadata(directory.path().join("a.keys")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "for its owner's eyes");
 }
 
 #[test]

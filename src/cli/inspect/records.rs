@@ -4,6 +4,7 @@ use super::{InspectError, check};
 use drawdown::http::time_text;
 use drawdown::journal::admin::AdminRecord;
 use drawdown::journal::alerts::CommitmentItem;
+use drawdown::journal::control::AnswerBody;
 use drawdown::journal::debit::{DebitRecord, Metered};
 use drawdown::journal::note::NoteKind;
 use drawdown::journal::operation::{Event, OperationRecord};
@@ -74,7 +75,9 @@ impl Known {
             | AdminRecord::Runway(_)
             | AdminRecord::RunwayTold(_)
             | AdminRecord::RunwayState(_)
-            | AdminRecord::RunwayCursor(_) => {}
+            | AdminRecord::RunwayCursor(_)
+            | AdminRecord::Answer(_)
+            | AdminRecord::Customer(_) => {}
         }
     }
 
@@ -343,6 +346,10 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
     value
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What may be told of an administrative record: no seed, no hash of a key.
 fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
     let time = |time: Timestamp| Value::from(time_text(time));
@@ -413,6 +420,30 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
             ("unit", recurring.schedule.interval.unit().as_str().into()),
             ("anchor", time(recurring.schedule.anchor)),
             ("stopped", recurring.stopped.into()),
+        ],
+        AdminRecord::Answer(answer) => {
+            let (body, bytes) = match &answer.body {
+                AnswerBody::Whole(bytes) => ("whole", bytes.len()),
+                AnswerBody::Deflated { bytes, .. } => ("deflated", bytes.len()),
+                AnswerBody::Again => ("again", 0),
+            };
+            vec![
+                ("type", "answer".into()),
+                ("key", hex(&answer.key[..8]).into()),
+                ("request", hex(&answer.request[..8]).into()),
+                ("status", answer.status.into()),
+                ("body", body.into()),
+                ("bytes", bytes.into()),
+            ]
+        }
+        AdminRecord::Customer(customer) => vec![
+            ("type", "customer".into()),
+            ("id", customer.id.clone().into()),
+            ("change", format!("{:?}", customer.change).to_lowercase().into()),
+            ("status", if customer.archived { "archived" } else { "active" }.into()),
+            ("collection_method", customer.collection_method.as_str().into()),
+            ("sealed_bytes", customer.sealed.as_ref().map(|sealed| sealed.bytes.len()).into()),
+            ("erased", customer.erased.into()),
         ],
         AdminRecord::DefaultLevels(_)
         | AdminRecord::Commitments(_)

@@ -77,6 +77,7 @@ impl Inner {
                 detail: format!("credit currency {} takes no new grants", currency.id),
             });
         }
+        self.check_customer(&request.customer)?;
         let max_balance = currency.max_balance;
         // Higher than any number given out so far, for the trial.
         let trial = NewGrant { max_balance, ..given(GrantId::new(u64::MAX >> 1), amount, now) };

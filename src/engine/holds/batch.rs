@@ -179,6 +179,7 @@ impl<'a> Batch<'a> {
         let mut waiting = Vec::new();
         let mut making = self.claim(planned, &mut waiting, &guard);
         self.sift(&mut making, &guard)?;
+        self.refuse_archived(&mut making);
         work.prefetch(|| making.iter().map(|making| making.planned.slot));
         self.try_all(&mut making, &guard);
         if making.is_empty() {
@@ -250,6 +251,20 @@ impl<'a> Batch<'a> {
             making.push(Making { planned: *planned, entry, id: HoldId::new(0) });
         }
         making
+    }
+
+    /// Refuses what is new for customers who take nothing new.
+    fn refuse_archived(&mut self, making: &mut Vec<Making<'_>>) {
+        making.retain(|making| {
+            let index = making.planned.index;
+            match self.inner.check_customer(self.requests[index as usize].customer) {
+                Ok(()) => true,
+                Err(error) => {
+                    self.outcomes[index as usize] = Some(HoldOutcome { result: Err(error), replayed: false });
+                    false
+                }
+            }
+        });
     }
 
     /// Decides those that were made before and whose identities are in files by now.

@@ -13,6 +13,7 @@ use crate::engine::fold::{Fold, Loose, Share};
 use crate::engine::repairs::Repairs;
 use crate::engine::{OpenError, first_record};
 use crate::journal::admin::{AdminRecord, Genesis, GrantRecord};
+use crate::journal::control::CustomerRecord;
 use crate::journal::snapshot::entry::{self, Fixed, Identity, LooseDebit, Mark, Mended, PendingGrant, Unattached};
 use crate::journal::snapshot::file::{BLOCK_BYTES, SnapshotFile, Writer};
 use crate::journal::snapshot::{Head, Section, SnapshotError, Sums};
@@ -107,6 +108,7 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
         api_keys: RefCell::new(BTreeMap::new()),
         defaults: RefCell::new(BTreeMap::new()),
         runway_cursor: Cell::new(None),
+        customers: RefCell::new(BTreeMap::new()),
         identities: RefCell::new(Sorter::new(job.files, job.memory_bytes / 8)),
         redeclared: RefCell::new(BTreeMap::new()),
         failure: RefCell::new(None),
@@ -156,6 +158,7 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
     let left_out = job.previous.map_or(0, |previous| previous.sums().identities_from);
     sums.identities_from = job.identities_from.min(job.upto.get()).max(left_out);
     write_records(writer, genesis, &common)?;
+    job.write_customers(writer, common.customers.take())?;
     left.write(writer)?;
     let identities = common.identities.into_inner().finish()?;
     sums.identities = job.write_identities(writer, identities, horizon.max(sums.identities_from))?;
@@ -282,6 +285,35 @@ impl Job<'_> {
                 writer.put(Section::Identities, fingerprint, |out| Identity { fingerprint, lsn }.write(out))?;
             }
         }
+    }
+
+    /// Writes the customers by id: those of the snapshot before, and in their places those of whom the log has said something since.
+    fn write_customers(
+        &self,
+        writer: &mut impl Sink,
+        new: BTreeMap<String, CustomerRecord>,
+    ) -> Result<(), SnapshotFailure> {
+        let mut new = new.into_values().peekable();
+        let mut number = 0;
+        let mut put = |customer| {
+            number += 1;
+            let record = AdminRecord::Customer(customer);
+            writer.put(Section::Customers, number - 1, |out| entry::write_record(&record, out))
+        };
+        let mut old = self.previous.map(|previous| Cursor::new(previous, Section::Customers));
+        while let Some(record) = match &mut old {
+            Some(old) => old.next(|rest| entry::read_record(rest, Timestamp::EPOCH))?,
+            None => None,
+        } {
+            let AdminRecord::Customer(old) = record else {
+                return Err(SnapshotError::Damaged("a customer is none").into());
+            };
+            while let Some(before) = new.next_if(|new| new.id < old.id) {
+                put(before)?;
+            }
+            put(new.next_if(|new| new.id == old.id).unwrap_or(old))?;
+        }
+        Ok(new.try_for_each(put)?)
     }
 
     /// Writes the declarations of the grants and holds whose numbers `held` has. `redeclared` are those that were said once more in the new

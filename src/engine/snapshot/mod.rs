@@ -558,8 +558,9 @@ impl Inner {
         let meters = catalog.meters().iter().map(|meter| AdminRecord::Meter((**meter).clone()));
         let keys: BTreeMap<_, _> = self.api_keys.iter().map(|key| (key.id.clone(), (**key).clone())).collect();
         let records = currencies.chain(meters).chain(keys.into_values().map(AdminRecord::ApiKey));
+        let customers = self.customers.records().into_iter().map(|customer| AdminRecord::Customer((*customer).clone()));
         let defaults = self.defaults.all().into_iter().map(|record| AdminRecord::DefaultLevels((*record).clone()));
-        records.chain(defaults).for_each(|record| entry::write_record(&record, &mut bytes));
+        records.chain(defaults).chain(customers).for_each(|record| entry::write_record(&record, &mut bytes));
         // Of burn rates only what the log says outright: the estimates follow it.
         bytes.extend_from_slice(format!("{:?}", self.runways.settings()).as_bytes());
         self.recurring_records().into_iter().for_each(|(lsn, record)| entry::write_recurring(lsn, record, &mut bytes));

@@ -9,6 +9,7 @@ use crate::engine::names::{Name, Names};
 use crate::engine::wallet::{WalletGeneration, WalletSlot, restore};
 use crate::journal::admin::{AdminRecord, ApiKeyRecord, GrantRecord, Redeclaration, WalletRecord};
 use crate::journal::alerts::DefaultLevelsRecord;
+use crate::journal::control::CustomerRecord;
 use crate::journal::recurring::RecurringRecord;
 use crate::journal::snapshot::SnapshotError;
 use crate::journal::snapshot::entry::{self, WalletEntry};
@@ -25,6 +26,8 @@ pub(super) struct Common<'f> {
     pub(super) api_keys: RefCell<BTreeMap<String, ApiKeyRecord>>,
     pub(super) defaults: RefCell<BTreeMap<CurrencyNumber, DefaultLevelsRecord>>,
     pub(super) runway_cursor: Cell<Option<u64>>,
+    /// Customers of whom the new part of the log says something.
+    pub(super) customers: RefCell<BTreeMap<String, CustomerRecord>>,
     pub(super) identities: RefCell<Sorter<'f>>,
     /// Grants that were opened again in the new part of the log, by number.
     pub(super) redeclared: RefCell<BTreeMap<u64, GrantRecord>>,
@@ -42,6 +45,10 @@ impl Common<'_> {
             }
             AdminRecord::Currency(currency) => self.catalog.borrow_mut().set_currency(currency).is_ok(),
             AdminRecord::Meter(meter) => self.catalog.borrow_mut().set_meter(meter).is_ok(),
+            AdminRecord::Customer(customer) => {
+                self.customers.borrow_mut().insert(customer.id.clone(), customer);
+                true
+            }
             AdminRecord::DefaultLevels(defaults) => {
                 self.defaults.borrow_mut().insert(defaults.currency, defaults);
                 true
@@ -53,6 +60,7 @@ impl Common<'_> {
             AdminRecord::Genesis(_)
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
+            | AdminRecord::Answer(_)
             | AdminRecord::Redeclared(_)
             | AdminRecord::Hold(_)
             | AdminRecord::Recurring(_)

@@ -8,6 +8,7 @@ use crate::http::problem::{Problem, Reason};
 use crate::http::reply::Reply;
 use crate::http::wire::Page;
 use crate::http::wire::catalog::{CurrencyBody, MeterBody, currency_spec, meter_spec};
+use crate::http::wire::customers::archived;
 use crate::http::wire::fields::Fields;
 use crate::http::wire::query::Query;
 use bumpalo::Bump;
@@ -27,6 +28,40 @@ where
     let (currency, ticket) = call.engine().put_currency(spec)?;
     ticket.await?;
     Ok(Reply::ok(&CurrencyBody::of(&currency)))
+}
+
+/// `PATCH /v1/credit-currencies/{currency}`
+pub(crate) async fn patch_currency<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let archived = status(&call, body).await?;
+    let (currency, ticket) = call.engine().archive_currency(call.first(), archived)?;
+    ticket.await?;
+    Ok(Reply::ok(&CurrencyBody::of(&currency)))
+}
+
+/// `PATCH /v1/meters/{event_type}`
+pub(crate) async fn patch_meter<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let archived = status(&call, body).await?;
+    let (meter, ticket) = call.engine().archive_meter(call.first(), archived)?;
+    ticket.await?;
+    Ok(Reply::ok(&show(call.engine(), &meter)))
+}
+
+/// Reads `{status}`: whether it is `archived`.
+async fn status<B>(call: &Call<'_>, body: B) -> Result<bool, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = call.json(body).await?;
+    let arena = Bump::new();
+    let node = parse(&body.bytes, &arena)?;
+    let fields = Fields::of(&node, None)?;
+    archived(&fields)?.ok_or_else(|| fields.refused("status", "the field is missing: active or archived"))
 }
 
 /// `GET /v1/credit-currencies/{currency}`

@@ -1,6 +1,6 @@
 //! Corrections: debits taken back, adjustments, charges.
 
-use super::grants::{idempotency_key, replayed};
+use super::grants::replayed;
 use super::{named, parse};
 use crate::http::app::{Call, unsupported};
 use crate::http::decode;
@@ -22,10 +22,12 @@ pub(crate) async fn reverse<B>(call: Call<'_>, body: B) -> Result<Reply, Problem
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let (entry, key) = match (entry(call.first()), idempotency_key(&call)) {
-        (Ok(entry), Ok(key)) => (entry, key),
-        (Err(problem), _) | (_, Err(problem)) => return Err(call.refuse(body, problem).await),
+    let entry = match entry(call.first()) {
+        Ok(entry) => entry,
+        Err(problem) => return Err(call.refuse(body, problem).await),
     };
+    let key = call.effect_key();
+    let key = key.as_deref();
     let body = call.receive(body).await?;
     let request = {
         let arena = Bump::new();
@@ -47,10 +49,8 @@ pub(crate) async fn adjust<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let key = match idempotency_key(&call) {
-        Ok(key) => key,
-        Err(problem) => return Err(call.refuse(body, problem).await),
-    };
+    let key = call.effect_key();
+    let key = key.as_deref();
     let body = call.json(body).await?;
     let request = {
         let arena = Bump::new();
@@ -66,10 +66,8 @@ pub(crate) async fn charge<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let key = match idempotency_key(&call) {
-        Ok(key) => key,
-        Err(problem) => return Err(call.refuse(body, problem).await),
-    };
+    let key = call.effect_key();
+    let key = key.as_deref();
     let body = call.json(body).await?;
     let request = {
         let arena = Bump::new();

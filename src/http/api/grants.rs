@@ -2,7 +2,7 @@
 
 use super::{named, parse};
 use crate::engine::view::{GrantOutcome, GrantRequest};
-use crate::engine::{CommandError, Engine};
+use crate::engine::{CommandError, Engine, Ticket, Unavailable};
 use crate::http::app::Call;
 use crate::http::body;
 use crate::http::decode::{Node, Value};
@@ -17,9 +17,6 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::Body;
 use serde::Serialize;
-
-/// Bytes of an `Idempotency-Key` at most; the place in a batch is added to it.
-const KEY_BYTES_MAX: usize = 120;
 
 /// What a body of grants holds.
 enum Requests {
@@ -38,26 +35,14 @@ pub(crate) async fn post<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let key = match idempotency_key(&call) {
-        Ok(key) => key,
-        Err(problem) => return Err(call.refuse(body, problem).await),
-    };
     let body = call.json(body).await?;
     let requests = {
         let arena = Bump::new();
-        read(&parse(&body.bytes, &arena)?, key, call.app.limits.batch_events)?
+        read(&parse(&body.bytes, &arena)?, call.effect_key().as_deref(), call.app.limits.batch_events)?
     };
     match requests {
         Requests::One(request) => one(call, *request).await,
         Requests::Many(requests) => many(call, requests).await,
-    }
-}
-
-pub(super) fn idempotency_key<'a>(call: &Call<'a>) -> Result<Option<&'a str>, Problem> {
-    let Some(value) = call.parts.headers.get("idempotency-key") else { return Ok(None) };
-    match value.to_str() {
-        Ok(key) if (1..=KEY_BYTES_MAX).contains(&key.len()) => Ok(Some(key)),
-        _ => Err(Problem::parameter("Idempotency-Key", "must have 1 to 120 bytes of visible ASCII")),
     }
 }
 
@@ -77,7 +62,7 @@ fn read(node: &Node<'_>, key: Option<&str>, limit: usize) -> Result<Requests, Pr
 }
 
 async fn one(call: Call<'_>, request: GrantRequest) -> Result<Reply, Problem> {
-    let (mut outcomes, ticket) = call.engine().grant(&[request])?;
+    let (mut outcomes, ticket) = make(&call, &[request])?;
     ticket.await?;
     let outcome = outcomes.pop().expect("one outcome a request");
     let grant = GrantBody::of(call.engine(), outcome.result.map_err(named)?);
@@ -87,12 +72,17 @@ async fn one(call: Call<'_>, request: GrantRequest) -> Result<Reply, Problem> {
 }
 
 async fn many(call: Call<'_>, requests: Vec<GrantRequest>) -> Result<Reply, Problem> {
-    let (outcomes, ticket) = call.engine().grant(&requests)?;
+    let (outcomes, ticket) = make(&call, &requests)?;
     ticket.await?;
     let all_replayed = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.replayed);
     let reply =
         Reply::ok(&Results { results: outcomes.into_iter().map(|outcome| result(call.engine(), outcome)).collect() });
     Ok(if all_replayed { replayed(reply) } else { reply })
+}
+
+/// Makes the grants; or finds those that were made, if the request was answered before.
+fn make(call: &Call<'_>, requests: &[GrantRequest]) -> Result<(Vec<GrantOutcome>, Ticket), Unavailable> {
+    if call.is_replay() { call.engine().recall_grants(requests) } else { call.engine().grant(requests) }
 }
 
 pub(super) fn replayed(reply: Reply) -> Reply {

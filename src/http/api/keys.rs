@@ -1,7 +1,7 @@
 //! API keys: making, listing and revoking them.
 
 use super::parse;
-use crate::engine::Unavailable;
+use crate::engine::{ApiKeyRecord, Unavailable};
 use crate::http::app::Call;
 use crate::http::auth::{NewKey, Scopes};
 use crate::http::body;
@@ -12,10 +12,12 @@ use crate::http::wire::Page;
 use crate::http::wire::fields::Fields;
 use crate::http::wire::keys::KeyBody;
 use crate::http::wire::query::Query;
+use crate::ledger::Timestamp;
 use bumpalo::Bump;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::Body;
+use std::sync::Arc;
 
 /// Bytes of a key's name at most.
 const NAME_BYTES_MAX: usize = 128;
@@ -37,13 +39,65 @@ where
         let arena = Bump::new();
         wanted(&Fields::of(&parse(&body.bytes, &arena)?, None)?)?
     };
-    let key = NewKey::generate(&name, live, scopes, call.engine().now()).map_err(|error| {
+    let (id, created) = match place(&call, &name, live, scopes)? {
+        Place::New { id, created } => (id, created),
+        Place::Taken(record) => return Ok(answer(KeyBody::of(&record))),
+    };
+    let key = match id {
+        Some(id) => NewKey::with_id(id, &name, live, scopes, created),
+        None => NewKey::generate(&name, live, scopes, created),
+    };
+    let key = key.map_err(|error| {
         tracing::error!(%error, "the system gives no randomness");
         Problem::new(Reason::Unavailable(Unavailable::Overloaded), "no key could be made just now")
     })?;
     let shown = KeyBody::of(&key.record).with_token(key.token);
     call.engine().put_api_key(key.record)?.await?;
-    Ok(Reply::json(StatusCode::CREATED, &shown).header("cache-control", "no-store"))
+    Ok(answer(shown))
+}
+
+/// The log gets to know no token, so a repeat of the request shows the key without it.
+fn answer(key: KeyBody) -> Reply {
+    Reply::json(StatusCode::CREATED, &key).header("cache-control", "no-store").private()
+}
+
+/// Where the key of a request goes.
+enum Place {
+    /// It is to be made; with an `Idempotency-Key` under an id that follows from that.
+    New { id: Option<String>, created: Timestamp },
+    /// It has been made, and its token was shown.
+    Taken(Arc<ApiKeyRecord>),
+}
+
+/// Finds the key that this request made before. If its answer never left, its token was seen by nobody: it is made again under the same id, with
+/// another token. Keys that the same `Idempotency-Key` made before the idempotency window are passed over.
+fn place(call: &Call<'_>, name: &str, live: bool, scopes: Scopes) -> Result<Place, Problem> {
+    let (engine, now) = (call.engine(), call.engine().now());
+    let Some(ids) = call.effect_ids() else { return Ok(Place::New { id: None, created: now }) };
+    for id in ids {
+        let Some(there) = engine.api_key(&id) else {
+            if call.is_replay() {
+                return Err(Problem::new(
+                    Reason::Conflict("idempotency_answer_gone"),
+                    "the key that was made is not there",
+                ));
+            }
+            return Ok(Place::New { id: Some(id), created: now });
+        };
+        let created = Timestamp::from_millis(there.created_ms);
+        if !engine.remembers_since(created) {
+            continue;
+        }
+        if there.name != name || there.live != live || there.scopes != scopes.bits() {
+            let detail = "the Idempotency-Key was used before for a key with another name, mode or scopes";
+            return Err(Problem::new(Reason::Conflict("idempotency_conflict"), detail));
+        }
+        if call.is_replay() || there.revoked {
+            return Ok(Place::Taken(there));
+        }
+        return Ok(Place::New { id: Some(id), created });
+    }
+    unreachable!("there is no end of ids")
 }
 
 fn wanted(fields: &Fields<'_, '_>) -> Result<Wanted, Problem> {

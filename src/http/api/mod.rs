@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 pub(crate) mod catalog;
 pub(crate) mod corrections;
+pub(crate) mod customers;
 pub(crate) mod feed;
 pub(crate) mod grants;
 pub(crate) mod holds;

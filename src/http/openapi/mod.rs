@@ -7,6 +7,7 @@
 mod operations;
 mod schemas;
 
+use super::idempotency::KEY_BYTES_MAX;
 use super::route::{ROUTES, Route};
 use operations::{Operation, describe};
 use serde_json::{Map, Value, json};
@@ -59,6 +60,7 @@ pub(crate) fn document() -> Value {
             {"name": "Grants", "description": "Credits added."},
             {"name": "Corrections", "description": "Debits taken back, adjustments, charges."},
             {"name": "Holds", "description": "Credits set aside until it is known what something costs."},
+            {"name": "Customers", "description": "Who owns wallets, and the erasure of what is personal."},
             {"name": "Catalogue", "description": "Credit currencies and meters."},
             {"name": "Feed", "description": "What happened, in order."},
             {"name": "Keys", "description": "API keys."},
@@ -85,7 +87,11 @@ const INTRODUCTION: &str = "Amounts are decimal strings in credits (`\"12.5\"`);
 
 fn render(route: &Route, operation: Operation) -> Value {
     let mut responses = Map::new();
-    for (status, response) in operation.answers {
+    let takes_key = route.method == "POST" && route.scopes.is_some();
+    for (status, mut response) in operation.answers {
+        if takes_key {
+            response["headers"]["Idempotency-Replayed"] = replayed();
+        }
         responses.insert(status.to_string(), response);
     }
     let mut statuses = operation.problems.to_vec();
@@ -98,7 +104,12 @@ fn render(route: &Route, operation: Operation) -> Value {
     if operation.writes {
         statuses.push(503);
     }
-    let parameters = [path_parameters(route.path), operation.parameters].concat();
+    let mut parameters = [path_parameters(route.path), operation.parameters].concat();
+    if takes_key {
+        // The body is received before its key is looked up, whether or not the operation has one.
+        statuses.extend([400, 408, 409, 413, 503]);
+        parameters.push(idempotency_key());
+    }
     if !parameters.is_empty() {
         statuses.push(400);
     }
@@ -123,6 +134,22 @@ fn render(route: &Route, operation: Operation) -> Value {
         None => out["security"] = json!([]),
     }
     out
+}
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": false,
+        "description": "Within the idempotency window (`--idempotency-window`) the same key of the same caller, with the same method, path and \
+            body, is given the first answer again, with `Idempotency-Replayed: true`. With others it is refused: 409 `idempotency_conflict`; \
+            while the first request is under way: 409 `idempotency_in_progress`, with Retry-After.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": KEY_BYTES_MAX, "pattern": "^[!-~]+$"},
+    })
+}
+
+fn replayed() -> Value {
+    json!({"description": "`true` when the first answer is given again.", "schema": {"type": "string", "const": "true"}})
 }
 
 /// The parameters in the braces of a path.
@@ -161,7 +188,7 @@ fn problem(status: u16) -> Value {
     };
     match status {
         401 => header("WWW-Authenticate", "The scheme of keys."),
-        408 | 429 | 503 => header("Retry-After", "Seconds after which to try again."),
+        408 | 409 | 429 | 503 => header("Retry-After", "Seconds after which to try again."),
         415 => header("Accept", "The content types accepted."),
         _ => {}
     }

@@ -1,5 +1,7 @@
 //! What each operation takes and answers.
 
+mod customers;
+
 use crate::http::api::feed::WAIT_MS_MAX;
 use crate::http::route::Action;
 use crate::http::wire::query::{LIMIT_DEFAULT, LIMIT_MAX};
@@ -217,7 +219,7 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             .ok("Hold")
             .fails(&[404, 409, 410, 422]),
         Action::PutCurrency => Operation::new("Catalogue", "putCurrency", "Make or change a credit currency")
-            .about("The scale cannot change once wallets or meters use the currency.")
+            .about("Scale, kind and ISO code cannot change once wallets or meters use the currency. Its status stays what it is.")
             .takes("CurrencyRequest")
             .ok("Currency")
             .fails(&[409, 422]),
@@ -235,7 +237,10 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
         Action::ListMeters => Operation::new("Catalogue", "listMeters", "All meters").list().pages("Meter"),
         Action::Feed => feed(),
         Action::PostKey => Operation::new("Keys", "createKey", "Make an API key")
-            .about("The token is in this answer and nowhere else.")
+            .about(
+                "The token is in this answer and nowhere else: a repeat with the same Idempotency-Key shows the key without it. If the \
+                 answer was lost, revoke the key and make another.",
+            )
             .takes("KeyRequest")
             .answers(201, "Made.", &reference("NewKey"))
             .fails(&[409, 422]),
@@ -327,6 +332,22 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
         Action::GetCharge => {
             Operation::new("Corrections", "getCharge", "A charge that was made").ok("Charge").fails(&[404, 410])
         }
+        Action::PatchCurrency => Operation::new("Catalogue", "archiveCurrency", "Archive a credit currency, or take it up again")
+            .about("An archived currency takes no new grants and no new meters; what is granted stays spendable.")
+            .takes("StatusPatch")
+            .ok("Currency")
+            .fails(&[404, 409, 422]),
+        Action::PatchMeter => Operation::new("Catalogue", "archiveMeter", "Archive a meter, or take it up again")
+            .about("An archived meter takes no events: they are rejected as `unknown_meter`.")
+            .takes("StatusPatch")
+            .ok("Meter")
+            .fails(&[404, 409, 422]),
+        Action::PutCustomer => customers::put(),
+        Action::PatchCustomer => customers::patch(),
+        Action::GetCustomer => customers::get(),
+        Action::ListCustomers => customers::list(),
+        Action::ArchiveCustomer => customers::archive(),
+        Action::ErasePersonalData => customers::erase(),
         Action::Later(_) => return None,
         Action::Statement => statement(),
         Action::PastBalance => Operation::new("Reports", "balanceAt", "A wallet's balance at a past instant")
@@ -411,7 +432,7 @@ fn entries() -> Operation {
         .parameter(query("cursor", "The same, as `next_cursor` of the page before.", position()))
         .about("Where the log has been retired, history ends with 410 `history_retired`; `first` is the first position kept.")
         .pages("Entry")
-        .fails(&[404, 409, 410, 503])
+        .fails(&[404, 409, 410, 422, 503])
 }
 
 fn time() -> Value {
@@ -472,25 +493,15 @@ fn balances() -> Operation {
 fn grants() -> Operation {
     let mut operation = Operation::new("Grants", "postGrants", "Add credits: one grant or many")
         .about("A wallet is made by its first grant. Of many, each grant stands on its own, and the answer is 200.")
-        .parameter(header(
-            "Idempotency-Key",
-            "Same key and content: the first answer again. Same key, other content: 409. For many, the place is added to it.",
-            json!({"type": "string", "minLength": 1, "maxLength": 120, "pattern": "^[!-~]+$"}),
-        ))
         .takes("GrantRequest")
         .fails(&[402, 404, 409, 422]);
     let many = json!({"type": "array", "items": reference("GrantRequest"), "maxItems": 10_000});
     operation.body = Some(body(&[("application/json", json!({"oneOf": [reference("GrantRequest"), many]}))]));
-    let replayed = json!({"description": "`true` when the first answer is given again.", "schema": {"type": "string", "const": "true"}});
-    let answer = |description: &str, schema: &str| {
-        let content = json!({"application/json": {"schema": reference(schema)}});
-        json!({"description": description, "headers": {"Idempotency-Replayed": replayed}, "content": content})
-    };
-    operation.answers = vec![
-        (200, answer("Of many: one result a grant.", "GrantResults")),
-        (201, answer("Of one: the grant.", "Grant")),
-    ];
-    operation
+    operation.answers(200, "Of many: one result a grant.", &reference("GrantResults")).answers(
+        201,
+        "Of one: the grant.",
+        &reference("Grant"),
+    )
 }
 
 /// An operation that is made once for its key, and answers 201.

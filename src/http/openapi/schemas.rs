@@ -1,6 +1,7 @@
 //! The schemas of the document.
 
 use crate::engine::corrections::view::Expired;
+use crate::engine::customers::CollectionMethod;
 use crate::engine::reports::LineKind;
 use crate::engine::view::EntryKind;
 use crate::engine::{HALF_LIFE_MS_MAX, HALF_LIFE_MS_MIN, RUNWAY_MINUTES_MAX};
@@ -14,7 +15,7 @@ use serde_json::{Map, Value, json};
 /// All schemas by name.
 pub(super) fn all() -> Map<String, Value> {
     let groups =
-        [basics(), usage(), wallets(), alerts(), commitments(), history(), grants(), corrections(), catalogue(), feed(), keys(), holds(), reports()];
+        [basics(), usage(), wallets(), alerts(), commitments(), history(), grants(), corrections(), catalogue(), feed(), keys(), holds(), reports(), customers()];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
@@ -843,10 +844,67 @@ fn keys() -> Group {
         ("status", one_of(&["active", "revoked"])),
         ("created_at", time()),
     ];
-    let token = ("token", json!({"type": "string", "pattern": "^dd_(live|test)_[0-9a-f]+_[0-9a-f]+$"}));
+    let token = ("token?", json!({"type": "string", "pattern": "^dd_(live|test)_[0-9a-f]+_[0-9a-f]+$"}));
     vec![
         ("KeyRequest", object(&[("name", text(1, 128)), ("mode??", one_of(&["live", "test"])), ("scopes", scopes())])),
         ("Key", object(&shown)),
         ("NewKey", object(&[&shown[..], &[token]].concat())),
+    ]
+}
+
+fn customers() -> Group {
+    let nullable = |min, max| json!({"type": ["string", "null"], "minLength": min, "maxLength": max});
+    let methods = || {
+        one_of(&[CollectionMethod::ChargeAutomatically, CollectionMethod::SendInvoice].map(CollectionMethod::as_str))
+    };
+    let statuses = || one_of(&["active", "archived"]);
+    let email = || {
+        let mut email = nullable(3, 254);
+        email["pattern"] = json!("^[!-?A-~]+@[!-?A-~]+$");
+        email
+    };
+    let said = [
+        ("name?", nullable(1, 256)),
+        ("email?", email()),
+        ("collection_method??", methods()),
+        ("metadata??", reference("Metadata")),
+    ];
+    let shown = [
+        (
+            "id",
+            json!({"type": "string", "description": "Its wallets' owner. It is never erased: let it say nothing about a person."}),
+        ),
+        ("name", json!({"type": ["string", "null"]})),
+        ("email", json!({"type": ["string", "null"]})),
+        ("collection_method", methods()),
+        ("status", statuses()),
+        ("metadata", reference("Metadata")),
+        (
+            "personal_data",
+            json!({
+                "type": "string",
+                "enum": ["none", "stored", "erased", "unreadable"],
+                "description": "`unreadable`: the file of keys is older than the log, damaged or missing.",
+            }),
+        ),
+        ("erased", json!({"type": "boolean"})),
+        (
+            "created_at",
+            json!({"type": ["string", "null"], "format": "date-time", "description": "`null`: it owns wallets, and nothing was ever said of it."}),
+        ),
+        ("updated_at", time_or_null()),
+    ];
+    let wallet = object(&[
+        ("currency", json!({"type": "string"})),
+        ("status", one_of(&[Status::Active, Status::Frozen, Status::Closed].map(Status::as_str))),
+        ("balance", amount()),
+        ("available", amount()),
+    ]);
+    vec![
+        ("StatusPatch", object(&[("status", statuses())])),
+        ("CustomerRequest", object(&said)),
+        ("CustomerPatch", object(&[&said[..], &[("status??", statuses())]].concat())),
+        ("Customer", object(&shown)),
+        ("CustomerDetail", object(&[&shown[..], &[("wallets", list(wallet))]].concat())),
     ]
 }

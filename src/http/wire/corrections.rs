@@ -7,16 +7,19 @@ use crate::engine::corrections::view::{
     AdjustmentRequest, AdjustmentView, ChargeRequest, ChargeView, Expired, ReversalRequest, ReversalView,
 };
 use crate::engine::view::Metadata;
+use crate::http::idempotency::EFFECT_PREFIX;
 use crate::http::problem::Problem;
 use crate::ledger::{GrantId, Policy};
 use drawdown_wal::Lsn;
 use serde::Serialize;
 
-/// The key of a request: in its body, or in its header, not both.
-fn key(fields: &Fields<'_, '_>, header_key: Option<&str>) -> Result<Option<String>, Problem> {
-    match (fields.text("key")?, header_key) {
-        (Some(_), Some(_)) => Err(fields.refused("key", "give the key either here or as Idempotency-Key, not both")),
-        (key, header_key) => Ok(key.or(header_key).map(str::to_owned)),
+/// The key of a request: its own, or what its `Idempotency-Key` comes to.
+fn key(fields: &Fields<'_, '_>, effect_key: Option<&str>) -> Result<Option<String>, Problem> {
+    match fields.text("key")? {
+        Some(key) if key.starts_with(EFFECT_PREFIX) => {
+            Err(fields.refused("key", "must not begin with `idk:`, which is set apart for Idempotency-Key"))
+        }
+        own => Ok(own.or(effect_key).map(str::to_owned)),
     }
 }
 
@@ -116,7 +119,7 @@ impl ReversalBody {
             balance: amount(reversal.balance, scale),
             available: amount(reversal.available, scale),
             reason: reversal.reason,
-            key: reversal.key,
+            key: reversal.key.filter(|key| !key.starts_with(EFFECT_PREFIX)),
             created_at: instant(reversal.created_at),
         }
     }
@@ -156,7 +159,7 @@ impl AdjustmentBody {
             available: amount(adjustment.available, scale),
             crossed: adjustment.crossed.iter().map(ToString::to_string).collect(),
             reason: adjustment.reason,
-            key: adjustment.key,
+            key: adjustment.key.filter(|key| !key.starts_with(EFFECT_PREFIX)),
             metadata: adjustment.metadata,
             created_at: instant(adjustment.created_at),
         }
@@ -196,7 +199,7 @@ impl ChargeBody {
             balance: amount(charge.balance, scale),
             available: amount(charge.available, scale),
             crossed: charge.crossed.iter().map(ToString::to_string).collect(),
-            key: charge.key,
+            key: charge.key.filter(|key| !key.starts_with(EFFECT_PREFIX)),
             created_at: instant(charge.created_at),
         }
     }

@@ -4,6 +4,7 @@ use super::fields::Fields;
 use super::{amount, instant};
 use crate::engine::Engine;
 use crate::engine::view::{CostBasis, GrantOptions, GrantRequest, GrantState, GrantView, Metadata, RolloverSpec};
+use crate::http::idempotency::EFFECT_PREFIX;
 use crate::http::problem::Problem;
 use crate::ledger::{Category, MAX_PRIORITY, Rollover, Scale, Source};
 use serde::Serialize;
@@ -129,7 +130,7 @@ impl GrantBody {
             effective_at: instant(grant.effective_at),
             expires_at: grant.expires_at.map(instant),
             cost_basis: grant.cost_basis.map(CostBasisBody::of),
-            key: grant.key,
+            key: grant.key.filter(|key| !key.starts_with(EFFECT_PREFIX)),
             metadata: grant.metadata,
             created_at: instant(grant.created_at),
             held: amount(grant.held, scale),
@@ -181,18 +182,18 @@ pub(crate) struct GrantResult {
 pub(crate) const SOURCES: &str =
     "must be plan, drip, rollover, contract, promotional, package, top_up, auto_top_up, adjustment or migration";
 
-/// Reads one grant. `header_key` is the request's `Idempotency-Key`, already made unique for the place in a batch.
-pub(crate) fn request(fields: &Fields<'_, '_>, header_key: Option<String>) -> Result<GrantRequest, Problem> {
+/// Reads one grant. `effect_key` is what the request's `Idempotency-Key` comes to for this place of it; a key of the grant's own goes first.
+pub(crate) fn request(fields: &Fields<'_, '_>, effect_key: Option<String>) -> Result<GrantRequest, Problem> {
     let category = fields.choice("category", Category::parse, "must be paid or promotional")?;
     let source = fields.choice("source", Source::parse, SOURCES)?;
     let priority = fields.integer("priority", 0..=i64::from(MAX_PRIORITY))?;
     let cost_basis = fields.object("cost_basis")?.map(|basis| cost_basis(&basis)).transpose()?;
-    let key = match (fields.text("key")?, header_key) {
-        (Some(_), Some(_)) => {
-            return Err(fields.refused("key", "give the key either here or as Idempotency-Key, not both"));
+    let key = match fields.text("key")? {
+        Some(key) if key.starts_with(EFFECT_PREFIX) => {
+            return Err(fields.refused("key", "must not begin with `idk:`, which is set apart for Idempotency-Key"));
         }
-        (Some(key), None) => Some(key.to_owned()),
-        (None, header_key) => header_key,
+        Some(key) => Some(key.to_owned()),
+        None => effect_key,
     };
     Ok(GrantRequest {
         customer: fields.required_text("customer")?.to_owned(),

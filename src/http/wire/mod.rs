@@ -6,6 +6,7 @@
 pub(crate) mod alerts;
 pub(crate) mod catalog;
 pub(crate) mod corrections;
+pub(crate) mod customers;
 pub(crate) mod events;
 pub(crate) mod feed;
 pub(crate) mod fields;

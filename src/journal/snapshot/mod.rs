@@ -58,11 +58,13 @@ pub enum Section {
     Grants = 10,
     /// Recurring grants, by slot.
     Recurring = 11,
+    /// Customers, as administrative records, by id; keys are their places.
+    Customers = 12,
 }
 
 impl Section {
     /// All of them.
-    pub const ALL: [Section; 11] = [
+    pub const ALL: [Section; 12] = [
         Section::Records,
         Section::Wallets,
         Section::Metadata,
@@ -74,6 +76,7 @@ impl Section {
         Section::Identities,
         Section::Grants,
         Section::Recurring,
+        Section::Customers,
     ];
 }
 

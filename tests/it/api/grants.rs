@@ -59,23 +59,32 @@ fn the_same_key_answers_the_same_and_other_content_conflicts() {
     keyed(&mut client, &grant("6")).expect_problem(409, "idempotency_conflict");
     assert_eq!(client.balance("cus"), "105");
     let many = json!([grant("1"), grant("2")]);
-    let first = keyed(&mut client, &many);
-    assert_eq!(first.header("idempotency-replayed"), None);
-    let again = keyed(&mut client, &many);
-    assert_eq!(again.header("idempotency-replayed"), Some("true"));
-    let statuses = |value: &Value| {
-        value["results"].as_array().expect("results").iter().map(|result| result["status"].clone()).collect::<Vec<_>>()
+    keyed(&mut client, &many).expect_problem(409, "idempotency_conflict");
+    let batch = |client: &mut Client| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", "order-8")];
+        client.send("POST", "/v1/grants", &headers, many.to_string().as_bytes())
     };
-    assert_eq!(statuses(&first.expect_status(200)), ["created", "created"]);
-    assert_eq!(statuses(&again.expect_status(200)), ["replayed", "replayed"]);
+    let first = batch(&mut client);
+    assert_eq!(first.header("idempotency-replayed"), None);
+    let again = batch(&mut client);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(first.expect_status(200), again.expect_status(200));
     assert_eq!(client.balance("cus"), "108");
+    // A key of the grant's own goes beside the header.
     let mut own_key = grant("5");
     own_key["key"] = json!("mine");
-    keyed(&mut client, &own_key).expect_problem(400, "invalid_field");
-    let headers = [("content-type", "application/json"), ("idempotency-key", "")];
-    client
-        .send("POST", "/v1/grants", &headers, grant("5").to_string().as_bytes())
-        .expect_problem(400, "invalid_parameter");
+    let headers = [("content-type", "application/json"), ("idempotency-key", "order-9")];
+    let made = client.send("POST", "/v1/grants", &headers, own_key.to_string().as_bytes()).expect_status(201);
+    assert_eq!(made["key"], "mine");
+    let again = client.post("/v1/grants", &own_key);
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(client.balance("cus"), "113");
+    for key in ["", "with space", "\u{e4}", &"k".repeat(256)] {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        client
+            .send("POST", "/v1/grants", &headers, grant("5").to_string().as_bytes())
+            .expect_problem(400, "invalid_parameter");
+    }
 }
 
 #[test]
