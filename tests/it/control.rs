@@ -304,6 +304,7 @@ fn a_scale_that_changes_meets_no_amount_of_the_old_one() {
                 scale,
                 kind: CurrencyKind::Unit,
                 max_balance: None,
+                default_priorities: <_>::default(),
             })
         };
         let _ = put(0).expect("made");
@@ -330,6 +331,7 @@ fn a_scale_that_changes_meets_no_amount_of_the_old_one() {
                     cost_basis: None,
                     key: None,
                     metadata: <_>::default(),
+                    options: <_>::default(),
                 };
                 for _ in 0..round % 7 {
                     std::thread::yield_now();

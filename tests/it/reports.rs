@@ -349,6 +349,7 @@ fn statements_add_up_while_others_write() {
         scale: 0,
         kind: CurrencyKind::Unit,
         max_balance: None,
+        default_priorities: <_>::default(),
     };
     engine.put_currency(currency).expect("a currency").1.wait().expect("a healthy log");
     let grant = |units: i64, lasts: Option<u64>| GrantRequest {
@@ -363,6 +364,7 @@ fn statements_add_up_while_others_write() {
         cost_basis: None,
         key: None,
         metadata: Metadata::new(),
+        options: <_>::default(),
     };
     engine.grant(&[grant(1_000_000, None)]).expect("a grant").1.wait().expect("a healthy log");
     std::thread::scope(|scope| {

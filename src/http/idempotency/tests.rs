@@ -44,6 +44,7 @@ fn grant(amount: &str) -> GrantRequest {
         cost_basis: None,
         key: None,
         metadata: <_>::default(),
+        options: <_>::default(),
     }
 }
 
@@ -59,6 +60,7 @@ fn ledger(clock: &Arc<ManualClock>) -> (Disk, String) {
         scale: 2,
         kind: CurrencyKind::Unit,
         max_balance: None,
+        default_priorities: <_>::default(),
     };
     let _ = engine.put_currency(currency).expect("made");
     let meter = MeterSpec {
