@@ -186,16 +186,8 @@ fn row(audit: &CurrencyAudit) -> Vec<String> {
     let sums = &audit.sums;
     // What was given back has not been debited, as far as this sum goes.
     let debited = sums.debited - sums.returned;
-    let amounts = [
-        sums.granted,
-        sums.spent,
-        audit.remaining,
-        sums.expired,
-        sums.voided,
-        sums.written_off,
-        debited,
-        audit.debt,
-    ];
+    let amounts =
+        [sums.granted, sums.spent, audit.remaining, sums.expired, sums.voided, sums.written_off, debited, audit.debt];
     let head = [audit.currency.id.clone(), grouped(audit.wallets)];
     head.into_iter().chain(amounts.map(|units| credits(units, places))).collect()
 }

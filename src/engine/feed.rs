@@ -420,7 +420,10 @@ impl Telling<'_, '_> {
             _ => None,
         };
         data.extend(status.map(|status| ("status", FeedValue::Text(status.to_owned()))));
-        if let (Movement::Granted { .. } | Movement::Scheduled { .. } | Movement::AwaitsPayment { .. }, Operation::Grant(grant)) = (movement, operation)
+        if let (
+            Movement::Granted { .. } | Movement::Scheduled { .. } | Movement::AwaitsPayment { .. },
+            Operation::Grant(grant),
+        ) = (movement, operation)
         {
             self.made(grant, &mut data);
         }

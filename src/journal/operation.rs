@@ -169,7 +169,17 @@ pub fn length_bound(
     };
     let note = note.map_or(0, Note::length_bound);
     // A hold ends in one movement, and that it is made or captured is two.
-    FIXED + 256 + lots * (20 + movements * 48) + holds * 48 + 2 * names + new + commitments + event_bytes + repairs + returns + note
+    FIXED
+        + 256
+        + lots * (20 + movements * 48)
+        + holds * 48
+        + 2 * names
+        + new
+        + commitments
+        + event_bytes
+        + repairs
+        + returns
+        + note
 }
 
 impl<'a> OperationRecord<'a> {

@@ -15,12 +15,13 @@ use super::note::{Asked, Note, NoteKind};
 use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
 use crate::catalog::{
-    CollectionMethod, CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, CustomerChange, Metadata, Meter, Priorities,
+    CollectionMethod, CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, CustomerChange, Metadata, Meter,
+    Priorities,
 };
 use crate::ledger::{
     Amount, Category, Commitment, Decimal, Expiry, GrantId, HoldId, Level, Levels, Lot, Movement, NewGrant, NewHold,
-    OnExceed, Operation, Payment, Percent, Policy, Return, Reversal, Rollover, Rounding, Scale, Source, Special, Status,
-    Taken, Terms, Timestamp, Trigger, Watches, transition,
+    OnExceed, Operation, Payment, Percent, Policy, Return, Reversal, Rollover, Rounding, Scale, Source, Special,
+    Status, Taken, Terms, Timestamp, Trigger, Watches, transition,
 };
 use drawdown_wal::Lsn;
 use proptest::collection::vec;
@@ -262,7 +263,12 @@ fn reverse_operation() -> Operation {
         taken: Amount::new(90),
         before: Amount::new(3),
         debt: Amount::new(5),
-        payers: vec![Return { lot: lot(4_200, Expiry::NEVER), ended: false, amount: Amount::new(5), rollover: Some(ROLLOVER) }],
+        payers: vec![Return {
+            lot: lot(4_200, Expiry::NEVER),
+            ended: false,
+            amount: Amount::new(5),
+            rollover: Some(ROLLOVER),
+        }],
         returns: vec![Return { lot: lot(u64::MAX, Expiry::at(NOW)), ended: true, amount: Amount::MAX, rollover: None }],
         regrant: Some(regrant),
     }))

@@ -3,8 +3,8 @@
 mod alerts;
 mod api;
 mod books;
-mod corrections;
 mod control;
+mod corrections;
 mod demo;
 mod engine_props;
 mod fuzz;

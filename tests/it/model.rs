@@ -1165,18 +1165,8 @@ impl Account {
 
     /// Credits are neither made nor lost.
     pub(crate) fn is_conserved(&self) -> bool {
-        let Account {
-            remaining,
-            held,
-            spent,
-            debt_paid,
-            expired,
-            voided,
-            written_off,
-            rolled_over,
-            granted,
-            returned,
-        } = *self;
+        let Account { remaining, held, spent, debt_paid, expired, voided, written_off, rolled_over, granted, returned } =
+            *self;
         let parts = [remaining, held, spent, debt_paid, expired, voided, written_off, rolled_over];
         parts.iter().all(|part| *part >= 0) && parts.iter().sum::<i128>() == granted + returned
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use drawdown::ledger::{
-    Amount, Capture, Category, Change, Commitment, Decimal, GrantId, HoldId, Level, Levels, Movement, NewGrant, NewHold,
-    OnExceed, Operation, Payment, Percent, Policy, Rejection, Rollover, Special, Status, Terms, Timestamp, Trigger,
-    Watches, decide_capture, transition,
+    Amount, Capture, Category, Change, Commitment, Decimal, GrantId, HoldId, Level, Levels, Movement, NewGrant,
+    NewHold, OnExceed, Operation, Payment, Percent, Policy, Rejection, Rollover, Special, Status, Terms, Timestamp,
+    Trigger, Watches, decide_capture, transition,
 };
 
 use crate::model::{self, Account, Command, Model, Outcome, Refusal};

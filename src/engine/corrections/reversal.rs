@@ -38,8 +38,7 @@ use crate::journal::admin::{AdminRecord, GrantRecord, Redeclaration};
 use crate::journal::note::{Asked, Note, NoteKind};
 use crate::journal::{Corrupt, Record};
 use crate::ledger::{
-    Amount, Expiry, GrantId, Lot, Movement, NewGrant, Operation, Return, Reversal, Terms, Timestamp, Unpaid,
-    transition,
+    Amount, Expiry, GrantId, Lot, Movement, NewGrant, Operation, Return, Reversal, Terms, Timestamp, Unpaid, transition,
 };
 use crate::store::pin;
 use crate::store::slot::Reading;

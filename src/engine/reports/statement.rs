@@ -269,9 +269,9 @@ impl Draft<'_> {
 /// The debt that a movement incurred or paid.
 fn moved_debt(movement: &Movement) -> i128 {
     match *movement {
-        Movement::Overdrawn { amount }
-        | Movement::DebtPaid { amount, .. }
-        | Movement::DebtReturned { amount } => i128::from(amount.units()),
+        Movement::Overdrawn { amount } | Movement::DebtPaid { amount, .. } | Movement::DebtReturned { amount } => {
+            i128::from(amount.units())
+        }
         _ => 0,
     }
 }

@@ -393,7 +393,8 @@ impl Held {
     fn write_redeclared(&mut self, declared: u64, writer: &mut impl Sink) -> Result<(), SnapshotFailure> {
         while let Some((held, _)) = self.next.filter(|(held, _)| *held < declared) {
             let parent = GrantId::new(held).rolled_from().get();
-            let mut again = [held, parent].into_iter().filter_map(|number| Some((number, self.redeclared.remove(&number)?)));
+            let mut again =
+                [held, parent].into_iter().filter_map(|number| Some((number, self.redeclared.remove(&number)?)));
             let (number, again) = again.next().ok_or_else(|| undeclared(held))?;
             let (time, again) = (again.created_at, AdminRecord::Grant(again));
             writer.put(Section::Grants, number, |out| entry::write_declaration(number, time, &again, out))?;

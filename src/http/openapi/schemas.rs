@@ -14,8 +14,22 @@ use serde_json::{Map, Value, json};
 
 /// All schemas by name.
 pub(super) fn all() -> Map<String, Value> {
-    let groups =
-        [basics(), usage(), wallets(), alerts(), commitments(), history(), grants(), corrections(), catalogue(), feed(), keys(), holds(), reports(), customers()];
+    let groups = [
+        basics(),
+        usage(),
+        wallets(),
+        alerts(),
+        commitments(),
+        history(),
+        grants(),
+        corrections(),
+        catalogue(),
+        feed(),
+        keys(),
+        holds(),
+        reports(),
+        customers(),
+    ];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 

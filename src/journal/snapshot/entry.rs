@@ -33,8 +33,8 @@ use crate::journal::Corrupt;
 use crate::journal::admin::{self, AdminRecord};
 use crate::journal::bytes::{Fields, unzigzag, zigzag};
 use crate::journal::hold;
-use crate::journal::recurring::RecurringRecord;
 use crate::journal::operation::{percent_of, watches_number, watches_of};
+use crate::journal::recurring::RecurringRecord;
 use crate::ledger::{
     Amount, Category, Commitment, Expiry, GrantId, HoldId, Level, LevelStates, Levels, Lot, OpenHold, Part, Percent,
     Status, Terms, Timestamp, Trigger, Watches,
