@@ -323,6 +323,7 @@ impl<'a> Draft<'a> {
         }
         self.status = Status::Closed;
         self.committed = Box::default();
+        self.granted = Amount::ZERO;
         for lot in self.lots.drain(..) {
             self.movements.push(Movement::WrittenOff { grant: lot.id, amount: lot.remaining });
         }

@@ -472,6 +472,7 @@ impl Model {
             }
             self.debt = 0;
             self.committed.clear();
+            self.granted = 0;
         }
         Ok(())
     }
