@@ -459,6 +459,7 @@ impl Draft {
         }
         self.status = Status::Closed;
         self.committed = Box::default();
+        self.granted = Amount::ZERO;
         for lot in self.lots.drain(..) {
             self.movements.push(Movement::WrittenOff { grant: lot.id, amount: lot.remaining });
         }

@@ -859,16 +859,13 @@ impl Model {
         }
         self.status = status;
         if status == Status::Closed {
-            let had_credits = self.grants.values().any(|held| held.active && held.account.remaining > 0);
             for held in self.grants.values_mut() {
                 let left = std::mem::take(&mut held.account.remaining);
                 *(if held.active { &mut held.account.written_off } else { &mut held.account.voided }) += left;
             }
             self.debt = 0;
             self.committed.clear();
-            if had_credits {
-                self.count_granted();
-            }
+            self.granted = 0;
         }
         Ok(())
     }
