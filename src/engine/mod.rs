@@ -499,7 +499,6 @@ impl Inner {
 
     /// Empty tables, with room for what is to be entered: a replay that has to grow them again and again takes twice as long. Identities that
     /// memory has no room for are spilled before, so that opening takes no more of it than running.
-    #[expect(clippy::needless_pass_by_value, reason = "what was found is used up here")]
     fn assemble(
         log: Log,
         genesis: &Genesis,

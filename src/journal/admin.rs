@@ -250,7 +250,7 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         METER => AdminRecord::Meter(decode::<WireMeter>(body)?.try_into()?),
         API_KEY => AdminRecord::ApiKey(decode(body)?),
         METADATA => AdminRecord::Metadata(decode(body)?),
-        RECURRING => AdminRecord::Recurring(decode::<recurring::Wire>(body)?.into_record(time)?),
+        RECURRING => AdminRecord::Recurring(decode::<recurring::Wire>(body)?.into_record()?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }
