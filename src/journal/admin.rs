@@ -372,7 +372,7 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
             let grant = grant.into_record(Timestamp::from_millis(created_at))?;
             AdminRecord::Redeclared(Redeclaration { number, grant })
         }
-        RECURRING => AdminRecord::Recurring(decode::<recurring::Wire>(body)?.into_record(time)?),
+        RECURRING => AdminRecord::Recurring(decode::<recurring::Wire>(body)?.into_record()?),
         DEFAULT_LEVELS => AdminRecord::DefaultLevels(decode::<WireDefaultLevels>(body)?.try_into()?),
         COMMITMENTS => AdminRecord::Commitments(decode::<WireCommitments>(body)?.into()),
         RUNWAY => AdminRecord::Runway(decode::<WireRunway>(body)?.into()),

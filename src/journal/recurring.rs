@@ -37,7 +37,7 @@ pub struct RecurringRecord {
     pub stopped: bool,
     /// When its first version was made.
     pub created_at: Timestamp,
-    /// When this version was made: the record's time.
+    /// When this version was made.
     pub updated_at: Timestamp,
 }
 
@@ -57,6 +57,7 @@ pub(super) struct Wire {
     metadata: Metadata,
     stopped: bool,
     created_at: u64,
+    updated_at: u64,
 }
 
 /// Anchor, interval as count and unit, instant of an occurrence at once, intervals skipped, end (0 with the next, 1 never, 2 after so many
@@ -81,12 +82,13 @@ impl From<&RecurringRecord> for Wire {
             metadata: record.metadata.clone(),
             stopped: record.stopped,
             created_at: record.created_at.millis(),
+            updated_at: record.updated_at.millis(),
         }
     }
 }
 
 impl Wire {
-    pub(super) fn into_record(self, time: Timestamp) -> Result<RecurringRecord, Corrupt> {
+    pub(super) fn into_record(self) -> Result<RecurringRecord, Corrupt> {
         Ok(RecurringRecord {
             slot: self.slot,
             id: self.id,
@@ -102,7 +104,7 @@ impl Wire {
             metadata: self.metadata,
             stopped: self.stopped,
             created_at: Timestamp::from_millis(self.created_at),
-            updated_at: time,
+            updated_at: Timestamp::from_millis(self.updated_at),
         })
     }
 }

@@ -23,7 +23,7 @@
 //! mark        16 bytes: end of the minute u64 (ms), LSN u64
 //! identity    16 bytes: fingerprint u64, LSN u64
 //! grant       number u64, time u64 (ms), administrative record: a grant's declaration, or a hold's
-//! recurring   schedule's number u64, time u64 (ms), administrative record
+//! recurring   schedule's number u64, administrative record
 //! record      administrative record; its second word is its tag and length
 //! ```
 
@@ -684,16 +684,15 @@ pub fn read_declaration(rest: &mut &[u8]) -> Result<(u64, AdminRecord), Corrupt>
 /// Appends a recurring grant, whose record stands at `schedule`, to `out`.
 pub fn write_recurring(schedule: u64, record: RecurringRecord, out: &mut Vec<u8>) {
     out.extend_from_slice(&schedule.to_le_bytes());
-    out.extend_from_slice(&record.updated_at.millis().to_le_bytes());
     write_record(&AdminRecord::Recurring(record), out);
 }
 
 /// Takes a schedule's number and its recurring grant off the front of `rest`.
 pub fn read_recurring(rest: &mut &[u8]) -> Result<(u64, RecurringRecord), Corrupt> {
     let mut fields = Fields(rest);
-    let (number, time) = (fields.u64()?, Timestamp::from_millis(fields.u64()?));
+    let number = fields.u64()?;
     *rest = fields.0;
-    match read_record(rest, time)? {
+    match read_record(rest, Timestamp::EPOCH)? {
         AdminRecord::Recurring(record) => Ok((number, record)),
         _ => Err(Corrupt::Malformed("recurring grant")),
     }
