@@ -291,7 +291,10 @@ impl Inner {
             special: special_of(&record),
         };
         self.try_grant(&request.customer, &currency, grant, now, &guard)?;
-        self.look_for_room(&record, grant, now)?;
+        let wallet = self.seed.wallet_hash(request.customer.as_bytes(), currency.number.0);
+        if self.find(wallet, &guard).is_none() {
+            self.look_for_room(&record, grant, now)?;
+        }
         record.slot = self.find_or_make_wallet(&request.customer, &currency, &guard)?;
         let slot = record.slot;
         let declaration = self.append_admin(&AdminRecord::Grant(record.clone()))?;
@@ -301,8 +304,8 @@ impl Inner {
         self.grant_view(grant.id, record, now)
     }
 
-    /// Makes sure that the log has room for all that a grant needs before the first of it is written: one that is refused for want of room
-    /// leaves no wallet either. (Unless others take the room at this very moment; then an empty wallet stays.)
+    /// Makes sure that the log has room for all that a new wallet's grant needs before the first of it is written: one that is refused for
+    /// want of room leaves no wallet. (Unless others take the room at this very moment; then an empty wallet stays.)
     fn look_for_room(&self, record: &GrantRecord, grant: NewGrant, now: Timestamp) -> Result<(), CommandError> {
         let declaration = AdminRecord::Grant(record.clone()).encode().len();
         let operation = WalletOperation::new(Operation::Grant(grant), now).log_bytes(&Terms::new());

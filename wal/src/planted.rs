@@ -10,8 +10,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Bug {
     /// The durable LSN moves before the sync.
     AnswersBeforeSync = 1,
-    /// Recovery takes frames of a run lower than that of the frame before.
-    TrustsOldRuns,
     /// A snapshot leaves out the debits whose generation is opened behind it.
     ForgetsUnopenedDebits,
 }

@@ -175,7 +175,7 @@ fn walk(segments: &mut [Found], from: usize, geometry: Geometry, log_id: [u8; 16
         while at < geometry.segment_bytes {
             match slot_at(bytes, at as usize, base, seed) {
                 // Runs never go down along a log. One that does is a frame left over from before a cut.
-                Slot::Frame(header) if header.run >= run || trusts_old_runs() => {
+                Slot::Frame(header) if header.run >= run => {
                     run = header.run;
                     marks.run = marks.run.max(run);
                     marks.durable = marks.durable.max(header.durable);
@@ -189,15 +189,6 @@ fn walk(segments: &mut [Found], from: usize, geometry: Geometry, log_id: [u8; 16
         }
     }
     (last, geometry.segment_bytes)
-}
-
-/// Never, but where that bug is planted.
-#[inline]
-fn trusts_old_runs() -> bool {
-    #[cfg(drawdown_planted)]
-    return crate::planted::is_planted(crate::planted::Bug::TrustsOldRuns);
-    #[cfg(not(drawdown_planted))]
-    false
 }
 
 /// Where what is not zero ends, in each of `segments`, of which the first is looked at from `at` on.

@@ -233,7 +233,8 @@ impl Supply {
 /// Rests as long as `may_rest`, but not longer than [`REST_MAX`].
 ///
 /// Filling a segment as fast as the disk takes it held up the syncs of those who wait for theirs, for a second at a time: at half load the
-/// p99 of a batch was half a second. Filled a third faster than the log is written, it is ready in time and in nobody's way.
+/// p99 of a batch was half a second. Filled a third faster than the log is written, it is ready in time and in nobody's way. Only who
+/// retires segments, in the background, waits for the lock meanwhile.
 fn rest_while(may_rest: impl Fn() -> bool) {
     let mut rested = Duration::ZERO;
     while rested < REST_MAX && may_rest() {
