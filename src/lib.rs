@@ -3,6 +3,7 @@
 //! Usage events debit customers' wallets; each debit is checked against its wallet's thresholds in the same atomic step and answered when
 //! it is on disk. [`engine::Engine`] is the ledger, usable without the server.
 
+pub mod billing;
 pub mod catalog;
 pub mod engine;
 pub mod http;
