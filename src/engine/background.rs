@@ -121,6 +121,7 @@ impl Engine {
         }
         self.inner.move_horizon();
         self.inner.watch_room();
+        let settled = self.inner.config.keeps_recurring && self.inner.settle_billing();
         let mut recurred = false;
         while self.inner.config.keeps_recurring && self.inner.recur_round() {
             recurred = true;
@@ -129,7 +130,7 @@ impl Engine {
         while self.inner.keep_identities() == Kept::Busy {
             kept = true;
         }
-        busy || swept || kept || recurred
+        busy || swept || kept || recurred || settled
     }
 }
 
@@ -144,6 +145,7 @@ impl Inner {
             self.move_horizon();
             self.watch_room();
             if self.config.keeps_recurring {
+                self.settle_billing();
                 self.recur_round();
             }
         }

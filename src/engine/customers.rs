@@ -430,3 +430,10 @@ fn check_patch(patch: &CustomerPatch) -> Result<(), CommandError> {
 fn keyless(error: io::Error) -> Unavailable {
     Unavailable::NoSpace(format!("customers.keys: {error}"))
 }
+
+impl Inner {
+    /// How a customer pays.
+    pub(super) fn collection_method(&self, id: &str) -> CollectionMethod {
+        self.customers.get(id).map_or_else(CollectionMethod::default, |customer| customer.collection_method)
+    }
+}

@@ -18,6 +18,7 @@ use super::repairs::Repairs;
 use super::shared::shared;
 use super::wallet::{WalletGeneration, WalletOperation, WalletSlot, close};
 use crate::journal::admin::{AdminRecord, Redeclaration, WalletRecord};
+use crate::journal::billing::BillingRecord;
 use crate::journal::debit::DebitRecord;
 use crate::journal::operation::{OperationRecord, Repair};
 use crate::journal::recurring::RecurringRecord;
@@ -334,6 +335,14 @@ impl<'a, G: Ground> Fold<'a, G> {
                 }
             }
             AdminRecord::Genesis(_) => {}
+            AdminRecord::Billing(mut billing) => {
+                if self.leads {
+                    if let BillingRecord::TopUp(top_up) = &mut billing {
+                        top_up.declaration = top_up.declaration.resolved(lsn);
+                    }
+                    self.ground.enter(AdminRecord::Billing(billing.without_news()));
+                }
+            }
             AdminRecord::Answer(answer) => {
                 if self.leads {
                     self.ground.remember(answer_fingerprint(self.seed, &answer.key), lsn, &pin());

@@ -185,7 +185,7 @@ impl Inner {
     }
 
     /// Whether the grant that was declared at `lsn` took effect.
-    fn took_effect(&self, lsn: u64, now: Timestamp) -> Result<bool, CommandError> {
+    pub(super) fn took_effect(&self, lsn: u64, now: Timestamp) -> Result<bool, CommandError> {
         let mut view = None;
         let record = match self.read_record(lsn, &mut view) {
             Ok(record) => record,

@@ -308,7 +308,7 @@ pub(super) fn operation_entries(
         entries.push(entry);
     }
     match &body.operation {
-        Operation::Debit { .. } | Operation::Charge { .. } if !body.rejected => {
+        Operation::Debit { .. } | Operation::Charge { .. } | Operation::ClawBack { .. } if !body.rejected => {
             entries.push(operation_debit(catalog, lsn, record));
         }
         Operation::LateCapture { hold, .. } if !body.rejected => {

@@ -29,6 +29,7 @@
 mod answers;
 pub mod audit;
 mod background;
+pub mod billing;
 mod budget;
 pub mod catalog;
 mod clock;
@@ -81,6 +82,7 @@ pub use stats::EngineStats;
 pub use ticket::Ticket;
 pub use view::{CommandError, Unavailable};
 
+use crate::billing::top_up::Shortfall;
 use crate::identities::{self, Spilled};
 use crate::journal::admin::{AdminRecord, Genesis};
 use crate::journal::alerts::CommitmentsRecord;
@@ -94,6 +96,7 @@ use crate::store::index::Index;
 use crate::store::slab::Slab;
 use crate::store::{ZeroValid, pin};
 use background::{Bell, Horizon};
+use billing::Billing;
 use customers::Customers;
 use dashmap::DashMap;
 use defaults::Defaults;
@@ -161,6 +164,8 @@ pub struct EngineConfig {
     pub background: bool,
     /// Whether the occurrences of recurring grants are made ahead, at opening and later. An engine opened to look at the ledger makes none.
     pub keeps_recurring: bool,
+    /// What becomes of credits that are to be taken back because their money went back, and have been spent.
+    pub refund_shortfall: Shortfall,
     /// When snapshots are made.
     pub snapshots: SnapshotConfig,
     /// How much history is kept.
@@ -184,6 +189,7 @@ impl Default for EngineConfig {
             replay_workers: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32).min(8),
             background: true,
             keeps_recurring: true,
+            refund_shortfall: Shortfall::default(),
             snapshots: SnapshotConfig::default(),
             retention: Retention::default(),
             replayed_to: None,
@@ -366,6 +372,7 @@ pub(crate) struct Inner {
     defaults: Defaults,
     runways: Runways,
     customers: Customers,
+    billing: Billing,
     repairs: Repairs,
     horizon: Horizon,
     /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
@@ -431,6 +438,8 @@ impl Engine {
         if engine.inner.config.keeps_recurring {
             // Before anybody can ask: what was missed while nobody had the ledger open.
             engine.begin_recurring();
+            // And what had been decided and not done.
+            engine.inner.settle_billing();
         }
         Ok((engine, report))
     }
@@ -566,6 +575,7 @@ impl Inner {
             defaults: Defaults::default(),
             runways: Runways::default(),
             customers: Customers::new(vault),
+            billing: Billing::default(),
             repairs: Repairs::default(),
             horizon: Horizon::default(),
             remembered_since: Timestamp::EPOCH,

@@ -91,6 +91,10 @@ impl Inner {
                 self.customers.enter(customer);
                 true
             }
+            AdminRecord::Billing(record) => {
+                self.billing.enter(record);
+                true
+            }
             AdminRecord::DefaultLevels(record) => {
                 let levels = record.levels.map(shared);
                 self.defaults.enter(DefaultLevelsRecord { levels, ..record });

@@ -318,8 +318,8 @@ impl Inner {
         lsn
     }
 
-    /// Appends administrative records in one frame.
-    pub(super) fn append_admins(&self, records: &[AdminRecord]) -> Result<(), CommandError> {
+    /// Appends administrative records in one frame. Answers where the first stands.
+    pub(super) fn append_admins(&self, records: &[AdminRecord]) -> Result<Lsn, CommandError> {
         let mut distance = Prelude::length("");
         let mut bytes = vec![0; distance];
         for record in records {
@@ -332,8 +332,9 @@ impl Inner {
         let mut frame = budget.reserve(kind::ADMIN, bytes.len()).expect("admitted with the records' length");
         Prelude { time: self.now(), source: "" }.write(&mut bytes);
         frame.payload_mut()[..bytes.len()].copy_from_slice(&bytes);
+        let first = Lsn::new(frame.payload_lsn().get() + Prelude::length("") as u64);
         frame.publish(bytes.len(), records.len() as u32);
-        Ok(())
+        Ok(first)
     }
 }
 

@@ -9,6 +9,9 @@ use super::alerts::{
     CommitmentsRecord, DefaultLevelsRecord, RunwayRecord, RunwayStateRecord, RunwayToldRecord, WireCommitments,
     WireDefaultLevels, WireRunway, WireRunwayTold,
 };
+use super::billing::{
+    BillingRecord, WireInvoice, WireLimits, WireMethod, WirePackage, WireRecharge, WireRule, WireTopUp,
+};
 use super::bytes::Fields;
 use super::control::{AnswerRecord, CustomerRecord, WireAnswer, WireCustomer};
 use super::frame::{PREFIX, prefix_word, tag};
@@ -66,6 +69,8 @@ pub enum AdminRecord {
     Answer(AnswerRecord),
     /// A customer was made or changed.
     Customer(CustomerRecord),
+    /// Something of money in was made or changed.
+    Billing(BillingRecord),
 }
 
 /// What was declared of a grant, said once more.
@@ -205,6 +210,14 @@ const RUNWAY_CURSOR: u8 = tag::FIRST_ADMIN + 37;
 // Those of the control plane count from 64 on.
 const ANSWER: u8 = 64;
 const CUSTOMER: u8 = 65;
+// Those of money in from 80 on.
+const PACKAGE: u8 = 80;
+const RECHARGE: u8 = 81;
+const METHOD: u8 = 82;
+const TOP_UP: u8 = 83;
+const RULE: u8 = 84;
+const INVOICE: u8 = 85;
+const LIMITS: u8 = 86;
 
 impl AdminRecord {
     /// The record's bytes but for its distance from its frame's start: see [`place`].
@@ -257,6 +270,7 @@ impl AdminRecord {
             AdminRecord::RunwayCursor(upto) => encode(&mut out, RUNWAY_CURSOR, upto),
             AdminRecord::Answer(answer) => encode(&mut out, ANSWER, &WireAnswer::from(answer)),
             AdminRecord::Customer(customer) => encode(&mut out, CUSTOMER, &WireCustomer::from(customer)),
+            AdminRecord::Billing(billing) => encode_billing(&mut out, billing),
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
@@ -286,8 +300,21 @@ impl AdminRecord {
             | AdminRecord::Hold(_)
             | AdminRecord::Recurring(_)
             | AdminRecord::Answer(_)
-            | AdminRecord::Customer(_) => None,
+            | AdminRecord::Customer(_)
+            | AdminRecord::Billing(_) => None,
         }
+    }
+}
+
+fn encode_billing(out: &mut Vec<u8>, billing: &BillingRecord) -> u8 {
+    match billing {
+        BillingRecord::Package(package) => encode(out, PACKAGE, &WirePackage::from(package)),
+        BillingRecord::Recharge(config) => encode(out, RECHARGE, &WireRecharge::from(config)),
+        BillingRecord::Method(method) => encode(out, METHOD, &WireMethod::from(method)),
+        BillingRecord::TopUp(top_up) => encode(out, TOP_UP, &WireTopUp::from(&**top_up)),
+        BillingRecord::Rule(rule) => encode(out, RULE, &WireRule::from(&**rule)),
+        BillingRecord::Invoice(invoice) => encode(out, INVOICE, &WireInvoice::from(&**invoice)),
+        BillingRecord::Limits(limits) => encode(out, LIMITS, &WireLimits::from(limits)),
     }
 }
 
@@ -322,7 +349,7 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
 
 /// Whether records of this kind are about no wallet, and many: readers of some wallets pass over them without decoding them.
 pub(super) fn is_of_no_wallet(tag: u8) -> bool {
-    matches!(tag, ANSWER | CUSTOMER)
+    matches!(tag, ANSWER | CUSTOMER | PACKAGE..=LIMITS)
 }
 
 pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord, Corrupt> {
@@ -381,6 +408,20 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         RUNWAY_CURSOR => AdminRecord::RunwayCursor(decode(body)?),
         ANSWER => AdminRecord::Answer(decode::<WireAnswer>(body)?.try_into()?),
         CUSTOMER => AdminRecord::Customer(decode::<WireCustomer>(body)?.try_into()?),
+        PACKAGE..=LIMITS => AdminRecord::Billing(read_billing(tag, body)?),
+        _ => return Err(Corrupt::UnknownTag(tag)),
+    })
+}
+
+fn read_billing(tag: u8, body: &[u8]) -> Result<BillingRecord, Corrupt> {
+    Ok(match tag {
+        PACKAGE => BillingRecord::Package(decode::<WirePackage>(body)?.try_into()?),
+        RECHARGE => BillingRecord::Recharge(decode::<WireRecharge>(body)?.into()),
+        METHOD => BillingRecord::Method(decode::<WireMethod>(body)?.try_into()?),
+        TOP_UP => BillingRecord::TopUp(Box::new(decode::<WireTopUp>(body)?.try_into()?)),
+        RULE => BillingRecord::Rule(Box::new(decode::<WireRule>(body)?.try_into()?)),
+        INVOICE => BillingRecord::Invoice(Box::new(decode::<WireInvoice>(body)?.try_into()?)),
+        LIMITS => BillingRecord::Limits(decode::<WireLimits>(body)?.try_into()?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }

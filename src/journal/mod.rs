@@ -13,6 +13,7 @@
 
 pub mod admin;
 pub mod alerts;
+pub mod billing;
 mod bytes;
 pub mod control;
 pub mod debit;

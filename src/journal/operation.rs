@@ -361,6 +361,8 @@ enum WireOperation {
     SetAnyLevels(Vec<WireLevel>),
     InheritLevels(u32, Option<Vec<WireLevel>>),
     SetCommitments(Vec<(i64, u64)>),
+    /// Grant, amount, total, and whether the rest is written off.
+    ClawBack(u64, i64, i64, bool),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -513,6 +515,9 @@ impl From<&Operation> for WireOperation {
                 let wire = |one: &Commitment| (one.amount.units(), millis(one.until.timestamp()));
                 WireOperation::SetCommitments(commitments.iter().map(wire).collect())
             }
+            Operation::ClawBack { grant, amount, total, is_written_off } => {
+                WireOperation::ClawBack(grant.get(), amount.units(), total.units(), *is_written_off)
+            }
         }
     }
 }
@@ -550,6 +555,10 @@ impl TryFrom<WireOperation> for Operation {
                 let commitment =
                     |(amount, until)| Commitment { amount: Amount::new(amount), until: instant(until).into() };
                 Operation::SetCommitments(commitments.into_iter().map(commitment).collect())
+            }
+            WireOperation::ClawBack(grant, amount, total, is_written_off) => {
+                let (amount, total) = (Amount::new(amount), Amount::new(total));
+                Operation::ClawBack { grant: GrantId::new(grant), amount, total, is_written_off }
             }
         })
     }

@@ -162,7 +162,8 @@ fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
         | Operation::Charge { .. }
         | Operation::Reverse(_)
         | Operation::InheritLevels { .. }
-        | Operation::SetCommitments(_) => unreachable!("is_packed names the others"),
+        | Operation::SetCommitments(_)
+        | Operation::ClawBack { .. } => unreachable!("is_packed names the others"),
     }
 }
 

@@ -110,6 +110,17 @@ pub enum Operation {
     },
     /// Replaces the commitments. Those that are over by now are left out.
     SetCommitments(Box<[Commitment]>),
+    /// Takes back credits whose money went back: what is free of their grant first; of the rest, what the wallet has, and then debt, or nothing.
+    ClawBack {
+        /// The grant.
+        grant: GrantId,
+        /// How much; above zero.
+        amount: Amount,
+        /// How much of the grant in all, this included. Means nothing here; it is what tells one claw-back of a grant from another.
+        total: Amount,
+        /// Whether what the grant does not cover is written off.
+        is_written_off: bool,
+    },
 }
 
 /// What a debit took, or a part of it, to be given back: the debt first, which was made last, then to the grants, the last one spent first.
@@ -454,7 +465,8 @@ impl Operation {
             | Operation::Charge { .. }
             | Operation::Reverse(_)
             | Operation::InheritLevels { .. }
-            | Operation::SetCommitments(_) => None,
+            | Operation::SetCommitments(_)
+            | Operation::ClawBack { .. } => None,
         }
     }
 }

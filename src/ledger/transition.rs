@@ -32,6 +32,7 @@ use super::riders::{Clause, Progress, Unpaid, unpaid_total};
 use super::terms::{Holdings, MAX_LOTS, Status, Terms, available, total};
 use super::time::{Expiry, Timestamp};
 
+mod claw_back;
 mod holds;
 mod reverse;
 
@@ -179,6 +180,9 @@ impl Draft {
             // Before what it spends is gone, what has fallen due was counted.
             Operation::Debit { amount, policy } => return self.debit(*amount, *policy),
             Operation::Charge { amount } => return self.charge(*amount),
+            Operation::ClawBack { grant, amount, total: _, is_written_off } => {
+                return self.claw_back(*grant, *amount, *is_written_off);
+            }
             Operation::Capture { hold, amount, is_final } => {
                 let taken = self.capture(*hold, *amount, *is_final)?;
                 self.refer(due);

@@ -4,6 +4,7 @@ use super::{InspectError, check};
 use drawdown::http::time_text;
 use drawdown::journal::admin::AdminRecord;
 use drawdown::journal::alerts::CommitmentItem;
+use drawdown::journal::billing::BillingRecord;
 use drawdown::journal::control::AnswerBody;
 use drawdown::journal::debit::{DebitRecord, Metered};
 use drawdown::journal::note::NoteKind;
@@ -77,7 +78,8 @@ impl Known {
             | AdminRecord::RunwayState(_)
             | AdminRecord::RunwayCursor(_)
             | AdminRecord::Answer(_)
-            | AdminRecord::Customer(_) => {}
+            | AdminRecord::Customer(_)
+            | AdminRecord::Billing(_) => {}
         }
     }
 
@@ -298,6 +300,7 @@ fn operation_name(operation: &Operation) -> &'static str {
         Operation::EndSchedule { .. } => "end_schedule",
         Operation::InheritLevels { .. } => "inherit_levels",
         Operation::SetCommitments(_) => "set_commitments",
+        Operation::ClawBack { .. } => "claw_back",
     }
 }
 
@@ -445,6 +448,7 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
             ("sealed_bytes", customer.sealed.as_ref().map(|sealed| sealed.bytes.len()).into()),
             ("erased", customer.erased.into()),
         ],
+        AdminRecord::Billing(billing) => billing_fields(billing),
         AdminRecord::DefaultLevels(_)
         | AdminRecord::Commitments(_)
         | AdminRecord::Runway(_)
@@ -452,6 +456,41 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
         | AdminRecord::RunwayState(_)
         | AdminRecord::RunwayCursor(_) => alert_fields(admin, scale, known),
     }
+}
+
+/// What records of money in say, in short.
+fn billing_fields(billing: &BillingRecord) -> Fields {
+    let (kind, id): (_, Value) = match billing {
+        BillingRecord::Package(package) => ("credit_package", package.id.clone().into()),
+        BillingRecord::Recharge(config) => ("recharge_config", config.package.clone().into()),
+        BillingRecord::Method(method) => ("payment_method", method.id.clone().into()),
+        BillingRecord::TopUp(record) => ("top_up", record.top_up.id.clone().into()),
+        BillingRecord::Rule(record) => ("auto_topup_rule", record.rule.customer.clone().into()),
+        BillingRecord::Invoice(record) => ("invoice", record.invoice.number.0.into()),
+        BillingRecord::Limits(limits) => ("portal_limits", limits.currency.0.into()),
+    };
+    let mut fields = vec![("type", kind.into()), ("id", id)];
+    match billing {
+        BillingRecord::TopUp(record) => {
+            let top_up = &record.top_up;
+            let captured = top_up.captured.map(|money| format!("{money} {}", money.code));
+            fields.extend([("status", top_up.status().as_str().into()), ("captured", captured.into())]);
+        }
+        BillingRecord::Rule(record) => {
+            let in_flight = record.state.in_flight.as_ref().map(|attempt| attempt.top_up.clone());
+            fields.extend([("deleted", record.deleted.into()), ("in_flight", in_flight.into())]);
+        }
+        BillingRecord::Invoice(record) => {
+            let invoice = &record.invoice;
+            let total = format!("{} {}", invoice.total, invoice.total.code);
+            fields.extend([("status", invoice.status().as_str().into()), ("total", total.into())]);
+        }
+        BillingRecord::Package(_)
+        | BillingRecord::Recharge(_)
+        | BillingRecord::Method(_)
+        | BillingRecord::Limits(_) => {}
+    }
+    fields
 }
 
 /// What administrative records of alerts say.

@@ -216,6 +216,7 @@ impl Book {
         let is_debit = match record.body.operation {
             Operation::Debit { .. }
             | Operation::Charge { .. }
+            | Operation::ClawBack { .. }
             | Operation::Capture { .. }
             | Operation::LateCapture { .. } => !record.body.rejected,
             _ => false,

@@ -164,7 +164,10 @@ impl Draft<'_> {
         let record = timeline.operation(index, &mut view)?;
         let is_within = |place: usize| !before.holds(Some(index), place);
         let metered = record.body.event.as_ref().and_then(|event| event.metered);
-        let is_debit = matches!(record.body.operation, Operation::Debit { .. } | Operation::Charge { .. });
+        let is_debit = matches!(
+            record.body.operation,
+            Operation::Debit { .. } | Operation::Charge { .. } | Operation::ClawBack { .. }
+        );
         let mut was_used = is_debit && !record.body.rejected;
         let note = record.body.note.as_ref().map(|note| note.kind);
         for (place, movement) in record.body.movements.iter().enumerate() {

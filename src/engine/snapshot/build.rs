@@ -13,6 +13,7 @@ use crate::engine::fold::{Fold, Loose, Share};
 use crate::engine::repairs::Repairs;
 use crate::engine::{OpenError, first_record};
 use crate::journal::admin::{AdminRecord, Genesis, GrantRecord};
+use crate::journal::billing::{BillingKey, BillingRecord};
 use crate::journal::control::CustomerRecord;
 use crate::journal::snapshot::entry::{self, Fixed, Identity, LooseDebit, Mark, Mended, PendingGrant, Unattached};
 use crate::journal::snapshot::file::{BLOCK_BYTES, SnapshotFile, Writer};
@@ -109,6 +110,7 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
         defaults: RefCell::new(BTreeMap::new()),
         runway_cursor: Cell::new(None),
         customers: RefCell::new(BTreeMap::new()),
+        billing: RefCell::new(BTreeMap::new()),
         identities: RefCell::new(Sorter::new(job.files, job.memory_bytes / 8)),
         redeclared: RefCell::new(BTreeMap::new()),
         failure: RefCell::new(None),
@@ -159,6 +161,7 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
     sums.identities_from = job.identities_from.min(job.upto.get()).max(left_out);
     write_records(writer, genesis, &common)?;
     job.write_customers(writer, common.customers.take())?;
+    job.write_billing(writer, common.billing.take())?;
     left.write(writer)?;
     let identities = common.identities.into_inner().finish()?;
     sums.identities = job.write_identities(writer, identities, horizon.max(sums.identities_from))?;
@@ -314,6 +317,36 @@ impl Job<'_> {
             put(new.next_if(|new| new.id == old.id).unwrap_or(old))?;
         }
         Ok(new.try_for_each(put)?)
+    }
+
+    /// Writes what there is of money in, as [`Job::write_customers`] does customers.
+    fn write_billing(
+        &self,
+        writer: &mut impl Sink,
+        new: BTreeMap<BillingKey, BillingRecord>,
+    ) -> Result<(), SnapshotFailure> {
+        let mut new = new.into_iter().peekable();
+        let mut number = 0;
+        let mut put = |record| {
+            number += 1;
+            let record = AdminRecord::Billing(record);
+            writer.put(Section::Billing, number - 1, |out| entry::write_record(&record, out))
+        };
+        let mut old = self.previous.map(|previous| Cursor::new(previous, Section::Billing));
+        while let Some(record) = match &mut old {
+            Some(old) => old.next(|rest| entry::read_record(rest, Timestamp::EPOCH))?,
+            None => None,
+        } {
+            let AdminRecord::Billing(old) = record else {
+                return Err(SnapshotError::Damaged("a record of money in is none").into());
+            };
+            let key = old.key();
+            while let Some((_, before)) = new.next_if(|(new, _)| *new < key) {
+                put(before)?;
+            }
+            put(new.next_if(|(new, _)| *new == key).map_or(old, |(_, new)| new))?;
+        }
+        Ok(new.try_for_each(|(_, record)| put(record))?)
     }
 
     /// Writes the declarations of the grants and holds whose numbers `held` has. `redeclared` are those that were said once more in the new

@@ -41,6 +41,10 @@ pub(in crate::engine) fn load(inner: &Inner, file: &SnapshotFile, threads: u32) 
     while let Some(record) = customers.next(|rest| entry::read_record(rest, Timestamp::EPOCH))? {
         inner.enter(record);
     }
+    let mut billing = Cursor::new(file, Section::Billing);
+    while let Some(record) = billing.next(|rest| entry::read_record(rest, Timestamp::EPOCH))? {
+        inner.enter(record);
+    }
     let slots = u32::try_from(file.sums().slots).map_err(|_| SnapshotError::Damaged("it has too many slots"))?;
     inner.slab.restore_all(slots);
     in_parallel(file, Section::Wallets, threads, |blocks| wallets(inner, file, slots, blocks))?;

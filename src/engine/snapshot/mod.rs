@@ -560,7 +560,12 @@ impl Inner {
         let records = currencies.chain(meters).chain(keys.into_values().map(AdminRecord::ApiKey));
         let customers = self.customers.records().into_iter().map(|customer| AdminRecord::Customer((*customer).clone()));
         let defaults = self.defaults.all().into_iter().map(|record| AdminRecord::DefaultLevels((*record).clone()));
-        records.chain(defaults).chain(customers).for_each(|record| entry::write_record(&record, &mut bytes));
+        let billing = self.billing.records().into_iter().map(AdminRecord::Billing);
+        records
+            .chain(defaults)
+            .chain(customers)
+            .chain(billing)
+            .for_each(|record| entry::write_record(&record, &mut bytes));
         // Of burn rates only what the log says outright: the estimates follow it.
         bytes.extend_from_slice(format!("{:?}", self.runways.settings()).as_bytes());
         self.recurring_records().into_iter().for_each(|(lsn, record)| entry::write_recurring(lsn, record, &mut bytes));

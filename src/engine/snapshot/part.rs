@@ -9,6 +9,7 @@ use crate::engine::names::{Name, Names};
 use crate::engine::wallet::{WalletGeneration, WalletSlot, restore};
 use crate::journal::admin::{AdminRecord, ApiKeyRecord, GrantRecord, Redeclaration, WalletRecord};
 use crate::journal::alerts::DefaultLevelsRecord;
+use crate::journal::billing::{BillingKey, BillingRecord};
 use crate::journal::control::CustomerRecord;
 use crate::journal::recurring::RecurringRecord;
 use crate::journal::snapshot::SnapshotError;
@@ -28,6 +29,8 @@ pub(super) struct Common<'f> {
     pub(super) runway_cursor: Cell<Option<u64>>,
     /// Customers of whom the new part of the log says something.
     pub(super) customers: RefCell<BTreeMap<String, CustomerRecord>>,
+    /// What the new part of the log says of money in.
+    pub(super) billing: RefCell<BTreeMap<BillingKey, BillingRecord>>,
     pub(super) identities: RefCell<Sorter<'f>>,
     /// Grants that were opened again in the new part of the log, by number.
     pub(super) redeclared: RefCell<BTreeMap<u64, GrantRecord>>,
@@ -47,6 +50,10 @@ impl Common<'_> {
             AdminRecord::Meter(meter) => self.catalog.borrow_mut().set_meter(meter).is_ok(),
             AdminRecord::Customer(customer) => {
                 self.customers.borrow_mut().insert(customer.id.clone(), customer);
+                true
+            }
+            AdminRecord::Billing(billing) => {
+                self.billing.borrow_mut().insert(billing.key(), billing);
                 true
             }
             AdminRecord::DefaultLevels(defaults) => {

@@ -60,11 +60,13 @@ pub enum Section {
     Recurring = 11,
     /// Customers, as administrative records, by id; keys are their places.
     Customers = 12,
+    /// What there is of money in, as administrative records, by their keys; keys here are their places.
+    Billing = 13,
 }
 
 impl Section {
     /// All of them.
-    pub const ALL: [Section; 12] = [
+    pub const ALL: [Section; 13] = [
         Section::Records,
         Section::Wallets,
         Section::Metadata,
@@ -77,6 +79,7 @@ impl Section {
         Section::Grants,
         Section::Recurring,
         Section::Customers,
+        Section::Billing,
     ];
 }
 

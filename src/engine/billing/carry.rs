@@ -1,0 +1,398 @@
+//! Steps recorded and carried out.
+
+use super::tables::{Kept, Tables};
+use super::view::Work;
+use crate::billing::Money;
+use crate::billing::invoice::{Invoice, InvoiceStatus, Line, Note, Numbers, Paid, Payer, Subject};
+use crate::billing::top_up::{Credit, CreditOrder, Effect, Event, Shortfall, Step, TopUp};
+use crate::catalog::CostBasis;
+use crate::engine::Inner;
+use crate::engine::history::unreadable;
+use crate::engine::view::CommandError;
+use crate::engine::wallet::WalletOperation;
+use crate::journal::Record;
+use crate::journal::admin::{AdminRecord, Declared, GrantRecord};
+use crate::journal::billing::{BillingRecord, Declaration, InvoiceRecord, RuleRecord, TopUpRecord};
+use crate::journal::note::{self, NoteKind};
+use crate::ledger::{Amount, Category, GrantId, NewGrant, Operation, Special, Timestamp};
+use crate::store::{Guard, pin};
+
+/// What is to be done on the ledger about a step that is recorded.
+#[derive(Default)]
+struct ToDo {
+    /// The grant that was declared with it.
+    grant: Option<GrantRecord>,
+    /// The wallet takes none.
+    is_refused: bool,
+    claws_back: bool,
+}
+
+impl Inner {
+    /// Records a step, and does on the ledger what follows from it. What providers have to do is handed on.
+    ///
+    /// An error says that nothing was recorded. What the ledger has no room for just now is done later.
+    pub(super) fn take_step(
+        &self,
+        tables: &mut Tables,
+        before: Option<&Kept>,
+        step: Step,
+        now: Timestamp,
+    ) -> Result<Vec<Work>, CommandError> {
+        self.take_step_with(tables, before, step, None, now)
+    }
+
+    /// As [`Inner::take_step`], and records in the same frame what has become of a rule that set it off.
+    pub(super) fn take_step_with(
+        &self,
+        tables: &mut Tables,
+        before: Option<&Kept>,
+        step: Step,
+        rule: Option<RuleRecord>,
+        now: Timestamp,
+    ) -> Result<Vec<Work>, CommandError> {
+        if let Some(oddity) = step.oddity {
+            tracing::warn!(top_up = step.top_up.id, ?oddity, "a top-up needs a person's look");
+        }
+        if before.is_some_and(|before| before.top_up == step.top_up) {
+            return Ok(work_of(&step));
+        }
+        let mut todo = ToDo::default();
+        let mut records = Vec::new();
+        let mut declaration = before.map_or(Declaration::None, |before| before.declaration);
+        let (mut news, mut numbers) = (Vec::new(), tables.numbers);
+        let mut invoice = tables.invoice_for(&step.top_up.id);
+        for effect in &step.effects {
+            match effect {
+                Effect::Credit(order) => match self.declare(&step.top_up, order, now) {
+                    Ok(grant) => {
+                        let record = AdminRecord::Grant(grant.clone());
+                        declaration = Declaration::Before(record.encode().len() as u32);
+                        // Right before the top-up's own record.
+                        records.insert(0, record);
+                        todo.grant = Some(grant);
+                    }
+                    Err(CommandError::Unavailable(error)) => return Err(error.into()),
+                    Err(error) => {
+                        tracing::error!(top_up = step.top_up.id, %error, "the wallet takes no credits for money that has come");
+                        todo.is_refused = true;
+                    }
+                },
+                Effect::Tell(told) => news.push(*told),
+                Effect::ClawBack { .. } => todo.claws_back = true,
+                Effect::IssueInvoice { .. } | Effect::InvoicePaid | Effect::VoidInvoice | Effect::RefundNote { .. } => {
+                    tables.invoice_effect(&mut invoice, &mut numbers, &step.top_up, effect, now);
+                }
+                Effect::Provider(_) | Effect::Freeze | Effect::Release => {}
+            }
+        }
+        let top_up = Box::new(TopUpRecord { top_up: step.top_up.clone(), declaration, news });
+        records.push(AdminRecord::Billing(BillingRecord::TopUp(top_up)));
+        if let Some((invoice, was_paid)) = invoice.filter(|(invoice, _)| tables.is_news(invoice)) {
+            let paid_now = !was_paid && invoice.status() == InvoiceStatus::Paid;
+            records.push(AdminRecord::Billing(BillingRecord::Invoice(Box::new(InvoiceRecord { invoice, paid_now }))));
+        }
+        let rule = rule.or_else(|| tables.rule_after(before.map(|before| &before.top_up), &step, now));
+        records.extend(rule.map(|rule| AdminRecord::Billing(BillingRecord::Rule(Box::new(rule)))));
+        let first = self.append_admins(&records)?.get();
+        for record in records {
+            if let AdminRecord::Billing(mut record) = record {
+                if let BillingRecord::TopUp(top_up) = &mut record
+                    && todo.grant.is_some()
+                {
+                    top_up.declaration = Declaration::At(first);
+                }
+                tables.enter(record.without_news());
+            }
+        }
+        let work = work_of(&step);
+        // The step stands. What fails from here on is taken up again later.
+        if let Err(error) = self.follow_up(tables, &step.top_up.id, todo, first, now) {
+            tracing::warn!(top_up = step.top_up.id, %error, "a top-up is recorded and not settled yet");
+        }
+        Ok(work)
+    }
+
+    /// Does on the ledger what was decided.
+    fn follow_up(
+        &self,
+        tables: &mut Tables,
+        id: &str,
+        todo: ToDo,
+        first: u64,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        if todo.is_refused {
+            self.tell(tables, id, &Event::CreditRefused, now)?;
+        }
+        if let Some(grant) = todo.grant {
+            self.make_declared(tables, id, &grant, first, now)?;
+        }
+        if todo.claws_back { self.claw_back(tables, id, false, now) } else { Ok(()) }
+    }
+
+    /// Makes what an earlier run, or an earlier try, left undone of a top-up.
+    pub(super) fn settle(&self, tables: &mut Tables, id: &str) -> Result<(), CommandError> {
+        let now = self.now();
+        self.credit(tables, id, now)?;
+        self.claw_back(tables, id, true, now)
+    }
+
+    /// Credits a top-up that is owed credits, unless the grant that was declared for it took effect: then only that is noted.
+    ///
+    /// Whether it did is told by the wallet: it has the grant, or one of its operations since the declaration ended it. Nobody else makes a
+    /// declared grant, and this thread has the lock, so the answer stays true while it acts on it.
+    fn credit(&self, tables: &mut Tables, id: &str, now: Timestamp) -> Result<(), CommandError> {
+        let kept = tables.top_ups[id].clone();
+        let Credit::Due(amount) = kept.top_up.credit else { return Ok(()) };
+        if let Declaration::At(lsn) = kept.declaration {
+            if self.is_retired(lsn) {
+                // It cannot be told, and credits twice are worse than late ones.
+                return Err(self.retired());
+            }
+            if self.took_effect(lsn, now)? {
+                return self.tell(tables, id, &Event::Credited { grant: GrantId::new(lsn) }, now);
+            }
+        }
+        let Some(Effect::Credit(order)) = kept
+            .top_up
+            .resume()
+            .into_iter()
+            .find(|effect| matches!(effect, Effect::Credit(order) if order.amount == amount))
+        else {
+            return Ok(());
+        };
+        let grant = match self.declare(&kept.top_up, &order, now) {
+            Ok(grant) => grant,
+            Err(CommandError::Unavailable(error)) => return Err(error.into()),
+            Err(_) => return self.tell(tables, id, &Event::CreditRefused, now),
+        };
+        let record = AdminRecord::Grant(grant.clone());
+        let declaration = Declaration::Before(record.encode().len() as u32);
+        let (top_up, news) = (kept.top_up.clone(), Vec::new());
+        let mut top_up = Box::new(TopUpRecord { top_up, declaration, news });
+        let again = AdminRecord::Billing(BillingRecord::TopUp(top_up.clone()));
+        let first = self.append_admins(&[record, again])?.get();
+        top_up.declaration = Declaration::At(first);
+        tables.enter(BillingRecord::TopUp(top_up));
+        self.make_declared(tables, id, &grant, first, now)
+    }
+
+    /// Applies an event of the ledger's own to a top-up.
+    fn tell(&self, tables: &mut Tables, id: &str, event: &Event, now: Timestamp) -> Result<(), CommandError> {
+        let kept = tables.top_ups[id].clone();
+        let step = kept.top_up.apply(event, now).expect("what the ledger reports is not refused");
+        self.take_step(tables, Some(&kept), step, now).map(drop)
+    }
+
+    /// What is to be declared of a top-up's grant. A refusal says that the wallet does not take it.
+    fn declare(&self, top_up: &TopUp, order: &CreditOrder, now: Timestamp) -> Result<GrantRecord, CommandError> {
+        let currency = self.currency_numbered(top_up.currency)?;
+        self.catalog.settle();
+        let guard = pin();
+        let mut record = GrantRecord {
+            slot: 0,
+            amount: order.amount,
+            source: order.source,
+            category: Category::Paid,
+            priority: order.priority,
+            effective_at: now,
+            effective_at_given: false,
+            expires_at: order.valid_for_ms.map(|ms| now.saturating_add(ms)),
+            cost_basis: order.cost.and_then(cost_basis),
+            key: None,
+            metadata: top_up.metadata.clone(),
+            created_at: now,
+            declared: Declared { payment: Some(top_up.id.clone()), ..Declared::default() },
+        };
+        // Higher than any number given out so far, for the trial.
+        self.try_grant(&top_up.customer, &currency, new_grant(GrantId::new(u64::MAX >> 1), &record), now, &guard)?;
+        record.slot = self.find_or_make_wallet(&top_up.customer, &currency, &guard)?;
+        Ok(record)
+    }
+
+    /// Makes the grant that was declared at `declared`, and notes it.
+    fn make_declared(
+        &self,
+        tables: &mut Tables,
+        id: &str,
+        record: &GrantRecord,
+        declared: u64,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let grant = GrantId::new(declared);
+        let operation = WalletOperation::new(Operation::Grant(new_grant(grant, record)), now);
+        let event = match self.operate(record.slot, operation, &pin()) {
+            Ok(()) => Event::Credited { grant },
+            Err(CommandError::Rejected(rejection)) => {
+                tracing::error!(top_up = id, ?rejection, "the wallet takes no credits for money that has come");
+                Event::CreditRefused
+            }
+            Err(error) => return Err(error),
+        };
+        self.counters.grant();
+        self.tell(tables, id, &event, now)
+    }
+
+    /// Takes back what is to be taken back of a top-up's credits. `is_again` looks first whether that was done and not noted.
+    fn claw_back(&self, tables: &mut Tables, id: &str, is_again: bool, now: Timestamp) -> Result<(), CommandError> {
+        let kept = tables.top_ups[id].clone();
+        let Credit::Granted { grant, .. } = kept.top_up.credit else { return Ok(()) };
+        let total = kept.top_up.to_claw_back;
+        let amount = total.checked_sub(kept.top_up.clawed_back).unwrap_or(Amount::ZERO);
+        if amount <= Amount::ZERO {
+            return Ok(());
+        }
+        let currency = self.currency_numbered(kept.top_up.currency)?;
+        let guard = pin();
+        let slot = self.locate_wallet(&kept.top_up.customer, &currency.id, &guard)?;
+        if !(is_again && self.was_clawed_back(slot, grant, total, &guard)?) {
+            let is_written_off = self.config.refund_shortfall == Shortfall::WriteOff;
+            let operation = Operation::ClawBack { grant, amount, total, is_written_off };
+            let mut note = note::Note::new(NoteKind::Adjustment);
+            note.reason = Some(format!("top-up {id}: its money went back"));
+            match self.operate(slot, WalletOperation::noted(operation, now, note), &guard) {
+                Ok(()) => {}
+                Err(CommandError::Rejected(rejection)) => {
+                    // A closed wallet has nothing left to take.
+                    tracing::error!(top_up = id, ?rejection, "credits whose money went back cannot be taken back");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        drop(guard);
+        self.tell(tables, id, &Event::ClawedBack { total }, now)
+    }
+}
+
+impl Inner {
+    /// Whether the wallet's operations since the grant was declared include a claw-back of it that came to `total`.
+    fn was_clawed_back(&self, slot: u32, grant: GrantId, total: Amount, guard: &Guard) -> Result<bool, CommandError> {
+        let reading = self.slab.get(slot).read(guard).ok_or(CommandError::NotFound { what: "wallet" })?;
+        let mut next = reading.generation.opened_at();
+        while next >= grant.get() {
+            let mut view = None;
+            let record = match self.read_record(next, &mut view) {
+                // It cannot be told, and taking credits back twice is worse than late.
+                Err(_) if self.is_retired(next) => return Err(self.retired()),
+                record => record.map_err(unreadable)?,
+            };
+            let Record::Operation(operation) = record else { break };
+            let is_it = matches!(
+                operation.body.operation,
+                Operation::ClawBack { grant: of, total: to, .. } if of == grant && to == total
+            );
+            if is_it && !operation.body.rejected {
+                return Ok(true);
+            }
+            next = operation.previous_opening;
+        }
+        Ok(false)
+    }
+}
+
+/// What the ledger's rules are told of it. The balance may exceed what the currency allows: the money has come.
+fn new_grant(id: GrantId, record: &GrantRecord) -> NewGrant {
+    NewGrant {
+        id,
+        amount: record.amount,
+        priority: record.priority,
+        category: record.category,
+        effective_at: record.effective_at,
+        expires_at: record.expires_at,
+        cost: record.cost_basis.as_ref().map(|cost| cost.amount),
+        max_balance: None,
+        special: Special::NONE,
+    }
+}
+
+/// What was paid, as grants have it: of coins, which ISO 4217 does not know, the top-up tells.
+fn cost_basis(money: Money) -> Option<CostBasis> {
+    money.code.is_iso().then(|| CostBasis { amount: money.units, currency: money.code.as_str().to_owned() })
+}
+
+fn work_of(step: &Step) -> Vec<Work> {
+    let command = |effect: &Effect| match effect {
+        Effect::Provider(command) => Some(Work {
+            provider: step.top_up.provider.clone(),
+            top_up: step.top_up.id.clone(),
+            command: command.clone(),
+        }),
+        _ => None,
+    };
+    step.effects.iter().filter_map(command).collect()
+}
+
+impl Tables {
+    /// A top-up's invoice, and whether it is paid.
+    fn invoice_for(&self, top_up: &str) -> Option<(Invoice, bool)> {
+        let invoice = self.invoices.get(self.invoice_of.get(top_up)?)?;
+        Some(((**invoice).clone(), invoice.status() == InvoiceStatus::Paid))
+    }
+
+    fn is_news(&self, invoice: &Invoice) -> bool {
+        self.invoices.get(&invoice.number).is_none_or(|known| **known != *invoice)
+    }
+
+    /// What becomes of a top-up's invoice.
+    fn invoice_effect(
+        &self,
+        invoice: &mut Option<(Invoice, bool)>,
+        numbers: &mut Numbers,
+        top_up: &TopUp,
+        effect: &Effect,
+        now: Timestamp,
+    ) {
+        let outcome = match (effect, invoice.as_mut()) {
+            (Effect::IssueInvoice { paid }, _) => {
+                let lines = vec![self.line_of(top_up)];
+                let subject = Subject::TopUp(top_up.id.clone());
+                Invoice::issue(numbers.next_invoice(), top_up.customer.clone(), subject, lines, now).and_then(
+                    |mut issued| {
+                        if *paid {
+                            let money = issued.due();
+                            issued.pay(Paid { by: self.payer_of(top_up), money }, now)?;
+                        }
+                        *invoice = Some((issued, false));
+                        Ok(())
+                    },
+                )
+            }
+            (Effect::InvoicePaid, Some((invoice, _))) => {
+                let money = invoice.due();
+                invoice.pay(Paid { by: self.payer_of(top_up), money }, now)
+            }
+            (Effect::VoidInvoice, Some((invoice, _))) => invoice.void(),
+            (Effect::RefundNote { key, money }, Some((invoice, _))) => {
+                let (number, refund) = (numbers.next_note(), key.clone());
+                invoice.refund(Note { number, refund, money: *money, at: now })
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = outcome {
+            tracing::error!(top_up = top_up.id, %error, "a top-up's invoice cannot follow it");
+        }
+    }
+
+    /// What stands on the invoice: what was captured, where that is not the price.
+    fn line_of(&self, top_up: &TopUp) -> Line {
+        let purchase = &top_up.purchase;
+        let package = purchase.package.as_ref().and_then(|id| self.packages.get(id));
+        let money = top_up.captured.or(purchase.price).unwrap_or(Money::new(0, top_up.code()));
+        let quantity = i64::from(purchase.quantity);
+        let description = package.map_or_else(|| "Credits".to_owned(), |package| package.name.clone());
+        if purchase.price == Some(money) && money.units % quantity == 0 {
+            let unit_price = Money::new(money.units / quantity, money.code);
+            return Line { description, quantity: purchase.quantity, unit_price };
+        }
+        Line { description, quantity: 1, unit_price: money }
+    }
+
+    fn payer_of(&self, top_up: &TopUp) -> Payer {
+        let method = top_up.method.as_ref().and_then(|id| self.methods.get(id));
+        method.map_or(Payer::Offline, |method| Payer::Method {
+            id: method.id.clone(),
+            brand: method.brand.clone(),
+            last4: method.last4.clone(),
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! Money in, kept: packages, payment methods, top-ups, automatic rules and invoices, folded from the log.
+//!
+//! What becomes of them is decided in [`crate::billing`]; here the decisions are recorded and carried out on the ledger, and what providers have to
+//! do is handed on ([`Work`]), to be done when the ticket that comes with it has resolved.
+//!
+//! # Invariants
+//! 1. What a step decides stands in the log before any of it is done, in one frame: the top-up, its invoice, the rule that it concerns, and the
+//!    declaration of the grant that it is to be credited with.
+//! 2. A top-up is credited once, whatever crashes. A success is recorded in one frame with the declaration of its grant, whose number is the
+//!    declaration's place; so either both are there or neither is. The grant takes effect with the wallet's operation that names that number.
+//!    Whether it did is looked up in the wallet's own row of operations, which begins behind the declaration and reaches back as far as the log
+//!    does, so the answer does not depend on any window of time ([`Inner::credit`]). Only if it did not is another grant declared, by a record of
+//!    the same top-up that takes the place of the one before; and what a run has declared and not made no later run makes.
+//! 3. Numbers of invoices are given out under the lock, in the frame that issues them, and are read back from it: there are no gaps.
+//! 4. One thread at a time changes any of it.
+
+mod carry;
+mod methods;
+mod packages;
+mod rules;
+mod tables;
+mod top_ups;
+pub mod view;
+
+use super::Inner;
+use super::view::CommandError;
+use crate::billing::Invalid;
+use crate::journal::billing::BillingRecord;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tables::Tables;
+pub use view::{Buyer, RuleView, TopUpRequest, TopUpView, Work};
+
+/// All of money in.
+#[derive(Debug, Default)]
+pub(super) struct Billing {
+    tables: Mutex<Tables>,
+}
+
+impl Billing {
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters what a record says.
+    pub(super) fn enter(&self, record: BillingRecord) {
+        self.lock().enter(record);
+    }
+
+    /// All that there is, as records, by their keys.
+    pub(super) fn records(&self) -> Vec<BillingRecord> {
+        self.lock().records()
+    }
+}
+
+impl From<Invalid> for CommandError {
+    fn from(invalid: Invalid) -> Self {
+        CommandError::Invalid { field: invalid.field, detail: invalid.detail }
+    }
+}
+
+fn missing(what: &'static str) -> CommandError {
+    CommandError::NotFound { what }
+}
+
+fn conflict(slug: &'static str, detail: impl Into<String>) -> CommandError {
+    CommandError::Conflict { slug, detail: detail.into() }
+}
+
+impl Inner {
+    /// Carries out on the ledger what was decided and not done: at the start, and later where the log had no room.
+    pub(super) fn settle_billing(&self) -> bool {
+        let mut tables = self.billing.lock();
+        let undone: Vec<String> = tables.undone.iter().cloned().collect();
+        let mut done = false;
+        for id in undone {
+            match self.settle(&mut tables, &id) {
+                Ok(()) => done = true,
+                Err(error) => tracing::warn!(top_up = id, %error, "a top-up is not settled yet"),
+            }
+        }
+        done
+    }
+}

@@ -1,0 +1,310 @@
+//! Automatic rules: set, evaluated, and told what became of their top-ups.
+
+use super::missing;
+use super::tables::Tables;
+use super::view::{RuleView, Work};
+use crate::billing::auto::{Attempt, Facts, Lift, Lifted, News, Offer, Order, Rule, RuleState, Settled, Verdict};
+use crate::billing::money::Worth;
+use crate::billing::top_up::{Collection, Goods, Kind, NewTopUp, Purchase, Status, Step, TopUp, create};
+use crate::billing::{CreditPackage, MethodStatus, PaymentMethod, method};
+use crate::catalog::{CreditCurrency, CurrencyNumber, Metadata};
+use crate::engine::ticket::Ticket;
+use crate::engine::view::CommandError;
+use crate::engine::{Engine, Inner};
+use crate::journal::billing::{BillingRecord, RuleRecord};
+use crate::ledger::{Amount, Source, Timestamp};
+use crate::store::pin;
+use std::sync::Arc;
+
+impl Engine {
+    /// Sets a rule, and evaluates it at once. The same again changes nothing.
+    pub fn put_rule(&self, rule: Rule) -> Result<(RuleView, Vec<Work>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        inner.check_customer(&rule.customer)?;
+        let currency = inner.currency_numbered(rule.currency)?;
+        let mut tables = inner.billing.lock();
+        let package = tables.package_of(&rule);
+        rule.check(&tables.offer(&rule, package.as_deref(), &currency))?;
+        if let Some(id) = &rule.method {
+            tables.method(&rule.customer, id)?;
+        }
+        let now = inner.now();
+        let key = (rule.customer.clone(), rule.currency);
+        let old = tables.rules.get(&key).cloned();
+        if old.as_ref().is_none_or(|old| old.deleted || old.rule != rule) {
+            let mut state = old.as_ref().map_or_else(RuleState::default, |old| old.state.clone());
+            state.changed();
+            let live = old.as_ref().filter(|old| !old.deleted);
+            let created_at = live.map_or(now, |old| old.created_at);
+            let (news, skip) = (Vec::new(), None);
+            let record = RuleRecord { rule, state, deleted: false, created_at, updated_at: now, news, skip };
+            inner.put(&mut tables, BillingRecord::Rule(Box::new(record)))?;
+        }
+        let work = inner.evaluate(&mut tables, &key.0, key.1, now)?;
+        let record = (*tables.rules[&key]).clone();
+        Ok((view_of(record, currency, now), work, self.barrier()))
+    }
+
+    /// Takes a rule away. A top-up that it has set off goes on. Repeating it is success.
+    pub fn delete_rule(&self, customer: &str, currency: &str) -> Result<Ticket, CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let currency = inner.currency_or_default(Some(currency))?;
+        let mut tables = inner.billing.lock();
+        let key = (customer.to_owned(), currency.number);
+        let old = tables.rules.get(&key).cloned().ok_or(missing("auto_topup_rule"))?;
+        if !old.deleted {
+            let record = RuleRecord { deleted: true, updated_at: inner.now(), ..(*old).clone() };
+            inner.put(&mut tables, BillingRecord::Rule(Box::new(record)))?;
+        }
+        Ok(self.barrier())
+    }
+
+    /// A rule.
+    pub fn rule(&self, customer: &str, currency: &str) -> Result<RuleView, CommandError> {
+        let currency = self.inner.currency_or_default(Some(currency))?;
+        let tables = self.inner.billing.lock();
+        let record = tables.rules.get(&(customer.to_owned(), currency.number)).filter(|record| !record.deleted);
+        let record = (**record.ok_or(missing("auto_topup_rule"))?).clone();
+        Ok(view_of(record, currency, self.inner.now()))
+    }
+
+    /// Lets a rule that is suspended, or waits after a decline, go on.
+    pub fn resume_rule(&self, customer: &str, currency: &str) -> Result<(RuleView, Vec<Work>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let currency = inner.currency_or_default(Some(currency))?;
+        let mut tables = inner.billing.lock();
+        let key = (customer.to_owned(), currency.number);
+        if tables.rules.get(&key).is_none_or(|record| record.deleted) {
+            return Err(missing("auto_topup_rule"));
+        }
+        let now = inner.now();
+        let work = inner.lift_rule(&mut tables, &key, &Lift::Operator, now)?;
+        let record = (*tables.rules[&key]).clone();
+        Ok((view_of(record, currency, now), work, self.barrier()))
+    }
+
+    /// Evaluates the rule on a wallet, if there is one: to be called whenever the wallet may have run low. What it buys is recorded; the charge is to be
+    /// sent when the ticket has resolved.
+    pub fn evaluate_rule(&self, customer: &str, currency: CurrencyNumber) -> Result<(Vec<Work>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let work = inner.evaluate(&mut inner.billing.lock(), customer, currency, inner.now())?;
+        Ok((work, self.barrier()))
+    }
+
+    /// Evaluates every rule: at the start, and when a day has begun.
+    pub fn evaluate_rules(&self) -> Result<(Vec<Work>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let mut tables = inner.billing.lock();
+        let keys: Vec<_> = tables.rules.keys().cloned().collect();
+        let mut work = Vec::new();
+        for (customer, currency) in keys {
+            work.extend(inner.evaluate(&mut tables, &customer, currency, inner.now())?);
+        }
+        Ok((work, self.barrier()))
+    }
+}
+
+fn view_of(record: RuleRecord, currency: Arc<CreditCurrency>, now: Timestamp) -> RuleView {
+    let status = record.state.status(&record.rule, now);
+    RuleView { record, currency, status }
+}
+
+impl Inner {
+    /// Evaluates a rule and does what comes of it.
+    pub(super) fn evaluate(
+        &self,
+        tables: &mut Tables,
+        customer: &str,
+        currency: CurrencyNumber,
+        now: Timestamp,
+    ) -> Result<Vec<Work>, CommandError> {
+        let key = (customer.to_owned(), currency);
+        let Some(record) = tables.rules.get(&key).filter(|record| !record.deleted).cloned() else {
+            return Ok(Vec::new());
+        };
+        let currency = self.currency_numbered(currency)?;
+        let Some(balance) = self.standing(customer, &currency, now) else { return Ok(Vec::new()) };
+        let package = tables.package_of(&record.rule);
+        let offer = tables.offer(&record.rule, package.as_deref(), &currency);
+        let card = tables.card(&record.rule, now);
+        let of_wallet = tables.top_ups_of(customer).filter(|kept| kept.top_up.currency == currency.number);
+        let in_flight = of_wallet.fold(0_i64, |sum, kept| sum.saturating_add(kept.top_up.in_flight().units()));
+        let facts = Facts { balance, in_flight: Amount::new(in_flight), has_method: card.is_some(), now };
+        let mut next = (*record).clone();
+        match record.state.evaluate(&record.rule, &offer, facts) {
+            Verdict::Rest | Verdict::InFlight | Verdict::Skip { is_news: false, .. } => Ok(Vec::new()),
+            Verdict::Skip { why, look_again, is_news: true } => {
+                next.state.told(why, look_again);
+                (next.news, next.skip) = (vec![News::Skipped], Some(why));
+                self.put(tables, BillingRecord::Rule(Box::new(next)))?;
+                Ok(Vec::new())
+            }
+            Verdict::Fire(order) => {
+                let card = card.expect("a rule fires with a card to charge");
+                let id = self.next_top_up(tables);
+                let top_up = top_up_of(&record.rule, package.as_deref(), &offer, order, &card, id);
+                let step = create(top_up, now)?;
+                let attempt = Attempt { top_up: step.top_up.id.clone(), at: now, money: order.price };
+                next.state.fired(attempt, card.identity());
+                next.news = vec![News::Triggered];
+                self.take_step_with(tables, None, step, Some(next), now)
+            }
+        }
+    }
+
+    /// A wallet's balance less what is held. `None` where there is no wallet, or it is closed.
+    fn standing(&self, customer: &str, currency: &CreditCurrency, now: Timestamp) -> Option<Amount> {
+        let guard = pin();
+        let slot = self.find(self.seed.wallet_hash(customer.as_bytes(), currency.number.0), &guard)?;
+        let (terms, balance) = self.read_at(slot, now, &guard)?;
+        if terms.status == crate::ledger::Status::Closed {
+            return None;
+        }
+        balance.checked_sub(terms.held)
+    }
+
+    /// Something has happened to a customer that may let its rules go on; they are evaluated if it does.
+    pub(super) fn lift_rules(
+        &self,
+        tables: &mut Tables,
+        customer: &str,
+        lift: &Lift,
+        now: Timestamp,
+    ) -> Result<Vec<Work>, CommandError> {
+        let first = (customer.to_owned(), CurrencyNumber(0));
+        let of_customer = tables.rules.range(first..).map(|(key, _)| key).take_while(|(owner, _)| owner == customer);
+        let keys: Vec<_> = of_customer.cloned().collect();
+        let mut work = Vec::new();
+        for key in keys {
+            work.extend(self.lift_rule(tables, &key, lift, now)?);
+        }
+        Ok(work)
+    }
+
+    fn lift_rule(
+        &self,
+        tables: &mut Tables,
+        key: &(String, CurrencyNumber),
+        lift: &Lift,
+        now: Timestamp,
+    ) -> Result<Vec<Work>, CommandError> {
+        let mut record = (*tables.rules[key]).clone();
+        match record.state.lift(lift) {
+            Lifted::Nothing => {}
+            lifted => {
+                record.news = (lifted == Lifted::Halt).then_some(News::Resumed).into_iter().collect();
+                self.put(tables, BillingRecord::Rule(Box::new(record)))?;
+            }
+        }
+        self.evaluate(tables, &key.0, key.1, now)
+    }
+}
+
+/// What a rule buys.
+fn top_up_of(
+    rule: &Rule,
+    package: Option<&CreditPackage>,
+    offer: &Offer<'_>,
+    order: Order,
+    card: &PaymentMethod,
+    id: String,
+) -> NewTopUp {
+    let goods = match (package, offer.worth) {
+        (None, Some(worth)) => Goods::Worth(worth),
+        _ => Goods::Fixed(order.credits),
+    };
+    let usual = package.map_or(Source::AutoTopUp.default_priority(), |package| package.priority);
+    NewTopUp {
+        id,
+        customer: rule.customer.clone(),
+        currency: rule.currency,
+        kind: Kind::Auto,
+        purchase: Purchase {
+            package: package.map(|package| package.id.clone()),
+            quantity: order.quantity,
+            price: Some(order.price),
+            goods,
+            source: Source::AutoTopUp,
+            priority: rule.priority.unwrap_or(usual),
+            valid_for_ms: rule.valid_for_ms.or(package.and_then(|package| package.valid_for_ms)),
+        },
+        collection: Collection::Charge,
+        provider: card.provider.clone(),
+        method: Some(card.id.clone()),
+        saves_method: false,
+        credits_at_once: false,
+        return_url: None,
+        address: None,
+        expiry_ms: None,
+        key: None,
+        metadata: Metadata::new(),
+    }
+}
+
+impl Tables {
+    /// The package that a rule buys.
+    fn package_of(&self, rule: &Rule) -> Option<Arc<CreditPackage>> {
+        self.packages.get(rule.package()?).cloned()
+    }
+
+    /// What a rule can buy now.
+    fn offer<'a>(&self, rule: &Rule, package: Option<&'a CreditPackage>, currency: &CreditCurrency) -> Offer<'a> {
+        let left = |package: &CreditPackage| {
+            let max = u64::from(package.max_per_customer?);
+            Some(max.saturating_sub(self.bought(&rule.customer, &package.id)))
+        };
+        Offer { package, worth: Worth::of_fiat(currency), packages_left: package.and_then(left) }
+    }
+
+    /// The card that a rule charges now.
+    fn card(&self, rule: &Rule, now: Timestamp) -> Option<Arc<PaymentMethod>> {
+        match &rule.method {
+            Some(id) => self.methods.get(id).filter(|method| method.status(now) == MethodStatus::Active).cloned(),
+            None => self.card_of(&rule.customer, now),
+        }
+    }
+
+    /// The card that a customer is charged with when none is named.
+    pub(super) fn card_of(&self, customer: &str, now: Timestamp) -> Option<Arc<PaymentMethod>> {
+        let chosen = method::to_charge(self.methods_of(customer).map(|method| &**method), now)?;
+        self.methods.get(&chosen.id).cloned()
+    }
+
+    /// What has become of a wallet's rule with a step of one of its top-ups, if anything has.
+    pub(super) fn rule_after(&self, before: Option<&TopUp>, step: &Step, now: Timestamp) -> Option<RuleRecord> {
+        let top_up = &step.top_up;
+        let record = self.rules.get(&(top_up.customer.clone(), top_up.currency))?;
+        let mut next = (**record).clone();
+        let is_paid_now = step.path.contains(&Status::Completed);
+        if top_up.kind != Kind::Auto {
+            // A customer who pays by hand shows that it can.
+            let is_by_hand = is_paid_now && !record.deleted;
+            if is_by_hand && next.state.lift(&Lift::ManualTopUp) == Lifted::Halt {
+                next.news.push(News::Resumed);
+            }
+            return (next != **record).then_some(next);
+        }
+        before?;
+        let money = top_up.purchase.price?;
+        let attempt = Attempt { top_up: top_up.id.clone(), at: top_up.created_at, money };
+        let settled = match step.path.last() {
+            _ if is_paid_now => Settled::Succeeded,
+            Some(Status::Failed) => {
+                Settled::Failed { hard: top_up.failure.as_ref().is_some_and(|failure| failure.is_hard) }
+            }
+            Some(Status::Expired | Status::Canceled) => Settled::GivenUp,
+            Some(Status::RequiresAction) => {
+                next.state.requires_action(&top_up.id);
+                return Some(next);
+            }
+            _ => return None,
+        };
+        next.news = next.state.settled(&record.rule, &attempt, &settled, now);
+        Some(next)
+    }
+}

@@ -1,0 +1,158 @@
+//! The tables: what the newest record of each object says, and where it is found by.
+
+use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
+use crate::billing::portal::PortalLimits;
+use crate::billing::recharge::RechargeConfig;
+use crate::billing::top_up::{Credit, Effect, Status, TopUp};
+use crate::billing::{CreditPackage, PaymentMethod};
+use crate::catalog::CurrencyNumber;
+use crate::journal::billing::{BillingRecord, Declaration, InvoiceRecord, LimitsRecord, RuleRecord, TopUpRecord};
+use crate::ledger::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A top-up, and where its grant was declared last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) top_up: TopUp,
+    pub(super) declaration: Declaration,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub(super) packages: BTreeMap<String, Arc<CreditPackage>>,
+    pub(super) recharge: BTreeMap<CurrencyNumber, RechargeConfig>,
+    pub(super) limits: BTreeMap<CurrencyNumber, PortalLimits>,
+    pub(super) methods: BTreeMap<String, Arc<PaymentMethod>>,
+    /// Ids of a customer's methods.
+    methods_of: HashMap<String, BTreeSet<String>>,
+    /// By id, which rises with their making.
+    pub(super) top_ups: BTreeMap<String, Arc<Kept>>,
+    /// Ids of a customer's top-ups.
+    top_ups_of: HashMap<String, BTreeSet<String>>,
+    /// By the caller's key.
+    pub(super) by_key: HashMap<String, String>,
+    /// Those that are waited for, by the end of that.
+    pub(super) waiting: BTreeSet<(Timestamp, String)>,
+    /// Those of which something is still to be done on the ledger.
+    pub(super) undone: BTreeSet<String>,
+    pub(super) rules: BTreeMap<(String, CurrencyNumber), Arc<RuleRecord>>,
+    pub(super) invoices: BTreeMap<Number, Arc<Invoice>>,
+    /// By the top-up that they are for.
+    pub(super) invoice_of: HashMap<String, Number>,
+    pub(super) numbers: Numbers,
+}
+
+impl Tables {
+    /// Enters what a record says.
+    pub(super) fn enter(&mut self, record: BillingRecord) {
+        match record {
+            BillingRecord::Package(package) => {
+                self.packages.insert(package.id.clone(), Arc::new(package));
+            }
+            BillingRecord::Recharge(config) => {
+                self.recharge.insert(config.currency, config);
+            }
+            BillingRecord::Limits(LimitsRecord { currency, limits }) => {
+                self.limits.insert(currency, limits);
+            }
+            BillingRecord::Method(method) => {
+                self.methods_of.entry(method.customer.clone()).or_default().insert(method.id.clone());
+                self.methods.insert(method.id.clone(), Arc::new(method));
+            }
+            BillingRecord::TopUp(record) => self.enter_top_up(*record),
+            BillingRecord::Rule(record) => {
+                let key = (record.rule.customer.clone(), record.rule.currency);
+                let record = RuleRecord { news: Vec::new(), skip: None, ..*record };
+                self.rules.insert(key, Arc::new(record));
+            }
+            BillingRecord::Invoice(record) => self.enter_invoice(record.invoice),
+        }
+    }
+
+    fn enter_top_up(&mut self, TopUpRecord { top_up, declaration, news: _ }: TopUpRecord) {
+        let id = top_up.id.clone();
+        if let Some(old) = self.top_ups.get(&id).and_then(|old| old.top_up.expires_at) {
+            self.waiting.remove(&(old, id.clone()));
+        }
+        let may_expire = matches!(top_up.status(), Status::Created | Status::RequiresAction);
+        if let Some(expires_at) = top_up.expires_at.filter(|_| may_expire) {
+            self.waiting.insert((expires_at, id.clone()));
+        }
+        if is_undone(&top_up) {
+            self.undone.insert(id.clone());
+        } else {
+            self.undone.remove(&id);
+        }
+        if let Some(key) = &top_up.key {
+            self.by_key.insert(key.clone(), id.clone());
+        }
+        self.top_ups_of.entry(top_up.customer.clone()).or_default().insert(id.clone());
+        self.top_ups.insert(id, Arc::new(Kept { top_up, declaration }));
+    }
+
+    fn enter_invoice(&mut self, invoice: Invoice) {
+        let number = invoice.number;
+        self.numbers.invoices = self.numbers.invoices.max(number.0);
+        let notes = invoice.notes.iter().map(|note| note.number.0).max().unwrap_or(0);
+        self.numbers.notes = self.numbers.notes.max(notes);
+        if let Subject::TopUp(id) = &invoice.subject {
+            // A void one is followed by another if it is paid after all.
+            self.invoice_of.insert(id.clone(), number);
+        }
+        self.invoices.insert(number, Arc::new(invoice));
+    }
+
+    /// All that there is, as records, by their keys.
+    pub(super) fn records(&self) -> Vec<BillingRecord> {
+        let packages = self.packages.values().map(|package| BillingRecord::Package((**package).clone()));
+        let recharge = self.recharge.values().map(|config| BillingRecord::Recharge(config.clone()));
+        let limits = self
+            .limits
+            .iter()
+            .map(|(currency, limits)| BillingRecord::Limits(LimitsRecord { currency: *currency, limits: *limits }));
+        let methods = self.methods.values().map(|method| BillingRecord::Method((**method).clone()));
+        let top_ups = self.top_ups.values().map(|kept| {
+            let Kept { top_up, declaration } = (**kept).clone();
+            BillingRecord::TopUp(Box::new(TopUpRecord { top_up, declaration, news: Vec::new() }))
+        });
+        let rules = self.rules.values().map(|rule| BillingRecord::Rule(Box::new((**rule).clone())));
+        let invoices = self.invoices.values().map(|invoice| {
+            BillingRecord::Invoice(Box::new(InvoiceRecord { invoice: (**invoice).clone(), paid_now: false }))
+        });
+        packages.chain(recharge).chain(limits).chain(methods).chain(top_ups).chain(rules).chain(invoices).collect()
+    }
+
+    /// A customer's payment methods, by id.
+    pub(super) fn methods_of<'a>(&'a self, customer: &str) -> impl Iterator<Item = &'a Arc<PaymentMethod>> + use<'a> {
+        let ids = self.methods_of.get(customer).into_iter().flatten();
+        ids.filter_map(|id| self.methods.get(id))
+    }
+
+    /// A customer's top-ups, oldest first.
+    pub(super) fn top_ups_of<'a>(&'a self, customer: &str) -> impl DoubleEndedIterator<Item = &'a Arc<Kept>> + use<'a> {
+        let ids = self.top_ups_of.get(customer).into_iter().flatten();
+        ids.filter_map(|id| self.top_ups.get(id))
+    }
+
+    /// How many of a package a customer has bought or is buying.
+    pub(super) fn bought(&self, customer: &str, package: &str) -> u64 {
+        self.top_ups_of(customer)
+            .map(|kept| &kept.top_up)
+            .filter(|top_up| top_up.purchase.package.as_deref() == Some(package))
+            .filter(|top_up| top_up.status().is_paid() || top_up.status().is_open())
+            .map(|top_up| u64::from(top_up.purchase.quantity))
+            .sum()
+    }
+}
+
+/// Whether something of it is still to be done on the ledger.
+fn is_undone(top_up: &TopUp) -> bool {
+    let has_grant = matches!(top_up.credit, Credit::Due(_) | Credit::Granted { .. });
+    top_up.resume().iter().any(|effect| match effect {
+        Effect::Credit(_) => true,
+        Effect::ClawBack { .. } => has_grant,
+        _ => false,
+    })
+}

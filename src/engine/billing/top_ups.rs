@@ -1,0 +1,367 @@
+//! Top-ups: asked for, told what happened to them, looked up.
+
+use super::packages::unknown_package;
+use super::tables::{Kept, Tables};
+use super::view::{Buyer, TopUpRequest, TopUpView, Work};
+use super::{conflict, missing};
+use crate::billing::invoice::{Invoice, Number};
+use crate::billing::money::Worth;
+use crate::billing::portal;
+use crate::billing::top_up::{Collection, Event, Goods, Kind, NewTopUp, Purchase, Refusal, TopUp, create};
+use crate::billing::{Invalid, Money, MoneyCode};
+use crate::catalog::{CollectionMethod, CreditCurrency};
+use crate::engine::grants::{check_active, check_metadata};
+use crate::engine::ticket::Ticket;
+use crate::engine::view::CommandError;
+use crate::engine::{Engine, Inner};
+use crate::ledger::{Amount, Decimal, Source, Timestamp};
+use crate::store::pin;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Separates the ids of top-ups from other hashes.
+const ID_DOMAIN: u8 = 40;
+/// The provider of what is collected elsewhere.
+pub const OUTSIDE: &str = "external";
+
+impl Engine {
+    /// Makes a top-up. Answers whether an earlier one with the same key was found instead. What the provider has to do is to be done when the
+    /// ticket has resolved.
+    pub fn create_top_up(&self, request: &TopUpRequest) -> Result<(TopUpView, bool, Vec<Work>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        check_metadata(&request.metadata)?;
+        let currency = inner.currency_or_default(request.currency.as_deref())?;
+        let mut tables = inner.billing.lock();
+        let now = inner.now();
+        let purchase = tables.purchase(request, &currency)?;
+        if let Some(known) = request.key.as_ref().and_then(|key| tables.by_key.get(key)) {
+            let known = tables.top_ups[known].clone();
+            if !is_same(&known.top_up, request, &currency, &purchase) {
+                return Err(conflict("idempotency_conflict", "the key was used before with other content"));
+            }
+            return Ok((tables.view(&known, currency), true, Vec::new(), self.barrier()));
+        }
+        check_active(&currency)?;
+        inner.check_customer(&request.customer)?;
+        if let Some(id) = &purchase.package {
+            tables.package_for(id, &currency, &request.customer, purchase.quantity)?;
+        }
+        let new = inner.prepare_top_up(&tables, request, &currency, purchase, now)?;
+        if request.buyer == Buyer::Customer {
+            inner.check_portal(&tables, &new, &currency, now)?;
+        }
+        let step = create(new, now)?;
+        let id = step.top_up.id.clone();
+        let work = inner.take_step(&mut tables, None, step, now)?;
+        let view = tables.view(&tables.top_ups[&id], currency);
+        Ok((view, false, work, self.barrier()))
+    }
+
+    /// Tells a top-up what has happened to it.
+    pub fn top_up_event(&self, id: &str, event: &Event) -> Result<(TopUpView, Vec<Work>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let mut tables = inner.billing.lock();
+        let kept = tables.top_ups.get(id).cloned().ok_or(missing("top_up"))?;
+        let currency = inner.currency_numbered(kept.top_up.currency)?;
+        let now = inner.now();
+        let step = kept.top_up.apply(event, now).map_err(refused)?;
+        let changes = !step.path.is_empty();
+        let mut work = inner.take_step(&mut tables, Some(&kept), step, now)?;
+        if changes {
+            // The wallet may still be low, or the rule may go on.
+            work.extend(inner.evaluate(&mut tables, &kept.top_up.customer, kept.top_up.currency, now)?);
+        }
+        Ok((tables.view(&tables.top_ups[id], currency), work, self.barrier()))
+    }
+
+    /// Gives up waiting for what was not paid in time. Answers what providers have to do about it.
+    pub fn expire_top_ups(&self) -> Result<(Vec<Work>, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let mut tables = inner.billing.lock();
+        let now = inner.now();
+        let due = tables.waiting.range(..=(now, String::from(char::MAX))).map(|(_, id)| id.clone());
+        let due: Vec<_> = due.collect();
+        let mut work = Vec::new();
+        for id in due {
+            let kept = tables.top_ups[&id].clone();
+            let step = kept.top_up.apply(&Event::Expire, now).map_err(refused)?;
+            work.extend(inner.take_step(&mut tables, Some(&kept), step, now)?);
+            work.extend(inner.evaluate(&mut tables, &kept.top_up.customer, kept.top_up.currency, now)?);
+        }
+        Ok((work, self.barrier()))
+    }
+
+    /// What providers had been told to do when the server stopped, and may not have done: to be told again.
+    pub fn unfinished_work(&self) -> Vec<Work> {
+        use crate::billing::top_up::Effect;
+        let tables = self.inner.billing.lock();
+        let mut work = Vec::new();
+        for kept in tables.top_ups.values() {
+            for effect in kept.top_up.resume() {
+                if let Effect::Provider(command) = effect {
+                    let (provider, top_up) = (kept.top_up.provider.clone(), kept.top_up.id.clone());
+                    work.push(Work { provider, top_up, command });
+                }
+            }
+        }
+        work
+    }
+
+    /// A top-up.
+    pub fn top_up(&self, id: &str) -> Result<TopUpView, CommandError> {
+        let tables = self.inner.billing.lock();
+        let kept = tables.top_ups.get(id).ok_or(missing("top_up"))?;
+        Ok(tables.view(kept, self.inner.currency_numbered(kept.top_up.currency)?))
+    }
+
+    /// Top-ups, the newest first, before `before`; at most `limit` of them. Of one customer or of all.
+    pub fn top_ups(&self, customer: Option<&str>, before: Option<&str>, limit: usize) -> Vec<TopUpView> {
+        let tables = self.inner.billing.lock();
+        let is_before = |kept: &&Arc<Kept>| before.is_none_or(|before| *kept.top_up.id < *before);
+        let page: Vec<_> = match customer {
+            Some(customer) => tables.top_ups_of(customer).rev().filter(is_before).take(limit).cloned().collect(),
+            None => {
+                let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+                let range = tables.top_ups.range::<str, _>((Bound::Unbounded, end));
+                range.rev().take(limit).map(|(_, kept)| Arc::clone(kept)).collect()
+            }
+        };
+        let view = |kept: &Arc<Kept>| Some(tables.view(kept, self.inner.currency_numbered(kept.top_up.currency).ok()?));
+        page.iter().filter_map(view).collect()
+    }
+
+    /// An invoice.
+    pub fn invoice(&self, number: Number) -> Result<Arc<Invoice>, CommandError> {
+        self.inner.billing.lock().invoices.get(&number).cloned().ok_or(missing("invoice"))
+    }
+}
+
+/// Whether a top-up is what is asked for once more. Prices may have changed since, so a package is compared by its name.
+fn is_same(known: &TopUp, request: &TopUpRequest, currency: &CreditCurrency, purchase: &Purchase) -> bool {
+    let same_goods = match (&known.purchase.package, &purchase.package) {
+        (Some(one), Some(other)) => one == other && known.purchase.quantity == purchase.quantity,
+        (None, None) => (known.purchase.price, known.purchase.goods) == (purchase.price, purchase.goods),
+        _ => false,
+    };
+    same_goods
+        && known.customer == request.customer
+        && known.currency == currency.number
+        && known.kind == request.kind
+        && known.return_url == request.return_url
+        && known.metadata == request.metadata
+}
+
+/// The refusal of a top-up, as the API has it.
+fn refused(refusal: Refusal) -> CommandError {
+    let money = |detail: &str| CommandError::Invalid { field: "amount", detail: detail.to_owned() };
+    match refusal {
+        Refusal::NotOpen(status) => conflict("top_up_not_open", format!("the top-up is {}", status.as_str())),
+        Refusal::UnderWay => conflict("payment_under_way", "the payment is under way and cannot be called back"),
+        Refusal::PartlyPaid => {
+            conflict("top_up_partly_paid", "a part of it was paid: confirm that as the last payment, and refund it")
+        }
+        Refusal::NotConfirmable => conflict("not_confirmable", "its provider says by itself what was paid"),
+        Refusal::NotPaid(status) => conflict("top_up_not_paid", format!("the top-up is {}", status.as_str())),
+        Refusal::InDispute => conflict("payment_in_dispute", "the payment is disputed: the bank has the money"),
+        Refusal::ExceedsCapture { left } => {
+            conflict("refund_exceeds_payment", format!("{left} {} can still be refunded", left.code))
+        }
+        Refusal::NoMoney => money("must be greater than zero"),
+        Refusal::OtherMoney => money("must be in the money of the top-up"),
+        Refusal::KeyConflict => conflict("idempotency_conflict", "the key was used before with another amount"),
+    }
+}
+
+impl Tables {
+    fn view(&self, kept: &Kept, currency: Arc<CreditCurrency>) -> TopUpView {
+        let top_up = kept.top_up.clone();
+        let invoice = self.invoice_of.get(&top_up.id).copied();
+        TopUpView { top_up, currency, invoice }
+    }
+
+    /// What is to be bought.
+    fn purchase(&self, request: &TopUpRequest, currency: &CreditCurrency) -> Result<Purchase, CommandError> {
+        let invalid = |field, detail: &str| CommandError::Invalid { field, detail: detail.to_owned() };
+        let usual = currency.default_priority(Source::TopUp);
+        let of_money = |price, goods| Purchase {
+            package: None,
+            quantity: 1,
+            price,
+            goods,
+            source: Source::TopUp,
+            priority: usual,
+            valid_for_ms: None,
+        };
+        match (&request.package, &request.amount, request.credits) {
+            (Some(_), None, Some(_)) => Err(invalid("credits", "follow from the package")),
+            (Some(_), Some(_), _) => Err(invalid("amount", "follows from the package")),
+            (Some((id, quantity)), None, None) => self.of_package(id, *quantity),
+            (None, None, None) if request.kind == Kind::Deposit => {
+                let worth = deposit_worth(currency).ok_or_else(|| {
+                    invalid(
+                        "amount",
+                        "must be given with `credits`: the currency stands neither for money nor for a coin",
+                    )
+                })?;
+                Ok(of_money(None, Goods::Worth(worth)))
+            }
+            (None, None, None) => match self.base_package(currency) {
+                Some(package) => self.of_package(&package.id, 1),
+                None => Err(invalid("package", "must be given, or an amount: the currency has no base package")),
+            },
+            (None, None, Some(_)) => Err(invalid("amount", "must be given together with `credits`")),
+            (None, Some((amount, code)), credits) => {
+                let worth = match request.kind {
+                    Kind::Deposit => deposit_worth(currency),
+                    Kind::Manual | Kind::Auto | Kind::Offline => Worth::of_fiat(currency),
+                };
+                let code = worth
+                    .map(Worth::code)
+                    .filter(|known| known.as_str() == code)
+                    .or_else(|| MoneyCode::iso(code))
+                    .ok_or_else(|| invalid("amount.currency", "must be a code of ISO 4217"))?;
+                let price = Money::from_decimal(*amount, code)?;
+                let goods = match (credits, worth) {
+                    (Some(credits), _) => Goods::Fixed(credits_of(credits, currency)?),
+                    (None, Some(worth)) if worth.code() == code => Goods::Worth(worth),
+                    (None, Some(worth)) => {
+                        let detail = format!("must be {}, which the credits stand for", worth.code());
+                        return Err(invalid("amount.currency", &detail));
+                    }
+                    (None, None) => {
+                        return Err(invalid("credits", "must be given: the currency does not stand for money"));
+                    }
+                };
+                Ok(of_money(Some(price), goods))
+            }
+        }
+    }
+
+    fn of_package(&self, id: &str, quantity: u32) -> Result<Purchase, CommandError> {
+        let package = self.packages.get(id).ok_or_else(|| unknown_package(id))?;
+        let too_many = || Invalid { field: "quantity", detail: "is too large".to_owned() };
+        let credits = package.total().units().checked_mul(quantity.into()).ok_or_else(too_many)?;
+        Ok(Purchase {
+            package: Some(id.to_owned()),
+            quantity,
+            price: Some(package.price.times(quantity).ok_or_else(too_many)?),
+            goods: Goods::Fixed(Amount::new(credits)),
+            source: Source::Package,
+            priority: package.priority,
+            valid_for_ms: package.valid_for_ms,
+        })
+    }
+}
+
+/// What money that is deposited is worth: in a currency that stands for money, or for the coin of its own name.
+fn deposit_worth(currency: &CreditCurrency) -> Option<Worth> {
+    let of_coin = || {
+        let coin = MoneyCode::coin(&currency.id, currency.scale.places())?;
+        Worth::of_coin(coin, currency)
+    };
+    Worth::of_fiat(currency).or_else(of_coin)
+}
+
+fn credits_of(credits: Decimal, currency: &CreditCurrency) -> Result<Amount, CommandError> {
+    Amount::from_decimal(credits, currency.scale)
+        .map_err(|error| CommandError::Invalid { field: "credits", detail: error.to_string() })
+}
+
+impl Inner {
+    /// The id of the next top-up: rising, and of no other data directory, since providers remember it as a key.
+    pub(super) fn next_top_up(&self, tables: &Tables) -> String {
+        let number = tables.top_ups.len() as u64 + 1;
+        format!("top_{number:010x}{:016x}", self.seed.key_fingerprint(ID_DOMAIN, &number.to_le_bytes()))
+    }
+
+    fn prepare_top_up(
+        &self,
+        tables: &Tables,
+        request: &TopUpRequest,
+        currency: &CreditCurrency,
+        purchase: Purchase,
+        now: Timestamp,
+    ) -> Result<NewTopUp, CommandError> {
+        let named = request.method.as_deref().map(|id| tables.method(&request.customer, id)).transpose()?;
+        if named.as_ref().is_some_and(|method| method.detached) {
+            return Err(conflict("payment_method_detached", "the payment method was taken away"));
+        }
+        let card = named.or_else(|| tables.card_of(&request.customer, now));
+        let is_outside = request.provider.as_deref() == Some(OUTSIDE) || request.kind == Kind::Offline;
+        let collection = request.collection.unwrap_or_else(|| match &card {
+            _ if is_outside || request.kind == Kind::Deposit && request.provider.is_none() => Collection::Outside,
+            _ if self.collection_method(&request.customer) == CollectionMethod::SendInvoice => Collection::Invoice,
+            Some(_) => Collection::Charge,
+            None => Collection::Checkout,
+        });
+        let method = card.filter(|_| collection == Collection::Charge);
+        let provider = match (&method, &request.provider) {
+            (Some(method), _) => method.provider.clone(),
+            (None, Some(provider)) => provider.clone(),
+            (None, None) if collection == Collection::Checkout => {
+                let detail = "must be given: there is no saved payment method".to_owned();
+                return Err(CommandError::Invalid { field: "provider", detail });
+            }
+            (None, None) => OUTSIDE.to_owned(),
+        };
+        Ok(NewTopUp {
+            id: self.next_top_up(tables),
+            customer: request.customer.clone(),
+            currency: currency.number,
+            kind: request.kind,
+            purchase,
+            collection,
+            provider,
+            method: method.map(|method| method.id.clone()),
+            saves_method: request.saves_method,
+            credits_at_once: request.credits_at_once,
+            return_url: request.return_url.clone(),
+            address: request.address.clone(),
+            expiry_ms: request.expiry_ms,
+            key: request.key.clone(),
+            metadata: request.metadata.clone(),
+        })
+    }
+
+    /// Holds a customer's own payment to the portal's limits.
+    fn check_portal(
+        &self,
+        tables: &Tables,
+        new: &NewTopUp,
+        currency: &CreditCurrency,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let Some(limits) = tables.limits.get(&currency.number) else { return Ok(()) };
+        let Some(price) = new.purchase.price else { return Ok(()) };
+        let credits = match new.purchase.goods {
+            Goods::Fixed(credits) => credits,
+            Goods::Worth(worth) => worth.credits(price).unwrap_or(Amount::MAX),
+        };
+        let guard = pin();
+        let wallet = self.find(self.seed.wallet_hash(new.customer.as_bytes(), currency.number.0), &guard);
+        let reading = wallet.and_then(|slot| self.read_at(slot, now, &guard));
+        let balance = reading.map_or(Amount::ZERO, |(_, balance)| balance);
+        let of_wallet = tables.top_ups_of(&new.customer).filter(|kept| kept.top_up.currency == currency.number);
+        let in_flight = of_wallet.fold(0_i64, |sum, kept| sum.saturating_add(kept.top_up.in_flight().units()));
+        let refused = |slug, field, detail| Err(CommandError::FieldConflict { slug, field, detail });
+        match limits.check(price, credits, balance, Amount::new(in_flight)) {
+            Ok(()) => Ok(()),
+            Err(portal::Refusal::TooSmall(min)) => {
+                refused("payment_too_small", "amount", format!("must be {min} {} at the least", min.code))
+            }
+            Err(portal::Refusal::TooLarge(max)) => {
+                refused("payment_too_large", "amount", format!("must be {max} {} at most", max.code))
+            }
+            Err(portal::Refusal::OtherMoney) => {
+                refused("payment_too_large", "amount", "is in other money than the limits are".to_owned())
+            }
+            Err(portal::Refusal::BalanceTooHigh(max)) => {
+                let max = max.display(currency.scale);
+                refused("max_balance_exceeded", "amount", format!("would lead to a balance above {max}"))
+            }
+        }
+    }
+}
