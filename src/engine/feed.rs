@@ -4,6 +4,8 @@
 //! are told at least once: an operation may stand in the log in several identical copies. Each event has an identity that all its copies
 //! share.
 
+mod billing;
+
 use super::catalog::{Catalog, CreditCurrency};
 use super::history::{event_ref, line_names, unreadable};
 use super::ticket::Ticket;
@@ -146,6 +148,7 @@ impl<'a> Page<'a> {
                 self.telling(lsn, lsn.to_string(), time, told.slot).runway(told);
             }
             Record::Admin(AdminRecord::Customer(customer)) => self.customer(lsn, time, customer),
+            Record::Admin(AdminRecord::Billing(billing)) => self.billing(lsn, time, billing),
             Record::Admin(_) => {}
         }
     }

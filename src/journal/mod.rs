@@ -56,6 +56,8 @@ pub enum Corrupt {
 }
 
 #[cfg(test)]
+mod billing_tests;
+#[cfg(test)]
 mod special_tests;
 #[cfg(test)]
 mod tests;

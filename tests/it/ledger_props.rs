@@ -440,6 +440,10 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         }),
         2 => prop_oneof![Just(100), Just(102), 0..40_u64].prop_map(|grant| Operation::Pay { grant: GrantId::new(grant) }),
         1 => (0..4_u64).prop_map(|schedule| Operation::EndSchedule { schedule }),
+        2 => (0..12_u64, any_units(), any::<bool>()).prop_map(|(grant, units, is_written_off)| {
+            let (grant, amount) = (GrantId::new(grant), Amount::new(units));
+            Operation::ClawBack { grant, amount, total: amount, is_written_off }
+        }),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod api;
+mod billing;
 mod books;
 mod control;
 mod corrections;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Separates the ids of top-ups from other hashes.
 const ID_DOMAIN: u8 = 40;
 /// The provider of what is collected elsewhere.
-pub const OUTSIDE: &str = "external";
+const OUTSIDE: &str = "external";
 
 impl Engine {
     /// Makes a top-up. Answers whether an earlier one with the same key was found instead. What the provider has to do is to be done when the

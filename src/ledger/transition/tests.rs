@@ -6,6 +6,7 @@ use super::super::level::{Level, Trigger, Watches};
 use super::super::riders::Special;
 use super::*;
 
+mod claw_back;
 mod holds;
 mod reverse;
 mod special;
