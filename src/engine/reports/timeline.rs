@@ -470,8 +470,9 @@ impl<'a> Timeline<'a> {
         }
         // Nothing was moved before it was declared, and its number is the position of its declaration.
         let oldest = ends.iter().map(|grant| grant.get()).chain(holds.iter().map(|hold| hold.get())).min();
+        let Some(oldest) = oldest else { return Ok(dates) };
         let (inner, mut failed) = (self.inner, None);
-        self.operations_below(operation, oldest.unwrap_or(u64::MAX), |record| {
+        self.operations_below(operation, oldest, |record| {
             for movement in &record.body.movements {
                 match *movement {
                     Movement::ExpiryMoved { grant, to, .. } if ends.contains(&grant) => {
