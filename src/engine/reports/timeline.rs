@@ -60,6 +60,11 @@ impl Opening {
     pub(super) fn tells_adjustment(&self) -> bool {
         self.number.is_some()
     }
+
+    /// Whether its record has been retired, and nothing is known of how the generation began.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.is_retired && self.number.is_none()
+    }
 }
 
 /// What is to be read below the oldest opening that is known.
@@ -551,6 +556,24 @@ impl<'a> Timeline<'a> {
             }
         }
         Ok(Amount::ZERO)
+    }
+
+    /// Credits of grants that were held in a generation: what is held now, less what has been since, and with what has ceased to be.
+    pub(super) fn reserved(&self, index: usize) -> Result<i128, CommandError> {
+        let mut reserved = i128::from(self.terms.reserved().units());
+        for newer in 0..index {
+            let mut view = None;
+            for movement in &self.operation(newer, &mut view)?.body.movements {
+                match *movement {
+                    Movement::Reserved { amount, .. } => reserved -= i128::from(amount.units()),
+                    Movement::PartSpent { amount, .. } | Movement::Returned { amount, .. } => {
+                        reserved += i128::from(amount.units());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(reserved)
     }
 
     /// Whether a generation is the first, which no operation opened.
