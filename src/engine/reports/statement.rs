@@ -1,12 +1,13 @@
 //! Statements: what moved a wallet's balance in a period, summed up.
 
 use super::super::catalog::{Catalog, CreditCurrency};
-use super::super::history::{debit_entry, movement_entry, operation_entries};
+use super::super::history::{debit_entry, hold_end_entry, movement_entry, operation_entries};
 use super::super::openings::GenerationOpening;
 use super::super::view::{CommandError, Entry};
 use super::super::{Engine, Inner};
+use super::due::Due;
 use super::lines::{DebtSide, Ledger, LineKind, QuantitySum, booking};
-use super::timeline::{Due, Posting, Timeline};
+use super::timeline::{Posting, Timeline};
 use super::{check_period, currency_of, declaration, inconsistent};
 use crate::journal::note::NoteKind;
 use crate::journal::{self, Record};
@@ -91,7 +92,7 @@ impl Engine {
         let (mut opening, mut closing) = (0, 0);
         for index in (last..=first).rev() {
             if index != first {
-                draft.operation(&timeline, index, &before)?;
+                draft.operation(&mut timeline, index, &before)?;
             }
             let since = if index == first { from } else { Timestamp::EPOCH };
             let tile = timeline.debits(index, since)?;
@@ -159,9 +160,10 @@ impl Draft<'_> {
     }
 
     /// Books what an operation did, save what had been due before the period.
-    fn operation(&mut self, timeline: &Timeline<'_>, index: usize, before: &Due) -> Result<(), CommandError> {
+    fn operation(&mut self, timeline: &mut Timeline<'_>, index: usize, before: &Due) -> Result<(), CommandError> {
         let mut view = None;
-        let record = timeline.operation(index, &mut view)?;
+        let mut record = timeline.operation(index, &mut view)?;
+        timeline.tell_apart(index, &mut record)?;
         let is_within = |place: usize| !before.holds(Some(index), place);
         let metered = record.body.event.as_ref().and_then(|event| event.metered);
         let is_debit = matches!(
@@ -183,6 +185,9 @@ impl Draft<'_> {
                 tally.quantity.add(metered.quantity);
             }
         }
+        if matches!(record.body.operation, Operation::Reverse(_)) && !record.body.rejected {
+            self.ledger.line(LineKind::Reversed, None).count += 1;
+        }
         if let Some(entries) = &mut self.entries {
             entries.take(operation_entries(self.catalog, timeline.opening(index).at, &record, is_within))?;
         }
@@ -199,6 +204,10 @@ impl Draft<'_> {
         match booking.line {
             // The debit is counted once, however many grants paid it.
             Some(LineKind::Used) => self.ledger.taken(meter, note).amount += movement.delta(),
+            // So is what was taken back, to however many it went.
+            Some(LineKind::Reversed) => self.ledger.line(LineKind::Reversed, None).amount += movement.delta(),
+            // All of the grant is held, and goes when the holds end.
+            Some(LineKind::Voided) if movement.delta() == 0 => {}
             Some(kind) => {
                 let is_given = matches!(movement, Movement::Granted { .. }) && note == Some(NoteKind::Adjustment);
                 let kind = if is_given { LineKind::Adjusted } else { kind };
@@ -235,8 +244,15 @@ impl Draft<'_> {
         if debits.peek().is_none() {
             return Ok(());
         }
-        let opening = generation(timeline, index)?;
-        let free_from = opening.free_from();
+        // Of a generation whose opening is not known it is known what was held: as long as there is more, something is free, and there is
+        // no debt.
+        let (opening, free_from) = if timeline.opening(index).is_unknown() && self.entries.is_none() {
+            (None, timeline.reserved(index)?)
+        } else {
+            let opening = generation(timeline, index)?;
+            let free_from = opening.free_from();
+            (Some(opening), free_from)
+        };
         let mut view = None;
         for posting in debits {
             let (amount, after) = (i128::from(posting.amount.units()), i128::from(posting.after.units()));
@@ -248,8 +264,8 @@ impl Draft<'_> {
             }
             // Within a generation debt begins where nothing is left that is not held.
             self.ledger.incurred += amount.min((free_from - after).max(0));
-            if let Some(entries) = &mut self.entries {
-                entries.take([debit_of(self.inner, self.catalog, posting, &opening, &mut view)?])?;
+            if let (Some(entries), Some(opening)) = (&mut self.entries, &opening) {
+                entries.take([debit_of(self.inner, self.catalog, posting, opening, &mut view)?])?;
             }
         }
         Ok(())
@@ -258,10 +274,12 @@ impl Draft<'_> {
     /// Books what fell due at the end of the period and is not booked with its operation.
     fn due(&mut self, timeline: &Timeline<'_>, before: &Due, within: &Due) -> Result<(), CommandError> {
         let new = within.movements.iter().filter(|(place, ..)| !before.holds(within.recorded, *place));
+        let lsn = within.recorded.map_or(0, |operation| timeline.opening(operation).at);
         for (_, movement, date) in new {
             self.movement(movement, None, None)?;
             if let Some(entries) = &mut self.entries {
-                let lsn = within.recorded.map_or(0, |operation| timeline.opening(operation).at);
+                let due = within.movements.iter().map(|(_, movement, _)| movement);
+                entries.take(hold_end_entry(lsn, movement, due, *date))?;
                 entries.take(movement_entry(lsn, movement, *date))?;
             }
         }
