@@ -307,6 +307,21 @@ where
         Action::ListCustomers => api::customers::list(call),
         Action::ArchiveCustomer => api::customers::archive(call, body).await,
         Action::ErasePersonalData => api::customers::erase(call, body).await,
+        Action::PutPackage => api::billing::put_package(call, body).await,
+        Action::GetPackage => api::billing::get_package(call),
+        Action::ListPackages => api::billing::list_packages(call),
+        Action::GetRecharge => api::billing::get_recharge(call),
+        Action::PutRecharge => api::billing::put_recharge(call, body).await,
+        Action::PostTopUp => api::billing::post_top_up(call, body).await,
+        Action::GetTopUp => api::billing::get_top_up(call),
+        Action::ListTopUps => api::billing::list_top_ups(call),
+        Action::CancelTopUp => api::billing::cancel_top_up(call, body).await,
+        Action::ConfirmTopUp => api::billing::confirm_top_up(call, body).await,
+        Action::RefundTopUp => api::billing::refund_top_up(call, body).await,
+        Action::PutRule => api::billing::put_rule(call, body).await,
+        Action::GetRule => api::billing::get_rule(call),
+        Action::DeleteRule => api::billing::delete_rule(call, body).await,
+        Action::GetInvoice => api::billing::get_invoice(call),
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));

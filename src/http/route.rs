@@ -79,6 +79,21 @@ pub(crate) enum Action {
     PastBalance,
     Usage,
     Holders,
+    PutPackage,
+    GetPackage,
+    ListPackages,
+    GetRecharge,
+    PutRecharge,
+    PostTopUp,
+    GetTopUp,
+    ListTopUps,
+    CancelTopUp,
+    ConfirmTopUp,
+    RefundTopUp,
+    PutRule,
+    GetRule,
+    DeleteRule,
+    GetInvoice,
 }
 
 /// One row: an endpoint.
@@ -126,7 +141,15 @@ impl Route {
             | Action::PutCustomer
             | Action::PatchCustomer
             | Action::ArchiveCustomer
-            | Action::ErasePersonalData => true,
+            | Action::ErasePersonalData
+            | Action::PutPackage
+            | Action::PutRecharge
+            | Action::PostTopUp
+            | Action::CancelTopUp
+            | Action::ConfirmTopUp
+            | Action::RefundTopUp
+            | Action::PutRule
+            | Action::DeleteRule => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -162,6 +185,13 @@ impl Route {
             | Action::Holders
             | Action::GetCustomer
             | Action::ListCustomers
+            | Action::GetPackage
+            | Action::ListPackages
+            | Action::GetRecharge
+            | Action::GetTopUp
+            | Action::ListTopUps
+            | Action::GetRule
+            | Action::GetInvoice
             | Action::Later(_) => false,
         }
     }
@@ -255,22 +285,24 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/entries/{entry}/reverse", GRANTS, Action::ReverseEntry),
     route("POST", "/v1/adjustments", GRANTS, Action::PostAdjustment),
     later("POST", "/v1/transfers", GRANTS, "transfers"),
-    later("GET", "/v1/credit-currencies/{currency}/recharge-config", READ, "recharge configuration"),
-    later("PUT", "/v1/credit-currencies/{currency}/recharge-config", ADMIN, "recharge configuration"),
-    later("GET", "/v1/credit-packages/{package}", READ, "credit packages"),
-    later("PUT", "/v1/credit-packages/{package}", ADMIN, "credit packages"),
+    route("GET", "/v1/credit-currencies/{currency}/recharge-config", READ, Action::GetRecharge),
+    route("PUT", "/v1/credit-currencies/{currency}/recharge-config", ADMIN, Action::PutRecharge),
+    route("GET", "/v1/credit-packages", READ, Action::ListPackages),
+    route("GET", "/v1/credit-packages/{package}", READ, Action::GetPackage),
+    route("PUT", "/v1/credit-packages/{package}", ADMIN, Action::PutPackage),
     later("POST", "/v1/customers/{customer}/payment-methods", TOP_UPS, "payment methods"),
-    later("POST", "/v1/top-ups", TOP_UPS, "top-ups"),
-    later("GET", "/v1/top-ups/{top_up}", READ.and(TOP_UPS), "top-ups"),
-    later("POST", "/v1/top-ups/{top_up}/cancel", TOP_UPS, "top-ups"),
-    later("POST", "/v1/top-ups/{top_up}/refund", TOP_UPS, "top-ups"),
-    later("POST", "/v1/top-ups/{top_up}/confirm", TOP_UPS, "top-ups"),
-    later("GET", "/v1/customers/{customer}/auto-topup-rules/{currency}", READ.and(TOP_UPS), "automatic top-ups"),
-    later("PUT", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, "automatic top-ups"),
-    later("DELETE", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, "automatic top-ups"),
+    route("POST", "/v1/top-ups", TOP_UPS, Action::PostTopUp),
+    route("GET", "/v1/top-ups", READ.and(TOP_UPS), Action::ListTopUps),
+    route("GET", "/v1/top-ups/{top_up}", READ.and(TOP_UPS), Action::GetTopUp),
+    route("POST", "/v1/top-ups/{top_up}/cancel", TOP_UPS, Action::CancelTopUp),
+    route("POST", "/v1/top-ups/{top_up}/refund", TOP_UPS, Action::RefundTopUp),
+    route("POST", "/v1/top-ups/{top_up}/confirm", TOP_UPS, Action::ConfirmTopUp),
+    route("GET", "/v1/customers/{customer}/auto-topup-rules/{currency}", READ.and(TOP_UPS), Action::GetRule),
+    route("PUT", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, Action::PutRule),
+    route("DELETE", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, Action::DeleteRule),
     route("POST", "/v1/charges", TOP_UPS, Action::PostCharge),
     route("GET", "/v1/charges/{charge}", READ.and(TOP_UPS), Action::GetCharge),
-    later("GET", "/v1/invoices/{invoice}", READ, "invoices"),
+    route("GET", "/v1/invoices/{invoice}", READ.and(TOP_UPS), Action::GetInvoice),
     Route {
         method: "POST",
         path: "/v1/providers/{provider}/webhook",

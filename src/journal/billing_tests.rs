@@ -4,7 +4,9 @@ use super::admin::AdminRecord;
 use super::billing::{BillingRecord, Declaration, InvoiceRecord, LimitsRecord, RuleRecord, TopUpRecord};
 use super::tests::{admin_survives, frame_of, hex, placed_admin};
 use super::{Corrupt, records};
-use crate::billing::auto::{Attempt, Halt, Limit, Mode, News as RuleNews, Rule, RuleState, Skip, SuspendReason, Tally, Window};
+use crate::billing::auto::{
+    Attempt, Halt, Limit, Mode, News as RuleNews, Rule, RuleState, Skip, SuspendReason, Tally, Window,
+};
 use crate::billing::invoice::{Invoice, Line, Note, Number, Paid, Payer, Subject};
 use crate::billing::method::CardExpiry;
 use crate::billing::money::Worth;
@@ -269,7 +271,10 @@ fn what_cannot_be_is_corrupt() {
     assert_eq!(read(of_top_up(free, Declaration::None)), malformed("price"));
     let paid = TopUp { progress: Status::Completed, ..top_up() };
     assert_eq!(read(of_top_up(paid, Declaration::None)), malformed("progress"));
-    assert_eq!(read(BillingRecord::Package(CreditPackage { credits: Amount::ZERO, ..package() })), malformed("credits"));
+    assert_eq!(
+        read(BillingRecord::Package(CreditPackage { credits: Amount::ZERO, ..package() })),
+        malformed("credits")
+    );
     let too_much = CreditPackage { credits: Amount::MAX, ..package() };
     assert_eq!(read(BillingRecord::Package(too_much)), malformed("credits"));
 }

@@ -25,6 +25,7 @@ pub mod view;
 use super::Inner;
 use super::view::CommandError;
 use crate::billing::Invalid;
+use crate::billing::top_up::Collection;
 use crate::journal::billing::BillingRecord;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::Tables;
@@ -67,7 +68,8 @@ fn conflict(slug: &'static str, detail: impl Into<String>) -> CommandError {
 }
 
 impl Inner {
-    /// Carries out on the ledger what was decided and not done: at the start, and later where the log had no room.
+    /// Carries out on the ledger what was decided and not done: at the start, and later where the log had no room. And gives up waiting for
+    /// what nobody has paid in time and no provider knows of; of the others, who speaks with their providers does ([`super::Engine::expire_top_ups`]).
     pub(super) fn settle_billing(&self) -> bool {
         let mut tables = self.billing.lock();
         let undone: Vec<String> = tables.undone.iter().cloned().collect();
@@ -77,6 +79,11 @@ impl Inner {
                 Ok(()) => done = true,
                 Err(error) => tracing::warn!(top_up = id, %error, "a top-up is not settled yet"),
             }
+        }
+        // Of what is collected elsewhere, nothing is to be done by a provider; and a rule that goes on by that finds its card in the log.
+        match self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {
+            Ok(_nothing) => {}
+            Err(error) => tracing::warn!(%error, "top-ups are not given up yet"),
         }
         done
     }

@@ -80,17 +80,7 @@ impl Engine {
     pub fn expire_top_ups(&self) -> Result<(Vec<Work>, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
-        let mut tables = inner.billing.lock();
-        let now = inner.now();
-        let due = tables.waiting.range(..=(now, String::from(char::MAX))).map(|(_, id)| id.clone());
-        let due: Vec<_> = due.collect();
-        let mut work = Vec::new();
-        for id in due {
-            let kept = tables.top_ups[&id].clone();
-            let step = kept.top_up.apply(&Event::Expire, now).map_err(refused)?;
-            work.extend(inner.take_step(&mut tables, Some(&kept), step, now)?);
-            work.extend(inner.evaluate(&mut tables, &kept.top_up.customer, kept.top_up.currency, now)?);
-        }
+        let work = inner.expire(&mut inner.billing.lock(), |_| true)?;
         Ok((work, self.barrier()))
     }
 
@@ -271,6 +261,25 @@ fn credits_of(credits: Decimal, currency: &CreditCurrency) -> Result<Amount, Com
 }
 
 impl Inner {
+    /// Gives up waiting for those of the top-ups that were not paid in time that `concerns` says.
+    pub(super) fn expire(
+        &self,
+        tables: &mut Tables,
+        concerns: impl Fn(&TopUp) -> bool,
+    ) -> Result<Vec<Work>, CommandError> {
+        let now = self.now();
+        let due = tables.waiting.range(..=(now, String::from(char::MAX))).map(|(_, id)| id);
+        let due: Vec<_> = due.filter(|id| concerns(&tables.top_ups[*id].top_up)).cloned().collect();
+        let mut work = Vec::new();
+        for id in due {
+            let kept = tables.top_ups[&id].clone();
+            let step = kept.top_up.apply(&Event::Expire, now).map_err(refused)?;
+            work.extend(self.take_step(tables, Some(&kept), step, now)?);
+            work.extend(self.evaluate(tables, &kept.top_up.customer, kept.top_up.currency, now)?);
+        }
+        Ok(work)
+    }
+
     /// The id of the next top-up: rising, and of no other data directory, since providers remember it as a key.
     pub(super) fn next_top_up(&self, tables: &Tables) -> String {
         let number = tables.top_ups.len() as u64 + 1;

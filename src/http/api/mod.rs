@@ -1,6 +1,7 @@
 //! The handlers: each takes a request apart, asks the engine, waits until what it says is durable, and shows the outcome.
 
 pub(crate) mod alerts;
+pub(crate) mod billing;
 pub(crate) mod catalog;
 pub(crate) mod corrections;
 pub(crate) mod customers;

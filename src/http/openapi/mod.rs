@@ -62,6 +62,7 @@ pub(crate) fn document() -> Value {
             {"name": "Holds", "description": "Credits set aside until it is known what something costs."},
             {"name": "Customers", "description": "Who owns wallets, and the erasure of what is personal."},
             {"name": "Catalogue", "description": "Credit currencies and meters."},
+            {"name": "Money in", "description": "Packages, top-ups, automatic top-ups, invoices."},
             {"name": "Feed", "description": "What happened, in order."},
             {"name": "Keys", "description": "API keys."},
             {"name": "Reports", "description": "What the ledger says of the past, and sums."},

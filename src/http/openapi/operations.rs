@@ -1,5 +1,6 @@
 //! What each operation takes and answers.
 
+mod billing;
 mod customers;
 
 use crate::http::api::feed::WAIT_MS_MAX;
@@ -50,6 +51,15 @@ impl Operation {
         self.body = Some(json!({"required": true, "content": {"application/json": {"schema": reference(schema)}}}));
         self.writes = true;
         self
+    }
+
+    /// May take a JSON body.
+    fn may_take(self, schema: &str) -> Self {
+        let mut operation = self.takes(schema);
+        if let Some(body) = &mut operation.body {
+            body["required"] = json!(false);
+        }
+        operation
     }
 
     fn answers(mut self, status: u16, description: &str, schema: &Value) -> Self {
@@ -342,6 +352,21 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             .takes("StatusPatch")
             .ok("Meter")
             .fails(&[404, 409, 422]),
+        Action::PutPackage => billing::put_package(),
+        Action::GetPackage => billing::get_package(),
+        Action::ListPackages => billing::list_packages(),
+        Action::GetRecharge => billing::get_recharge(),
+        Action::PutRecharge => billing::put_recharge(),
+        Action::PostTopUp => billing::post_top_up(),
+        Action::GetTopUp => billing::get_top_up(),
+        Action::ListTopUps => billing::list_top_ups(),
+        Action::CancelTopUp => billing::cancel_top_up(),
+        Action::ConfirmTopUp => billing::confirm_top_up(),
+        Action::RefundTopUp => billing::refund_top_up(),
+        Action::PutRule => billing::put_rule(),
+        Action::GetRule => billing::get_rule(),
+        Action::DeleteRule => billing::delete_rule(),
+        Action::GetInvoice => billing::get_invoice(),
         Action::PutCustomer => customers::put(),
         Action::PatchCustomer => customers::patch(),
         Action::GetCustomer => customers::get(),

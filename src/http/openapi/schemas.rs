@@ -1,5 +1,7 @@
 //! The schemas of the document.
 
+mod billing;
+
 use crate::engine::corrections::view::Expired;
 use crate::engine::customers::CollectionMethod;
 use crate::engine::reports::LineKind;
@@ -29,6 +31,7 @@ pub(super) fn all() -> Map<String, Value> {
         holds(),
         reports(),
         customers(),
+        billing::all(),
     ];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }

@@ -4,6 +4,7 @@
 //! Amounts are decimal text in credits, times RFC 3339 in UTC, entry numbers and positions plain numbers, absent things `null`.
 
 pub(crate) mod alerts;
+pub(crate) mod billing;
 pub(crate) mod catalog;
 pub(crate) mod corrections;
 pub(crate) mod customers;
@@ -16,6 +17,7 @@ pub(crate) mod keys;
 pub(crate) mod query;
 pub(crate) mod recurring;
 pub(crate) mod reports;
+pub(crate) mod rules;
 pub(crate) mod wallets;
 
 use super::decode::time;

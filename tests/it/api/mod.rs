@@ -3,6 +3,7 @@
 
 mod alerts;
 mod bad_input;
+mod billing;
 mod contract;
 mod corrections;
 mod customers;

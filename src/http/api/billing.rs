@@ -1,0 +1,290 @@
+//! Money in: packages, base packages, top-ups, automatic rules, invoices.
+//!
+//! No payment provider is connected: what is bought is collected elsewhere and confirmed, or invoiced. A request that would need a provider is
+//! refused before anything is recorded.
+
+use super::grants::replayed;
+use super::{named, parse};
+use crate::billing::Money;
+use crate::billing::invoice::Number;
+use crate::billing::money::Worth;
+use crate::billing::top_up::{Collection, Event, Kind};
+use crate::engine::billing::{TopUpRequest, TopUpView};
+use crate::engine::customers::CollectionMethod;
+use crate::engine::{CommandError, Engine};
+use crate::http::app::{Call, unsupported};
+use crate::http::body;
+use crate::http::decode;
+use crate::http::problem::{Problem, Reason};
+use crate::http::reply::Reply;
+use crate::http::wire::Page;
+use crate::http::wire::billing::{
+    InvoiceBody, PackageBody, RechargeBody, TopUpBody, invoice_number, package_spec, top_up_request,
+};
+use crate::http::wire::fields::Fields;
+use crate::http::wire::query::Query;
+use crate::http::wire::rules::{RuleBody, rule};
+use bumpalo::Bump;
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::body::Body;
+
+/// The provider of what is collected elsewhere.
+const OUTSIDE: &str = "external";
+/// The key of a payment, or of a refund, that came without one: said again, it is the same.
+const ONLY: &str = "only";
+
+/// `PUT /v1/credit-packages/{package}`
+pub(crate) async fn put_package<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = call.json(body).await?;
+    let (spec, currency) = {
+        let arena = Bump::new();
+        let tree = parse(&body.bytes, &arena)?;
+        let fields = Fields::of(&tree, None)?;
+        (package_spec(call.first(), &fields)?, fields.text("currency")?.map(str::to_owned))
+    };
+    let (package, ticket) = call.engine().put_package(&spec, currency.as_deref()).map_err(named)?;
+    ticket.await?;
+    Ok(Reply::ok(&package_body(call.engine(), &package)?))
+}
+
+fn package_body(engine: &Engine, package: &crate::billing::CreditPackage) -> Result<PackageBody, Problem> {
+    let currency = engine.currency_by_number(package.currency);
+    let currency = currency.ok_or(CommandError::NotFound { what: "credit_currency" })?;
+    Ok(PackageBody::of(package, &currency))
+}
+
+/// `GET /v1/credit-packages/{package}`
+pub(crate) fn get_package(call: Call<'_>) -> Result<Reply, Problem> {
+    let package = call.engine().package(call.first());
+    let package = package.ok_or(CommandError::NotFound { what: "credit_package" })?;
+    Ok(Reply::ok(&package_body(call.engine(), &package)?))
+}
+
+/// `GET /v1/credit-packages`
+pub(crate) fn list_packages(call: Call<'_>) -> Result<Reply, Problem> {
+    let list = Query::parse(call.parts.uri.query())?.list()?;
+    let mut found = call.engine().packages(list.cursor.as_deref(), list.limit + 1);
+    let more = found.len() > list.limit;
+    found.truncate(list.limit);
+    let next_cursor = found.last().filter(|_| more).map(|last| last.id.clone());
+    let data = found.iter().map(|package| package_body(call.engine(), package)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Reply::ok(&Page { data, next_cursor }))
+}
+
+/// `GET /v1/credit-currencies/{currency}/recharge-config`
+pub(crate) fn get_recharge(call: Call<'_>) -> Result<Reply, Problem> {
+    let (currency, package) = call.engine().recharge(call.first())?;
+    Ok(Reply::ok(&RechargeBody::of(&currency, package.as_deref())))
+}
+
+/// `PUT /v1/credit-currencies/{currency}/recharge-config`
+pub(crate) async fn put_recharge<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = call.json(body).await?;
+    let package = {
+        let arena = Bump::new();
+        let tree = parse(&body.bytes, &arena)?;
+        let fields = Fields::of(&tree, None)?;
+        if !fields.names("package") {
+            return Err(fields.refused("package", "the field is missing: a package's id, or null"));
+        }
+        fields.text("package")?.map(str::to_owned)
+    };
+    call.engine().set_recharge(call.first(), package.as_deref())?.await?;
+    get_recharge(call)
+}
+
+/// `POST /v1/top-ups`
+pub(crate) async fn post_top_up<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let key = call.effect_key();
+    let body = call.json(body).await?;
+    let request = {
+        let arena = Bump::new();
+        top_up_request(&Fields::of(&parse(&body.bytes, &arena)?, None)?, call.engine(), key.as_deref())?
+    };
+    let request = collected(call.engine(), request)?;
+    let (top_up, is_replayed, _none, ticket) = call.engine().create_top_up(&request).map_err(named)?;
+    ticket.await?;
+    let body = TopUpBody::of(call.engine(), top_up);
+    let location = format!("/v1/top-ups/{}", body.id());
+    let reply = Reply::json(StatusCode::CREATED, &body).header("location", location);
+    Ok(if is_replayed { replayed(reply) } else { reply })
+}
+
+/// Says how a top-up is collected where there is no provider to do it.
+fn collected(engine: &Engine, request: TopUpRequest) -> Result<TopUpRequest, Problem> {
+    if request.method.is_some() {
+        return Err(Problem::field("payment_method", "cannot be charged: no payment provider is connected"));
+    }
+    let is_elsewhere = matches!(request.kind, Kind::Offline | Kind::Deposit);
+    let is_invoiced = !is_elsewhere
+        && engine.customer(&request.customer).is_ok_and(|it| it.collection_method == CollectionMethod::SendInvoice);
+    match request.provider.as_deref() {
+        Some(OUTSIDE) => Ok(TopUpRequest { collection: Some(Collection::Outside), ..request }),
+        Some(_) => Err(Problem::field("provider", "must be external: no payment provider is connected")),
+        None if is_invoiced => Ok(TopUpRequest { collection: Some(Collection::Invoice), ..request }),
+        None if is_elsewhere => Ok(TopUpRequest { collection: Some(Collection::Outside), ..request }),
+        None => Err(Problem::field("provider", "must be external: no payment provider is connected")),
+    }
+}
+
+/// `GET /v1/top-ups/{top_up}`
+pub(crate) fn get_top_up(call: Call<'_>) -> Result<Reply, Problem> {
+    Ok(Reply::ok(&TopUpBody::of(call.engine(), call.engine().top_up(call.first())?)))
+}
+
+/// `GET /v1/top-ups`: the newest first.
+pub(crate) fn list_top_ups(call: Call<'_>) -> Result<Reply, Problem> {
+    let query = Query::parse(call.parts.uri.query())?;
+    let list = query.list()?;
+    let mut found = call.engine().top_ups(query.text("customer"), list.cursor.as_deref(), list.limit + 1);
+    let more = found.len() > list.limit;
+    found.truncate(list.limit);
+    let next_cursor = found.last().filter(|_| more).map(|last| last.top_up.id.clone());
+    let data = found.into_iter().map(|view| TopUpBody::of(call.engine(), view)).collect();
+    Ok(Reply::ok(&Page { data, next_cursor }))
+}
+
+/// Tells a top-up something, and shows what comes of it.
+async fn tell(call: &Call<'_>, event: &Event) -> Result<Reply, Problem> {
+    let (top_up, _none, ticket) = call.engine().top_up_event(call.first(), event)?;
+    ticket.await?;
+    Ok(Reply::ok(&TopUpBody::of(call.engine(), top_up)))
+}
+
+/// `POST /v1/top-ups/{top_up}/cancel`: repeating it is success.
+pub(crate) async fn cancel_top_up<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body::discard(body).await;
+    tell(&call, &Event::Cancel).await
+}
+
+/// What a body says of money that has moved.
+struct Moved {
+    money: Option<Money>,
+    key: Option<String>,
+    is_last: bool,
+}
+
+/// Reads `{amount?, key?, last?}`. All fields may be left out, and so the body.
+async fn moved<B>(call: &Call<'_>, body: B, view: &TopUpView) -> Result<Moved, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = call.receive(body).await?;
+    if body.bytes.is_empty() {
+        return Ok(Moved { money: None, key: None, is_last: false });
+    }
+    if !decode::is_json(&call.parts.headers) {
+        return Err(unsupported("application/json"));
+    }
+    let arena = Bump::new();
+    let tree = parse(&body.bytes, &arena)?;
+    let fields = Fields::of(&tree, None)?;
+    let money = |amount| {
+        Money::from_decimal(amount, view.top_up.code()).map_err(|error| Problem::field("amount", error.detail))
+    };
+    let key = fields.text("key")?;
+    if key.is_some_and(|key| key.is_empty() || key.len() > 255) {
+        return Err(fields.refused("key", "must have 1 to 255 bytes"));
+    }
+    Ok(Moved {
+        money: fields.decimal("amount")?.map(money).transpose()?,
+        key: key.map(str::to_owned),
+        is_last: fields.flag("last")?.unwrap_or(false),
+    })
+}
+
+/// `POST /v1/top-ups/{top_up}/confirm`: money has come.
+pub(crate) async fn confirm_top_up<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let view = match call.engine().top_up(call.first()) {
+        Ok(view) => view,
+        Err(error) => return Err(call.refuse(body, error.into()).await),
+    };
+    let Moved { money, key, is_last } = moved(&call, body, &view).await?;
+    let key = key.or_else(|| call.effect_key()).unwrap_or_else(|| ONLY.to_owned());
+    let known = view.top_up.payments.iter().find(|payment| payment.key == key).map(|payment| payment.money);
+    let Some(money) = money.or(known).or_else(|| due(&view)) else {
+        return Err(Problem::field("amount", "the field is missing: the payer decides"));
+    };
+    tell(&call, &Event::Confirm { key, money, is_last }).await
+}
+
+/// What has not come yet of what was to come.
+fn due(view: &TopUpView) -> Option<Money> {
+    let price = view.top_up.purchase.price?;
+    view.top_up.received().map_or(Some(price), |received| price.checked_sub(received)).filter(|due| due.units > 0)
+}
+
+/// `POST /v1/top-ups/{top_up}/refund`: money goes back.
+pub(crate) async fn refund_top_up<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let view = match call.engine().top_up(call.first()) {
+        Ok(view) => view,
+        Err(error) => return Err(call.refuse(body, error.into()).await),
+    };
+    let Moved { money, key, .. } = moved(&call, body, &view).await?;
+    let key = key.or_else(|| call.effect_key()).unwrap_or_else(|| ONLY.to_owned());
+    tell(&call, &Event::AskRefund { key, money }).await
+}
+
+/// `PUT /v1/customers/{customer}/auto-topup-rules/{currency}`
+pub(crate) async fn put_rule<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = call.json(body).await?;
+    let engine = call.engine();
+    let currency = engine.currency(call.second()).ok_or(CommandError::NotFound { what: "credit_currency" })?;
+    let rule = {
+        let arena = Bump::new();
+        let tree = parse(&body.bytes, &arena)?;
+        let code = |package: Option<&str>| match package {
+            Some(id) => engine.package(id).map(|package| package.price.code),
+            None => Worth::of_fiat(&currency).map(Worth::code),
+        };
+        rule(call.first(), &currency, &Fields::of(&tree, None)?, code)?
+    };
+    // What it buys is in the log, for the provider that will be connected.
+    let (view, _work, ticket) = engine.put_rule(rule)?;
+    ticket.await?;
+    Ok(Reply::ok(&RuleBody::of(view)))
+}
+
+/// `GET /v1/customers/{customer}/auto-topup-rules/{currency}`
+pub(crate) fn get_rule(call: Call<'_>) -> Result<Reply, Problem> {
+    Ok(Reply::ok(&RuleBody::of(call.engine().rule(call.first(), call.second())?)))
+}
+
+/// `DELETE /v1/customers/{customer}/auto-topup-rules/{currency}`: repeating it is success.
+pub(crate) async fn delete_rule<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body::discard(body).await;
+    call.engine().delete_rule(call.first(), call.second())?.await?;
+    Ok(Reply::ok(&serde_json::json!({"deleted": true})))
+}
+
+/// `GET /v1/invoices/{invoice}`
+pub(crate) fn get_invoice(call: Call<'_>) -> Result<Reply, Problem> {
+    let unknown = || Problem::new(Reason::Unknown("invoice"), "there is no such invoice");
+    let number = invoice_number(call.first()).ok_or_else(unknown)?;
+    Ok(Reply::ok(&InvoiceBody::of(&*call.engine().invoice(Number(number))?)))
+}

@@ -1,0 +1,216 @@
+//! Money in over HTTP: packages, top-ups that are confirmed from outside, refunds, invoices and rules.
+
+use super::*;
+
+fn set_up() -> TestServer {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.put("/v1/credit-currencies/credits", &json!({"scale": 1})).expect_status(200);
+    let package =
+        json!({"name": "Starter", "credits": "1000", "bonus": "50.5", "price": {"amount": "19.99", "currency": "EUR"}});
+    client.put("/v1/credit-packages/starter", &package).expect_status(200);
+    server
+}
+
+#[test]
+fn packages_are_made_changed_listed_and_refused() {
+    let server = set_up();
+    let mut client = server.client();
+    let shown = client.get("/v1/credit-packages/starter").expect_status(200);
+    let price = json!({"amount": "19.99", "currency": "EUR"});
+    assert_eq!((&shown["price"], &shown["bonus"], &shown["priority"]), (&price, &json!("50.5"), &json!(50)));
+    assert_eq!((&shown["valid_for_seconds"], &shown["status"]), (&Value::Null, &json!("active")));
+    for (field, body) in [
+        ("price", json!({"credits": "1"})),
+        ("price.amount", json!({"credits": "1", "price": {"amount": "0.001", "currency": "EUR"}})),
+        ("price.currency", json!({"credits": "1", "price": {"amount": "1", "currency": "XYZ"}})),
+        ("credits", json!({"credits": "0.05", "price": {"amount": "1", "currency": "EUR"}})),
+        ("status", json!({"credits": "1", "status": "gone", "price": {"amount": "1", "currency": "EUR"}})),
+    ] {
+        let problem = client.put("/v1/credit-packages/other", &body).expect_problem(400, "invalid_field");
+        assert_eq!(problem["field"], field);
+    }
+    client.get("/v1/credit-packages/other").expect_problem(404, "unknown_credit_package");
+    let page = client.get("/v1/credit-packages?limit=1").expect_status(200);
+    assert_eq!((page["data"].as_array().map(Vec::len), &page["next_cursor"]), (Some(1), &Value::Null));
+
+    let none = client.get("/v1/credit-currencies/credits/recharge-config").expect_status(200);
+    assert_eq!(none["recharge_config"], json!({"package": null, "payment_url": null}));
+    let set =
+        client.put("/v1/credit-currencies/credits/recharge-config", &json!({"package": "starter"})).expect_status(200);
+    assert_eq!((&set["recharge_config"]["package"]["price"], &set["currency_info"]["id"]), (&price, &json!("credits")));
+    let problem = client
+        .put("/v1/credit-currencies/credits/recharge-config", &json!({"package": "none"}))
+        .expect_problem(400, "invalid_field");
+    assert_eq!(problem["field"], "package");
+    client.get("/v1/credit-currencies/none/recharge-config").expect_problem(404, "unknown_currency");
+}
+
+#[test]
+fn a_top_up_is_confirmed_in_parts_refunded_and_invoiced() {
+    let server = set_up();
+    let mut client = server.client();
+    let order = json!({"customer": "cus", "package": "starter", "provider": "external", "key": "order-1", "metadata": {"po": "7"}});
+    let made = client.post("/v1/top-ups", &order).expect_status(201);
+    let id = made["id"].as_str().expect("an id").to_owned();
+    assert_eq!(
+        (&made["status"], &made["amount"], &made["credits"]),
+        (&json!("created"), &json!("19.99"), &json!("1050.5"))
+    );
+    assert_eq!(
+        (&made["collection"], &made["credited"], &made["key"]),
+        (&json!("outside"), &json!("0"), &json!("order-1"))
+    );
+    let again = client.post("/v1/top-ups", &order).expect_status(201);
+    assert_eq!(again["id"], made["id"]);
+    let mut other = order.clone();
+    other["quantity"] = json!(2);
+    client.post("/v1/top-ups", &other).expect_problem(409, "idempotency_conflict");
+
+    let confirm = format!("/v1/top-ups/{id}/confirm");
+    let part = client.post(&confirm, &json!({"amount": "9.99", "key": "t1"})).expect_status(200);
+    assert_eq!(
+        (&part["status"], &part["received"], &part["captured"]),
+        (&json!("created"), &json!("9.99"), &Value::Null)
+    );
+    client.get("/v1/wallets/cus/credits").expect_problem(404, "unknown_wallet");
+    client.send("POST", &format!("/v1/top-ups/{id}/cancel"), &[], b"").expect_problem(409, "top_up_partly_paid");
+    let paid = client.send("POST", &confirm, &[], b"").expect_status(200);
+    assert_eq!(
+        (&paid["status"], &paid["captured"], &paid["credited"]),
+        (&json!("completed"), &json!("19.99"), &json!("1050.5"))
+    );
+    assert_eq!(client.balance("cus"), "1050.5");
+    let grant = client.get(&format!("/v1/grants/{}", paid["grant"].as_str().expect("a grant"))).expect_status(200);
+    assert_eq!(
+        (&grant["source"], &grant["payment"], &grant["metadata"]["po"]),
+        (&json!("package"), &json!(id), &json!("7"))
+    );
+    let repeat = client.send("POST", &confirm, &[], b"").expect_status(200);
+    assert_eq!((repeat, client.balance("cus")), (paid.clone(), "1050.5".to_owned()), "the same payment");
+
+    let refund = format!("/v1/top-ups/{id}/refund");
+    let part = client.post(&refund, &json!({"amount": "5.00", "key": "r1"})).expect_status(200);
+    assert_eq!((&part["status"], &part["refunded"]), (&json!("partially_refunded"), &json!("5.00")));
+    assert_eq!(part["clawed_back"], "262.7", "5.00 of 19.99, rounded down");
+    assert_eq!(client.balance("cus"), "787.8");
+    let problem =
+        client.post(&refund, &json!({"amount": "15", "key": "r2"})).expect_problem(409, "refund_exceeds_payment");
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.starts_with("14.99 EUR")), "{problem}");
+    let all = client.send("POST", &refund, &[], b"").expect_status(200);
+    assert_eq!((&all["status"], client.balance("cus").as_str()), (&json!("refunded"), "0"));
+
+    let invoice =
+        client.get(&format!("/v1/invoices/{}", all["invoice"].as_str().expect("an invoice"))).expect_status(200);
+    assert_eq!(
+        (&invoice["number"], &invoice["status"], &invoice["total"]),
+        (&json!(1), &json!("refunded"), &json!("19.99"))
+    );
+    assert_eq!(invoice["lines"], json!([{"description": "Starter", "quantity": 1, "unit_price": "19.99"}]));
+    assert_eq!(invoice["refund_notes"].as_array().map(Vec::len), Some(2));
+    client.get("/v1/invoices/inv_2").expect_problem(404, "unknown_invoice");
+    client.get("/v1/invoices/2").expect_problem(404, "unknown_invoice");
+
+    let list = client.get("/v1/top-ups?customer=cus").expect_status(200);
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(client.get("/v1/top-ups?customer=nobody").expect_status(200)["data"], json!([]));
+    let feed =
+        client.get("/v1/feed?types=top_up.created,top_up.completed,top_up.refunded,invoice.paid").expect_status(200);
+    let told: Vec<_> =
+        feed["data"].as_array().expect("events").iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!(told, ["top_up.created", "top_up.completed", "invoice.paid", "top_up.refunded", "top_up.refunded"]);
+}
+
+#[test]
+fn amounts_deposits_and_invoices_follow_the_currency_and_the_customer() {
+    let server = set_up();
+    let mut client = server.client();
+    client.put("/v1/credit-currencies/eur", &json!({"scale": 0, "kind": "fiat", "iso_code": "EUR"})).expect_status(200);
+    let bought = json!({"customer": "cus", "currency": "eur", "amount": "12.50", "provider": "external"});
+    let made = client.post("/v1/top-ups", &bought).expect_status(201);
+    assert_eq!((&made["credits"], &made["amount_currency"]), (&json!("1250"), &json!("EUR")), "a credit is a cent");
+    let apart = json!({"customer": "cus", "currency": "credits", "amount": "5", "amount_currency": "EUR", "credits": "700", "provider": "external"});
+    let made = client.post("/v1/top-ups", &apart).expect_status(201);
+    assert_eq!((&made["amount"], &made["credits"]), (&json!("5.00"), &json!("700")));
+    let deposit = json!({"customer": "cus", "currency": "eur", "kind": "deposit", "address": "DE00", "return_url": "https://app.example"});
+    let made = client.post("/v1/top-ups", &deposit).expect_status(201);
+    assert_eq!((&made["amount"], &made["credits"], &made["address"]), (&Value::Null, &Value::Null, &json!("DE00")));
+    let confirm = format!("/v1/top-ups/{}/confirm", made["id"].as_str().expect("an id"));
+    let problem = client.send("POST", &confirm, &[], b"").expect_problem(400, "invalid_field");
+    assert_eq!(problem["field"], "amount");
+    client.post(&confirm, &json!({"amount": "3.21"})).expect_status(200);
+    assert_eq!(client.get("/v1/wallets/cus/eur").expect_status(200)["balance"], "321");
+
+    client.put("/v1/customers/firm", &json!({"collection_method": "send_invoice"})).expect_status(200);
+    let on_credit = json!({"customer": "firm", "currency": "credits", "package": "starter", "credits_at_once": true});
+    let made = client.post("/v1/top-ups", &on_credit).expect_status(201);
+    assert_eq!(
+        (&made["collection"], &made["credited"], &made["expires_at"]),
+        (&json!("invoice"), &json!("1050.5"), &Value::Null)
+    );
+    let invoice = format!("/v1/invoices/{}", made["invoice"].as_str().expect("an invoice"));
+    assert_eq!(client.get(&invoice).expect_status(200)["status"], "open");
+    let cancel = format!("/v1/top-ups/{}/cancel", made["id"].as_str().expect("an id"));
+    assert_eq!(client.send("POST", &cancel, &[], b"").expect_status(200)["status"], "canceled");
+    assert_eq!(client.send("POST", &cancel, &[], b"").expect_status(200)["clawed_back"], "1050.5");
+    assert_eq!(client.get(&invoice).expect_status(200)["status"], "void");
+
+    for (field, body) in [
+        ("provider", json!({"customer": "cus", "package": "starter", "currency": "credits"})),
+        ("provider", json!({"customer": "cus", "package": "starter", "currency": "credits", "provider": "stripe"})),
+        (
+            "payment_method",
+            json!({"customer": "cus", "package": "starter", "currency": "credits", "payment_method": "pm"}),
+        ),
+        ("package", json!({"customer": "cus", "package": "none", "currency": "credits", "provider": "external"})),
+        ("amount_currency", json!({"customer": "cus", "amount": "5", "currency": "credits", "provider": "external"})),
+        (
+            "amount.currency",
+            json!({"customer": "cus", "amount": "5", "amount_currency": "USD", "currency": "eur", "provider": "external"}),
+        ),
+        ("kind", json!({"customer": "cus", "kind": "auto", "package": "starter", "currency": "credits"})),
+    ] {
+        let problem = client.post("/v1/top-ups", &body).expect_problem(400, "invalid_field");
+        assert_eq!(problem["field"], field, "{body}");
+    }
+    client.get("/v1/top-ups/top_x").expect_problem(404, "unknown_top_up");
+    client.send("POST", "/v1/top-ups/top_x/confirm", &[], b"").expect_problem(404, "unknown_top_up");
+}
+
+#[test]
+fn rules_are_set_shown_and_taken_away() {
+    let server = set_up();
+    let mut client = server.client();
+    let path = "/v1/customers/cus/auto-topup-rules/credits";
+    client.get(path).expect_problem(404, "unknown_auto_topup_rule");
+    let rule = json!({
+        "threshold": "100", "mode": "package", "package": "starter", "quantity": 2, "cooldown_seconds": 60,
+        "limits": [{"per": "day", "count": 3}, {"per": "month", "amount": "500"}],
+    });
+    let set = client.put(path, &rule).expect_status(200);
+    assert_eq!((&set["status"], &set["trigger"], &set["quantity"]), (&json!("armed"), &json!("below"), &json!(2)));
+    let limits =
+        json!([{"per": "day", "count": 3, "amount": null}, {"per": "month", "count": null, "amount": "500.00"}]);
+    assert_eq!(set["limits"], limits);
+    assert_eq!(client.get(path).expect_status(200), set);
+    for (field, change) in [
+        ("limits", json!([{"per": "day", "amount": "39.97"}])),
+        ("limits", json!([{"per": "day"}])),
+        ("limits.per", json!([{"count": 1}])),
+    ] {
+        let mut changed = rule.clone();
+        changed["limits"] = change;
+        let problem = client.put(path, &changed).expect_problem(400, "invalid_field");
+        assert_eq!(problem["field"], field);
+    }
+    let low = json!({"threshold": "100", "mode": "target", "target": "99.9", "package": "starter"});
+    assert_eq!(client.put(path, &low).expect_problem(400, "invalid_field")["field"], "target");
+    let amount = json!({"threshold": "100", "mode": "amount", "amount": "5"});
+    assert_eq!(client.put(path, &amount).expect_problem(400, "invalid_field")["field"], "amount");
+    client.put("/v1/customers/cus/auto-topup-rules/none", &rule).expect_problem(404, "unknown_currency");
+    let disabled = json!({"threshold": "100", "mode": "package", "package": "starter", "enabled": false});
+    assert_eq!(client.put(path, &disabled).expect_status(200)["status"], "disabled");
+    client.send("DELETE", path, &[], b"").expect_status(200);
+    client.send("DELETE", path, &[], b"").expect_status(200);
+    client.get(path).expect_problem(404, "unknown_auto_topup_rule");
+}
