@@ -20,14 +20,24 @@ fn packages_are_made_changed_listed_and_refused() {
     let price = json!({"amount": "19.99", "currency": "EUR"});
     assert_eq!((&shown["price"], &shown["bonus"], &shown["priority"]), (&price, &json!("50.5"), &json!(50)));
     assert_eq!((&shown["valid_for_seconds"], &shown["status"]), (&Value::Null, &json!("active")));
-    for (field, body) in [
-        ("price", json!({"credits": "1"})),
-        ("price.amount", json!({"credits": "1", "price": {"amount": "0.001", "currency": "EUR"}})),
-        ("price.currency", json!({"credits": "1", "price": {"amount": "1", "currency": "XYZ"}})),
-        ("credits", json!({"credits": "0.05", "price": {"amount": "1", "currency": "EUR"}})),
-        ("status", json!({"credits": "1", "status": "gone", "price": {"amount": "1", "currency": "EUR"}})),
+    for (status, slug, field, body) in [
+        (400, "invalid_field", "price", json!({"credits": "1"})),
+        (
+            422,
+            "invalid_value",
+            "price.amount",
+            json!({"credits": "1", "price": {"amount": "0.001", "currency": "EUR"}}),
+        ),
+        (422, "invalid_value", "price.currency", json!({"credits": "1", "price": {"amount": "1", "currency": "XYZ"}})),
+        (422, "invalid_value", "credits", json!({"credits": "0.05", "price": {"amount": "1", "currency": "EUR"}})),
+        (
+            400,
+            "invalid_field",
+            "status",
+            json!({"credits": "1", "status": "gone", "price": {"amount": "1", "currency": "EUR"}}),
+        ),
     ] {
-        let problem = client.put("/v1/credit-packages/other", &body).expect_problem(400, "invalid_field");
+        let problem = client.put("/v1/credit-packages/other", &body).expect_problem(status, slug);
         assert_eq!(problem["field"], field);
     }
     client.get("/v1/credit-packages/other").expect_problem(404, "unknown_credit_package");
@@ -41,7 +51,7 @@ fn packages_are_made_changed_listed_and_refused() {
     assert_eq!((&set["recharge_config"]["package"]["price"], &set["currency_info"]["id"]), (&price, &json!("credits")));
     let problem = client
         .put("/v1/credit-currencies/credits/recharge-config", &json!({"package": "none"}))
-        .expect_problem(400, "invalid_field");
+        .expect_problem(422, "invalid_value");
     assert_eq!(problem["field"], "package");
     client.get("/v1/credit-currencies/none/recharge-config").expect_problem(404, "unknown_currency");
 }
@@ -155,22 +165,33 @@ fn amounts_deposits_and_invoices_follow_the_currency_and_the_customer() {
     assert_eq!(client.send("POST", &cancel, &[], b"").expect_status(200)["clawed_back"], "1050.5");
     assert_eq!(client.get(&invoice).expect_status(200)["status"], "void");
 
-    for (field, body) in [
-        ("provider", json!({"customer": "cus", "package": "starter", "currency": "credits"})),
-        ("provider", json!({"customer": "cus", "package": "starter", "currency": "credits", "provider": "stripe"})),
+    for (is_readable, field, body) in [
+        (false, "provider", json!({"customer": "cus", "package": "starter", "currency": "credits"})),
         (
+            false,
+            "provider",
+            json!({"customer": "cus", "package": "starter", "currency": "credits", "provider": "stripe"}),
+        ),
+        (
+            false,
             "payment_method",
             json!({"customer": "cus", "package": "starter", "currency": "credits", "payment_method": "pm"}),
         ),
-        ("package", json!({"customer": "cus", "package": "none", "currency": "credits", "provider": "external"})),
-        ("amount_currency", json!({"customer": "cus", "amount": "5", "currency": "credits", "provider": "external"})),
+        (true, "package", json!({"customer": "cus", "package": "none", "currency": "credits", "provider": "external"})),
         (
+            false,
+            "amount_currency",
+            json!({"customer": "cus", "amount": "5", "currency": "credits", "provider": "external"}),
+        ),
+        (
+            true,
             "amount.currency",
             json!({"customer": "cus", "amount": "5", "amount_currency": "USD", "currency": "eur", "provider": "external"}),
         ),
-        ("kind", json!({"customer": "cus", "kind": "auto", "package": "starter", "currency": "credits"})),
+        (false, "kind", json!({"customer": "cus", "kind": "auto", "package": "starter", "currency": "credits"})),
     ] {
-        let problem = client.post("/v1/top-ups", &body).expect_problem(400, "invalid_field");
+        let (status, slug) = if is_readable { (422, "invalid_value") } else { (400, "invalid_field") };
+        let problem = client.post("/v1/top-ups", &body).expect_problem(status, slug);
         assert_eq!(problem["field"], field, "{body}");
     }
     client.get("/v1/top-ups/top_x").expect_problem(404, "unknown_top_up");
@@ -193,18 +214,18 @@ fn rules_are_set_shown_and_taken_away() {
         json!([{"per": "day", "count": 3, "amount": null}, {"per": "month", "count": null, "amount": "500.00"}]);
     assert_eq!(set["limits"], limits);
     assert_eq!(client.get(path).expect_status(200), set);
-    for (field, change) in [
-        ("limits", json!([{"per": "day", "amount": "39.97"}])),
-        ("limits", json!([{"per": "day"}])),
-        ("limits.per", json!([{"count": 1}])),
+    for (status, slug, field, change) in [
+        (422, "invalid_value", "limits", json!([{"per": "day", "amount": "39.97"}])),
+        (422, "invalid_value", "limits", json!([{"per": "day"}])),
+        (400, "invalid_field", "limits.per", json!([{"count": 1}])),
     ] {
         let mut changed = rule.clone();
         changed["limits"] = change;
-        let problem = client.put(path, &changed).expect_problem(400, "invalid_field");
+        let problem = client.put(path, &changed).expect_problem(status, slug);
         assert_eq!(problem["field"], field);
     }
     let low = json!({"threshold": "100", "mode": "target", "target": "99.9", "package": "starter"});
-    assert_eq!(client.put(path, &low).expect_problem(400, "invalid_field")["field"], "target");
+    assert_eq!(client.put(path, &low).expect_problem(422, "invalid_value")["field"], "target");
     let amount = json!({"threshold": "100", "mode": "amount", "amount": "5"});
     assert_eq!(client.put(path, &amount).expect_problem(400, "invalid_field")["field"], "amount");
     client.put("/v1/customers/cus/auto-topup-rules/none", &rule).expect_problem(404, "unknown_currency");
