@@ -288,7 +288,7 @@ fn check_cut(left: &Disk, clock: &Arc<ManualClock>, filler: usize, depth: u32) {
 #[test]
 fn a_purchase_cut_anywhere_credits_once_and_takes_back_once() {
     // Longer and shorter records, so that the ends of sectors fall between all of them.
-    for filler in [1, 180, 340] {
+    for filler in [1, 75, 180, 270, 340, 450] {
         let (disk, clock) = (Disk::new(), Arc::new(ManualClock::new(at(BEGIN))));
         let engine = open_on(disk.medium(), &clock);
         set_up(&engine).expect("a healthy log");

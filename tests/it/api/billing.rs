@@ -110,6 +110,17 @@ fn a_top_up_is_confirmed_in_parts_refunded_and_invoiced() {
     let all = client.send("POST", &refund, &[], b"").expect_status(200);
     assert_eq!((&all["status"], client.balance("cus").as_str()), (&json!("refunded"), "0"));
 
+    let entries = client.get("/v1/wallets/cus/credits/entries").expect_status(200);
+    let show = |one: &Value| (one["type"].clone(), one["amount"].clone());
+    let shown: Vec<_> = entries["data"].as_array().expect("entries").iter().map(show).collect();
+    let adjustment = |amount| (json!("adjustment"), json!(amount));
+    assert_eq!(shown, [adjustment("-787.8"), adjustment("-262.7"), (json!("grant"), json!("1050.5"))]);
+    let statement = client
+        .get("/v1/wallets/cus/credits/statement?from=2020-01-01T00:00:00Z&to=2100-01-01T00:00:00Z")
+        .expect_status(200);
+    assert_eq!((&statement["closing"], &statement["totals"]["adjusted"]), (&json!("0"), &json!("-1050.5")));
+    assert_eq!(statement["totals"]["used"], "0");
+
     let invoice =
         client.get(&format!("/v1/invoices/{}", all["invoice"].as_str().expect("an invoice"))).expect_status(200);
     assert_eq!(
