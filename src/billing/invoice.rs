@@ -204,7 +204,7 @@ impl Invoice {
         match self.paid_at {
             _ if self.is_void => InvoiceStatus::Void,
             None => InvoiceStatus::Open,
-            Some(_) if self.sum(&self.noted()) == self.total.units => InvoiceStatus::Refunded,
+            Some(_) if Self::sum(&self.noted()) == self.total.units => InvoiceStatus::Refunded,
             Some(_) => InvoiceStatus::Paid,
         }
     }
@@ -212,7 +212,7 @@ impl Invoice {
     /// What is still owed.
     pub fn due(&self) -> Money {
         let paid: Vec<_> = self.paid.iter().map(|paid| paid.money).collect();
-        Money::new(self.total.units - self.sum(&paid), self.total.code)
+        Money::new(self.total.units - Self::sum(&paid), self.total.code)
     }
 
     fn noted(&self) -> Vec<Money> {
@@ -220,7 +220,7 @@ impl Invoice {
     }
 
     /// No more than the total: checked as each was entered.
-    fn sum(&self, parts: &[Money]) -> i64 {
+    fn sum(parts: &[Money]) -> i64 {
         parts.iter().map(|money| money.units).sum()
     }
 
@@ -256,7 +256,7 @@ impl Invoice {
         if self.notes.iter().any(|known| known.refund == note.refund && known.money == note.money) {
             return Ok(());
         }
-        let rest = self.total.units - self.sum(&self.noted());
+        let rest = self.total.units - Self::sum(&self.noted());
         let fits = note.money.code == self.total.code && (1..=rest).contains(&note.money.units);
         if self.paid_at.is_none() || !fits {
             return Err(InvoiceError::Exceeds);

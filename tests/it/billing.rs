@@ -318,7 +318,9 @@ fn seal_segment(engine: &Engine) {
             revoked: true,
         };
         let tickets: Vec<_> = (0..16).map(|_| engine.put_api_key(key.clone()).expect("a healthy engine")).collect();
-        tickets.into_iter().for_each(|ticket| ticket.wait().expect("durable"));
+        for ticket in tickets {
+            ticket.wait().expect("durable");
+        }
     }
 }
 

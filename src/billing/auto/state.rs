@@ -323,19 +323,15 @@ impl RuleState {
             (false, FAILURES_MAX..) => Some(SuspendReason::Failures),
             _ => None,
         };
-        match reason {
-            Some(reason) => {
-                self.halt = Some(Halt::Suspended(reason));
-                vec![News::Failed, News::Suspended]
-            }
-            None => {
-                // An action that was asked for has come to its end.
-                self.halt = None;
-                let doublings = (self.failures - 1).min(FAILURES_MAX);
-                self.retry_at = Some(now.saturating_add(FIRST_RETRY_MS << doublings));
-                vec![News::Failed]
-            }
+        if let Some(reason) = reason {
+            self.halt = Some(Halt::Suspended(reason));
+            return vec![News::Failed, News::Suspended];
         }
+        // An action that was asked for has come to its end.
+        self.halt = None;
+        let doublings = (self.failures - 1).min(FAILURES_MAX);
+        self.retry_at = Some(now.saturating_add(FIRST_RETRY_MS << doublings));
+        vec![News::Failed]
     }
 
     /// Ends halt and back-off.

@@ -2,7 +2,7 @@
 //!
 //! A top-up is a heap of *facts* (payments, refunds, a dispute, how an attempt to collect stands), of which each can be told any number of
 //! times and in any order. What it comes to is computed from them anew at each step: its status, how many credits it is owed, how many are to be
-//! taken back, whether they are frozen. What is to be done is the difference to what has been done ([`step`]).
+//! taken back, whether they are frozen. What is to be done is the difference to what has been done (`step.rs`).
 //!
 //! # Invariants
 //! 1. It credits at most once: [`Credit`] leaves [`Credit::None`] once and never comes back to it.
@@ -313,6 +313,7 @@ pub struct Failure {
 }
 
 /// A top-up.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them goes with any other")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopUp {
     /// Its id: the provider's idempotency key, too.
@@ -433,11 +434,14 @@ impl TopUp {
         }
     }
 
-    /// Credits that are on their way: of one that may still be paid.
+    /// Credits that are on their way: of one that may still be paid, or that was paid a moment ago and is not credited yet.
     pub fn in_flight(&self) -> Amount {
-        match (self.status().is_open() && self.credit == Credit::None, self.purchase.price, self.purchase.goods) {
-            (true, Some(_), Goods::Fixed(credits)) => credits,
-            (true, Some(price), Goods::Worth(worth)) => worth.credits(price).unwrap_or(Amount::ZERO),
+        match (self.credit, self.purchase.price, self.purchase.goods) {
+            (Credit::Due(credits), ..) => credits,
+            (Credit::None, Some(_), Goods::Fixed(credits)) if self.status().is_open() => credits,
+            (Credit::None, Some(price), Goods::Worth(worth)) if self.status().is_open() => {
+                worth.credits(price).unwrap_or(Amount::ZERO)
+            }
             _ => Amount::ZERO,
         }
     }

@@ -128,7 +128,8 @@ fn a_charge_is_sent_and_its_success_grants_in_the_same_step() {
     assert_eq!((step.effects.as_slice(), step.path.as_slice()), (expected.as_slice(), [Status::Completed].as_slice()));
     assert_eq!(step.top_up.credit, Credit::Due(Amount::new(CREDITS)));
     assert_eq!((step.top_up.captured, step.top_up.completed_at), (Some(euros(PRICE)), Some(at(1_000))));
-    assert_eq!(step.top_up.in_flight(), Amount::ZERO);
+    assert_eq!(step.top_up.in_flight(), Amount::new(CREDITS), "until they are granted");
+    assert_eq!(granted(&step.top_up).in_flight(), Amount::ZERO);
     let again = run(&step.top_up, &[paid("pi_1", PRICE)]);
     assert_eq!((again.top_up, again.effects), (step.top_up, Vec::new()));
 }

@@ -354,6 +354,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// What may be told of an administrative record: no seed, no hash of a key.
+#[expect(clippy::too_many_lines, reason = "a table, one entry a kind")]
 fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
     let time = |time: Timestamp| Value::from(time_text(time));
     match admin {

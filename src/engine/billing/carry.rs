@@ -35,7 +35,7 @@ impl Inner {
         &self,
         tables: &mut Tables,
         before: Option<&Kept>,
-        step: Step,
+        step: &Step,
         now: Timestamp,
     ) -> Result<Vec<Work>, CommandError> {
         self.take_step_with(tables, before, step, None, now)
@@ -46,7 +46,7 @@ impl Inner {
         &self,
         tables: &mut Tables,
         before: Option<&Kept>,
-        step: Step,
+        step: &Step,
         rule: Option<RuleRecord>,
         now: Timestamp,
     ) -> Result<Vec<Work>, CommandError> {
@@ -54,7 +54,7 @@ impl Inner {
             tracing::warn!(top_up = step.top_up.id, ?oddity, "a top-up needs a person's look");
         }
         if before.is_some_and(|before| before.top_up == step.top_up) {
-            return Ok(work_of(&step));
+            return Ok(work_of(step));
         }
         let mut todo = ToDo::default();
         let mut records = Vec::new();
@@ -91,7 +91,7 @@ impl Inner {
             let paid_now = !was_paid && invoice.status() == InvoiceStatus::Paid;
             records.push(AdminRecord::Billing(BillingRecord::Invoice(Box::new(InvoiceRecord { invoice, paid_now }))));
         }
-        let rule = rule.or_else(|| tables.rule_after(before.map(|before| &before.top_up), &step, now));
+        let rule = rule.or_else(|| tables.rule_after(before.map(|before| &before.top_up), step, now));
         records.extend(rule.map(|rule| AdminRecord::Billing(BillingRecord::Rule(Box::new(rule)))));
         let first = self.append_admins(&records)?.get();
         for record in records {
@@ -104,7 +104,7 @@ impl Inner {
                 tables.enter(record.without_news());
             }
         }
-        let work = work_of(&step);
+        let work = work_of(step);
         // The step stands. What fails from here on is taken up again later.
         if let Err(error) = self.follow_up(tables, &step.top_up.id, todo, first, now) {
             tracing::warn!(top_up = step.top_up.id, %error, "a top-up is recorded and not settled yet");
@@ -181,7 +181,7 @@ impl Inner {
     fn tell(&self, tables: &mut Tables, id: &str, event: &Event, now: Timestamp) -> Result<(), CommandError> {
         let kept = tables.top_ups[id].clone();
         let step = kept.top_up.apply(event, now).expect("what the ledger reports is not refused");
-        self.take_step(tables, Some(&kept), step, now).map(drop)
+        self.take_step(tables, Some(&kept), &step, now).map(drop)
     }
 
     /// What is to be declared of a top-up's grant. A refusal says that the wallet does not take it.

@@ -118,7 +118,9 @@ impl Inner {
         changed.push(method);
         let records: Vec<_> = changed.into_iter().map(BillingRecord::Method).collect();
         self.append_admins(&records.iter().cloned().map(AdminRecord::Billing).collect::<Vec<_>>())?;
-        records.into_iter().for_each(|record| tables.enter(record));
+        for record in records {
+            tables.enter(record);
+        }
         Ok(())
     }
 }

@@ -9,7 +9,7 @@
 //! 2. A top-up is credited once, whatever crashes. A success is recorded in one frame with the declaration of its grant, whose number is the
 //!    declaration's place; so either both are there or neither is. The grant takes effect with the wallet's operation that names that number.
 //!    Whether it did is looked up in the wallet's own row of operations, which begins behind the declaration and reaches back as far as the log
-//!    does, so the answer does not depend on any window of time ([`Inner::credit`]). Only if it did not is another grant declared, by a record of
+//!    does, so the answer does not depend on any window of time (`carry.rs`). Only if it did not is another grant declared, by a record of
 //!    the same top-up that takes the place of the one before; and what a run has declared and not made no later run makes.
 //! 3. Numbers of invoices are given out under the lock, in the frame that issues them, and are read back from it: there are no gaps.
 //! 4. One thread at a time changes any of it.

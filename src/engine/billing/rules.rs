@@ -152,7 +152,7 @@ impl Inner {
                 let attempt = Attempt { top_up: step.top_up.id.clone(), at: now, money: order.price };
                 next.state.fired(attempt, card.identity());
                 next.news = vec![News::Triggered];
-                self.take_step_with(tables, None, step, Some(next), now)
+                self.take_step_with(tables, None, &step, Some(next), now)
             }
         }
     }

@@ -53,7 +53,7 @@ impl Engine {
         }
         let step = create(new, now)?;
         let id = step.top_up.id.clone();
-        let work = inner.take_step(&mut tables, None, step, now)?;
+        let work = inner.take_step(&mut tables, None, &step, now)?;
         let view = tables.view(&tables.top_ups[&id], currency);
         Ok((view, false, work, self.barrier()))
     }
@@ -68,7 +68,7 @@ impl Engine {
         let now = inner.now();
         let step = kept.top_up.apply(event, now).map_err(refused)?;
         let changes = !step.path.is_empty();
-        let mut work = inner.take_step(&mut tables, Some(&kept), step, now)?;
+        let mut work = inner.take_step(&mut tables, Some(&kept), &step, now)?;
         if changes {
             // The wallet may still be low, or the rule may go on.
             work.extend(inner.evaluate(&mut tables, &kept.top_up.customer, kept.top_up.currency, now)?);
@@ -111,13 +111,12 @@ impl Engine {
     pub fn top_ups(&self, customer: Option<&str>, before: Option<&str>, limit: usize) -> Vec<TopUpView> {
         let tables = self.inner.billing.lock();
         let is_before = |kept: &&Arc<Kept>| before.is_none_or(|before| *kept.top_up.id < *before);
-        let page: Vec<_> = match customer {
-            Some(customer) => tables.top_ups_of(customer).rev().filter(is_before).take(limit).cloned().collect(),
-            None => {
-                let end = before.map_or(Bound::Unbounded, Bound::Excluded);
-                let range = tables.top_ups.range::<str, _>((Bound::Unbounded, end));
-                range.rev().take(limit).map(|(_, kept)| Arc::clone(kept)).collect()
-            }
+        let page: Vec<_> = if let Some(customer) = customer {
+            tables.top_ups_of(customer).rev().filter(is_before).take(limit).cloned().collect()
+        } else {
+            let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+            let range = tables.top_ups.range::<str, _>((Bound::Unbounded, end));
+            range.rev().take(limit).map(|(_, kept)| Arc::clone(kept)).collect()
         };
         let view = |kept: &Arc<Kept>| Some(tables.view(kept, self.inner.currency_numbered(kept.top_up.currency).ok()?));
         page.iter().filter_map(view).collect()
@@ -274,7 +273,7 @@ impl Inner {
         for id in due {
             let kept = tables.top_ups[&id].clone();
             let step = kept.top_up.apply(&Event::Expire, now).map_err(refused)?;
-            work.extend(self.take_step(tables, Some(&kept), step, now)?);
+            work.extend(self.take_step(tables, Some(&kept), &step, now)?);
             work.extend(self.evaluate(tables, &kept.top_up.customer, kept.top_up.currency, now)?);
         }
         Ok(work)

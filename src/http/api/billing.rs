@@ -128,13 +128,13 @@ fn collected(engine: &Engine, request: TopUpRequest) -> Result<TopUpRequest, Pro
     let is_elsewhere = matches!(request.kind, Kind::Offline | Kind::Deposit);
     let is_invoiced = !is_elsewhere
         && engine.customer(&request.customer).is_ok_and(|it| it.collection_method == CollectionMethod::SendInvoice);
-    match request.provider.as_deref() {
-        Some(OUTSIDE) => Ok(TopUpRequest { collection: Some(Collection::Outside), ..request }),
-        Some(_) => Err(Problem::field("provider", "must be external: no payment provider is connected")),
-        None if is_invoiced => Ok(TopUpRequest { collection: Some(Collection::Invoice), ..request }),
-        None if is_elsewhere => Ok(TopUpRequest { collection: Some(Collection::Outside), ..request }),
-        None => Err(Problem::field("provider", "must be external: no payment provider is connected")),
-    }
+    let collection = match request.provider.as_deref() {
+        Some(OUTSIDE) => Collection::Outside,
+        None if is_invoiced => Collection::Invoice,
+        None if is_elsewhere => Collection::Outside,
+        _ => return Err(Problem::field("provider", "must be external: no payment provider is connected")),
+    };
+    Ok(TopUpRequest { collection: Some(collection), ..request })
 }
 
 /// `GET /v1/top-ups/{top_up}`
