@@ -104,20 +104,15 @@ fn in_v6(address: Ipv6Addr, base: Ipv6Addr, prefix: u8) -> bool {
     (address.to_bits() ^ base.to_bits()).checked_shr(shift).unwrap_or(0) == 0
 }
 
-fn v6_from(segments: [u16; 8]) -> Ipv6Addr {
-    let [a, b, c, d, e, f, g, h] = segments;
-    Ipv6Addr::new(a, b, c, d, e, f, g, h)
-}
-
 fn special_v4(address: Ipv4Addr) -> Option<Special> {
     SPECIAL_V4.iter().find(|(base, prefix, _)| in_v4(address, Ipv4Addr::from(*base), *prefix)).map(|row| row.2)
 }
 
 fn special_v6(address: Ipv6Addr) -> Option<Special> {
-    if in_v6(address, v6_from(NAT64), 96) {
+    if in_v6(address, Ipv6Addr::from(NAT64), 96) {
         return special_v4(last_four(address));
     }
-    let row = SPECIAL_V6.iter().find(|(base, prefix, _)| in_v6(address, v6_from(*base), *prefix));
+    let row = SPECIAL_V6.iter().find(|(base, prefix, _)| in_v6(address, Ipv6Addr::from(*base), *prefix));
     match row {
         Some((_, _, special)) => Some(*special),
         None if in_v6(address, Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3) => None,

@@ -3,6 +3,17 @@
 //! A message has an identity that stays the same over all attempts, the time of the attempt, and a body; all three are
 //! signed, by every secret of the endpoint. [`deliver`] makes one attempt and tells what happened; [`Schedule`] says when the next is
 //! due. What is kept of messages and endpoints, and in which order they go, is up to the caller.
+//!
+//! ```
+//! use drawdown_outbound::webhooks::{Secret, sign, verify};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (old, new) = (Secret::new(&[1; 32])?, Secret::new(&[2; 32])?); // of random bytes, in earnest
+//! let body = br#"{"type":"balance.low"}"#;
+//! let headers = sign(&[new, old.clone()], "evt_42", 1_700_000_000, body)?;
+//! let verified = verify(&[old], &headers, body, 1_700_000_007, 300)?; // a receiver that has not heard of the new secret
+//! assert_eq!(verified.id, "evt_42");
+//! # Ok(()) }
+//! ```
 
 mod delivery;
 mod retry_after;

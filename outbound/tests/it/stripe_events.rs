@@ -72,6 +72,7 @@ fn customer() -> CustomerRef {
     CustomerRef::new("cus_DrawdownTest01")
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as events give it")]
 fn key() -> Option<String> {
     Some("tu_1".to_owned())
 }
@@ -108,7 +109,7 @@ fn payment_error(code: &str, decline_code: &str) -> Value {
     })
 }
 
-fn payment_method(customer: Value) -> Value {
+fn payment_method(customer: &Value) -> Value {
     json!({
         "id": method().as_str(), "object": "payment_method", "allow_redisplay": "limited",
         "billing_details": {"address": {"country": "DE"}, "email": null, "name": null, "phone": null},
@@ -251,9 +252,9 @@ fn payment_methods_come_and_go() {
         fingerprint: Some("DrawdownTestFp01".to_owned()),
     };
     for kind in ["payment_method.attached", "payment_method.updated", "payment_method.automatically_updated"] {
-        check(kind, &payment_method(json!(customer().as_str())), Event::MethodAttached(shown.clone()));
+        check(kind, &payment_method(&json!(customer().as_str())), Event::MethodAttached(shown.clone()));
     }
-    check("payment_method.detached", &payment_method(Value::Null), Event::MethodDetached(method()));
+    check("payment_method.detached", &payment_method(&Value::Null), Event::MethodDetached(method()));
     let debit = json!({"id": method().as_str(), "object": "payment_method", "type": "sepa_debit", "customer": customer().as_str(),
         "sepa_debit": {"last4": "3000"}});
     let shown = Method { brand: "sepa_debit".to_owned(), last4: None, expiry: None, fingerprint: None, ..shown };

@@ -42,7 +42,8 @@ fn run<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(
     arguments: I,
     set: (&str, &Path),
 ) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).env(set.0, set.1).output();
+    // A network that swallows everything must not hold the tests for ever.
+    let output = Command::new("timeout").args(["300", program]).args(arguments).env(set.0, set.1).output();
     let output = output.map_err(|error| format!("{program}: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(()) } else { Err(format!("{program}: {}", said.trim())) }
@@ -66,8 +67,17 @@ pub(crate) fn standard_webhooks() -> Option<PathBuf> {
     }
     // Under another name until it is whole.
     let draft = kept("standardwebhooks-draft");
-    let arguments =
-        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--target"];
+    let arguments = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--retries=1",
+        "--no-deps",
+        "--upgrade",
+        "--target",
+    ];
     let arguments = arguments.map(OsStr::new).into_iter().chain([draft.as_os_str(), OsStr::new(STANDARD_WEBHOOKS)]);
     let found = run("python3", arguments, ("PIP_NO_INPUT", Path::new("1")));
     let found = found.and_then(|()| std::fs::rename(&draft, &directory).map_err(|error| error.to_string()));

@@ -1,17 +1,22 @@
 //! A provider for test mode: no money, no network, and everything that can happen with a real one.
 //!
-//! Its state is a [`Book`](book::Book), a pure fold of [`Command`](command::Command)s, kept by a [`Bank`]: in memory, in a file that survives a
+//! Its state is a [`Book`](book::Book), a pure fold of [`Command`]s, kept by a [`Bank`]: in memory, in a file that survives a
 //! restart ([`Local`]), or in another process that survives the server's ([`Remote`], [`serve`]). What happens to a charge is up to
 //! the card ([`cards`]). Events wait in the book until they were received ([`Simulated::dispatch`]), and are signed as Standard Webhooks.
 //!
 //! The pages on which customers pay, enter a card or authenticate are the server's; what they show and do is here
 //! ([`Simulated::checkout`], [`Simulated::pay`], [`Simulated::collect`], [`Simulated::complete`]).
 
+mod afterwards;
 pub mod bank;
 pub mod book;
 pub mod cards;
+mod charges;
+mod checkouts;
 pub mod command;
 mod post;
+#[cfg(test)]
+mod props;
 mod remote;
 #[cfg(test)]
 mod tests;
@@ -212,7 +217,7 @@ impl Provider for Simulated {
         })
     }
 
-    /// There is no script for pages of one's own: [`Collect::InPage`] gets the hosted page, too.
+    /// There is no script for pages of one's own: [`Collect::InPage`](super::Collect::InPage) gets the hosted page, too.
     fn begin_setup<'a>(&'a self, ask: &'a NewSetup) -> Outgoing<'a, Result<Setup, CallError>> {
         Box::pin(async move {
             match self.ask(Command::BeginSetup(ask.clone())).await? {

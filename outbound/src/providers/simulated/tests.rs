@@ -3,6 +3,7 @@
 use super::book::{Book, Standing};
 use super::*;
 use crate::providers::{ChargeState, Collect, Key, Money, Progress, RefundState};
+use ChargeState::{Failed, Processing, RequiresAction, Succeeded};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
@@ -86,7 +87,6 @@ fn states(told: &[(Received, u32)]) -> Vec<ChargeState> {
 
 #[tokio::test(start_paused = true)]
 async fn each_card_has_its_story() {
-    use ChargeState::{Failed, Processing, RequiresAction, Succeeded};
     let stories: [(&str, &str, &[ChargeState]); 11] = [
         ("4242424242424242", "succeeded", &[Succeeded]),
         ("5555555555554444", "succeeded", &[Succeeded]),
@@ -209,7 +209,6 @@ async fn a_checkout_takes_one_payment_after_declines() {
     assert_eq!(paid, 1);
 
     let heard = told(&provider, NOW_S + 5).await;
-    use ChargeState::{Failed, RequiresAction, Succeeded};
     assert_eq!(states(&heard), [Failed, RequiresAction, Failed, Succeeded]);
     let Event::CheckoutCompleted { key: Some(name), paid: true, charge: Some(charge), .. } =
         &heard.last().expect("events").0.event

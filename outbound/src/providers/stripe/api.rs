@@ -176,9 +176,10 @@ fn read<T: DeserializeOwned>(answer: &Response) -> Result<T, Failure> {
     if unsettled(answer.status) || !answer.status.is_client_error() {
         return Err(Failure::Unknown(format!("status {}: {}", answer.status, excerpt(&answer.body))));
     }
-    let error = serde_json::from_slice::<ErrorAnswer>(&answer.body)
-        .map(|answer| answer.error)
-        .unwrap_or_else(|_| ApiError { message: Some(excerpt(&answer.body)), ..ApiError::default() });
+    let error = serde_json::from_slice::<ErrorAnswer>(&answer.body).map_or_else(
+        |_| ApiError { message: Some(excerpt(&answer.body)), ..ApiError::default() },
+        |answer| answer.error,
+    );
     Err(Failure::Answered(answer.status, Box::new(error)))
 }
 
@@ -186,7 +187,7 @@ fn read<T: DeserializeOwned>(answer: &Response) -> Result<T, Failure> {
 fn pause(tried: u32, seed: u64) -> Duration {
     let whole = PAUSE_MIN.saturating_mul(1 << (tried - 1).min(10)).min(PAUSE_MAX);
     let jitter = mix(seed ^ u64::from(tried)) % 251;
-    whole - whole * jitter as u32 / 1000
+    whole.saturating_sub(whole * jitter as u32 / 1000)
 }
 
 #[cfg(test)]

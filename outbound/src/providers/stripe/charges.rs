@@ -28,6 +28,10 @@ async fn make(api: &Api, ask: &Charge) -> Result<ChargeOutcome, CallError> {
     if ask.repeat {
         let question = FindCharge { key: ask.key.clone(), customer: ask.customer.clone(), since_s: ask.decided_at_s };
         if let Some(intent) = find_intent(api, &question).await? {
+            if from_stripe(intent.amount, &intent.currency) != Some(ask.money) {
+                let message = format!("{} has this key and another amount", intent.id);
+                return Err(CallError::Refused { code: "idempotency_conflict".to_owned(), message });
+            }
             return Ok(settle(api, ask, intent).await);
         }
     }

@@ -45,6 +45,7 @@ impl Script {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an answer of the script, beside errors")]
 fn answer_with(status: u16, body: &Value, headers: &[(&'static str, &'static str)]) -> Result<Response, SendError> {
     let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
     Ok(Response {
@@ -296,6 +297,17 @@ async fn a_repeat_asks_first() {
     let script = Script::new([page(false, std::slice::from_ref(&other)), answer(200, &intent("succeeded"))]);
     assert_eq!(stripe(&script).charge(&again).await, ChargeOutcome::Succeeded { charge: charge_ref() });
     assert_eq!(script.lines()[1], ("POST /v1/payment_intents".to_owned(), "tu_1".to_owned()));
+
+    // A charge of this key that is not this charge is nothing to take up.
+    for (field, value) in [("amount", json!(1)), ("currency", json!("usd"))] {
+        let script = Script::new([page(false, &[with(intent("succeeded"), field, value)])]);
+        let outcome = stripe(&script).charge(&again).await;
+        assert!(
+            matches!(&outcome, ChargeOutcome::Refused { code, .. } if code == "idempotency_conflict"),
+            "{outcome:?}"
+        );
+        assert_eq!(script.lines().len(), 1);
+    }
 
     // As long as Stripe does not say what became of it, nothing is charged.
     let script = Script::new([broken(), broken(), broken()]);
