@@ -1,0 +1,192 @@
+//! The rule of automatic top-ups, as the customer sets it.
+
+use super::cards::CardChoice;
+use super::shell::{self, Section, Session, Tone};
+use maud::{Markup, html};
+
+/// The rule as it stands, or as it was sent and refused.
+#[derive(Clone, Debug)]
+pub struct Automatic<'a> {
+    /// What a credit is called.
+    pub symbol: &'a str,
+    /// The rule buys when there is need.
+    pub is_enabled: bool,
+    /// What the rule is doing, in a sentence: "Waits: the balance is above the threshold."
+    pub state: Option<(Tone, &'a str)>,
+    /// The rule was suspended, and the customer may lift that.
+    pub can_resume: bool,
+    /// Below which balance it buys.
+    pub threshold: &'a str,
+    /// What it buys.
+    pub mode: Mode,
+    /// How many packages.
+    pub quantity: &'a str,
+    /// The package's id.
+    pub package: &'a str,
+    /// The packages to choose from.
+    pub packages: &'a [PackageChoice<'a>],
+    /// The amount of a payment.
+    pub amount: &'a str,
+    /// The payment's currency, where amounts can be bought; none where only packages can.
+    pub money: Option<&'a str>,
+    /// The balance to fill up to.
+    pub target: &'a str,
+    /// The most that it may buy, a row each for day, week and month.
+    pub limits: [LimitRow<'a>; 3],
+    /// The card's id; empty for the default one.
+    pub card: &'a str,
+    /// The cards to choose from.
+    pub cards: &'a [CardChoice<'a>],
+    /// What is wrong with what was sent: the field's name and the reason.
+    pub errors: &'a [(&'a str, &'a str)],
+}
+
+/// What a rule buys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// So many packages.
+    Package,
+    /// For an amount of money.
+    Amount,
+    /// What is missing to a balance.
+    Target,
+}
+
+/// A package to choose.
+#[derive(Clone, Copy, Debug)]
+pub struct PackageChoice<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its name, content and price: "Starter: 1000 credits for 10.00 USD".
+    pub title: &'a str,
+}
+
+/// The most that a rule may buy in a period. Empty where there is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LimitRow<'a> {
+    /// How often.
+    pub count: &'a str,
+    /// For how much money.
+    pub amount: &'a str,
+}
+
+const PERIODS: [(&str, &str); 3] = [("day", "Day"), ("week", "Week"), ("month", "Month")];
+
+impl Automatic<'_> {
+    /// The page.
+    pub fn page(&self, session: &Session<'_>) -> String {
+        let link = session.link(Section::Automatic);
+        let content = html! {
+            @if let Some((tone, text)) = self.state { p class=(tone.class()) role=(tone.role()) { (text) } }
+            @if self.can_resume {
+                form.inline method="post" action=(link) { (session.token_field()) button name="action" value="resume" { "Resume" } }
+            }
+            @if !self.errors.is_empty() { (self.summary()) }
+            form.rule method="post" action=(link) {
+                (session.token_field())
+                label.choice.switch { input type="checkbox" name="enabled" value="yes" checked[self.is_enabled]; "Buy credits by itself when the balance runs low" }
+                (self.field("threshold", &format!("When the balance falls below ({})", self.symbol), self.threshold))
+                (self.modes())
+                (self.card_field())
+                (self.limits_table())
+                p.actions { button name="action" value="save" { "Save" } }
+            }
+        };
+        shell::page(session, Section::Automatic, &content)
+    }
+
+    fn error(&self, field: &str) -> Option<&str> {
+        self.errors.iter().find(|(name, _)| *name == field).map(|(_, reason)| *reason)
+    }
+
+    fn summary(&self) -> Markup {
+        html! {
+            div.message.bad role="alert" {
+                p { "Nothing was saved:" }
+                ul { @for (field, reason) in self.errors { li { a href={ "#" (field) } { (reason) } } } }
+            }
+        }
+    }
+
+    /// A field of one line with its label and what is wrong with it.
+    fn field(&self, name: &str, title: &str, value: &str) -> Markup {
+        let error = self.error(name);
+        let help = format!("{name}-error");
+        html! {
+            div.field {
+                label for=(name) { (title) }
+                input id=(name) name=(name) inputmode="decimal" autocomplete="off" value=(value) aria-invalid=[error.map(|_| "true")] aria-describedby=[error.map(|_| &help)];
+                @if let Some(error) = error { p.error id=(help) { (error) } }
+            }
+        }
+    }
+
+    fn modes(&self) -> Markup {
+        let radio = |mode: Mode, value: &str, title: &str| {
+            html! { label.choice { input type="radio" name="mode" id={ "mode-" (value) } value=(value) checked[self.mode == mode]; (title) } }
+        };
+        html! {
+            fieldset {
+                legend { "Buy" }
+                @if !self.packages.is_empty() {
+                    (radio(Mode::Package, "package", "packages"))
+                    div.of-package {
+                        div.field {
+                            label for="package" { "Package" }
+                            select #package name="package" { @for package in self.packages { option value=(package.id) selected[package.id == self.package] { (package.title) } } }
+                            @if let Some(error) = self.error("package") { p.error { (error) } }
+                        }
+                        (self.field("quantity", "How many at a time; more if the gap is larger", self.quantity))
+                    }
+                }
+                @if let Some(money) = self.money {
+                    (radio(Mode::Amount, "amount", "for an amount"))
+                    div.of-amount { (self.field("amount", &format!("Amount in {money}"), self.amount)) }
+                    (radio(Mode::Target, "target", "up to a balance"))
+                    div.of-target { (self.field("target", &format!("Fill up to ({})", self.symbol), self.target)) }
+                }
+            }
+        }
+    }
+
+    fn card_field(&self) -> Markup {
+        html! {
+            div.field {
+                label for="payment_method" { "Pay with" }
+                select #payment_method name="payment_method" {
+                    option value="" selected[self.card.is_empty()] { "the default card" }
+                    @for card in self.cards { option value=(card.id) selected[card.id == self.card] { (card.title) } }
+                }
+                @if let Some(error) = self.error("payment_method") { p.error { (error) } }
+            }
+        }
+    }
+
+    fn limits_table(&self) -> Markup {
+        let input = |name: String, title: String, value: &str| {
+            html! { input id=(name) name=(name) aria-label=(title) inputmode="decimal" autocomplete="off" placeholder="no limit" value=(value) aria-invalid=[self.error(&name).map(|_| "true")]; }
+        };
+        html! {
+            fieldset {
+                legend { "Never more than" }
+                table.limits {
+                    thead { tr { th scope="col" { "In a" } th scope="col" { "Purchases" } th scope="col" { "Money" @if let Some(money) = self.money { " (" (money) ")" } } } }
+                    tbody {
+                        @for ((period, title), limit) in PERIODS.iter().zip(&self.limits) {
+                            tr {
+                                th scope="row" { (title) }
+                                td data-label="Purchases" { (input(format!("limit_{period}_count"), format!("Purchases in a {period}"), limit.count)) }
+                                td data-label="Money" { (input(format!("limit_{period}_amount"), format!("Money in a {period}"), limit.amount)) }
+                            }
+                        }
+                    }
+                }
+                @for (name, _) in PERIODS {
+                    @for kind in ["count", "amount"] {
+                        @if let Some(error) = self.error(&format!("limit_{name}_{kind}")) { p.error { (error) } }
+                    }
+                }
+            }
+        }
+    }
+}

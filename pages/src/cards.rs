@@ -1,0 +1,74 @@
+//! Saved cards.
+
+use super::shell::{self, Section, Session};
+use maud::html;
+
+/// The saved cards.
+#[derive(Clone, Debug)]
+pub struct Cards<'a> {
+    /// All of them, the default one first.
+    pub cards: &'a [CardRow<'a>],
+}
+
+/// A card.
+#[derive(Clone, Copy, Debug)]
+pub struct CardRow<'a> {
+    /// The payment method's id.
+    pub id: &'a str,
+    /// "Visa", or what kind of method it is.
+    pub brand: &'a str,
+    /// The last four digits.
+    pub last4: &'a str,
+    /// Until when it is good: "04/28".
+    pub expires: Option<&'a str>,
+    /// It is over.
+    pub is_expired: bool,
+    /// It is taken where nothing else is said.
+    pub is_default: bool,
+}
+
+/// A card to choose.
+#[derive(Clone, Copy, Debug)]
+pub struct CardChoice<'a> {
+    /// The payment method's id.
+    pub id: &'a str,
+    /// What it is called: "Visa ending in 4242".
+    pub title: &'a str,
+}
+
+impl Cards<'_> {
+    /// The page.
+    pub fn page(&self, session: &Session<'_>) -> String {
+        let link = session.link(Section::Cards);
+        let content = html! {
+            @if self.cards.is_empty() { p.empty { "No card is saved." } }
+            ul.cards {
+                @for card in self.cards {
+                    li {
+                        div {
+                            p.title { (card.brand) " ending in " (card.last4) }
+                            p.quiet {
+                                @if let Some(expires) = card.expires { "Good until " (expires) }
+                                @if card.is_default { " " span.tag { "default" } }
+                                @if card.is_expired { " " span.tag.bad { "expired" } }
+                            }
+                        }
+                        form method="post" action=(link) {
+                            (session.token_field())
+                            input type="hidden" name="card" value=(card.id);
+                            @let which = format!(" {} ending in {}", card.brand, card.last4);
+                            @if !card.is_default && !card.is_expired { button.second name="action" value="default" { "Make default" span.hidden { (which) } } }
+                            button.second.bad name="action" value="remove" { "Remove" span.hidden { (which) } }
+                        }
+                    }
+                }
+            }
+            form method="post" action=(link) {
+                (session.token_field())
+                button name="action" value="add" { "Add a card" }
+            }
+            p.quiet { "Card numbers are entered at the payment provider and never reach this server." }
+        };
+        shell::page(session, Section::Cards, &content)
+    }
+}

@@ -1,0 +1,190 @@
+//! The frame that all pages of the portal stand in: head, navigation, messages.
+
+use maud::{DOCTYPE, Markup, html};
+
+/// What the pages of one visit have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Session<'a> {
+    /// Whose portal it is: the merchant's name.
+    pub merchant: &'a str,
+    /// The customer's name, or its id.
+    pub customer: &'a str,
+    /// Where the portal's pages lie, without a slash at the end, such as `/portal`.
+    pub base: &'a str,
+    /// Where the customer came from, if it may go back there.
+    pub return_url: Option<&'a str>,
+    /// What every form must send back, as `token`.
+    pub token: &'a str,
+    /// Payments are simulated.
+    pub is_test: bool,
+    /// The customer's wallets; at least the one that is looked at.
+    pub wallets: &'a [WalletLink<'a>],
+    /// The currency of the wallet that is looked at.
+    pub currency: &'a str,
+    /// What became of the form that was sent last.
+    pub message: Option<(Tone, &'a str)>,
+}
+
+/// A wallet that can be looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct WalletLink<'a> {
+    /// Its currency's id.
+    pub currency: &'a str,
+    /// Its currency's name.
+    pub name: &'a str,
+}
+
+/// What kind of message it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// It has been done.
+    Good,
+    /// Something is to be known or done.
+    Notice,
+    /// It has not been done.
+    Bad,
+}
+
+impl Tone {
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Tone::Good => "message good",
+            Tone::Notice => "message notice",
+            Tone::Bad => "message bad",
+        }
+    }
+
+    /// Errors interrupt whoever listens, other messages wait.
+    pub(crate) fn role(self) -> &'static str {
+        match self {
+            Tone::Good | Tone::Notice => "status",
+            Tone::Bad => "alert",
+        }
+    }
+}
+
+/// A page of the portal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// Balance and what it is made of.
+    Overview,
+    /// Entries.
+    History,
+    /// Packages and amounts.
+    Buy,
+    /// Saved cards.
+    Cards,
+    /// The rule of automatic top-ups.
+    Automatic,
+    /// Invoices and receipts.
+    Invoices,
+}
+
+impl Section {
+    const ALL: [Section; 6] =
+        [Section::Overview, Section::Buy, Section::Automatic, Section::Cards, Section::History, Section::Invoices];
+
+    /// The last part of its address.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Section::Overview => "overview",
+            Section::History => "history",
+            Section::Buy => "buy",
+            Section::Cards => "cards",
+            Section::Automatic => "automatic",
+            Section::Invoices => "invoices",
+        }
+    }
+
+    /// Its name.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Section::Overview => "Balance",
+            Section::History => "History",
+            Section::Buy => "Buy credits",
+            Section::Cards => "Cards",
+            Section::Automatic => "Automatic top-up",
+            Section::Invoices => "Invoices",
+        }
+    }
+}
+
+impl Session<'_> {
+    /// The address of a page of the wallet that is looked at.
+    pub(crate) fn link(&self, section: Section) -> String {
+        format!("{}/{}/{}", self.base, self.currency, section.path())
+    }
+
+    /// What every form begins with.
+    pub(crate) fn token_field(&self) -> Markup {
+        html! { input type="hidden" name="token" value=(self.token); }
+    }
+}
+
+/// A whole document.
+pub(crate) fn document(title: &str, style: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                meta name="robots" content="noindex";
+                title { (title) }
+                link rel="stylesheet" href=(style);
+            }
+            body { (body) }
+        }
+    };
+    page.into_string()
+}
+
+/// The address of the style for pages below `base`.
+pub(crate) fn style_of(base: &str) -> String {
+    format!("{base}/portal.css")
+}
+
+/// A page of the portal.
+pub(crate) fn page(session: &Session<'_>, section: Section, content: &Markup) -> String {
+    let body = html! {
+        a.skip href="#content" { "Skip to the content" }
+        header.top {
+            div.bar {
+                p.merchant { (session.merchant) }
+                @if session.is_test { p.test { "Test mode: no money moves" } }
+                p.customer { span.quiet { "Signed in for " } (session.customer) }
+                @if let Some(url) = session.return_url { a href=(url) rel="noreferrer" { "Back" span.quiet { " to " (session.merchant) } } }
+            }
+            nav aria-label="Portal" {
+                ul {
+                    @for other in Section::ALL {
+                        li { a href=(session.link(other)) aria-current=[(other == section).then_some("page")] { (other.title()) } }
+                    }
+                }
+            }
+        }
+        main #content {
+            @if session.wallets.len() > 1 { (wallets(session, section)) }
+            h1 { (section.title()) }
+            @if let Some((tone, text)) = session.message { p class=(tone.class()) role=(tone.role()) { (text) } }
+            (content)
+        }
+        footer { p { "All times are UTC. Amounts are exact." } }
+    };
+    document(&format!("{} \u{b7} {}", section.title(), session.merchant), &style_of(session.base), &body)
+}
+
+fn wallets(session: &Session<'_>, section: Section) -> Markup {
+    html! {
+        nav.wallets aria-label="Wallets" {
+            ul {
+                @for wallet in session.wallets {
+                    @let is_this = wallet.currency == session.currency;
+                    li { a href=(format!("{}/{}/{}", session.base, wallet.currency, section.path())) aria-current=[is_this.then_some("true")] { (wallet.name) } }
+                }
+            }
+        }
+    }
+}
