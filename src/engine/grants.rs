@@ -516,11 +516,13 @@ impl Inner {
         if rolled_over.is_some() || present.lots.iter().any(|lot| lot.id == grant) {
             return Ok(rolled_over);
         }
-        let find = |body: &Body<'_>| match rolled_over_in(grant, &body.movements) {
-            None => has_not_ended(grant, body).then_some(None),
-            rolled_over => Some(rolled_over),
-        };
-        Ok(self.walk_back(reading.generation.opened_at(), grant, find)?.flatten())
+        let told = self.walk_back(reading.generation.opened_at(), grant, |body| {
+            match rolled_over_in(grant, &body.movements) {
+                None => has_not_ended(grant, body).then_some(None),
+                rolled_over => Some(rolled_over),
+            }
+        })?;
+        Ok(told.flatten())
     }
 
     /// Looks through a wallet's operations, the newest first and none before the grant was declared.
