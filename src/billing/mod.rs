@@ -52,7 +52,7 @@ impl std::fmt::Display for Invalid {
 impl std::error::Error for Invalid {}
 
 /// Checks that a text has 1 to `max` bytes.
-fn check_text(field: &'static str, text: &str, max: usize) -> Result<(), Invalid> {
+pub(crate) fn check_text(field: &'static str, text: &str, max: usize) -> Result<(), Invalid> {
     match text.len() {
         0 => Err(Invalid::new(field, "must not be empty")),
         length if length > max => Err(Invalid::new(field, format!("must have at most {max} bytes, has {length}"))),

@@ -453,8 +453,13 @@ impl Engine {
         }
     }
 
+    /// Resolves when everything before `lsn` is durable.
+    pub fn durable_at(&self, lsn: Lsn) -> Ticket {
+        Ticket::new(&self.inner.log, lsn)
+    }
+
     /// As [`Engine::barrier`], and waits for the disk in any case.
-    fn durable_barrier(&self) -> Ticket {
+    pub fn durable_barrier(&self) -> Ticket {
         Ticket::new(&self.inner.log, self.inner.log.tail())
     }
 

@@ -10,7 +10,7 @@ use super::alerts::{
     WireDefaultLevels, WireRunway, WireRunwayTold,
 };
 use super::billing::{
-    BillingRecord, WireInvoice, WireLimits, WireMethod, WirePackage, WireRecharge, WireRule, WireTopUp,
+    BillingRecord, WireInvoice, WireLimits, WireMethod, WirePackage, WireRecharge, WireReference, WireRule, WireTopUp,
 };
 use super::bytes::Fields;
 use super::control::{AnswerRecord, CustomerRecord, WireAnswer, WireCustomer};
@@ -218,6 +218,7 @@ const TOP_UP: u8 = 83;
 const RULE: u8 = 84;
 const INVOICE: u8 = 85;
 const LIMITS: u8 = 86;
+const REFERENCE: u8 = 87;
 
 impl AdminRecord {
     /// The record's bytes but for its distance from its frame's start: see [`place`].
@@ -315,6 +316,7 @@ fn encode_billing(out: &mut Vec<u8>, billing: &BillingRecord) -> u8 {
         BillingRecord::Rule(rule) => encode(out, RULE, &WireRule::from(&**rule)),
         BillingRecord::Invoice(invoice) => encode(out, INVOICE, &WireInvoice::from(&**invoice)),
         BillingRecord::Limits(limits) => encode(out, LIMITS, &WireLimits::from(limits)),
+        BillingRecord::Reference(reference) => encode(out, REFERENCE, &WireReference::from(reference)),
     }
 }
 
@@ -349,7 +351,7 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
 
 /// Whether records of this kind are about no wallet, and many: readers of some wallets pass over them without decoding them.
 pub(super) fn is_of_no_wallet(tag: u8) -> bool {
-    matches!(tag, ANSWER | CUSTOMER | PACKAGE..=LIMITS)
+    matches!(tag, ANSWER | CUSTOMER | PACKAGE..=REFERENCE)
 }
 
 pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord, Corrupt> {
@@ -408,7 +410,7 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         RUNWAY_CURSOR => AdminRecord::RunwayCursor(decode(body)?),
         ANSWER => AdminRecord::Answer(decode::<WireAnswer>(body)?.try_into()?),
         CUSTOMER => AdminRecord::Customer(decode::<WireCustomer>(body)?.try_into()?),
-        PACKAGE..=LIMITS => AdminRecord::Billing(read_billing(tag, body)?),
+        PACKAGE..=REFERENCE => AdminRecord::Billing(read_billing(tag, body)?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }
@@ -422,6 +424,7 @@ fn read_billing(tag: u8, body: &[u8]) -> Result<BillingRecord, Corrupt> {
         RULE => BillingRecord::Rule(Box::new(decode::<WireRule>(body)?.try_into()?)),
         INVOICE => BillingRecord::Invoice(Box::new(decode::<WireInvoice>(body)?.try_into()?)),
         LIMITS => BillingRecord::Limits(decode::<WireLimits>(body)?.try_into()?),
+        REFERENCE => BillingRecord::Reference(decode::<WireReference>(body)?.into()),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }

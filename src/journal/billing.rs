@@ -37,6 +37,8 @@ pub enum BillingRecord {
     Invoice(Box<InvoiceRecord>),
     /// Limits on what customers buy for themselves.
     Limits(LimitsRecord),
+    /// What a provider calls something of ours.
+    Reference(ReferenceRecord),
 }
 
 /// What tells one object of money in from all others: its kind, and its id or number.
@@ -54,6 +56,7 @@ impl BillingRecord {
             BillingRecord::TopUp(record) => BillingKey(4, record.top_up.id.clone(), 0),
             BillingRecord::Rule(record) => BillingKey(5, record.rule.customer.clone(), record.rule.currency.0.into()),
             BillingRecord::Invoice(record) => BillingKey(6, String::new(), record.invoice.number.0),
+            BillingRecord::Reference(record) => BillingKey(7, format!("{}\n{}", record.provider, record.of), 0),
         }
     }
 
@@ -70,6 +73,7 @@ impl BillingRecord {
             BillingRecord::Package(_)
             | BillingRecord::Recharge(_)
             | BillingRecord::Limits(_)
+            | BillingRecord::Reference(_)
             | BillingRecord::Method(_) => {}
         }
         self
@@ -145,6 +149,17 @@ pub struct LimitsRecord {
     pub currency: CurrencyNumber,
     /// They.
     pub limits: PortalLimits,
+}
+
+/// What a provider calls something of ours: a customer, a page, a method that is being collected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferenceRecord {
+    /// The provider.
+    pub provider: String,
+    /// Ours: the kind of thing, a colon, and its id.
+    pub of: String,
+    /// The provider's name for it.
+    pub reference: String,
 }
 
 const KINDS: [Kind; 4] = [Kind::Manual, Kind::Auto, Kind::Deposit, Kind::Offline];
@@ -872,5 +887,21 @@ impl TryFrom<WireLimits> for LimitsRecord {
         let (min_payment, max_payment) = (money_of(min)?, money_of(max)?);
         let limits = PortalLimits { min_payment, max_payment, max_balance: balance.map(Amount::new) };
         Ok(LimitsRecord { currency: CurrencyNumber(currency), limits })
+    }
+}
+
+/// Provider, ours, theirs.
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireReference(String, String, String);
+
+impl From<&ReferenceRecord> for WireReference {
+    fn from(record: &ReferenceRecord) -> Self {
+        WireReference(record.provider.clone(), record.of.clone(), record.reference.clone())
+    }
+}
+
+impl From<WireReference> for ReferenceRecord {
+    fn from(WireReference(provider, of, reference): WireReference) -> Self {
+        ReferenceRecord { provider, of, reference }
     }
 }

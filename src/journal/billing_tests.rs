@@ -1,7 +1,7 @@
 //! Records of money in: read back as written, and their bytes pinned.
 
 use super::admin::AdminRecord;
-use super::billing::{BillingRecord, Declaration, InvoiceRecord, LimitsRecord, RuleRecord, TopUpRecord};
+use super::billing::{BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord};
 use super::tests::{admin_survives, frame_of, hex, placed_admin};
 use super::{Corrupt, records};
 use crate::billing::auto::{
@@ -191,6 +191,11 @@ fn full() -> Vec<BillingRecord> {
         BillingRecord::Rule(Box::new(rule())),
         BillingRecord::Invoice(Box::new(InvoiceRecord { invoice: invoice(), paid_now: true })),
         BillingRecord::Limits(limits()),
+        BillingRecord::Reference(ReferenceRecord {
+            provider: text("stripe"),
+            of: text("customer:cus_1"),
+            reference: text("cus_N9"),
+        }),
     ]
 }
 

@@ -469,6 +469,7 @@ fn billing_fields(billing: &BillingRecord) -> Fields {
         BillingRecord::Rule(record) => ("auto_topup_rule", record.rule.customer.clone().into()),
         BillingRecord::Invoice(record) => ("invoice", record.invoice.number.0.into()),
         BillingRecord::Limits(limits) => ("portal_limits", limits.currency.0.into()),
+        BillingRecord::Reference(record) => ("provider_reference", record.of.clone().into()),
     };
     let mut fields = vec![("type", kind.into()), ("id", id)];
     match billing {
@@ -489,6 +490,7 @@ fn billing_fields(billing: &BillingRecord) -> Fields {
         BillingRecord::Package(_)
         | BillingRecord::Recharge(_)
         | BillingRecord::Method(_)
+        | BillingRecord::Reference(_)
         | BillingRecord::Limits(_) => {}
     }
     fields

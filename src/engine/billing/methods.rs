@@ -37,7 +37,7 @@ impl Engine {
             if asked(known) != asked(&method) {
                 return Err(super::conflict("idempotency_conflict", "the id is another payment method's"));
             }
-            return Ok((Arc::clone(known), Vec::new(), self.barrier()));
+            return Ok((Arc::clone(known), Vec::new(), self.durable_barrier()));
         }
         let now = inner.now();
         let is_first = tables.methods_of(&method.customer).all(|known| known.detached);
@@ -46,7 +46,7 @@ impl Engine {
         let (customer, lift) = (method.customer.clone(), Lift::Card(method.identity()));
         inner.put_methods(&mut tables, method)?;
         let work = inner.lift_rules(&mut tables, &customer, &lift, now)?;
-        Ok((Arc::clone(&tables.methods[&id]), work, self.barrier()))
+        Ok((Arc::clone(&tables.methods[&id]), work, self.durable_barrier()))
     }
 
     /// Makes a method the one that is charged when no other is named.
@@ -68,7 +68,7 @@ impl Engine {
             inner.put_methods(&mut tables, PaymentMethod { is_default: true, ..(*method).clone() })?;
             work = inner.lift_rules(&mut tables, customer, &lift, inner.now())?;
         }
-        Ok((Arc::clone(&tables.methods[id]), work, self.barrier()))
+        Ok((Arc::clone(&tables.methods[id]), work, self.durable_barrier()))
     }
 
     /// Takes a method away, for good. Repeating it is success.
@@ -85,7 +85,7 @@ impl Engine {
             let gone = PaymentMethod { detached: true, is_default: false, ..(*method).clone() };
             inner.put(&mut tables, BillingRecord::Method(gone))?;
         }
-        Ok((Arc::clone(&tables.methods[id]), self.barrier()))
+        Ok((Arc::clone(&tables.methods[id]), self.durable_barrier()))
     }
 
     /// A customer's payment methods, those that were taken away too, by id.

@@ -15,8 +15,10 @@
 //! 4. One thread at a time changes any of it.
 
 mod carry;
+mod follow;
 mod methods;
 mod packages;
+mod references;
 mod rules;
 mod tables;
 mod top_ups;
@@ -29,17 +31,25 @@ use crate::billing::top_up::Collection;
 use crate::journal::billing::BillingRecord;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::Tables;
+pub use follow::Step as Followed;
 pub use view::{Buyer, RuleView, TopUpRequest, TopUpView, Work};
 
 /// All of money in.
 #[derive(Debug, Default)]
 pub(super) struct Billing {
     tables: Mutex<Tables>,
+    followed: Mutex<follow::Followed>,
+    /// What providers have to do that came up where nobody was to hand it to.
+    loose: Mutex<Vec<Work>>,
 }
 
 impl Billing {
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn loose(&self) -> MutexGuard<'_, Vec<Work>> {
+        self.loose.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Enters what a record says.
@@ -80,9 +90,9 @@ impl Inner {
                 Err(error) => tracing::warn!(top_up = id, %error, "a top-up is not settled yet"),
             }
         }
-        // Of what is collected elsewhere, nothing is to be done by a provider; and a rule that goes on by that finds its card in the log.
+        // Of what is collected elsewhere nothing is to be done by a provider; but a rule may go on by that.
         match self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {
-            Ok(_nothing) => {}
+            Ok(work) => self.billing.loose().extend(work),
             Err(error) => tracing::warn!(%error, "top-ups are not given up yet"),
         }
         done

@@ -43,7 +43,7 @@ impl Engine {
             }
             inner.put(&mut tables, BillingRecord::Package(package))?;
         }
-        Ok((Arc::clone(&tables.packages[&spec.id]), self.barrier()))
+        Ok((Arc::clone(&tables.packages[&spec.id]), self.durable_barrier()))
     }
 
     /// A package.
@@ -72,7 +72,7 @@ impl Engine {
         if tables.recharge.get(&currency.number) != Some(&config) {
             inner.put(&mut tables, BillingRecord::Recharge(config))?;
         }
-        Ok(self.barrier())
+        Ok(self.durable_barrier())
     }
 
     /// A currency and its base package, if it has one that is still sold.
@@ -92,7 +92,7 @@ impl Engine {
         if tables.limits.get(&currency.number) != Some(&limits) {
             inner.put(&mut tables, BillingRecord::Limits(LimitsRecord { currency: currency.number, limits }))?;
         }
-        Ok(self.barrier())
+        Ok(self.durable_barrier())
     }
 
     /// The limits on what customers buy for themselves.

@@ -43,7 +43,7 @@ impl Engine {
         }
         let work = inner.evaluate(&mut tables, &key.0, key.1, now)?;
         let record = (*tables.rules[&key]).clone();
-        Ok((view_of(record, currency, now), work, self.barrier()))
+        Ok((view_of(record, currency, now), work, self.durable_barrier()))
     }
 
     /// Takes a rule away. A top-up that it has set off goes on. Repeating it is success.
@@ -58,7 +58,7 @@ impl Engine {
             let record = RuleRecord { deleted: true, updated_at: inner.now(), ..(*old).clone() };
             inner.put(&mut tables, BillingRecord::Rule(Box::new(record)))?;
         }
-        Ok(self.barrier())
+        Ok(self.durable_barrier())
     }
 
     /// A rule.
@@ -83,7 +83,7 @@ impl Engine {
         let now = inner.now();
         let work = inner.lift_rule(&mut tables, &key, &Lift::Operator, now)?;
         let record = (*tables.rules[&key]).clone();
-        Ok((view_of(record, currency, now), work, self.barrier()))
+        Ok((view_of(record, currency, now), work, self.durable_barrier()))
     }
 
     /// Evaluates the rule on a wallet, if there is one: to be called whenever the wallet may have run low. What it buys is recorded; the charge is to be
@@ -92,7 +92,7 @@ impl Engine {
         let inner = &*self.inner;
         inner.check_open()?;
         let work = inner.evaluate(&mut inner.billing.lock(), customer, currency, inner.now())?;
-        Ok((work, self.barrier()))
+        Ok((work, self.durable_barrier()))
     }
 
     /// Evaluates every rule: at the start, and when a day has begun.
@@ -105,7 +105,7 @@ impl Engine {
         for (customer, currency) in keys {
             work.extend(inner.evaluate(&mut tables, &customer, currency, inner.now())?);
         }
-        Ok((work, self.barrier()))
+        Ok((work, self.durable_barrier()))
     }
 }
 
@@ -136,7 +136,11 @@ impl Inner {
         let in_flight = of_wallet.fold(0_i64, |sum, kept| sum.saturating_add(kept.top_up.in_flight().units()));
         let facts = Facts { balance, in_flight: Amount::new(in_flight), has_method: card.is_some(), now };
         let mut next = (*record).clone();
-        match record.state.evaluate(&record.rule, &offer, facts) {
+        let verdict = record.state.evaluate(&record.rule, &offer, facts);
+        if let Verdict::Skip { look_again: Some(at), .. } = verdict {
+            tables.look_again.insert((at, key.0.clone(), key.1));
+        }
+        match verdict {
             Verdict::Rest | Verdict::InFlight | Verdict::Skip { is_news: false, .. } => Ok(Vec::new()),
             Verdict::Skip { why, look_again, is_news: true } => {
                 next.state.told(why, look_again);

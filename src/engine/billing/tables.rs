@@ -3,10 +3,10 @@
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;
 use crate::billing::recharge::RechargeConfig;
-use crate::billing::top_up::{Credit, Effect, Status, TopUp};
+use crate::billing::top_up::{Collection, Credit, Effect, Status, TopUp};
 use crate::billing::{CreditPackage, PaymentMethod};
 use crate::catalog::CurrencyNumber;
-use crate::journal::billing::{BillingRecord, Declaration, InvoiceRecord, LimitsRecord, RuleRecord, TopUpRecord};
+use crate::journal::billing::{BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord};
 use crate::ledger::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -42,6 +42,16 @@ pub(super) struct Tables {
     /// By the top-up that they are for.
     pub(super) invoice_of: HashMap<String, Number>,
     pub(super) numbers: Numbers,
+    /// What providers call things of ours: by provider and ours.
+    pub(super) references: BTreeMap<(String, String), String>,
+    /// The same the other way round.
+    pub(super) referred: HashMap<(String, String), String>,
+    /// Top-ups that a provider collects, by the provider's references of their payments.
+    pub(super) by_payment: HashMap<String, String>,
+    /// When rules are to be looked at again though nothing happens to their wallets. Not logged: a start looks at all of them.
+    pub(super) look_again: BTreeSet<(Timestamp, String, CurrencyNumber)>,
+    /// Counts the rules that were set or taken away, for who keeps a list of them.
+    pub(super) rules_changed: u64,
 }
 
 impl Tables {
@@ -64,10 +74,17 @@ impl Tables {
             BillingRecord::TopUp(record) => self.enter_top_up(*record),
             BillingRecord::Rule(record) => {
                 let key = (record.rule.customer.clone(), record.rule.currency);
+                let record_deleted = record.deleted;
                 let record = RuleRecord { news: Vec::new(), skip: None, ..*record };
-                self.rules.insert(key, Arc::new(record));
+                let old = self.rules.insert(key, Arc::new(record));
+                let (old, deleted) = (old.is_some_and(|old| !old.deleted), record_deleted);
+                self.rules_changed += u64::from(old == deleted);
             }
             BillingRecord::Invoice(record) => self.enter_invoice(record.invoice),
+            BillingRecord::Reference(ReferenceRecord { provider, of, reference }) => {
+                self.referred.insert((provider.clone(), reference.clone()), of.clone());
+                self.references.insert((provider, of), reference);
+            }
         }
     }
 
@@ -84,6 +101,11 @@ impl Tables {
             self.undone.insert(id.clone());
         } else {
             self.undone.remove(&id);
+        }
+        if matches!(top_up.collection, Collection::Charge | Collection::Checkout) {
+            for payment in &top_up.payments {
+                self.by_payment.entry(payment.key.clone()).or_insert_with(|| id.clone());
+            }
         }
         if let Some(key) = &top_up.key {
             self.by_key.insert(key.clone(), id.clone());
@@ -121,7 +143,12 @@ impl Tables {
         let invoices = self.invoices.values().map(|invoice| {
             BillingRecord::Invoice(Box::new(InvoiceRecord { invoice: (**invoice).clone(), paid_now: false }))
         });
-        packages.chain(recharge).chain(limits).chain(methods).chain(top_ups).chain(rules).chain(invoices).collect()
+        let references = self.references.iter().map(|((provider, of), reference)| {
+            let (provider, of, reference) = (provider.clone(), of.clone(), reference.clone());
+            BillingRecord::Reference(ReferenceRecord { provider, of, reference })
+        });
+        let sold = packages.chain(recharge).chain(limits).chain(methods);
+        sold.chain(top_ups).chain(rules).chain(invoices).chain(references).collect()
     }
 
     /// A customer's payment methods, by id.

@@ -40,7 +40,7 @@ impl Engine {
             if !is_same(&known.top_up, request, &currency, &purchase) {
                 return Err(conflict("idempotency_conflict", "the key was used before with other content"));
             }
-            return Ok((tables.view(&known, currency), true, Vec::new(), self.barrier()));
+            return Ok((tables.view(&known, currency), true, Vec::new(), self.durable_barrier()));
         }
         check_active(&currency)?;
         inner.check_customer(&request.customer)?;
@@ -55,7 +55,7 @@ impl Engine {
         let id = step.top_up.id.clone();
         let work = inner.take_step(&mut tables, None, &step, now)?;
         let view = tables.view(&tables.top_ups[&id], currency);
-        Ok((view, false, work, self.barrier()))
+        Ok((view, false, work, self.durable_barrier()))
     }
 
     /// Tells a top-up what has happened to it.
@@ -73,7 +73,7 @@ impl Engine {
             // The wallet may still be low, or the rule may go on.
             work.extend(inner.evaluate(&mut tables, &kept.top_up.customer, kept.top_up.currency, now)?);
         }
-        Ok((tables.view(&tables.top_ups[id], currency), work, self.barrier()))
+        Ok((tables.view(&tables.top_ups[id], currency), work, self.durable_barrier()))
     }
 
     /// Gives up waiting for what was not paid in time. Answers what providers have to do about it.
@@ -81,7 +81,7 @@ impl Engine {
         let inner = &*self.inner;
         inner.check_open()?;
         let work = inner.expire(&mut inner.billing.lock(), |_| true)?;
-        Ok((work, self.barrier()))
+        Ok((work, self.durable_barrier()))
     }
 
     /// What providers had been told to do when the server stopped, and may not have done: to be told again.
@@ -98,6 +98,11 @@ impl Engine {
             }
         }
         work
+    }
+
+    /// What providers have to do that came up beside requests. It is in the log; to be done when a barrier has resolved.
+    pub fn take_loose_work(&self) -> Vec<Work> {
+        std::mem::take(&mut self.inner.billing.loose())
     }
 
     /// A top-up.

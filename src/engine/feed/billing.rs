@@ -28,6 +28,7 @@ impl Page<'_> {
             BillingRecord::Package(_)
             | BillingRecord::Recharge(_)
             | BillingRecord::Method(_)
+            | BillingRecord::Reference(_)
             | BillingRecord::Limits(_) => Vec::new(),
         };
         for (index, news) in (0..).zip(told) {
