@@ -4,9 +4,13 @@
 //! `idle_time`), and [`Settings`] is what comes of them. The bootstrap key is a variable only: flags show in process lists, and files
 //! lie around.
 
+mod providers;
+
 use clap::Args;
 use drawdown::engine::{Disposal, Retention, SnapshotConfig};
 use drawdown::http::Limits;
+pub(crate) use providers::ProviderSettings;
+use providers::{ProvidersError, ProvidersFile};
 use serde::Deserialize;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -133,6 +137,12 @@ pub(crate) struct ServeArgs {
         help_heading = "Snapshots and history"
     )]
     recycle_segments: Option<bool>,
+    /// Where customers reach this server's pages, and providers its webhooks [default: http:// and the address listened on]
+    #[arg(long, env = "DRAWDOWN_PUBLIC_URL", value_name = "URL", help_heading = "Payments")]
+    public_url: Option<String>,
+    /// Payment providers: in the file only, save for Stripe's secrets.
+    #[arg(skip)]
+    providers: Option<ProvidersFile>,
 }
 
 /// How log lines look.
@@ -175,6 +185,8 @@ pub(crate) struct Settings {
     pub(crate) unsynced_bytes: Option<u64>,
     pub(crate) snapshots: SnapshotConfig,
     pub(crate) retention: Retention,
+    pub(crate) public_url: Option<String>,
+    pub(crate) providers: ProviderSettings,
 }
 
 /// Why the settings cannot be used.
@@ -208,6 +220,12 @@ pub(crate) enum SettingsError {
     /// A window shorter than the minutes that it is told in, or longer than the records allow.
     #[error("the idempotency window must be one minute to 34 days")]
     Window,
+    /// A payment provider's settings.
+    #[error(transparent)]
+    Providers(#[from] ProvidersError),
+    /// Not an address that pages can begin at.
+    #[error("the public URL begins with https:// or http:// and has neither query nor fragment: {0}")]
+    PublicUrl(String),
     /// Too little memory for the smallest table and the portions that go to files.
     #[error("the memory for events' ids must be at least 16MiB")]
     IdempotencyMemory,
@@ -233,6 +251,7 @@ impl ServeArgs {
             answer_time, idle_time, connections, in_flight_requests, in_flight_bytes, admission_wait, feed_waiters, start_wait, drain_time, acknowledge, idempotency_window,
             idempotency_memory, segment_bytes, unsynced_bytes,
             snapshot_log_bytes, snapshot_interval, snapshot_memory, retain_history, retain_bytes, archive_dir, recycle_segments,
+            public_url, providers,
         );
         let listen = all.listen.unwrap_or(LISTEN);
         let dev = all.dev.unwrap_or(false);
@@ -262,6 +281,8 @@ impl ServeArgs {
             unsynced_bytes: all.unsynced_bytes.map(|size| size.0),
             snapshots,
             retention,
+            public_url: all.public_url.map(|url| check_public_url(&url)).transpose()?,
+            providers: ProviderSettings::resolve(all.providers.unwrap_or_default(), dev, |name| std::env::var(name).ok())?,
         })
     }
 
@@ -304,6 +325,15 @@ impl ServeArgs {
             drain_time: time(&self.drain_time, usual.drain_time),
         }
     }
+}
+
+/// An address without the slash at its end.
+fn check_public_url(url: &str) -> Result<String, SettingsError> {
+    let is_address = url.starts_with("https://") || url.starts_with("http://");
+    if !is_address || url.contains(['?', '#', ' ']) {
+        return Err(SettingsError::PublicUrl(url.to_owned()));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
 }
 
 fn read(path: &Path) -> Result<ServeArgs, SettingsError> {

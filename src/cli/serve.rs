@@ -1,10 +1,15 @@
 //! `drawdown serve`: opens the ledger, lets the server run until it is told to stop, and closes both in order.
 
 use super::system;
-use crate::config::{Acknowledge, LogFormat, ServeArgs, Settings, SettingsError};
+use crate::config::{Acknowledge, LogFormat, ProviderSettings, ServeArgs, Settings, SettingsError};
 use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
 use drawdown::http::{App, Listener, Server};
+use drawdown::payments::{self, Payments, SimulatedBank};
+use drawdown_outbound::http::{self, AddressPolicy, Client};
+use drawdown_outbound::providers::Provider;
+use drawdown_outbound::providers::simulated::Local;
+use drawdown_outbound::providers::stripe::Stripe;
 use drawdown_wal::ChainFile;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -13,6 +18,8 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// The simulated bank's book, in the data directory.
+const BANK_FILE: &str = "simulated-bank.jsonl";
 /// How often the server looks whether its log still takes writes.
 const HEALTH_PERIOD: Duration = Duration::from_millis(500);
 
@@ -177,7 +184,11 @@ async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
     } else {
         Gate::with_keys(&engine, std::env::var("DRAWDOWN_ADMIN_KEY").ok().as_deref())?
     };
-    let app = App::new(engine.clone(), gate, settings.limits.clone(), process);
+    let payments = connect(settings, &engine, address).await?;
+    let mut app = App::new(engine.clone(), gate, settings.limits.clone(), process);
+    if let Some(payments) = &payments {
+        app = app.with_payments(payments.clone());
+    }
     system::show_disk(&app, &settings.data);
     // The one line on standard output: scripts read the port from it.
     println!("drawdown listens on http://{address}");
@@ -195,8 +206,48 @@ async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
             }
         })
         .await;
+    if let Some(payments) = payments {
+        payments.stop();
+    }
     engine.close()?;
     failure.map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+/// Connects the payment providers that the settings name, and begins to carry out what is to be done at them.
+async fn connect(
+    settings: &Settings,
+    engine: &Engine,
+    address: std::net::SocketAddr,
+) -> Result<Option<Payments>, ServeError> {
+    let ProviderSettings { simulated, external, stripe, is_stripe_elsewhere } = settings.providers.clone();
+    let pages = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    if let Some(stripe) = stripe {
+        let policy = if is_stripe_elsewhere { AddressPolicy::anywhere() } else { AddressPolicy::public() };
+        let transport = Client::new(http::Settings { policy, ..http::Settings::default() });
+        providers.push(Arc::new(Stripe::new(stripe, Arc::new(transport))));
+    }
+    let mut bank = None;
+    if simulated {
+        let path = settings.data.join(BANK_FILE);
+        let book = tokio::task::spawn_blocking(move || Local::open(&path)).await.map_err(io::Error::other)?;
+        let book = book.map_err(|error| io::Error::other(error.to_string()))?;
+        let secret = engine.secret_for("drawdown simulated provider webhook v1");
+        let simulated = SimulatedBank::new(Arc::new(book), pages.clone(), secret);
+        providers.push(Arc::new(simulated.provider().clone()));
+        bank = Some(simulated);
+    }
+    if let Some(external) = external {
+        providers.push(Arc::new(external));
+    }
+    if providers.is_empty() {
+        return Ok(None);
+    }
+    let mut config = payments::Config::new(providers, pages);
+    config.simulated = bank;
+    let payments = Payments::start(engine.clone(), config);
+    tracing::info!(providers = payments.names().join(", "), "payment providers");
+    Ok(Some(payments))
 }
 
 async fn listen(settings: &Settings) -> Result<Listener, ServeError> {

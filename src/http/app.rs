@@ -7,10 +7,11 @@ use super::limits::Limits;
 use super::metrics::Metrics;
 use super::problem::{Problem, Reason};
 use super::reply::{Reply, RequestId, RequestIds};
-use super::route::{self, Action, Found, Parameters, ROUTES, Route};
-use super::{api, decode};
+use super::route::{self, Action, Found, Page, Parameters, ROUTES, Route};
+use super::{api, decode, pages};
 use crate::engine::{Engine, Unavailable};
 use crate::metrics::Extras;
+use crate::payments::Payments;
 use bytes::Bytes;
 use hyper::body::Body;
 use hyper::http::request::Parts;
@@ -36,6 +37,8 @@ pub struct App {
     /// Places for reports: so many are computed at once.
     pub(crate) reports: Arc<Semaphore>,
     pub(crate) in_progress: InProgress,
+    /// The payment providers, if any is connected.
+    pub(crate) payments: Option<Payments>,
     /// True from the moment when the server was told to stop.
     pub(crate) draining: watch::Sender<bool>,
     ids: RequestIds,
@@ -125,9 +128,17 @@ impl App {
             feed_waiters: AtomicUsize::new(0),
             reports: Arc::new(Semaphore::new(reports_at_once())),
             in_progress: InProgress::default(),
+            payments: None,
             draining: watch::Sender::new(false),
             ids: RequestIds::new(process),
         }
+    }
+
+    /// The same with payment providers.
+    #[must_use]
+    pub fn with_payments(mut self, payments: Payments) -> Self {
+        self.payments = Some(payments);
+        self
     }
 
     /// The server's limits.
@@ -322,10 +333,35 @@ where
         Action::GetRule => api::billing::get_rule(call),
         Action::DeleteRule => api::billing::delete_rule(call, body).await,
         Action::GetInvoice => api::billing::get_invoice(call),
+        Action::PostMethod => api::payments::post_method(call, body).await,
+        Action::ListMethods => api::payments::list_methods(call),
+        Action::DefaultMethod => api::payments::default_method(call, body).await,
+        Action::DetachMethod => api::payments::detach_method(call, body).await,
+        Action::ResumeRule => api::billing::resume_rule(call, body).await,
+        Action::ProviderWebhook => api::payments::webhook(call, body).await,
+        // Apart, so that the futures of all others stay as small as they are.
+        Action::Page(page) => Box::pin(shown(page, call, body)).await,
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));
             Err(call.refuse(body, problem.with("feature", feature)).await)
         }
+    }
+}
+
+/// Runs the handler of a page.
+async fn shown<B>(page: Page, call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    match page {
+        Page::Style => Ok(pages::style(call)),
+        Page::Returned => Ok(pages::returned(call)),
+        Page::Checkout => pages::checkout(call).await,
+        Page::Pay => pages::pay(call, body).await,
+        Page::Setup => pages::setup(call).await,
+        Page::Collect => pages::collect(call, body).await,
+        Page::Authenticate => pages::authenticate(call).await,
+        Page::Confirm => pages::confirm(call, body).await,
     }
 }

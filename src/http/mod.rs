@@ -20,6 +20,7 @@ mod idempotency;
 mod limits;
 mod metrics;
 mod openapi;
+mod pages;
 mod percent;
 mod problem;
 mod readiness;

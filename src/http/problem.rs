@@ -192,6 +192,7 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "customer" => ("unknown_customer", "There is no such customer"),
         "credit_package" => ("unknown_credit_package", "There is no such credit package"),
         "payment_method" => ("unknown_payment_method", "There is no such payment method"),
+        "provider" => ("unknown_provider", "There is no such payment provider"),
         "top_up" => ("unknown_top_up", "There is no such top-up"),
         "auto_topup_rule" => ("unknown_auto_topup_rule", "There is no such rule"),
         "invoice" => ("unknown_invoice", "There is no such invoice"),

@@ -94,6 +94,27 @@ pub(crate) enum Action {
     GetRule,
     DeleteRule,
     GetInvoice,
+    PostMethod,
+    ListMethods,
+    DefaultMethod,
+    DetachMethod,
+    ResumeRule,
+    ProviderWebhook,
+    /// A page for customers, not for programs.
+    Page(Page),
+}
+
+/// A page for customers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    Style,
+    Returned,
+    Checkout,
+    Pay,
+    Setup,
+    Collect,
+    Authenticate,
+    Confirm,
 }
 
 /// One row: an endpoint.
@@ -149,7 +170,11 @@ impl Route {
             | Action::ConfirmTopUp
             | Action::RefundTopUp
             | Action::PutRule
-            | Action::DeleteRule => true,
+            | Action::DeleteRule
+            | Action::PostMethod
+            | Action::DefaultMethod
+            | Action::DetachMethod
+            | Action::ResumeRule => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -192,6 +217,9 @@ impl Route {
             | Action::ListTopUps
             | Action::GetRule
             | Action::GetInvoice
+            | Action::ListMethods
+            | Action::ProviderWebhook
+            | Action::Page(_)
             | Action::Later(_) => false,
         }
     }
@@ -203,6 +231,10 @@ const fn route(method: &'static str, path: &'static str, scopes: Scopes, action:
 
 const fn open(path: &'static str, action: Action) -> Route {
     Route { method: "GET", path, scopes: None, action }
+}
+
+const fn form(path: &'static str, action: Action) -> Route {
+    Route { method: "POST", path, scopes: None, action }
 }
 
 const fn later(method: &'static str, path: &'static str, scopes: Scopes, feature: &'static str) -> Route {
@@ -290,7 +322,10 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "/v1/credit-packages", READ, Action::ListPackages),
     route("GET", "/v1/credit-packages/{package}", READ, Action::GetPackage),
     route("PUT", "/v1/credit-packages/{package}", ADMIN, Action::PutPackage),
-    later("POST", "/v1/customers/{customer}/payment-methods", TOP_UPS, "payment methods"),
+    route("POST", "/v1/customers/{customer}/payment-methods", TOP_UPS, Action::PostMethod),
+    route("GET", "/v1/customers/{customer}/payment-methods", READ.and(TOP_UPS), Action::ListMethods),
+    route("POST", "/v1/customers/{customer}/payment-methods/{method}/default", TOP_UPS, Action::DefaultMethod),
+    route("POST", "/v1/customers/{customer}/payment-methods/{method}/detach", TOP_UPS, Action::DetachMethod),
     route("POST", "/v1/top-ups", TOP_UPS, Action::PostTopUp),
     route("GET", "/v1/top-ups", READ.and(TOP_UPS), Action::ListTopUps),
     route("GET", "/v1/top-ups/{top_up}", READ.and(TOP_UPS), Action::GetTopUp),
@@ -300,6 +335,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "/v1/customers/{customer}/auto-topup-rules/{currency}", READ.and(TOP_UPS), Action::GetRule),
     route("PUT", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, Action::PutRule),
     route("DELETE", "/v1/customers/{customer}/auto-topup-rules/{currency}", TOP_UPS, Action::DeleteRule),
+    route("POST", "/v1/customers/{customer}/auto-topup-rules/{currency}/resume", TOP_UPS, Action::ResumeRule),
     route("POST", "/v1/charges", TOP_UPS, Action::PostCharge),
     route("GET", "/v1/charges/{charge}", READ.and(TOP_UPS), Action::GetCharge),
     route("GET", "/v1/invoices/{invoice}", READ.and(TOP_UPS), Action::GetInvoice),
@@ -307,8 +343,16 @@ pub(crate) const ROUTES: &[Route] = &[
         method: "POST",
         path: "/v1/providers/{provider}/webhook",
         scopes: None,
-        action: Action::Later("payment providers"),
+        action: Action::ProviderWebhook,
     },
+    open("/portal/portal.css", Action::Page(Page::Style)),
+    open("/payments/{end}", Action::Page(Page::Returned)),
+    open("/checkout/{session}", Action::Page(Page::Checkout)),
+    form("/checkout/{session}", Action::Page(Page::Pay)),
+    open("/setup/{session}", Action::Page(Page::Setup)),
+    form("/setup/{session}", Action::Page(Page::Collect)),
+    open("/authenticate/{charge}", Action::Page(Page::Authenticate)),
+    form("/authenticate/{charge}", Action::Page(Page::Confirm)),
     later("POST", "/v1/webhook-endpoints", ADMIN, "webhooks"),
     later("GET", "/v1/webhook-endpoints/{endpoint}/deliveries", READ, "webhooks"),
     later("POST", "/v1/deliveries/{delivery}/redeliver", ADMIN, "webhooks"),

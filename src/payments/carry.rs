@@ -246,6 +246,24 @@ impl Payments {
         Ok(Tried::Done)
     }
 
+    /// Shows the page of another system on which a top-up that it collects can be paid, if the settings name one.
+    pub async fn show_outside_page(&self, id: &str) -> Result<(), Failed> {
+        let top_up = self.shared.engine.top_up(id)?.top_up;
+        let is_new = top_up.collection == Collection::Outside && top_up.status().is_open() && top_up.checkout_url.is_none();
+        let provider = self.provider(&top_up.provider).filter(|_| is_new).cloned();
+        let (Some(provider), Some(price)) = (provider, top_up.purchase.price) else { return Ok(()) };
+        let opened = match self.ask_checkout(&*provider, &top_up, price).await {
+            Ok(ask) => provider.open_checkout(&ask).await,
+            // A coin, or something else that its page cannot take.
+            Err(Failed::Provider(error)) => Err(error),
+            Err(error) => return Err(error),
+        };
+        match opened {
+            Ok(checkout) => self.tell(id, &Event::CheckoutOpened { url: checkout.url }).await,
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Asks a provider how a top-up stands, beside what it tells by itself.
     pub(super) fn ask_again(&self, top_up: &TopUp) {
         let (provider, top_up) = (top_up.provider.clone(), top_up.id.clone());

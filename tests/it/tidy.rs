@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http", &["billing", "engine", "ledger", "metrics", "payments"]),
     ("config", &["engine", "http"]),
     ("verify", &["engine", "identities", "journal"]),
-    ("cli", &["config", "demo", "engine", "http", "journal", "ledger", "verify"]),
+    ("cli", &["config", "demo", "engine", "http", "journal", "ledger", "payments", "verify"]),
     ("processor", &[]),
     ("demo", &["engine", "http", "ledger"]),
 ];

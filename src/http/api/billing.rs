@@ -1,7 +1,7 @@
 //! Money in: packages, base packages, top-ups, automatic rules, invoices.
 //!
-//! No payment provider is connected: what is bought is collected elsewhere and confirmed, or invoiced. A request that would need a provider is
-//! refused before anything is recorded.
+//! Where no payment provider is connected, what is bought is collected elsewhere and confirmed, or invoiced, and a request that would need a
+//! provider is refused before anything is recorded. Otherwise what the provider has to do is handed on before the answer waits for the disk.
 
 use super::grants::replayed;
 use super::{named, parse};
@@ -9,7 +9,8 @@ use crate::billing::Money;
 use crate::billing::invoice::Number;
 use crate::billing::money::Worth;
 use crate::billing::top_up::{Collection, Event, Kind};
-use crate::engine::billing::{TopUpRequest, TopUpView};
+use crate::engine::Ticket;
+use crate::engine::billing::{TopUpRequest, TopUpView, Work};
 use crate::engine::customers::CollectionMethod;
 use crate::engine::{CommandError, Engine};
 use crate::http::app::{Call, unsupported};
@@ -24,13 +25,17 @@ use crate::http::wire::billing::{
 use crate::http::wire::fields::Fields;
 use crate::http::wire::query::Query;
 use crate::http::wire::rules::{RuleBody, rule};
+use crate::payments::Payments;
 use bumpalo::Bump;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::Body;
+use std::time::Duration;
 
 /// The provider of what is collected elsewhere.
 const OUTSIDE: &str = "external";
+/// How long an answer waits for what a provider says; after that it says what is known.
+const PROVIDER_PATIENCE: Duration = Duration::from_secs(8);
 /// The key of a payment, or of a refund, that came without one: said again, it is the same.
 const ONLY: &str = "only";
 
@@ -111,13 +116,52 @@ where
         let arena = Bump::new();
         top_up_request(&Fields::of(&parse(&body.bytes, &arena)?, None)?, call.engine(), key.as_deref())?
     };
-    let request = collected(call.engine(), request)?;
-    let (top_up, is_replayed, _none, ticket) = call.engine().create_top_up(&request).map_err(named)?;
-    ticket.await?;
+    let request = match &call.app.payments {
+        Some(payments) => by_provider(call.engine(), payments, request)?,
+        None => collected(call.engine(), request)?,
+    };
+    let (top_up, is_replayed, work, ticket) = call.engine().create_top_up(&request).map_err(named)?;
+    let top_up = settled(&call, top_up, work, ticket).await?;
     let body = TopUpBody::of(call.engine(), top_up);
     let location = format!("/v1/top-ups/{}", body.id());
     let reply = Reply::json(StatusCode::CREATED, &body).header("location", location);
     Ok(if is_replayed { replayed(reply) } else { reply })
+}
+
+/// Hands on what a provider has to do, waits for the disk and for a while for the provider, and shows how the top-up stands then.
+async fn settled(
+    call: &Call<'_>,
+    top_up: TopUpView,
+    work: Vec<Work>,
+    ticket: Ticket,
+) -> Result<TopUpView, Problem> {
+    let Some(payments) = &call.app.payments else {
+        ticket.await?;
+        return Ok(top_up);
+    };
+    payments.submit(work, &ticket);
+    ticket.await?;
+    payments.settle(&top_up.top_up.id, PROVIDER_PATIENCE).await;
+    payments.show_outside_page(&top_up.top_up.id).await.map_err(super::payments::problem_of)?;
+    Ok(call.engine().top_up(&top_up.top_up.id)?)
+}
+
+/// Says who collects a top-up, where there are providers to do it.
+fn by_provider(engine: &Engine, payments: &Payments, request: TopUpRequest) -> Result<TopUpRequest, Problem> {
+    let is_elsewhere = matches!(request.kind, Kind::Offline | Kind::Deposit);
+    match request.provider.as_deref() {
+        Some(OUTSIDE) => return collected(engine, request),
+        Some(name) if !payments.knows(name) => return Err(super::payments::unknown_provider(payments)),
+        None if is_elsewhere => return collected(engine, request),
+        _ => {}
+    }
+    let is_invoiced = !is_elsewhere
+        && engine.customer(&request.customer).is_ok_and(|it| it.collection_method == CollectionMethod::SendInvoice);
+    if is_invoiced {
+        return Ok(TopUpRequest { collection: Some(Collection::Invoice), method: None, ..request });
+    }
+    let provider = request.provider.or_else(|| payments.usual().map(str::to_owned));
+    Ok(TopUpRequest { provider, saves_method: true, ..request })
 }
 
 /// Says how a top-up is collected where there is no provider to do it.
@@ -156,8 +200,8 @@ pub(crate) fn list_top_ups(call: Call<'_>) -> Result<Reply, Problem> {
 
 /// Tells a top-up something, and shows what comes of it.
 async fn tell(call: &Call<'_>, event: &Event) -> Result<Reply, Problem> {
-    let (top_up, _none, ticket) = call.engine().top_up_event(call.first(), event)?;
-    ticket.await?;
+    let (top_up, work, ticket) = call.engine().top_up_event(call.first(), event)?;
+    let top_up = settled(call, top_up, work, ticket).await?;
     Ok(Reply::ok(&TopUpBody::of(call.engine(), top_up)))
 }
 
@@ -261,8 +305,27 @@ where
         };
         rule(call.first(), &currency, &Fields::of(&tree, None)?, code)?
     };
-    // What it buys is in the log, for the provider that will be connected.
-    let (view, _work, ticket) = engine.put_rule(rule)?;
+    let (view, work, ticket) = engine.put_rule(rule)?;
+    handed_on(&call, work, &ticket);
+    ticket.await?;
+    Ok(Reply::ok(&RuleBody::of(view)))
+}
+
+/// What a rule buys is in the log; where no provider is connected it waits there for one.
+fn handed_on(call: &Call<'_>, work: Vec<Work>, ticket: &Ticket) {
+    if let Some(payments) = &call.app.payments {
+        payments.submit(work, ticket);
+    }
+}
+
+/// `POST /v1/customers/{customer}/auto-topup-rules/{currency}/resume`: repeating it is success.
+pub(crate) async fn resume_rule<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body::discard(body).await;
+    let (view, work, ticket) = call.engine().resume_rule(call.first(), call.second())?;
+    handed_on(&call, work, &ticket);
     ticket.await?;
     Ok(Reply::ok(&RuleBody::of(view)))
 }

@@ -10,6 +10,7 @@ pub(crate) mod grants;
 pub(crate) mod holds;
 pub(crate) mod keys;
 pub(crate) mod operations;
+pub(crate) mod payments;
 pub(crate) mod recurring;
 pub(crate) mod reports;
 pub(crate) mod usage;

@@ -12,6 +12,7 @@ mod holds;
 mod idempotency;
 mod limits;
 mod metrics;
+mod payments;
 mod pressure;
 mod process;
 mod reads;
@@ -72,14 +73,19 @@ impl TestServer {
 
     /// A server over an engine of the test's own.
     fn over(engine: Engine, limits: Limits, gate: Gate) -> Self {
-        let app = App::new(engine.clone(), gate, limits, 1);
+        Self::of(engine, move |engine| App::new(engine, gate, limits, 1))
+    }
+
+    /// A server over an application that is made on the server's own runtime.
+    fn of(engine: Engine, app: impl FnOnce(Engine) -> App + Send + 'static) -> Self {
+        let own = engine.clone();
         let (stop, stopped) = oneshot::channel();
         let (tell_address, address) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let server = Server::bind(app, "127.0.0.1:0").await.expect("listens");
+                let server = Server::bind(app(own), "127.0.0.1:0").await.expect("listens");
                 tell_address.send(server.local_addr().expect("an address")).expect("the test waits");
                 server.run(async { drop(stopped.await) }).await;
             });

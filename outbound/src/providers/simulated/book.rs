@@ -133,6 +133,10 @@ impl Book {
                 (Some(entry), Some(state)) => Answer::CheckoutView(CheckoutView { ask: entry.ask.clone(), state }),
                 _ => unknown("checkout"),
             },
+            Command::ViewSetup(setup) => self
+                .setups
+                .get(setup)
+                .map_or(unknown("setup"), |entry| Answer::SetupView(entry.ask.clone(), entry.method.clone())),
             Command::PayCheckout { checkout, card, now_s } => self.pay_checkout(checkout, card, *now_s),
             Command::CloseCheckout(checkout) => self.close_checkout(checkout, self.clock_s),
             Command::Refund(ask) => self.refund(ask),

@@ -98,6 +98,8 @@ pub enum Command {
         /// Now.
         now_s: u64,
     },
+    /// A setup by its name, for its page.
+    ViewSetup(SetupRef),
 }
 
 impl Command {
@@ -122,6 +124,7 @@ impl Command {
             | Command::FindCharge(_)
             | Command::ViewCharge(_)
             | Command::ViewCheckout(_)
+            | Command::ViewSetup(_)
             | Command::CloseCheckout(_)
             | Command::FindRefund(_)
             | Command::Due { .. }
@@ -137,6 +140,7 @@ impl Command {
                 | Command::FindCharge(_)
                 | Command::ViewCharge(_)
                 | Command::ViewCheckout(_)
+                | Command::ViewSetup(_)
                 | Command::FindRefund(_)
                 | Command::Due { .. }
         )
@@ -234,6 +238,8 @@ pub enum Answer {
     Dispute(DisputeRef),
     /// Events to send.
     Hooks(Vec<Hook>),
+    /// How a setup was begun, and the method that it has collected.
+    SetupView(NewSetup, Option<MethodRef>),
     /// No, for a reason that stays.
     Refused {
         /// A stable code.

@@ -112,6 +112,14 @@ impl Simulated {
         self.paid(Command::PayCheckout { checkout: checkout.clone(), card: card.to_owned(), now_s }).await
     }
 
+    /// What a setup's page shows: how it was begun, and the method that it has collected, if it has.
+    pub async fn setup(&self, setup: &SetupRef) -> Result<(NewSetup, Option<MethodRef>), CallError> {
+        match self.ask(Command::ViewSetup(setup.clone())).await? {
+            Answer::SetupView(ask, method) => Ok((ask, method)),
+            answer => Err(strange(&answer)),
+        }
+    }
+
     /// The customer enters a card on a setup's page.
     pub async fn collect(&self, setup: &SetupRef, card: &str, now_s: u64) -> Result<Method, CallError> {
         match self.ask(Command::CollectMethod { setup: setup.clone(), card: card.to_owned(), now_s }).await? {

@@ -38,8 +38,9 @@ pub(super) fn post_top_up() -> Operation {
     Operation::new(TAG, "createTopUp", "Begin to buy credits")
         .about(
             "A package, or an amount and the credits that it buys; without either the currency's base package. Credits are granted when the \
-             money has come: see `confirm`. The same `key` and content is the first top-up again, for as long as the ledger lasts. No payment \
-             provider is connected: the provider is `external`, or the customer is sent invoices.",
+             money has come: see `confirm`. The same `key` and content is the first top-up again, for as long as the ledger lasts. Without a \
+             payment provider the provider is `external`, or the customer is sent invoices. With one a saved method is charged, or \
+             `checkout_url` leads to a page that collects one on the way.",
         )
         .takes("TopUpRequest")
         .answers(201, "Begun.", &json!({"$ref": "#/components/schemas/TopUp"}))
@@ -113,4 +114,47 @@ pub(super) fn delete_rule() -> Operation {
 
 pub(super) fn get_invoice() -> Operation {
     Operation::new(TAG, "getInvoice", "An invoice, or the receipt that it becomes").ok("Invoice").fails(&[404])
+}
+
+pub(super) fn resume_rule() -> Operation {
+    Operation::new(TAG, "resumeAutoTopUpRule", "Let a rule go on that is suspended or waits; repeating it is success")
+        .ok("AutoTopUpRule")
+        .fails(&[400, 404])
+        .writes()
+}
+
+pub(super) fn post_method() -> Operation {
+    Operation::new(TAG, "collectPaymentMethod", "Begin to collect a payment method")
+        .about("The customer enters it at `checkout_url`. It is kept when the provider tells that it has it.")
+        .takes("PaymentMethodRequest")
+        .answers(201, "Begun.", &json!({"$ref": "#/components/schemas/PaymentMethodSetup"}))
+        .fails(&[400, 409, 422])
+}
+
+pub(super) fn list_methods() -> Operation {
+    Operation::new(TAG, "listPaymentMethods", "A customer's payment methods, by id").list().pages("PaymentMethod")
+}
+
+pub(super) fn default_method() -> Operation {
+    Operation::new(TAG, "makePaymentMethodDefault", "Charge it when no other is named; repeating it is success")
+        .ok("PaymentMethod")
+        .fails(&[400, 404, 409])
+        .writes()
+}
+
+pub(super) fn detach_method() -> Operation {
+    Operation::new(TAG, "detachPaymentMethod", "Take a payment method away for good; repeating it is success")
+        .ok("PaymentMethod")
+        .fails(&[400, 404, 409])
+        .writes()
+}
+
+pub(super) fn provider_webhook() -> Operation {
+    let mut operation = Operation::new(TAG, "receiveProviderWebhook", "What a payment provider tells, signed by it")
+        .about("The provider verifies signature and time itself; the same event again changes nothing.")
+        .answers(200, "It is on disk.", &json!({"type": "object", "properties": {"received": {"type": "boolean"}}}))
+        .fails(&[400, 404, 408, 413, 503])
+        .writes();
+    operation.body = None;
+    operation
 }

@@ -81,6 +81,34 @@ fn packages() -> Group {
         ("CreditPackage", package),
         ("CreditPackageRequest", request),
         ("RechargeConfig", object(&[("currency_info", reference("Currency")), ("recharge_config", config)])),
+        (
+            "PaymentMethodRequest",
+            object(&[("provider??", plain_or_null()), ("return_url??", plain_or_null())]),
+        ),
+        (
+            "PaymentMethodSetup",
+            object(&[
+                ("customer", plain()),
+                ("provider", plain()),
+                ("setup", plain()),
+                ("checkout_url", plain_or_null()),
+            ]),
+        ),
+        (
+            "PaymentMethod",
+            object(&[
+                ("id", plain()),
+                ("customer", plain()),
+                ("provider", plain()),
+                ("brand", plain_or_null()),
+                ("last4", plain_or_null()),
+                ("expires", plain_or_null()),
+                ("fingerprint", plain_or_null()),
+                ("default", json!({"type": "boolean"})),
+                ("status", one_of(&["active", "expired", "detached"])),
+                ("created_at", time()),
+            ]),
+        ),
         ("RechargeConfigRequest", object(&[("package", json!({"type": ["string", "null"]}))])),
     ]
 }
