@@ -189,7 +189,7 @@ where
     let body = call.receive(body).await?;
     match payments.receive(call.first(), &call.parts.headers, &body.bytes).await {
         Ok(()) => {}
-        Err(Receiving::NoProvider) | Err(Receiving::Refused(ReceiveError::Unsupported)) => return Err(unknown()),
+        Err(Receiving::NoProvider | Receiving::Refused(ReceiveError::Unsupported)) => return Err(unknown()),
         Err(Receiving::Refused(ReceiveError::Unverified(why))) => {
             return Err(Problem::parameter("signature", why.to_string()));
         }

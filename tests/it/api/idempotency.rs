@@ -19,6 +19,10 @@ fn every_post_of_the_document_is_answered_again() {
     let mut seen = 0;
     for (path, methods) in document["paths"].as_object().expect("paths") {
         let Some(operation) = methods.get("post") else { continue };
+        // What needs no key of ours is a payment provider's, whose events have identities of their own.
+        if operation["security"].as_array().is_some_and(Vec::is_empty) {
+            continue;
+        }
         let parameters = operation["parameters"].as_array().expect("parameters");
         assert!(parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key"), "{path}");
         let actual = path
