@@ -440,6 +440,7 @@ impl Engine {
             engine.begin_recurring();
             // And what had been decided and not done.
             engine.inner.settle_billing();
+            engine.inner.fill_outbox();
         }
         Ok((engine, report))
     }

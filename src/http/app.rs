@@ -322,6 +322,10 @@ where
         Action::GetRule => api::billing::get_rule(call),
         Action::DeleteRule => api::billing::delete_rule(call, body).await,
         Action::GetInvoice => api::billing::get_invoice(call),
+        Action::PostMethod => api::billing::post_method(call, body).await,
+        Action::ListMethods => api::billing::list_methods(call),
+        Action::DefaultMethod => api::billing::default_method(call, body).await,
+        Action::DeleteMethod => api::billing::delete_method(call, body).await,
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));

@@ -94,6 +94,10 @@ pub(crate) enum Action {
     GetRule,
     DeleteRule,
     GetInvoice,
+    PostMethod,
+    ListMethods,
+    DefaultMethod,
+    DeleteMethod,
 }
 
 /// One row: an endpoint.
@@ -149,7 +153,10 @@ impl Route {
             | Action::ConfirmTopUp
             | Action::RefundTopUp
             | Action::PutRule
-            | Action::DeleteRule => true,
+            | Action::DeleteRule
+            | Action::PostMethod
+            | Action::DefaultMethod
+            | Action::DeleteMethod => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -192,6 +199,7 @@ impl Route {
             | Action::ListTopUps
             | Action::GetRule
             | Action::GetInvoice
+            | Action::ListMethods
             | Action::Later(_) => false,
         }
     }
@@ -290,7 +298,10 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "/v1/credit-packages", READ, Action::ListPackages),
     route("GET", "/v1/credit-packages/{package}", READ, Action::GetPackage),
     route("PUT", "/v1/credit-packages/{package}", ADMIN, Action::PutPackage),
-    later("POST", "/v1/customers/{customer}/payment-methods", TOP_UPS, "payment methods"),
+    route("POST", "/v1/customers/{customer}/payment-methods", TOP_UPS, Action::PostMethod),
+    route("GET", "/v1/customers/{customer}/payment-methods", READ.and(TOP_UPS), Action::ListMethods),
+    route("POST", "/v1/customers/{customer}/payment-methods/{id}/default", TOP_UPS, Action::DefaultMethod),
+    route("DELETE", "/v1/customers/{customer}/payment-methods/{id}", TOP_UPS, Action::DeleteMethod),
     route("POST", "/v1/top-ups", TOP_UPS, Action::PostTopUp),
     route("GET", "/v1/top-ups", READ.and(TOP_UPS), Action::ListTopUps),
     route("GET", "/v1/top-ups/{top_up}", READ.and(TOP_UPS), Action::GetTopUp),

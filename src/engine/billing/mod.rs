@@ -1,7 +1,7 @@
 //! Money in, kept: packages, payment methods, top-ups, automatic rules and invoices, folded from the log.
 //!
 //! What becomes of them is decided in [`crate::billing`]; here the decisions are recorded and carried out on the ledger, and what providers have to
-//! do is handed on ([`Work`]), to be done when the ticket that comes with it has resolved.
+//! do waits in an outbox ([`Engine::take_work`]) until what it follows from is durable.
 //!
 //! # Invariants
 //! 1. What a step decides stands in the log before any of it is done, in one frame: the top-up, its invoice, the rule that it concerns, and the
@@ -16,12 +16,15 @@
 
 mod carry;
 mod methods;
+mod outbox;
 mod packages;
 mod rules;
 mod tables;
 mod top_ups;
 pub mod view;
 
+#[cfg(doc)]
+use super::Engine;
 use super::Inner;
 use super::view::CommandError;
 use crate::billing::Invalid;
@@ -80,10 +83,8 @@ impl Inner {
                 Err(error) => tracing::warn!(top_up = id, %error, "a top-up is not settled yet"),
             }
         }
-        // Of what is collected elsewhere, nothing is to be done by a provider; and a rule that goes on by that finds its card in the log.
-        match self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {
-            Ok(_nothing) => {}
-            Err(error) => tracing::warn!(%error, "top-ups are not given up yet"),
+        if let Err(error) = self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {
+            tracing::warn!(%error, "top-ups are not given up yet");
         }
         done
     }

@@ -1,5 +1,6 @@
 //! The tables: what the newest record of each object says, and where it is found by.
 
+use super::view::Work;
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;
 use crate::billing::recharge::RechargeConfig;
@@ -8,7 +9,8 @@ use crate::billing::{CreditPackage, PaymentMethod};
 use crate::catalog::CurrencyNumber;
 use crate::journal::billing::{BillingRecord, Declaration, InvoiceRecord, LimitsRecord, RuleRecord, TopUpRecord};
 use crate::ledger::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use drawdown_wal::Lsn;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A top-up, and where its grant was declared last.
@@ -42,6 +44,10 @@ pub(super) struct Tables {
     /// By the top-up that they are for.
     pub(super) invoice_of: HashMap<String, Number>,
     pub(super) numbers: Numbers,
+    /// Providers that somebody speaks with. Not of the log: each start says so anew.
+    pub(super) connected: BTreeSet<String>,
+    /// What providers have to do, each with the position up to which the log must be durable before it is done.
+    pub(super) outbox: VecDeque<(Lsn, Work)>,
 }
 
 impl Tables {

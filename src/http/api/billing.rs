@@ -1,25 +1,26 @@
 //! Money in: packages, base packages, top-ups, automatic rules, invoices.
 //!
-//! No payment provider is connected: what is bought is collected elsewhere and confirmed, or invoiced. A request that would need a provider is
-//! refused before anything is recorded.
+//! A request that would need a payment provider is refused before anything is recorded, unless somebody speaks with that provider
+//! ([`crate::engine::Engine::connect_provider`]): what is bought is collected elsewhere and confirmed, or invoiced.
 
 use super::grants::replayed;
 use super::{named, parse};
 use crate::billing::Money;
 use crate::billing::invoice::Number;
 use crate::billing::money::Worth;
-use crate::billing::top_up::{Collection, Event, Kind};
-use crate::engine::billing::{TopUpRequest, TopUpView};
-use crate::engine::customers::CollectionMethod;
+use crate::billing::top_up::Event;
+use crate::engine::billing::TopUpView;
 use crate::engine::{CommandError, Engine};
 use crate::http::app::{Call, unsupported};
+use crate::http::auth::hex;
 use crate::http::body;
 use crate::http::decode;
 use crate::http::problem::{Problem, Reason};
 use crate::http::reply::Reply;
 use crate::http::wire::Page;
 use crate::http::wire::billing::{
-    InvoiceBody, PackageBody, RechargeBody, TopUpBody, invoice_number, package_spec, top_up_request,
+    InvoiceBody, MethodBody, PackageBody, RechargeBody, TopUpBody, invoice_number, package_spec, payment_method,
+    top_up_request,
 };
 use crate::http::wire::fields::Fields;
 use crate::http::wire::query::Query;
@@ -29,8 +30,6 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::Body;
 
-/// The provider of what is collected elsewhere.
-const OUTSIDE: &str = "external";
 /// The key of a payment, or of a refund, that came without one: said again, it is the same.
 const ONLY: &str = "only";
 
@@ -111,30 +110,12 @@ where
         let arena = Bump::new();
         top_up_request(&Fields::of(&parse(&body.bytes, &arena)?, None)?, call.engine(), key.as_deref())?
     };
-    let request = collected(call.engine(), request)?;
-    let (top_up, is_replayed, _none, ticket) = call.engine().create_top_up(&request).map_err(named)?;
+    let (top_up, is_replayed, ticket) = call.engine().create_top_up(&request).map_err(named)?;
     ticket.await?;
     let body = TopUpBody::of(call.engine(), top_up);
     let location = format!("/v1/top-ups/{}", body.id());
     let reply = Reply::json(StatusCode::CREATED, &body).header("location", location);
     Ok(if is_replayed { replayed(reply) } else { reply })
-}
-
-/// Says how a top-up is collected where there is no provider to do it.
-fn collected(engine: &Engine, request: TopUpRequest) -> Result<TopUpRequest, Problem> {
-    if request.method.is_some() {
-        return Err(Problem::field("payment_method", "cannot be charged: no payment provider is connected"));
-    }
-    let is_elsewhere = matches!(request.kind, Kind::Offline | Kind::Deposit);
-    let is_invoiced = !is_elsewhere
-        && engine.customer(&request.customer).is_ok_and(|it| it.collection_method == CollectionMethod::SendInvoice);
-    let collection = match request.provider.as_deref() {
-        Some(OUTSIDE) => Collection::Outside,
-        None if is_invoiced => Collection::Invoice,
-        None if is_elsewhere => Collection::Outside,
-        _ => return Err(Problem::field("provider", "must be external: no payment provider is connected")),
-    };
-    Ok(TopUpRequest { collection: Some(collection), ..request })
 }
 
 /// `GET /v1/top-ups/{top_up}`
@@ -156,7 +137,7 @@ pub(crate) fn list_top_ups(call: Call<'_>) -> Result<Reply, Problem> {
 
 /// Tells a top-up something, and shows what comes of it.
 async fn tell(call: &Call<'_>, event: &Event) -> Result<Reply, Problem> {
-    let (top_up, _none, ticket) = call.engine().top_up_event(call.first(), event)?;
+    let (top_up, ticket) = call.engine().top_up_event(call.first(), event)?;
     ticket.await?;
     Ok(Reply::ok(&TopUpBody::of(call.engine(), top_up)))
 }
@@ -261,8 +242,7 @@ where
         };
         rule(call.first(), &currency, &Fields::of(&tree, None)?, code)?
     };
-    // What it buys is in the log, for the provider that will be connected.
-    let (view, _work, ticket) = engine.put_rule(rule)?;
+    let (view, ticket) = engine.put_rule(rule)?;
     ticket.await?;
     Ok(Reply::ok(&RuleBody::of(view)))
 }
@@ -287,4 +267,59 @@ pub(crate) fn get_invoice(call: Call<'_>) -> Result<Reply, Problem> {
     let unknown = || Problem::new(Reason::Unknown("invoice"), "there is no such invoice");
     let number = invoice_number(call.first()).ok_or_else(unknown)?;
     Ok(Reply::ok(&InvoiceBody::of(&*call.engine().invoice(Number(number))?)))
+}
+
+/// `POST /v1/customers/{customer}/payment-methods`
+pub(crate) async fn post_method<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let made = match call.effect_ids().and_then(|mut ids| ids.next()) {
+        Some(id) => id,
+        None => random_id()?,
+    };
+    let body = call.json(body).await?;
+    let method = {
+        let arena = Bump::new();
+        payment_method(call.first(), format!("pm_{made}"), &Fields::of(&parse(&body.bytes, &arena)?, None)?)?
+    };
+    let (method, ticket) = call.engine().add_payment_method(method)?;
+    ticket.await?;
+    Ok(Reply::json(StatusCode::CREATED, &MethodBody::of(&method, call.engine().now())))
+}
+
+/// `GET /v1/customers/{customer}/payment-methods`: those that were taken away, too.
+pub(crate) fn list_methods(call: Call<'_>) -> Result<Reply, Problem> {
+    let list = Query::parse(call.parts.uri.query())?.list()?;
+    let (all, now) = (call.engine().payment_methods(call.first()), call.engine().now());
+    Ok(Reply::ok(&Page::of(all, &list, |method| method.id.as_str(), |method| MethodBody::of(method, now))))
+}
+
+/// `POST /v1/customers/{customer}/payment-methods/{id}/default`: repeating it is success.
+pub(crate) async fn default_method<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body::discard(body).await;
+    let (method, ticket) = call.engine().make_default(call.first(), call.second())?;
+    ticket.await?;
+    Ok(Reply::ok(&MethodBody::of(&method, call.engine().now())))
+}
+
+/// `DELETE /v1/customers/{customer}/payment-methods/{id}`: repeating it is success.
+pub(crate) async fn delete_method<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body::discard(body).await;
+    let (method, ticket) = call.engine().detach_payment_method(call.first(), call.second())?;
+    ticket.await?;
+    Ok(Reply::ok(&MethodBody::of(&method, call.engine().now())))
+}
+
+/// Sixteen hexadecimal digits that nobody has had.
+fn random_id() -> Result<String, Problem> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|_| Problem::from(crate::engine::Unavailable::Overloaded))?;
+    Ok(hex(&bytes))
 }

@@ -38,8 +38,8 @@ pub(super) fn post_top_up() -> Operation {
     Operation::new(TAG, "createTopUp", "Begin to buy credits")
         .about(
             "A package, or an amount and the credits that it buys; without either the currency's base package. Credits are granted when the \
-             money has come: see `confirm`. The same `key` and content is the first top-up again, for as long as the ledger lasts. No payment \
-             provider is connected: the provider is `external`, or the customer is sent invoices.",
+             money has come: see `confirm`. The same `key` and content is the first top-up again, for as long as the ledger lasts. A saved payment \
+             method is charged if there is one; the provider `external` is whoever confirms; customers may be sent invoices.",
         )
         .takes("TopUpRequest")
         .answers(201, "Begun.", &json!({"$ref": "#/components/schemas/TopUp"}))
@@ -113,4 +113,35 @@ pub(super) fn delete_rule() -> Operation {
 
 pub(super) fn get_invoice() -> Operation {
     Operation::new(TAG, "getInvoice", "An invoice, or the receipt that it becomes").ok("Invoice").fails(&[404])
+}
+
+pub(super) fn post_method() -> Operation {
+    Operation::new(TAG, "addPaymentMethod", "Add a payment method that a provider keeps")
+        .about(
+            "What is kept here is a reference and what may be shown of it. The first one is the default. Another card than the one that was \
+             declined lifts what that had suspended.",
+        )
+        .takes("PaymentMethodRequest")
+        .answers(201, "Added.", &json!({"$ref": "#/components/schemas/PaymentMethod"}))
+        .fails(&[400, 409, 422])
+}
+
+pub(super) fn list_methods() -> Operation {
+    Operation::new(TAG, "listPaymentMethods", "A customer's payment methods, those that were taken away too, by id")
+        .list()
+        .pages("PaymentMethod")
+}
+
+pub(super) fn default_method() -> Operation {
+    Operation::new(TAG, "makePaymentMethodDefault", "Charge this one when no other is named; repeating it is success")
+        .ok("PaymentMethod")
+        .fails(&[404, 409, 422])
+        .writes()
+}
+
+pub(super) fn delete_method() -> Operation {
+    Operation::new(TAG, "deletePaymentMethod", "Take a payment method away, for good; repeating it is success")
+        .ok("PaymentMethod")
+        .fails(&[404, 422])
+        .writes()
 }
