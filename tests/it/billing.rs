@@ -398,7 +398,7 @@ fn a_rule_buys_once_backs_off_and_goes_on_with_another_card() {
     set_up(&engine).expect("a healthy log");
     let id = buy(&engine).top_up.id;
     confirm(&engine, &id);
-    let (view, _ticket) = engine.put_rule(rule(500)).expect("a rule");
+    let view = engine.put_rule(rule(500)).expect("a rule").0;
     assert_eq!((view.status, work(&engine)), (RuleStatus::Armed, Vec::new()));
     debit(&engine, "e1", 600);
     let evaluate = |engine: &Engine| {

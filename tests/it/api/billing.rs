@@ -179,7 +179,7 @@ fn amounts_deposits_and_invoices_follow_the_currency_and_the_customer() {
     for (is_readable, field, body) in [
         (true, "provider", json!({"customer": "cus", "package": "starter", "currency": "credits"})),
         (
-            false,
+            true,
             "provider",
             json!({"customer": "cus", "package": "starter", "currency": "credits", "provider": "stripe"}),
         ),
