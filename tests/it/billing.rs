@@ -225,6 +225,19 @@ fn money_comes_in_above_the_highest_balance_and_not_into_a_closed_wallet() {
 }
 
 #[test]
+fn a_currency_that_is_sold_keeps_its_scale() {
+    let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
+    let engine = open_on(medium, &clock);
+    drop(engine.put_currency(currency("credits", CurrencyKind::Unit)).expect("a currency"));
+    let finer = || CurrencySpec { scale: 3, ..currency("credits", CurrencyKind::Unit) };
+    drop(engine.put_currency(finer()).expect("nobody uses it"));
+    drop(engine.put_package(&package("starter", 1_000, 1_999), Some("credits")).expect("a package"));
+    let coarser = CurrencySpec { scale: 0, ..finer() };
+    let refused = engine.put_currency(coarser).expect_err("a package has credits of it");
+    assert!(matches!(refused, CommandError::FieldConflict { slug: "currency_in_use", .. }), "{refused:?}");
+}
+
+#[test]
 fn time_is_over_and_the_money_comes_all_the_same() {
     let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
     let engine = open_on(medium, &clock);

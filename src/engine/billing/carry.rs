@@ -72,11 +72,16 @@ impl Inner {
                         records.insert(0, record);
                         todo.grant = Some(grant);
                     }
-                    Err(CommandError::Unavailable(error)) => return Err(error.into()),
-                    Err(error) => {
-                        tracing::error!(top_up = step.top_up.id, %error, "the wallet takes no credits for money that has come");
+                    Err(CommandError::Rejected(rejection)) => {
+                        tracing::error!(
+                            top_up = step.top_up.id,
+                            ?rejection,
+                            "the wallet takes no credits for money that has come"
+                        );
                         todo.is_refused = true;
                     }
+                    // Whoever reports the payment does so again.
+                    Err(error) => return Err(error),
                 },
                 Effect::Tell(told) => news.push(*told),
                 Effect::ClawBack { .. } => todo.claws_back = true,
@@ -170,8 +175,8 @@ impl Inner {
         };
         let grant = match self.declare(&kept.top_up, &order, now) {
             Ok(grant) => grant,
-            Err(CommandError::Unavailable(error)) => return Err(error.into()),
-            Err(_) => return self.tell(tables, id, &Event::CreditRefused, now),
+            Err(CommandError::Rejected(_)) => return self.tell(tables, id, &Event::CreditRefused, now),
+            Err(error) => return Err(error),
         };
         let record = AdminRecord::Grant(grant.clone());
         let declaration = Declaration::Before(record.encode().len() as u32);

@@ -29,6 +29,7 @@ use super::Inner;
 use super::view::CommandError;
 use crate::billing::Invalid;
 use crate::billing::top_up::Collection;
+use crate::catalog::CurrencyNumber;
 use crate::journal::billing::BillingRecord;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::Tables;
@@ -48,6 +49,11 @@ impl Billing {
     /// Enters what a record says.
     pub(super) fn enter(&self, record: BillingRecord) {
         self.lock().enter(record);
+    }
+
+    /// Whether amounts of a currency stand in any of it.
+    pub(super) fn use_currency(&self, currency: CurrencyNumber) -> bool {
+        self.lock().use_currency(currency)
     }
 
     /// All that there is, as records, by their keys.

@@ -24,6 +24,7 @@ impl Engine {
         inner.check_customer(&rule.customer)?;
         let currency = inner.currency_numbered(rule.currency)?;
         let mut tables = inner.billing.lock();
+        let steady = inner.catalog.steady(&currency)?;
         let package = tables.package_of(&rule);
         rule.check(&tables.offer(&rule, package.as_deref(), &currency))?;
         if let Some(id) = &rule.method {
@@ -41,6 +42,7 @@ impl Engine {
             let record = RuleRecord { rule, state, deleted: false, created_at, updated_at: now, news, skip };
             inner.put(&mut tables, BillingRecord::Rule(Box::new(record)))?;
         }
+        drop(steady);
         inner.evaluate(&mut tables, &key.0, key.1, now)?;
         let record = (*tables.rules[&key]).clone();
         Ok((view_of(record, currency, now), self.barrier()))

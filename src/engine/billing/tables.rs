@@ -110,6 +110,14 @@ impl Tables {
         self.invoices.insert(number, Arc::new(invoice));
     }
 
+    /// Whether amounts of a currency stand in any of it.
+    pub(super) fn use_currency(&self, currency: CurrencyNumber) -> bool {
+        self.packages.values().any(|package| package.currency == currency)
+            || self.limits.get(&currency).is_some_and(|limits| limits.max_balance.is_some())
+            || self.rules.keys().any(|(_, of)| *of == currency)
+            || self.top_ups.values().any(|kept| kept.top_up.currency == currency)
+    }
+
     /// All that there is, as records, by their keys.
     pub(super) fn records(&self) -> Vec<BillingRecord> {
         let packages = self.packages.values().map(|package| BillingRecord::Package((**package).clone()));

@@ -52,7 +52,10 @@ impl Engine {
         }
         let step = create(new, now)?;
         let id = step.top_up.id.clone();
+        // Until the amounts are recorded.
+        let steady = inner.catalog.steady(&currency)?;
         inner.take_step(&mut tables, None, &step, now)?;
+        drop(steady);
         let view = tables.view(&tables.top_ups[&id], currency);
         Ok((view, false, self.barrier()))
     }
