@@ -440,6 +440,7 @@ impl Engine {
             engine.begin_recurring();
             // And what had been decided and not done.
             engine.inner.settle_billing();
+            engine.inner.fill_outbox();
         }
         Ok((engine, report))
     }
@@ -453,13 +454,8 @@ impl Engine {
         }
     }
 
-    /// Resolves when everything before `lsn` is durable.
-    pub fn durable_at(&self, lsn: Lsn) -> Ticket {
-        Ticket::new(&self.inner.log, lsn)
-    }
-
     /// As [`Engine::barrier`], and waits for the disk in any case.
-    pub fn durable_barrier(&self) -> Ticket {
+    fn durable_barrier(&self) -> Ticket {
         Ticket::new(&self.inner.log, self.inner.log.tail())
     }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Tr
 pub(super) struct CatalogCell {
     present: RwLock<Arc<Catalog>>,
     writer: Mutex<()>,
-    /// Held shared while a wallet is found or made for a grant, and alone while a currency that is not used changes its scale or kind. So no
+    /// Held shared while a wallet is found or made for a grant, or amounts of money in are recorded, and alone while a currency that is not used changes its scale or kind. So no
     /// grant that was read in the old scale makes a wallet in the new one; and no event finds a wallet in the new one that was read in the old
     /// one, since those that were begun before the change are waited for before any wallet can be made.
     uses: RwLock<()>,
@@ -251,7 +251,7 @@ impl Inner {
 
     /// Whether amounts of the currency stand anywhere. Reads every wallet's name in the worst case; scales seldom change.
     fn is_currency_used(&self, number: CurrencyNumber, catalog: &Catalog) -> bool {
-        let by_defaults = self.defaults.use_currency(number);
+        let by_defaults = self.defaults.use_currency(number) || self.billing.use_currency(number);
         let by_meter = catalog.meters().iter().any(|meter| meter.currency == number);
         let named = |slot| self.names.get(slot).is_some_and(|name| name.currency == number);
         by_defaults || by_meter || (0..self.slab.len() as u32).any(named)

@@ -517,6 +517,7 @@ mod tests {
             Reason::Unknown("customer"),
             Reason::Conflict("feed_position_retired"),
             Reason::Conflict("too_many"),
+            Reason::Conflict("payment_method_detached"),
             Reason::Conflict("package_in_use"),
             Reason::Conflict("package_archived"),
             Reason::Conflict("package_limit_reached"),

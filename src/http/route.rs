@@ -97,7 +97,7 @@ pub(crate) enum Action {
     PostMethod,
     ListMethods,
     DefaultMethod,
-    DetachMethod,
+    DeleteMethod,
     ResumeRule,
     ProviderWebhook,
     /// A page for customers, not for programs.
@@ -173,7 +173,7 @@ impl Route {
             | Action::DeleteRule
             | Action::PostMethod
             | Action::DefaultMethod
-            | Action::DetachMethod
+            | Action::DeleteMethod
             | Action::ResumeRule => true,
             Action::Events
             | Action::CloudEvents
@@ -324,8 +324,8 @@ pub(crate) const ROUTES: &[Route] = &[
     route("PUT", "/v1/credit-packages/{package}", ADMIN, Action::PutPackage),
     route("POST", "/v1/customers/{customer}/payment-methods", TOP_UPS, Action::PostMethod),
     route("GET", "/v1/customers/{customer}/payment-methods", READ.and(TOP_UPS), Action::ListMethods),
-    route("POST", "/v1/customers/{customer}/payment-methods/{method}/default", TOP_UPS, Action::DefaultMethod),
-    route("POST", "/v1/customers/{customer}/payment-methods/{method}/detach", TOP_UPS, Action::DetachMethod),
+    route("POST", "/v1/customers/{customer}/payment-methods/{id}/default", TOP_UPS, Action::DefaultMethod),
+    route("DELETE", "/v1/customers/{customer}/payment-methods/{id}", TOP_UPS, Action::DeleteMethod),
     route("POST", "/v1/top-ups", TOP_UPS, Action::PostTopUp),
     route("GET", "/v1/top-ups", READ.and(TOP_UPS), Action::ListTopUps),
     route("GET", "/v1/top-ups/{top_up}", READ.and(TOP_UPS), Action::GetTopUp),

@@ -8,7 +8,7 @@ use crate::billing::{Money, top_up};
 use crate::engine::CommandError;
 use crate::engine::billing::Work;
 use drawdown_outbound::providers::{
-    self, CallError, ChargeOutcome, ChargeRef, CheckoutRef, CheckoutState, FindRefund, Provider, RefundOutcome,
+    self, CallError, ChargeOutcome, ChargeRef, CheckoutRef, CheckoutState, FindRefund, MethodRef, Provider, RefundOutcome,
     RefundState,
 };
 use std::time::Duration;
@@ -33,11 +33,7 @@ enum Tried {
 impl Payments {
     /// Does a thing. Returns when its end is known and recorded, or nobody can do it before another start.
     pub(super) async fn carry_out(&self, task: Task) {
-        let Task { work, after, mut is_repeat } = task;
-        // A log that failed says so everywhere; what is on disk is found at the next start.
-        if self.shared.engine.durable_at(after).await.is_err() {
-            return;
-        }
+        let Task { work, mut is_repeat } = task;
         let Some(provider) = self.provider(&work.provider).cloned() else {
             tracing::error!(top_up = work.top_up, provider = work.provider, "its payment provider is not connected");
             return;
@@ -89,13 +85,10 @@ impl Payments {
 
     /// Records an event and hands on what follows from it. Returns when the record is durable.
     pub(super) async fn tell(&self, id: &str, event: &Event) -> Result<(), Failed> {
-        let engine = &self.shared.engine;
-        let (_view, work, ticket) = engine.top_up_event(id, event)?;
-        // Who is in doubt looks again by itself.
-        let is_doubt = matches!(event, Event::Outcome(Outcome::Unknown));
-        let work = work.into_iter().filter(|work| !(is_doubt && work.top_up == id && work.command == Command::Lookup));
-        self.submit(work.collect(), &ticket);
-        Ok(ticket.await?)
+        let (_view, ticket) = self.shared.engine.top_up_event(id, event)?;
+        ticket.await?;
+        self.take_up();
+        Ok(())
     }
 
     async fn charge(&self, provider: &dyn Provider, top_up: &TopUp, is_repeat: bool) -> Result<Tried, Failed> {
@@ -108,7 +101,7 @@ impl Payments {
         };
         let money = top_up.purchase.price.expect("what is charged has a price");
         let outcome = provider.charge(&ask).await;
-        self.settled(top_up, money, outcome).await
+        self.settled(top_up, money, outcome, None).await
     }
 
     /// What is known of a payment on a page.
@@ -116,7 +109,10 @@ impl Payments {
         let ask = self.ask_after(provider, top_up).await?;
         match provider.find_charge(&ask).await {
             Ok(Some(found)) => match money_in(found.money) {
-                Some(money) => self.settled(top_up, money, found.outcome).await,
+                Some(money) => {
+                    let method = self.saved(provider, top_up, found.method, &found.outcome).await?;
+                    self.settled(top_up, money, found.outcome, method).await
+                }
                 None => Ok(Tried::Again(format!("paid in strange money: {}", found.money))),
             },
             Ok(None) if top_up.checkout_url.is_none() => match top_up.purchase.price {
@@ -129,11 +125,32 @@ impl Payments {
         }
     }
 
-    async fn settled(&self, top_up: &TopUp, money: Money, outcome: ChargeOutcome) -> Result<Tried, Failed> {
+    /// The method that a payment on a page has saved.
+    async fn saved(
+        &self,
+        provider: &dyn Provider,
+        top_up: &TopUp,
+        method: Option<MethodRef>,
+        outcome: &ChargeOutcome,
+    ) -> Result<Option<String>, Failed> {
+        let is_paid = matches!(outcome, ChargeOutcome::Succeeded { .. });
+        match method.filter(|_| top_up.saves_method && is_paid) {
+            Some(method) => Ok(Some(self.keep_method(provider, &top_up.customer, &method).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn settled(
+        &self,
+        top_up: &TopUp,
+        money: Money,
+        outcome: ChargeOutcome,
+        method: Option<String>,
+    ) -> Result<Tried, Failed> {
         let id = &top_up.id;
         let outcome = match outcome {
             ChargeOutcome::Succeeded { charge } => {
-                Outcome::Succeeded { reference: charge.as_str().to_owned(), money, method: None }
+                Outcome::Succeeded { reference: charge.as_str().to_owned(), money, method }
             }
             ChargeOutcome::RequiresAction { url, .. } => Outcome::RequiresAction { url },
             ChargeOutcome::Processing { .. } => Outcome::Processing,
@@ -267,8 +284,7 @@ impl Payments {
     /// Asks a provider how a top-up stands, beside what it tells by itself.
     pub(super) fn ask_again(&self, top_up: &TopUp) {
         let (provider, top_up) = (top_up.provider.clone(), top_up.id.clone());
-        let work = vec![Work { provider, top_up, command: Command::Lookup }];
-        self.enqueue(work, self.shared.engine.durable_barrier().lsn(), true);
+        self.enqueue(&mut self.queues(), Work { provider, top_up, command: Command::Lookup }, true);
     }
 
     /// Waits until what is being done of a top-up is done, or the time is over.

@@ -92,9 +92,9 @@ impl Payments {
             detached: false,
             created_at: Timestamp::EPOCH,
         };
-        let (_method, work, ticket) = engine.add_payment_method(method)?;
-        self.submit(work, &ticket);
+        let (_method, ticket) = engine.add_payment_method(method)?;
         ticket.await?;
+        self.take_up();
         Ok(id)
     }
 

@@ -1,8 +1,8 @@
 //! Payments carried out: from what the ledger has decided to what providers do, and back.
 //!
-//! The engine decides and records; what it wants of a provider comes as [`Work`] with a ticket. Here the work is done when the ticket has resolved,
-//! so that nothing leaves that is not on disk, and what comes of it goes back to the engine as an event. Nothing is kept here: whatever was
-//! begun and not ended is found in the log at the next start ([`Engine::unfinished_work`]) and asked again, under the same key.
+//! The engine decides and records; what it wants of a provider comes as [`Work`], once that is
+//! on disk ([`Engine::take_work`]). Here the work is done, and what comes of it goes back to the engine as an event. Nothing is kept here: whatever was
+//! begun and not ended is handed out again at the next start, and asked again, under the same key.
 //!
 //! # Invariants
 //! 1. A charge, a checkout or a refund is asked under a key that follows from the top-up alone, with content that does, too; so asking again,
@@ -27,13 +27,14 @@ use crate::engine::billing::Work;
 use crate::engine::{CommandError, Ticket};
 use crate::ledger::Timestamp;
 use drawdown_outbound::providers::{CallError, Provider};
-use drawdown_wal::Lsn;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
+/// What is collected elsewhere has no provider that could be asked.
+const OUTSIDE: &str = "external";
 /// How long the follower rests while there is no rule.
 const IDLE_REST: Duration = Duration::from_millis(20);
 /// How often the clock is looked at: what expires, what was waiting.
@@ -79,11 +80,12 @@ impl fmt::Debug for Payments {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Task {
     work: Work,
-    /// It follows from what stands in the log before this.
-    after: Lsn,
     /// It may have been asked before.
     is_repeat: bool,
 }
+
+/// What is to be done of each top-up of which something is being done.
+type Queues = HashMap<String, VecDeque<Task>>;
 
 struct Shared {
     engine: Engine,
@@ -95,7 +97,7 @@ struct Shared {
     retry: Duration,
     retry_max: Duration,
     /// What is to be done of each top-up of which something is being done.
-    queues: Mutex<HashMap<String, VecDeque<Task>>>,
+    queues: Mutex<Queues>,
     stopped: watch::Sender<bool>,
 }
 
@@ -123,7 +125,13 @@ impl Payments {
             stopped: watch::Sender::new(false),
         });
         let payments = Payments { shared };
-        payments.resume();
+        // What earlier runs left is asked after; only then may rules find something new.
+        payments.begin(true);
+        // The follower's first look comes before the rules are evaluated, so that nothing falls between the two.
+        drop(payments.shared.engine.follow_rules());
+        for name in payments.names().into_iter().filter(|name| *name != OUTSIDE) {
+            payments.report(payments.shared.engine.connect_provider(name));
+        }
         payments.employ(|payments| async move { payments.follow().await });
         payments.employ(|payments| async move { payments.keep_time().await });
         if payments.shared.simulated.is_some() {
@@ -167,9 +175,18 @@ impl Payments {
         &self.shared.pages
     }
 
-    /// Carries out what the engine has handed out, when its ticket has resolved.
-    pub fn submit(&self, work: Vec<Work>, ticket: &Ticket) {
-        self.enqueue(work, ticket.lsn(), false);
+    /// Begins with what the engine has for providers by now: what it follows from is durable.
+    pub fn take_up(&self) {
+        self.begin(false);
+    }
+
+    /// As [`Payments::take_up`]; `is_repeat` says that it may have been asked before.
+    fn begin(&self, is_repeat: bool) {
+        // Under the lock, so that two who take at the same time keep the order in which it was decided.
+        let mut queues = self.queues();
+        for work in self.shared.engine.take_work() {
+            self.enqueue(&mut queues, work, is_repeat);
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -186,27 +203,23 @@ impl Payments {
         self.spawn(body(self.clone()));
     }
 
-    fn queues(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Task>>> {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
         self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts work behind what is being done of the same top-up, or begins with it.
-    fn enqueue(&self, work: Vec<Work>, after: Lsn, is_repeat: bool) {
-        for work in work {
-            let top_up = work.top_up.clone();
-            let task = Task { work, after, is_repeat };
-            let mut queues = self.queues();
-            if let Some(queue) = queues.get_mut(&top_up) {
-                if !queue.iter().any(|waiting| waiting.work == task.work) {
-                    queue.push_back(task);
-                }
-                continue;
+    fn enqueue(&self, queues: &mut Queues, work: Work, is_repeat: bool) {
+        let top_up = work.top_up.clone();
+        let task = Task { work, is_repeat };
+        if let Some(queue) = queues.get_mut(&top_up) {
+            if !queue.iter().any(|waiting| waiting.work == task.work) {
+                queue.push_back(task);
             }
-            queues.insert(top_up.clone(), VecDeque::from([task]));
-            drop(queues);
-            let payments = self.clone();
-            self.spawn(async move { payments.work_off(&top_up).await });
+            return;
         }
+        queues.insert(top_up.clone(), VecDeque::from([task]));
+        let payments = self.clone();
+        self.spawn(async move { payments.work_off(&top_up).await });
     }
 
     /// Does what is to be done of a top-up until nothing is. A task stays at the head of its queue while it is being done.
@@ -231,21 +244,9 @@ impl Payments {
         self.queues().is_empty()
     }
 
-    /// What an earlier run began and did not end.
-    fn resume(&self) {
-        let engine = &self.shared.engine;
-        let _ = engine.take_loose_work();
-        let unfinished = engine.unfinished_work();
-        if !unfinished.is_empty() {
-            tracing::info!(count = unfinished.len(), "asking providers again what was left open");
-        }
-        self.enqueue(unfinished, engine.durable_barrier().lsn(), true);
-    }
-
-    /// Follows the log for the sake of rules.
+    /// Follows the log for the sake of rules, and takes up what becomes durable.
     async fn follow(&self) {
         let engine = &self.shared.engine;
-        let mut is_begun = false;
         loop {
             let step = match engine.follow_rules() {
                 Ok(step) => step,
@@ -258,12 +259,7 @@ impl Payments {
                     continue;
                 }
             };
-            self.submit(step.work, &step.ticket);
-            if !is_begun {
-                // Behind the first look at the log, so that nothing falls between the two.
-                is_begun = true;
-                self.handed(engine.evaluate_rules());
-            }
+            self.take_up();
             if step.is_idle {
                 tokio::time::sleep(IDLE_REST).await;
             } else if step.more {
@@ -278,19 +274,16 @@ impl Payments {
     async fn keep_time(&self) {
         loop {
             tokio::time::sleep(TICK).await;
-            let engine = &self.shared.engine;
-            self.handed(engine.expire_top_ups());
-            self.handed(engine.evaluate_due());
-            let loose = engine.take_loose_work();
-            if !loose.is_empty() {
-                self.submit(loose, &engine.durable_barrier());
-            }
+            self.report(self.shared.engine.expire_top_ups());
+            self.report(self.shared.engine.evaluate_due());
+            self.take_up();
         }
     }
 
-    fn handed(&self, outcome: Result<(Vec<Work>, Ticket), CommandError>) {
+    fn report(&self, outcome: Result<Ticket, CommandError>) {
         match outcome {
-            Ok((work, ticket)) => self.submit(work, &ticket),
+            // What follows from it is taken up when it is durable.
+            Ok(ticket) => drop(ticket),
             Err(error) if self.is_over(&error) => {}
             Err(error) => tracing::warn!(%error, "top-ups wait for the ledger"),
         }

@@ -23,7 +23,15 @@ const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
 fn open_on(medium: Arc<dyn Medium>, clock: &Arc<ManualClock>) -> Engine {
-    Engine::open_on(medium, config(SEGMENT_BYTES), clock.clone()).expect("a sound ledger").0
+    let engine = Engine::open_on(medium, config(SEGMENT_BYTES), clock.clone()).expect("a sound ledger").0;
+    drop(engine.connect_provider("simulated").expect("a healthy engine"));
+    engine
+}
+
+/// What the provider has to do by now.
+fn work(engine: &Engine) -> Vec<Work> {
+    engine.barrier().wait().expect("durable");
+    engine.take_work()
 }
 
 fn euros(cents: i64) -> Money {
@@ -115,9 +123,7 @@ fn debit(engine: &Engine, id: &str, amount: i64) {
 
 fn confirm(engine: &Engine, id: &str) -> TopUpView {
     let event = Event::Confirm { key: "transfer-1".to_owned(), money: euros(1_999), is_last: false };
-    let (view, work, _ticket) = engine.top_up_event(id, &event).expect("it is taken");
-    assert_eq!(work, []);
-    view
+    engine.top_up_event(id, &event).expect("it is taken").0
 }
 
 fn refund(engine: &Engine, id: &str, key: &str, cents: i64) -> TopUpView {
@@ -160,8 +166,8 @@ fn an_offline_payment_is_confirmed_refunded_and_told() {
     set_up(&engine).expect("a healthy log");
     let made = buy(&engine);
     assert_eq!((made.top_up.status(), made.invoice, balance(&engine)), (Status::Created, None, 0));
-    let (again, replayed, work, _) = engine.create_top_up(&request("starter")).expect("the same again");
-    assert_eq!((again.top_up.id.clone(), replayed, work), (made.top_up.id.clone(), true, Vec::new()));
+    let (again, replayed, _) = engine.create_top_up(&request("starter")).expect("the same again");
+    assert_eq!((again.top_up.id.clone(), replayed), (made.top_up.id.clone(), true));
     let other = TopUpRequest { package: Some(("starter".to_owned(), 2)), ..request("starter") };
     let refused = engine.create_top_up(&other).expect_err("other content");
     assert!(matches!(refused, CommandError::Conflict { slug: "idempotency_conflict", .. }), "{refused:?}");
@@ -201,7 +207,7 @@ fn money_comes_in_above_the_highest_balance_and_not_into_a_closed_wallet() {
     let thrice = TopUpRequest { package: Some(("starter".to_owned(), 3)), key: None, ..request("starter") };
     let id = engine.create_top_up(&thrice).expect("a top-up").0.top_up.id;
     let event = Event::Confirm { key: "t".to_owned(), money: euros(3 * 1_999), is_last: false };
-    engine.top_up_event(&id, &event).expect("it is taken").2.wait().expect("durable");
+    engine.top_up_event(&id, &event).expect("it is taken").1.wait().expect("durable");
     assert_eq!(balance(&engine), 3_000, "the currency's limit does not bind money that has come");
     let late = buy(&engine).top_up.id;
     let close = WalletPatch { status: Some(drawdown::ledger::Status::Closed), ..WalletPatch::default() };
@@ -216,6 +222,19 @@ fn money_comes_in_above_the_highest_balance_and_not_into_a_closed_wallet() {
     let engine = open_on(medium, &clock);
     assert_eq!((engine.digest(), balance(&engine)), (digest, 0));
     check_sound(&engine);
+}
+
+#[test]
+fn a_currency_that_is_sold_keeps_its_scale() {
+    let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
+    let engine = open_on(medium, &clock);
+    drop(engine.put_currency(currency("credits", CurrencyKind::Unit)).expect("a currency"));
+    let finer = || CurrencySpec { scale: 3, ..currency("credits", CurrencyKind::Unit) };
+    drop(engine.put_currency(finer()).expect("nobody uses it"));
+    drop(engine.put_package(&package("starter", 1_000, 1_999), Some("credits")).expect("a package"));
+    let coarser = CurrencySpec { scale: 0, ..finer() };
+    let refused = engine.put_currency(coarser).expect_err("a package has credits of it");
+    assert!(matches!(refused, CommandError::FieldConflict { slug: "currency_in_use", .. }), "{refused:?}");
 }
 
 #[test]
@@ -376,9 +395,8 @@ fn charge_of(work: &[Work]) -> String {
     top_up.clone()
 }
 
-fn outcome(engine: &Engine, id: &str, outcome: Outcome) -> (TopUpView, Vec<Work>) {
-    let (view, work, _ticket) = engine.top_up_event(id, &Event::Outcome(outcome)).expect("it is taken");
-    (view, work)
+fn outcome(engine: &Engine, id: &str, outcome: Outcome) -> TopUpView {
+    engine.top_up_event(id, &Event::Outcome(outcome)).expect("it is taken").0
 }
 
 fn succeeded(id: &str) -> Outcome {
@@ -393,23 +411,25 @@ fn a_rule_buys_once_backs_off_and_goes_on_with_another_card() {
     set_up(&engine).expect("a healthy log");
     let id = buy(&engine).top_up.id;
     confirm(&engine, &id);
-    let (view, work, _) = engine.put_rule(rule(500)).expect("a rule");
-    assert_eq!((view.status, work), (RuleStatus::Armed, Vec::new()));
+    let view = engine.put_rule(rule(500)).expect("a rule").0;
+    assert_eq!((view.status, work(&engine)), (RuleStatus::Armed, Vec::new()));
     debit(&engine, "e1", 600);
-    let evaluate = |engine: &Engine| engine.evaluate_rule("ada", CurrencyNumber(0)).expect("a healthy engine").0;
+    let evaluate = |engine: &Engine| {
+        drop(engine.evaluate_rule("ada", CurrencyNumber(0)).expect("a healthy engine"));
+        work(engine)
+    };
     assert_eq!(evaluate(&engine), [], "there is no card");
-    let (_, work, _) = engine.add_payment_method(card("pm_1", "fp1")).expect("a card");
-    let first = charge_of(&work);
+    drop(engine.add_payment_method(card("pm_1", "fp1")).expect("a card"));
+    assert_eq!(engine.take_work(), [], "the intent is not durable yet");
+    let first = charge_of(&work(&engine));
     assert_eq!(evaluate(&engine), [], "one is in flight");
-    // The intent is in the log before the charge leaves, and is found again after a crash.
-    engine.barrier().wait().expect("durable");
+    // What was not answered is found again after a crash.
     engine.close().expect("a healthy log");
     drop(engine);
     engine = open_on(medium.clone(), &clock);
-    assert_eq!(charge_of(&engine.unfinished_work()), first);
-    assert_eq!(evaluate(&engine), []);
-    let (view, work) = outcome(&engine, &first, Outcome::Declined { code: "card_declined".to_owned(), hard: false });
-    assert_eq!((view.top_up.status(), work), (Status::Failed, Vec::new()));
+    assert_eq!(charge_of(&evaluate(&engine)), first);
+    let view = outcome(&engine, &first, Outcome::Declined { code: "card_declined".to_owned(), hard: false });
+    assert_eq!((view.top_up.status(), work(&engine)), (Status::Failed, Vec::new()));
     assert_eq!(engine.rule("ada", "credits").expect("it is there").status, RuleStatus::Cooling);
     clock.set(at(midnight + HOUR));
     let second = charge_of(&evaluate(&engine));
@@ -418,12 +438,12 @@ fn a_rule_buys_once_backs_off_and_goes_on_with_another_card() {
     clock.set(at(midnight + 20 * HOUR));
     assert_eq!(evaluate(&engine), []);
     // Late, and of the first one: it is credited, and lifts the suspension. The balance is 1400 then.
-    let (_, work) = outcome(&engine, &first, succeeded(&first));
-    assert_eq!((balance(&engine), work), (1_400, Vec::new()));
+    outcome(&engine, &first, succeeded(&first));
+    assert_eq!((balance(&engine), work(&engine)), (1_400, Vec::new()));
     debit(&engine, "e2", 1_000);
     let third = charge_of(&evaluate(&engine));
-    let (_, work) = outcome(&engine, &third, succeeded(&third));
-    assert_eq!((balance(&engine), work), (1_400, Vec::new()));
+    outcome(&engine, &third, succeeded(&third));
+    assert_eq!((balance(&engine), work(&engine)), (1_400, Vec::new()));
     debit(&engine, "e3", 1_000);
     assert_eq!(evaluate(&engine), [], "two a day");
     assert_eq!(evaluate(&engine), []);
@@ -433,7 +453,7 @@ fn a_rule_buys_once_backs_off_and_goes_on_with_another_card() {
     let fourth = charge_of(&evaluate(&engine));
     let event = Event::Refund { key: "re_1".to_owned(), money: euros(1_999), report: RefundReport::Succeeded };
     outcome(&engine, &fourth, succeeded(&fourth));
-    engine.top_up_event(&fourth, &event).expect("it is taken").2.wait().expect("durable");
+    engine.top_up_event(&fourth, &event).expect("it is taken").1.wait().expect("durable");
     assert_eq!(balance(&engine), 400);
     let digest = engine.digest();
     engine.close().expect("a healthy log");

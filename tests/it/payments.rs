@@ -171,7 +171,7 @@ fn buy(engine: &Engine, collection: Option<Collection>) -> TopUpView {
         metadata: Metadata::new(),
         buyer: Buyer::Operator,
     };
-    let (view, _, _work, ticket) = engine.create_top_up(&request).expect("a top-up");
+    let (view, _, ticket) = engine.create_top_up(&request).expect("a top-up");
     // The work is lost on purpose: it is in the log.
     ticket.wait().expect("durable");
     view
@@ -228,7 +228,7 @@ fn prepared(card: &str) -> (Disk, Arc<ManualClock>, Local) {
     });
     runtime.shutdown_background();
     assert_eq!(engine.payment_methods("ada").len(), 1, "the card is saved");
-    engine.put_rule(rule(50)).expect("a rule").2.wait().expect("durable");
+    engine.put_rule(rule(50)).expect("a rule").1.wait().expect("durable");
     engine.close().expect("a healthy log");
     (disk, clock, bank)
 }
@@ -281,9 +281,8 @@ fn an_intent_without_an_outcome_is_charged_at_the_next_start() {
     let engine = open(&disk, &clock);
     // Nobody is there to carry it out.
     debit(&engine, "e1", 60);
-    let (work, ticket) = engine.evaluate_rule("ada", CurrencyNumber(0)).expect("a healthy engine");
-    assert_eq!(work.len(), 1, "the rule has fired");
-    ticket.wait().expect("durable");
+    engine.connect_provider("simulated").expect("a healthy engine").wait().expect("durable");
+    assert_eq!(engine.take_work().len(), 1, "the rule has fired");
     let left = disk.crash(1);
     drop(engine);
     assert_eq!(taken(&bank.book()), (0, 0));
@@ -303,6 +302,7 @@ fn a_checkout_collects_a_card_on_the_way_and_is_refunded() {
     let (disk, clock, bank) = (Disk::new(), Arc::new(ManualClock::new(at(BEGIN))), Local::in_memory());
     let engine = open(&disk, &clock);
     set_up(&engine);
+    drop(engine.connect_provider("simulated").expect("a healthy engine"));
     let view = buy(&engine, Some(Collection::Checkout));
     let runtime = runtime();
     let id = view.top_up.id.clone();
@@ -323,8 +323,8 @@ fn a_checkout_collects_a_card_on_the_way_and_is_refunded() {
             key: "the first half, please".to_owned(),
             money: Some(drawdown::billing::Money::new(999, MoneyCode::iso("EUR").expect("euros"))),
         };
-        let (_, work, ticket) = engine.top_up_event(&id, &half).expect("it is taken");
-        payments.submit(work, &ticket);
+        engine.top_up_event(&id, &half).expect("it is taken").1.await.expect("durable");
+        payments.take_up();
         payments.settle(&id, PATIENCE).await;
         payments.pump().await;
         let refunded = engine.top_up(&id).expect("it is there").top_up;
@@ -343,6 +343,7 @@ fn a_page_that_nobody_pays_is_closed_and_its_money_never_taken() {
     let (disk, clock, bank) = (Disk::new(), Arc::new(ManualClock::new(at(BEGIN))), Local::in_memory());
     let engine = open(&disk, &clock);
     set_up(&engine);
+    drop(engine.connect_provider("simulated").expect("a healthy engine"));
     let id = buy(&engine, Some(Collection::Checkout)).top_up.id;
     let runtime = runtime();
     runtime.block_on(async {

@@ -28,7 +28,7 @@ struct ToDo {
 }
 
 impl Inner {
-    /// Records a step, and does on the ledger what follows from it. What providers have to do is handed on.
+    /// Records a step, and does on the ledger what follows from it. What providers have to do goes to the outbox.
     ///
     /// An error says that nothing was recorded. What the ledger has no room for just now is done later.
     pub(super) fn take_step(
@@ -37,7 +37,7 @@ impl Inner {
         before: Option<&Kept>,
         step: &Step,
         now: Timestamp,
-    ) -> Result<Vec<Work>, CommandError> {
+    ) -> Result<(), CommandError> {
         self.take_step_with(tables, before, step, None, now)
     }
 
@@ -49,12 +49,13 @@ impl Inner {
         step: &Step,
         rule: Option<RuleRecord>,
         now: Timestamp,
-    ) -> Result<Vec<Work>, CommandError> {
+    ) -> Result<(), CommandError> {
         if let Some(oddity) = step.oddity {
             tracing::warn!(top_up = step.top_up.id, ?oddity, "a top-up needs a person's look");
         }
         if before.is_some_and(|before| before.top_up == step.top_up) {
-            return Ok(work_of(step));
+            self.hand_on(tables, step);
+            return Ok(());
         }
         let mut todo = ToDo::default();
         let mut records = Vec::new();
@@ -71,11 +72,16 @@ impl Inner {
                         records.insert(0, record);
                         todo.grant = Some(grant);
                     }
-                    Err(CommandError::Unavailable(error)) => return Err(error.into()),
-                    Err(error) => {
-                        tracing::error!(top_up = step.top_up.id, %error, "the wallet takes no credits for money that has come");
+                    Err(CommandError::Rejected(rejection)) => {
+                        tracing::error!(
+                            top_up = step.top_up.id,
+                            ?rejection,
+                            "the wallet takes no credits for money that has come"
+                        );
                         todo.is_refused = true;
                     }
+                    // Whoever reports the payment does so again.
+                    Err(error) => return Err(error),
                 },
                 Effect::Tell(told) => news.push(*told),
                 Effect::ClawBack { .. } => todo.claws_back = true,
@@ -104,12 +110,18 @@ impl Inner {
                 tables.enter(record.without_news());
             }
         }
-        let work = work_of(step);
+        self.hand_on(tables, step);
         // The step stands. What fails from here on is taken up again later.
         if let Err(error) = self.follow_up(tables, &step.top_up.id, todo, first, now) {
             tracing::warn!(top_up = step.top_up.id, %error, "a top-up is recorded and not settled yet");
         }
-        Ok(work)
+        Ok(())
+    }
+
+    /// Puts what providers have to do about a step into the outbox, behind the step's record.
+    fn hand_on(&self, tables: &mut Tables, step: &Step) {
+        let behind = self.log.tail();
+        tables.outbox.extend(work_of(step).map(|work| (behind, work)));
     }
 
     /// Does on the ledger what was decided.
@@ -163,8 +175,8 @@ impl Inner {
         };
         let grant = match self.declare(&kept.top_up, &order, now) {
             Ok(grant) => grant,
-            Err(CommandError::Unavailable(error)) => return Err(error.into()),
-            Err(_) => return self.tell(tables, id, &Event::CreditRefused, now),
+            Err(CommandError::Rejected(_)) => return self.tell(tables, id, &Event::CreditRefused, now),
+            Err(error) => return Err(error),
         };
         let record = AdminRecord::Grant(grant.clone());
         let declaration = Declaration::Before(record.encode().len() as u32);
@@ -181,7 +193,7 @@ impl Inner {
     fn tell(&self, tables: &mut Tables, id: &str, event: &Event, now: Timestamp) -> Result<(), CommandError> {
         let kept = tables.top_ups[id].clone();
         let step = kept.top_up.apply(event, now).expect("what the ledger reports is not refused");
-        self.take_step(tables, Some(&kept), &step, now).map(drop)
+        self.take_step(tables, Some(&kept), &step, now)
     }
 
     /// What is to be declared of a top-up's grant. A refusal says that the wallet does not take it.
@@ -310,16 +322,14 @@ fn cost_basis(money: Money) -> Option<CostBasis> {
     money.code.is_iso().then(|| CostBasis { amount: money.units, currency: money.code.as_str().to_owned() })
 }
 
-fn work_of(step: &Step) -> Vec<Work> {
-    let command = |effect: &Effect| match effect {
-        Effect::Provider(command) => Some(Work {
-            provider: step.top_up.provider.clone(),
-            top_up: step.top_up.id.clone(),
-            command: command.clone(),
-        }),
-        _ => None,
-    };
-    step.effects.iter().filter_map(command).collect()
+fn work_of(step: &Step) -> impl Iterator<Item = Work> + '_ {
+    step.effects.iter().filter_map(|effect| work(&step.top_up, effect))
+}
+
+/// What a provider has to do, if an effect is for one.
+pub(super) fn work(top_up: &TopUp, effect: &Effect) -> Option<Work> {
+    let Effect::Provider(command) = effect else { return None };
+    Some(Work { provider: top_up.provider.clone(), top_up: top_up.id.clone(), command: command.clone() })
 }
 
 impl Tables {

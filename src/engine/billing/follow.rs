@@ -8,7 +8,6 @@
 //! for an hour or a window to pass are looked at when it has ([`Engine::evaluate_due`]), and all of them at the start.
 
 use super::tables::Tables;
-use super::view::Work;
 use crate::catalog::CurrencyNumber;
 use crate::engine::history::unreadable;
 use crate::engine::ticket::Ticket;
@@ -40,12 +39,8 @@ pub(super) struct Followed {
 }
 
 /// What a step of the follower came to.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Step {
-    /// What providers have to do, once the ticket has resolved.
-    pub work: Vec<Work>,
-    /// What the work follows from.
-    pub ticket: Ticket,
     /// The log was read up to here; behind it nothing was durable, unless there is more.
     pub position: Lsn,
     /// There is more to be read.
@@ -55,7 +50,7 @@ pub struct Step {
 }
 
 impl Engine {
-    /// Reads on in the durable log and evaluates the rules of the wallets that had records there.
+    /// Reads on in the durable log and evaluates the rules of the wallets that had records there. What they buy is in the outbox.
     pub fn follow_rules(&self) -> Result<Step, CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
@@ -65,28 +60,26 @@ impl Engine {
         followed.update(&inner.billing.lock());
         if followed.is_idle() || followed.cursor == 0 {
             followed.cursor = durable.get();
-            return Ok(Step { work: Vec::new(), ticket: self.durable_barrier(), position: durable, more: false, is_idle: followed.is_idle() });
+            return Ok(Step { position: durable, more: false, is_idle: followed.is_idle() });
         }
         let (mut seen, more) = inner.read_followed(&mut followed)?;
         seen.extend(followed.settle(inner));
-        let mut work = Vec::new();
         for (customer, currency) in seen {
-            work.extend(inner.evaluate(&mut inner.billing.lock(), &customer, currency, inner.now())?);
+            inner.evaluate(&mut inner.billing.lock(), &customer, currency, inner.now())?;
         }
-        Ok(Step { work, ticket: self.durable_barrier(), position: Lsn::new(followed.cursor), more, is_idle: false })
+        Ok(Step { position: Lsn::new(followed.cursor), more, is_idle: false })
     }
 
     /// Evaluates the rules that were waiting for a time that has come.
-    pub fn evaluate_due(&self) -> Result<(Vec<Work>, Ticket), CommandError> {
+    pub fn evaluate_due(&self) -> Result<Ticket, CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         let mut tables = inner.billing.lock();
         let now = inner.now();
-        let mut work = Vec::new();
         while let Some((_, customer, currency)) = tables.take_due(now) {
-            work.extend(inner.evaluate(&mut tables, &customer, currency, now)?);
+            inner.evaluate(&mut tables, &customer, currency, now)?;
         }
-        Ok((work, self.durable_barrier()))
+        Ok(self.barrier())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::missing;
 use super::tables::Tables;
-use super::view::Work;
 use crate::billing::PaymentMethod;
 use crate::billing::auto::Lift;
 use crate::engine::ticket::Ticket;
@@ -17,10 +16,7 @@ impl Engine {
     /// one that was. Another card than the one that was declined lifts what that had suspended.
     ///
     /// The same id again is success if the method is the same, and a conflict otherwise.
-    pub fn add_payment_method(
-        &self,
-        method: PaymentMethod,
-    ) -> Result<(Arc<PaymentMethod>, Vec<Work>, Ticket), CommandError> {
+    pub fn add_payment_method(&self, method: PaymentMethod) -> Result<(Arc<PaymentMethod>, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         method.check()?;
@@ -37,7 +33,7 @@ impl Engine {
             if asked(known) != asked(&method) {
                 return Err(super::conflict("idempotency_conflict", "the id is another payment method's"));
             }
-            return Ok((Arc::clone(known), Vec::new(), self.durable_barrier()));
+            return Ok((Arc::clone(known), self.barrier()));
         }
         let now = inner.now();
         let is_first = tables.methods_of(&method.customer).all(|known| known.detached);
@@ -45,16 +41,12 @@ impl Engine {
         let method = PaymentMethod { is_default, detached: false, created_at: now, ..method };
         let (customer, lift) = (method.customer.clone(), Lift::Card(method.identity()));
         inner.put_methods(&mut tables, method)?;
-        let work = inner.lift_rules(&mut tables, &customer, &lift, now)?;
-        Ok((Arc::clone(&tables.methods[&id]), work, self.durable_barrier()))
+        inner.lift_rules(&mut tables, &customer, &lift, now)?;
+        Ok((Arc::clone(&tables.methods[&id]), self.barrier()))
     }
 
     /// Makes a method the one that is charged when no other is named.
-    pub fn make_default(
-        &self,
-        customer: &str,
-        id: &str,
-    ) -> Result<(Arc<PaymentMethod>, Vec<Work>, Ticket), CommandError> {
+    pub fn make_default(&self, customer: &str, id: &str) -> Result<(Arc<PaymentMethod>, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         let mut tables = inner.billing.lock();
@@ -62,13 +54,12 @@ impl Engine {
         if method.detached {
             return Err(super::conflict("payment_method_detached", "the payment method was taken away"));
         }
-        let mut work = Vec::new();
         if !method.is_default {
             let lift = Lift::Card(method.identity());
             inner.put_methods(&mut tables, PaymentMethod { is_default: true, ..(*method).clone() })?;
-            work = inner.lift_rules(&mut tables, customer, &lift, inner.now())?;
+            inner.lift_rules(&mut tables, customer, &lift, inner.now())?;
         }
-        Ok((Arc::clone(&tables.methods[id]), work, self.durable_barrier()))
+        Ok((Arc::clone(&tables.methods[id]), self.barrier()))
     }
 
     /// Takes a method away, for good. Repeating it is success.
@@ -85,7 +76,7 @@ impl Engine {
             let gone = PaymentMethod { detached: true, is_default: false, ..(*method).clone() };
             inner.put(&mut tables, BillingRecord::Method(gone))?;
         }
-        Ok((Arc::clone(&tables.methods[id]), self.durable_barrier()))
+        Ok((Arc::clone(&tables.methods[id]), self.barrier()))
     }
 
     /// A customer's payment methods, those that were taken away too, by id.

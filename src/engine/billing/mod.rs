@@ -1,7 +1,7 @@
 //! Money in, kept: packages, payment methods, top-ups, automatic rules and invoices, folded from the log.
 //!
 //! What becomes of them is decided in [`crate::billing`]; here the decisions are recorded and carried out on the ledger, and what providers have to
-//! do is handed on ([`Work`]), to be done when the ticket that comes with it has resolved.
+//! do waits in an outbox ([`Engine::take_work`]) until what it follows from is durable.
 //!
 //! # Invariants
 //! 1. What a step decides stands in the log before any of it is done, in one frame: the top-up, its invoice, the rule that it concerns, and the
@@ -17,6 +17,7 @@
 mod carry;
 mod follow;
 mod methods;
+mod outbox;
 mod packages;
 mod references;
 mod rules;
@@ -24,14 +25,17 @@ mod tables;
 mod top_ups;
 pub mod view;
 
+#[cfg(doc)]
+use super::Engine;
 use super::Inner;
 use super::view::CommandError;
 use crate::billing::Invalid;
 use crate::billing::top_up::Collection;
+use crate::catalog::CurrencyNumber;
 use crate::journal::billing::BillingRecord;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tables::Tables;
 pub use follow::Step as Followed;
+use tables::Tables;
 pub use view::{Buyer, RuleView, TopUpRequest, TopUpView, Work};
 
 /// All of money in.
@@ -39,8 +43,6 @@ pub use view::{Buyer, RuleView, TopUpRequest, TopUpView, Work};
 pub(super) struct Billing {
     tables: Mutex<Tables>,
     followed: Mutex<follow::Followed>,
-    /// What providers have to do that came up where nobody was to hand it to.
-    loose: Mutex<Vec<Work>>,
 }
 
 impl Billing {
@@ -48,13 +50,14 @@ impl Billing {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn loose(&self) -> MutexGuard<'_, Vec<Work>> {
-        self.loose.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Enters what a record says.
     pub(super) fn enter(&self, record: BillingRecord) {
         self.lock().enter(record);
+    }
+
+    /// Whether amounts of a currency stand in any of it.
+    pub(super) fn use_currency(&self, currency: CurrencyNumber) -> bool {
+        self.lock().use_currency(currency)
     }
 
     /// All that there is, as records, by their keys.
@@ -90,10 +93,8 @@ impl Inner {
                 Err(error) => tracing::warn!(top_up = id, %error, "a top-up is not settled yet"),
             }
         }
-        // Of what is collected elsewhere nothing is to be done by a provider; but a rule may go on by that.
-        match self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {
-            Ok(work) => self.billing.loose().extend(work),
-            Err(error) => tracing::warn!(%error, "top-ups are not given up yet"),
+        if let Err(error) = self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {
+            tracing::warn!(%error, "top-ups are not given up yet");
         }
         done
     }

@@ -36,6 +36,7 @@ impl Engine {
                 detail: format!("the currency of package {} cannot change", spec.id),
             });
         }
+        let _steady = inner.catalog.steady(&currency)?;
         let package = CreditPackage::new(spec, &currency)?;
         if old.as_deref() != Some(&package) {
             if !package.archived {
@@ -89,6 +90,7 @@ impl Engine {
         let currency = inner.currency_or_default(Some(currency))?;
         check_limits(&limits)?;
         let mut tables = inner.billing.lock();
+        let _steady = inner.catalog.steady(&currency)?;
         if tables.limits.get(&currency.number) != Some(&limits) {
             inner.put(&mut tables, BillingRecord::Limits(LimitsRecord { currency: currency.number, limits }))?;
         }

@@ -26,7 +26,7 @@ impl Engine {
             let record = ReferenceRecord { provider, of, reference: reference.to_owned() };
             inner.put(&mut tables, BillingRecord::Reference(record))?;
         }
-        Ok(self.durable_barrier())
+        Ok(self.barrier())
     }
 
     /// What a provider calls something of ours.

@@ -2,7 +2,7 @@
 
 use super::missing;
 use super::tables::Tables;
-use super::view::{RuleView, Work};
+use super::view::RuleView;
 use crate::billing::auto::{Attempt, Facts, Lift, Lifted, News, Offer, Order, Rule, RuleState, Settled, Verdict};
 use crate::billing::money::Worth;
 use crate::billing::top_up::{Collection, Goods, Kind, NewTopUp, Purchase, Status, Step, TopUp, create};
@@ -18,16 +18,17 @@ use std::sync::Arc;
 
 impl Engine {
     /// Sets a rule, and evaluates it at once. The same again changes nothing.
-    pub fn put_rule(&self, rule: Rule) -> Result<(RuleView, Vec<Work>, Ticket), CommandError> {
+    pub fn put_rule(&self, rule: Rule) -> Result<(RuleView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         inner.check_customer(&rule.customer)?;
         let currency = inner.currency_numbered(rule.currency)?;
         let mut tables = inner.billing.lock();
+        let steady = inner.catalog.steady(&currency)?;
         let package = tables.package_of(&rule);
         rule.check(&tables.offer(&rule, package.as_deref(), &currency))?;
         if let Some(id) = &rule.method {
-            tables.method(&rule.customer, id)?;
+            tables.named_method(&rule.customer, id)?;
         }
         let now = inner.now();
         let key = (rule.customer.clone(), rule.currency);
@@ -41,9 +42,10 @@ impl Engine {
             let record = RuleRecord { rule, state, deleted: false, created_at, updated_at: now, news, skip };
             inner.put(&mut tables, BillingRecord::Rule(Box::new(record)))?;
         }
-        let work = inner.evaluate(&mut tables, &key.0, key.1, now)?;
+        drop(steady);
+        inner.evaluate(&mut tables, &key.0, key.1, now)?;
         let record = (*tables.rules[&key]).clone();
-        Ok((view_of(record, currency, now), work, self.durable_barrier()))
+        Ok((view_of(record, currency, now), self.barrier()))
     }
 
     /// Takes a rule away. A top-up that it has set off goes on. Repeating it is success.
@@ -58,7 +60,7 @@ impl Engine {
             let record = RuleRecord { deleted: true, updated_at: inner.now(), ..(*old).clone() };
             inner.put(&mut tables, BillingRecord::Rule(Box::new(record)))?;
         }
-        Ok(self.durable_barrier())
+        Ok(self.barrier())
     }
 
     /// A rule.
@@ -71,7 +73,7 @@ impl Engine {
     }
 
     /// Lets a rule that is suspended, or waits after a decline, go on.
-    pub fn resume_rule(&self, customer: &str, currency: &str) -> Result<(RuleView, Vec<Work>, Ticket), CommandError> {
+    pub fn resume_rule(&self, customer: &str, currency: &str) -> Result<(RuleView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         let currency = inner.currency_or_default(Some(currency))?;
@@ -81,31 +83,30 @@ impl Engine {
             return Err(missing("auto_topup_rule"));
         }
         let now = inner.now();
-        let work = inner.lift_rule(&mut tables, &key, &Lift::Operator, now)?;
+        inner.lift_rule(&mut tables, &key, &Lift::Operator, now)?;
         let record = (*tables.rules[&key]).clone();
-        Ok((view_of(record, currency, now), work, self.durable_barrier()))
+        Ok((view_of(record, currency, now), self.barrier()))
     }
 
-    /// Evaluates the rule on a wallet, if there is one: to be called whenever the wallet may have run low. What it buys is recorded; the charge is to be
-    /// sent when the ticket has resolved.
-    pub fn evaluate_rule(&self, customer: &str, currency: CurrencyNumber) -> Result<(Vec<Work>, Ticket), CommandError> {
+    /// Evaluates the rule on a wallet, if there is one: to be called whenever the wallet may have run low. What it buys is recorded, and the
+    /// charge is in the outbox.
+    pub fn evaluate_rule(&self, customer: &str, currency: CurrencyNumber) -> Result<Ticket, CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
-        let work = inner.evaluate(&mut inner.billing.lock(), customer, currency, inner.now())?;
-        Ok((work, self.durable_barrier()))
+        inner.evaluate(&mut inner.billing.lock(), customer, currency, inner.now())?;
+        Ok(self.barrier())
     }
 
     /// Evaluates every rule: at the start, and when a day has begun.
-    pub fn evaluate_rules(&self) -> Result<(Vec<Work>, Ticket), CommandError> {
+    pub fn evaluate_rules(&self) -> Result<Ticket, CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         let mut tables = inner.billing.lock();
         let keys: Vec<_> = tables.rules.keys().cloned().collect();
-        let mut work = Vec::new();
         for (customer, currency) in keys {
-            work.extend(inner.evaluate(&mut tables, &customer, currency, inner.now())?);
+            inner.evaluate(&mut tables, &customer, currency, inner.now())?;
         }
-        Ok((work, self.durable_barrier()))
+        Ok(self.barrier())
     }
 }
 
@@ -122,13 +123,13 @@ impl Inner {
         customer: &str,
         currency: CurrencyNumber,
         now: Timestamp,
-    ) -> Result<Vec<Work>, CommandError> {
+    ) -> Result<(), CommandError> {
         let key = (customer.to_owned(), currency);
         let Some(record) = tables.rules.get(&key).filter(|record| !record.deleted).cloned() else {
-            return Ok(Vec::new());
+            return Ok(());
         };
         let currency = self.currency_numbered(currency)?;
-        let Some(balance) = self.standing(customer, &currency, now) else { return Ok(Vec::new()) };
+        let Some(balance) = self.standing(customer, &currency, now) else { return Ok(()) };
         let package = tables.package_of(&record.rule);
         let offer = tables.offer(&record.rule, package.as_deref(), &currency);
         let card = tables.card(&record.rule, now);
@@ -138,15 +139,14 @@ impl Inner {
         let mut next = (*record).clone();
         let verdict = record.state.evaluate(&record.rule, &offer, facts);
         if let Verdict::Skip { look_again: Some(at), .. } = verdict {
-            tables.look_again.insert((at, key.0.clone(), key.1));
+            tables.look_again.insert((at, key.0, key.1));
         }
         match verdict {
-            Verdict::Rest | Verdict::InFlight | Verdict::Skip { is_news: false, .. } => Ok(Vec::new()),
+            Verdict::Rest | Verdict::InFlight | Verdict::Skip { is_news: false, .. } => Ok(()),
             Verdict::Skip { why, look_again, is_news: true } => {
                 next.state.told(why, look_again);
                 (next.news, next.skip) = (vec![News::Skipped], Some(why));
-                self.put(tables, BillingRecord::Rule(Box::new(next)))?;
-                Ok(Vec::new())
+                self.put(tables, BillingRecord::Rule(Box::new(next)))
             }
             Verdict::Fire(order) => {
                 let card = card.expect("a rule fires with a card to charge");
@@ -179,15 +179,11 @@ impl Inner {
         customer: &str,
         lift: &Lift,
         now: Timestamp,
-    ) -> Result<Vec<Work>, CommandError> {
+    ) -> Result<(), CommandError> {
         let first = (customer.to_owned(), CurrencyNumber(0));
         let of_customer = tables.rules.range(first..).map(|(key, _)| key).take_while(|(owner, _)| owner == customer);
         let keys: Vec<_> = of_customer.cloned().collect();
-        let mut work = Vec::new();
-        for key in keys {
-            work.extend(self.lift_rule(tables, &key, lift, now)?);
-        }
-        Ok(work)
+        keys.iter().try_for_each(|key| self.lift_rule(tables, key, lift, now))
     }
 
     fn lift_rule(
@@ -196,7 +192,7 @@ impl Inner {
         key: &(String, CurrencyNumber),
         lift: &Lift,
         now: Timestamp,
-    ) -> Result<Vec<Work>, CommandError> {
+    ) -> Result<(), CommandError> {
         let mut record = (*tables.rules[key]).clone();
         match record.state.lift(lift) {
             Lifted::Nothing => {}
@@ -265,17 +261,23 @@ impl Tables {
         Offer { package, worth: Worth::of_fiat(currency), packages_left: package.and_then(left) }
     }
 
-    /// The card that a rule charges now.
+    /// The card that a rule charges now: one of a provider that is connected.
     fn card(&self, rule: &Rule, now: Timestamp) -> Option<Arc<PaymentMethod>> {
         match &rule.method {
-            Some(id) => self.methods.get(id).filter(|method| method.status(now) == MethodStatus::Active).cloned(),
+            Some(id) => {
+                let usable = |method: &&Arc<PaymentMethod>| {
+                    method.status(now) == MethodStatus::Active && self.connected.contains(&method.provider)
+                };
+                self.methods.get(id).filter(usable).cloned()
+            }
             None => self.card_of(&rule.customer, now),
         }
     }
 
-    /// The card that a customer is charged with when none is named.
+    /// The card that a customer is charged with when none is named, of a provider that is connected.
     pub(super) fn card_of(&self, customer: &str, now: Timestamp) -> Option<Arc<PaymentMethod>> {
-        let chosen = method::to_charge(self.methods_of(customer).map(|method| &**method), now)?;
+        let connected = self.methods_of(customer).filter(|method| self.connected.contains(&method.provider));
+        let chosen = method::to_charge(connected.map(|method| &**method), now)?;
         self.methods.get(&chosen.id).cloned()
     }
 

@@ -1,5 +1,6 @@
 //! The tables: what the newest record of each object says, and where it is found by.
 
+use super::view::Work;
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;
 use crate::billing::recharge::RechargeConfig;
@@ -8,7 +9,8 @@ use crate::billing::{CreditPackage, PaymentMethod};
 use crate::catalog::CurrencyNumber;
 use crate::journal::billing::{BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord};
 use crate::ledger::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use drawdown_wal::Lsn;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// A top-up, and where its grant was declared last.
@@ -42,6 +44,10 @@ pub(super) struct Tables {
     /// By the top-up that they are for.
     pub(super) invoice_of: HashMap<String, Number>,
     pub(super) numbers: Numbers,
+    /// Providers that somebody speaks with. Not of the log: each start says so anew.
+    pub(super) connected: BTreeSet<String>,
+    /// What providers have to do, each with the position up to which the log must be durable before it is done.
+    pub(super) outbox: VecDeque<(Lsn, Work)>,
     /// What providers call things of ours: by provider and ours.
     pub(super) references: BTreeMap<(String, String), String>,
     /// The same the other way round.
@@ -74,11 +80,10 @@ impl Tables {
             BillingRecord::TopUp(record) => self.enter_top_up(*record),
             BillingRecord::Rule(record) => {
                 let key = (record.rule.customer.clone(), record.rule.currency);
-                let record_deleted = record.deleted;
+                let is_deleted = record.deleted;
                 let record = RuleRecord { news: Vec::new(), skip: None, ..*record };
-                let old = self.rules.insert(key, Arc::new(record));
-                let (old, deleted) = (old.is_some_and(|old| !old.deleted), record_deleted);
-                self.rules_changed += u64::from(old == deleted);
+                let was_live = self.rules.insert(key, Arc::new(record)).is_some_and(|old| !old.deleted);
+                self.rules_changed += u64::from(was_live == is_deleted);
             }
             BillingRecord::Invoice(record) => self.enter_invoice(record.invoice),
             BillingRecord::Reference(ReferenceRecord { provider, of, reference }) => {
@@ -124,6 +129,14 @@ impl Tables {
             self.invoice_of.insert(id.clone(), number);
         }
         self.invoices.insert(number, Arc::new(invoice));
+    }
+
+    /// Whether amounts of a currency stand in any of it.
+    pub(super) fn use_currency(&self, currency: CurrencyNumber) -> bool {
+        self.packages.values().any(|package| package.currency == currency)
+            || self.limits.get(&currency).is_some_and(|limits| limits.max_balance.is_some())
+            || self.rules.keys().any(|(_, of)| *of == currency)
+            || self.top_ups.values().any(|kept| kept.top_up.currency == currency)
     }
 
     /// All that there is, as records, by their keys.

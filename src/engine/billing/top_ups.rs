@@ -2,13 +2,13 @@
 
 use super::packages::unknown_package;
 use super::tables::{Kept, Tables};
-use super::view::{Buyer, TopUpRequest, TopUpView, Work};
+use super::view::{Buyer, TopUpRequest, TopUpView};
 use super::{conflict, missing};
 use crate::billing::invoice::{Invoice, Number};
 use crate::billing::money::Worth;
 use crate::billing::portal;
 use crate::billing::top_up::{Collection, Event, Goods, Kind, NewTopUp, Purchase, Refusal, TopUp, create};
-use crate::billing::{Invalid, Money, MoneyCode};
+use crate::billing::{Invalid, Money, MoneyCode, PaymentMethod};
 use crate::catalog::{CollectionMethod, CreditCurrency};
 use crate::engine::grants::{check_active, check_metadata};
 use crate::engine::ticket::Ticket;
@@ -25,9 +25,8 @@ const ID_DOMAIN: u8 = 40;
 const OUTSIDE: &str = "external";
 
 impl Engine {
-    /// Makes a top-up. Answers whether an earlier one with the same key was found instead. What the provider has to do is to be done when the
-    /// ticket has resolved.
-    pub fn create_top_up(&self, request: &TopUpRequest) -> Result<(TopUpView, bool, Vec<Work>, Ticket), CommandError> {
+    /// Makes a top-up. Answers whether an earlier one with the same key was found instead. What the provider has to do is in the outbox.
+    pub fn create_top_up(&self, request: &TopUpRequest) -> Result<(TopUpView, bool, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         check_metadata(&request.metadata)?;
@@ -40,7 +39,7 @@ impl Engine {
             if !is_same(&known.top_up, request, &currency, &purchase) {
                 return Err(conflict("idempotency_conflict", "the key was used before with other content"));
             }
-            return Ok((tables.view(&known, currency), true, Vec::new(), self.durable_barrier()));
+            return Ok((tables.view(&known, currency), true, self.barrier()));
         }
         check_active(&currency)?;
         inner.check_customer(&request.customer)?;
@@ -53,13 +52,16 @@ impl Engine {
         }
         let step = create(new, now)?;
         let id = step.top_up.id.clone();
-        let work = inner.take_step(&mut tables, None, &step, now)?;
+        // Until the amounts are recorded.
+        let steady = inner.catalog.steady(&currency)?;
+        inner.take_step(&mut tables, None, &step, now)?;
+        drop(steady);
         let view = tables.view(&tables.top_ups[&id], currency);
-        Ok((view, false, work, self.durable_barrier()))
+        Ok((view, false, self.barrier()))
     }
 
     /// Tells a top-up what has happened to it.
-    pub fn top_up_event(&self, id: &str, event: &Event) -> Result<(TopUpView, Vec<Work>, Ticket), CommandError> {
+    pub fn top_up_event(&self, id: &str, event: &Event) -> Result<(TopUpView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         let mut tables = inner.billing.lock();
@@ -68,41 +70,20 @@ impl Engine {
         let now = inner.now();
         let step = kept.top_up.apply(event, now).map_err(refused)?;
         let changes = !step.path.is_empty();
-        let mut work = inner.take_step(&mut tables, Some(&kept), &step, now)?;
+        inner.take_step(&mut tables, Some(&kept), &step, now)?;
         if changes {
             // The wallet may still be low, or the rule may go on.
-            work.extend(inner.evaluate(&mut tables, &kept.top_up.customer, kept.top_up.currency, now)?);
+            inner.evaluate(&mut tables, &kept.top_up.customer, kept.top_up.currency, now)?;
         }
-        Ok((tables.view(&tables.top_ups[id], currency), work, self.durable_barrier()))
+        Ok((tables.view(&tables.top_ups[id], currency), self.barrier()))
     }
 
-    /// Gives up waiting for what was not paid in time. Answers what providers have to do about it.
-    pub fn expire_top_ups(&self) -> Result<(Vec<Work>, Ticket), CommandError> {
+    /// Gives up waiting for what was not paid in time. To be called now and then by who speaks with the providers.
+    pub fn expire_top_ups(&self) -> Result<Ticket, CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
-        let work = inner.expire(&mut inner.billing.lock(), |_| true)?;
-        Ok((work, self.durable_barrier()))
-    }
-
-    /// What providers had been told to do when the server stopped, and may not have done: to be told again.
-    pub fn unfinished_work(&self) -> Vec<Work> {
-        use crate::billing::top_up::Effect;
-        let tables = self.inner.billing.lock();
-        let mut work = Vec::new();
-        for kept in tables.top_ups.values() {
-            for effect in kept.top_up.resume() {
-                if let Effect::Provider(command) = effect {
-                    let (provider, top_up) = (kept.top_up.provider.clone(), kept.top_up.id.clone());
-                    work.push(Work { provider, top_up, command });
-                }
-            }
-        }
-        work
-    }
-
-    /// What providers have to do that came up beside requests. It is in the log; to be done when a barrier has resolved.
-    pub fn take_loose_work(&self) -> Vec<Work> {
-        std::mem::take(&mut self.inner.billing.loose())
+        inner.expire(&mut inner.billing.lock(), |_| true)?;
+        Ok(self.barrier())
     }
 
     /// A top-up.
@@ -170,6 +151,16 @@ fn refused(refusal: Refusal) -> CommandError {
 }
 
 impl Tables {
+    /// A payment method that a request names.
+    pub(super) fn named_method(&self, customer: &str, id: &str) -> Result<Arc<PaymentMethod>, CommandError> {
+        let unknown = || Invalid { field: "payment_method", detail: format!("there is no payment method {id}") };
+        let method = self.method(customer, id).map_err(|_| unknown())?;
+        if method.detached {
+            return Err(conflict("payment_method_detached", "the payment method was taken away"));
+        }
+        Ok(method)
+    }
+
     fn view(&self, kept: &Kept, currency: Arc<CreditCurrency>) -> TopUpView {
         let top_up = kept.top_up.clone();
         let invoice = self.invoice_of.get(&top_up.id).copied();
@@ -266,22 +257,17 @@ fn credits_of(credits: Decimal, currency: &CreditCurrency) -> Result<Amount, Com
 
 impl Inner {
     /// Gives up waiting for those of the top-ups that were not paid in time that `concerns` says.
-    pub(super) fn expire(
-        &self,
-        tables: &mut Tables,
-        concerns: impl Fn(&TopUp) -> bool,
-    ) -> Result<Vec<Work>, CommandError> {
+    pub(super) fn expire(&self, tables: &mut Tables, concerns: impl Fn(&TopUp) -> bool) -> Result<(), CommandError> {
         let now = self.now();
         let due = tables.waiting.range(..=(now, String::from(char::MAX))).map(|(_, id)| id);
         let due: Vec<_> = due.filter(|id| concerns(&tables.top_ups[*id].top_up)).cloned().collect();
-        let mut work = Vec::new();
         for id in due {
             let kept = tables.top_ups[&id].clone();
             let step = kept.top_up.apply(&Event::Expire, now).map_err(refused)?;
-            work.extend(self.take_step(tables, Some(&kept), &step, now)?);
-            work.extend(self.evaluate(tables, &kept.top_up.customer, kept.top_up.currency, now)?);
+            self.take_step(tables, Some(&kept), &step, now)?;
+            self.evaluate(tables, &kept.top_up.customer, kept.top_up.currency, now)?;
         }
-        Ok(work)
+        Ok(())
     }
 
     /// The id of the next top-up: rising, and of no other data directory, since providers remember it as a key.
@@ -298,27 +284,29 @@ impl Inner {
         purchase: Purchase,
         now: Timestamp,
     ) -> Result<NewTopUp, CommandError> {
-        let named = request.method.as_deref().map(|id| tables.method(&request.customer, id)).transpose()?;
-        if named.as_ref().is_some_and(|method| method.detached) {
-            return Err(conflict("payment_method_detached", "the payment method was taken away"));
-        }
+        let named = request.method.as_deref().map(|id| tables.named_method(&request.customer, id)).transpose()?;
+        let is_named = named.is_some();
         let card = named.or_else(|| tables.card_of(&request.customer, now));
         let is_outside = request.provider.as_deref() == Some(OUTSIDE) || request.kind == Kind::Offline;
         let collection = request.collection.unwrap_or_else(|| match &card {
             _ if is_outside || request.kind == Kind::Deposit && request.provider.is_none() => Collection::Outside,
+            Some(_) if is_named => Collection::Charge,
             _ if self.collection_method(&request.customer) == CollectionMethod::SendInvoice => Collection::Invoice,
             Some(_) => Collection::Charge,
             None => Collection::Checkout,
         });
         let method = card.filter(|_| collection == Collection::Charge);
-        let provider = match (&method, &request.provider) {
-            (Some(method), _) => method.provider.clone(),
-            (None, Some(provider)) => provider.clone(),
-            (None, None) if collection == Collection::Checkout => {
-                let detail = "must be given: there is no saved payment method".to_owned();
-                return Err(CommandError::Invalid { field: "provider", detail });
+        let only = || tables.connected.iter().next().filter(|_| tables.connected.len() == 1).cloned();
+        let provider = match collection {
+            Collection::Charge | Collection::Checkout => {
+                let of_method = method.as_ref().map(|method| method.provider.clone());
+                let provider = of_method.or_else(|| request.provider.clone()).or_else(only);
+                let detail = "must be given, and be connected, or `external`";
+                let is_connected = |provider: &String| tables.connected.contains(provider);
+                let invalid = || Invalid { field: "provider", detail: detail.to_owned() };
+                provider.filter(is_connected).ok_or_else(invalid)?
             }
-            (None, None) => OUTSIDE.to_owned(),
+            Collection::Invoice | Collection::Outside => OUTSIDE.to_owned(),
         };
         Ok(NewTopUp {
             id: self.next_top_up(tables),

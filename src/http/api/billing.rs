@@ -1,31 +1,31 @@
 //! Money in: packages, base packages, top-ups, automatic rules, invoices.
 //!
-//! Where no payment provider is connected, what is bought is collected elsewhere and confirmed, or invoiced, and a request that would need a
-//! provider is refused before anything is recorded. Otherwise what the provider has to do is handed on before the answer waits for the disk.
+//! A request that would need a payment provider is refused before anything is recorded, unless somebody speaks with that provider
+//! ([`crate::engine::Engine::connect_provider`]): what is bought is collected elsewhere and confirmed, or invoiced.
 
 use super::grants::replayed;
 use super::{named, parse};
 use crate::billing::Money;
 use crate::billing::invoice::Number;
 use crate::billing::money::Worth;
-use crate::billing::top_up::{Collection, Event, Kind};
-use crate::engine::Ticket;
-use crate::engine::billing::{TopUpRequest, TopUpView, Work};
-use crate::engine::customers::CollectionMethod;
-use crate::engine::{CommandError, Engine};
+use crate::billing::top_up::{Event, Kind};
+use crate::engine::billing::{TopUpRequest, TopUpView};
+use crate::engine::{CommandError, Engine, Ticket};
 use crate::http::app::{Call, unsupported};
+use crate::http::auth::hex;
 use crate::http::body;
 use crate::http::decode;
 use crate::http::problem::{Problem, Reason};
 use crate::http::reply::Reply;
 use crate::http::wire::Page;
 use crate::http::wire::billing::{
-    InvoiceBody, PackageBody, RechargeBody, TopUpBody, invoice_number, package_spec, top_up_request,
+    InvoiceBody, MethodBody, PackageBody, RechargeBody, TopUpBody, invoice_number, package_spec, payment_method,
+    top_up_request,
 };
 use crate::http::wire::fields::Fields;
 use crate::http::wire::query::Query;
 use crate::http::wire::rules::{RuleBody, rule};
-use crate::payments::Payments;
+use crate::payments::SetupAsk;
 use bumpalo::Bump;
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -116,69 +116,34 @@ where
         let arena = Bump::new();
         top_up_request(&Fields::of(&parse(&body.bytes, &arena)?, None)?, call.engine(), key.as_deref())?
     };
-    let request = match &call.app.payments {
-        Some(payments) => by_provider(call.engine(), payments, request)?,
-        None => collected(call.engine(), request)?,
-    };
-    let (top_up, is_replayed, work, ticket) = call.engine().create_top_up(&request).map_err(named)?;
-    let top_up = settled(&call, top_up, work, ticket).await?;
+    let request = by_provider(&call, request);
+    let (top_up, is_replayed, ticket) = call.engine().create_top_up(&request).map_err(named)?;
+    let top_up = settled(&call, top_up, ticket).await?;
     let body = TopUpBody::of(call.engine(), top_up);
     let location = format!("/v1/top-ups/{}", body.id());
     let reply = Reply::json(StatusCode::CREATED, &body).header("location", location);
     Ok(if is_replayed { replayed(reply) } else { reply })
 }
 
-/// Hands on what a provider has to do, waits for the disk and for a while for the provider, and shows how the top-up stands then.
-async fn settled(
-    call: &Call<'_>,
-    top_up: TopUpView,
-    work: Vec<Work>,
-    ticket: Ticket,
-) -> Result<TopUpView, Problem> {
-    let Some(payments) = &call.app.payments else {
-        ticket.await?;
-        return Ok(top_up);
+/// Where nobody says which provider is to collect, the server's own choice does; a card that is entered on its page is kept.
+fn by_provider(call: &Call<'_>, request: TopUpRequest) -> TopUpRequest {
+    let usual = call.app.payments.as_ref().and_then(|payments| payments.usual()).filter(|name| *name != OUTSIDE);
+    let provider = match request.kind {
+        Kind::Manual => request.provider.or_else(|| usual.map(str::to_owned)),
+        Kind::Auto | Kind::Deposit | Kind::Offline => request.provider,
     };
-    payments.submit(work, &ticket);
+    TopUpRequest { provider, saves_method: true, ..request }
+}
+
+/// Waits for the disk, and for a while for what the provider says, and shows how the top-up stands then.
+async fn settled(call: &Call<'_>, top_up: TopUpView, ticket: Ticket) -> Result<TopUpView, Problem> {
     ticket.await?;
-    payments.settle(&top_up.top_up.id, PROVIDER_PATIENCE).await;
-    payments.show_outside_page(&top_up.top_up.id).await.map_err(super::payments::problem_of)?;
-    Ok(call.engine().top_up(&top_up.top_up.id)?)
-}
-
-/// Says who collects a top-up, where there are providers to do it.
-fn by_provider(engine: &Engine, payments: &Payments, request: TopUpRequest) -> Result<TopUpRequest, Problem> {
-    let is_elsewhere = matches!(request.kind, Kind::Offline | Kind::Deposit);
-    match request.provider.as_deref() {
-        Some(OUTSIDE) => return collected(engine, request),
-        Some(name) if !payments.knows(name) => return Err(super::payments::unknown_provider(payments)),
-        None if is_elsewhere => return collected(engine, request),
-        _ => {}
-    }
-    let is_invoiced = !is_elsewhere
-        && engine.customer(&request.customer).is_ok_and(|it| it.collection_method == CollectionMethod::SendInvoice);
-    if is_invoiced {
-        return Ok(TopUpRequest { collection: Some(Collection::Invoice), method: None, ..request });
-    }
-    let provider = request.provider.or_else(|| payments.usual().map(str::to_owned));
-    Ok(TopUpRequest { provider, saves_method: true, ..request })
-}
-
-/// Says how a top-up is collected where there is no provider to do it.
-fn collected(engine: &Engine, request: TopUpRequest) -> Result<TopUpRequest, Problem> {
-    if request.method.is_some() {
-        return Err(Problem::field("payment_method", "cannot be charged: no payment provider is connected"));
-    }
-    let is_elsewhere = matches!(request.kind, Kind::Offline | Kind::Deposit);
-    let is_invoiced = !is_elsewhere
-        && engine.customer(&request.customer).is_ok_and(|it| it.collection_method == CollectionMethod::SendInvoice);
-    let collection = match request.provider.as_deref() {
-        Some(OUTSIDE) => Collection::Outside,
-        None if is_invoiced => Collection::Invoice,
-        None if is_elsewhere => Collection::Outside,
-        _ => return Err(Problem::field("provider", "must be external: no payment provider is connected")),
-    };
-    Ok(TopUpRequest { collection: Some(collection), ..request })
+    let Some(payments) = &call.app.payments else { return Ok(top_up) };
+    payments.take_up();
+    let id = &top_up.top_up.id;
+    payments.settle(id, PROVIDER_PATIENCE).await;
+    payments.show_outside_page(id).await.map_err(super::payments::problem_of)?;
+    Ok(call.engine().top_up(id)?)
 }
 
 /// `GET /v1/top-ups/{top_up}`
@@ -200,8 +165,8 @@ pub(crate) fn list_top_ups(call: Call<'_>) -> Result<Reply, Problem> {
 
 /// Tells a top-up something, and shows what comes of it.
 async fn tell(call: &Call<'_>, event: &Event) -> Result<Reply, Problem> {
-    let (top_up, work, ticket) = call.engine().top_up_event(call.first(), event)?;
-    let top_up = settled(call, top_up, work, ticket).await?;
+    let (top_up, ticket) = call.engine().top_up_event(call.first(), event)?;
+    let top_up = settled(call, top_up, ticket).await?;
     Ok(Reply::ok(&TopUpBody::of(call.engine(), top_up)))
 }
 
@@ -305,27 +270,7 @@ where
         };
         rule(call.first(), &currency, &Fields::of(&tree, None)?, code)?
     };
-    let (view, work, ticket) = engine.put_rule(rule)?;
-    handed_on(&call, work, &ticket);
-    ticket.await?;
-    Ok(Reply::ok(&RuleBody::of(view)))
-}
-
-/// What a rule buys is in the log; where no provider is connected it waits there for one.
-fn handed_on(call: &Call<'_>, work: Vec<Work>, ticket: &Ticket) {
-    if let Some(payments) = &call.app.payments {
-        payments.submit(work, ticket);
-    }
-}
-
-/// `POST /v1/customers/{customer}/auto-topup-rules/{currency}/resume`: repeating it is success.
-pub(crate) async fn resume_rule<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    body::discard(body).await;
-    let (view, work, ticket) = call.engine().resume_rule(call.first(), call.second())?;
-    handed_on(&call, work, &ticket);
+    let (view, ticket) = engine.put_rule(rule)?;
     ticket.await?;
     Ok(Reply::ok(&RuleBody::of(view)))
 }
@@ -345,9 +290,90 @@ where
     Ok(Reply::ok(&serde_json::json!({"deleted": true})))
 }
 
+/// `POST /v1/customers/{customer}/auto-topup-rules/{currency}/resume`: repeating it is success.
+pub(crate) async fn resume_rule<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body::discard(body).await;
+    let (view, ticket) = call.engine().resume_rule(call.first(), call.second())?;
+    ticket.await?;
+    Ok(Reply::ok(&RuleBody::of(view)))
+}
+
 /// `GET /v1/invoices/{invoice}`
 pub(crate) fn get_invoice(call: Call<'_>) -> Result<Reply, Problem> {
     let unknown = || Problem::new(Reason::Unknown("invoice"), "there is no such invoice");
     let number = invoice_number(call.first()).ok_or_else(unknown)?;
     Ok(Reply::ok(&InvoiceBody::of(&*call.engine().invoice(Number(number))?)))
+}
+
+/// `POST /v1/customers/{customer}/payment-methods`
+pub(crate) async fn post_method<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let made = match call.effect_ids().and_then(|mut ids| ids.next()) {
+        Some(id) => id,
+        None => random_id()?,
+    };
+    let body = call.json(body).await?;
+    let method = {
+        let arena = Bump::new();
+        let tree = parse(&body.bytes, &arena)?;
+        let fields = Fields::of(&tree, None)?;
+        if fields.names("reference") {
+            Ok(payment_method(call.first(), format!("pm_{made}"), &fields)?)
+        } else {
+            let text = |name| Ok::<_, Problem>(fields.text(name)?.map(str::to_owned));
+            let (provider, return_url) = (text("provider")?, text("return_url")?);
+            Err(SetupAsk { customer: call.first().to_owned(), provider, return_url })
+        }
+    };
+    let method = match method {
+        Ok(method) => method,
+        Err(ask) => return super::payments::begin_setup(&call, ask).await,
+    };
+    let (method, ticket) = call.engine().add_payment_method(method)?;
+    ticket.await?;
+    Ok(Reply::json(StatusCode::CREATED, &MethodBody::of(&method, call.engine().now())))
+}
+
+/// `GET /v1/customers/{customer}/payment-methods`: those that were taken away, too.
+pub(crate) fn list_methods(call: Call<'_>) -> Result<Reply, Problem> {
+    let list = Query::parse(call.parts.uri.query())?.list()?;
+    let (all, now) = (call.engine().payment_methods(call.first()), call.engine().now());
+    Ok(Reply::ok(&Page::of(all, &list, |method| method.id.as_str(), |method| MethodBody::of(method, now))))
+}
+
+/// `POST /v1/customers/{customer}/payment-methods/{id}/default`: repeating it is success.
+pub(crate) async fn default_method<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body::discard(body).await;
+    let (method, ticket) = call.engine().make_default(call.first(), call.second())?;
+    ticket.await?;
+    Ok(Reply::ok(&MethodBody::of(&method, call.engine().now())))
+}
+
+/// `DELETE /v1/customers/{customer}/payment-methods/{id}`: repeating it is success.
+pub(crate) async fn delete_method<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body::discard(body).await;
+    if let Some(payments) = &call.app.payments {
+        payments.detach(call.first(), call.second()).await.map_err(super::payments::problem_of)?;
+    }
+    let (method, ticket) = call.engine().detach_payment_method(call.first(), call.second())?;
+    ticket.await?;
+    Ok(Reply::ok(&MethodBody::of(&method, call.engine().now())))
+}
+
+/// Sixteen hexadecimal digits that nobody has had.
+fn random_id() -> Result<String, Problem> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|_| Problem::from(crate::engine::Unavailable::Overloaded))?;
+    Ok(hex(&bytes))
 }

@@ -370,7 +370,7 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
         Action::PostMethod => billing::post_method(),
         Action::ListMethods => billing::list_methods(),
         Action::DefaultMethod => billing::default_method(),
-        Action::DetachMethod => billing::detach_method(),
+        Action::DeleteMethod => billing::delete_method(),
         Action::ResumeRule => billing::resume_rule(),
         Action::ProviderWebhook => billing::provider_webhook(),
         Action::Page(_) => return None,

@@ -6,8 +6,9 @@ use super::fields::Fields;
 use super::grants::{Seconds, duration_ms};
 use super::{amount, instant};
 use crate::billing::invoice::{Invoice, Payer, Subject};
+use crate::billing::method::CardExpiry;
 use crate::billing::top_up::{Collection, Credit, Kind, Refund, TopUp};
-use crate::billing::{CreditPackage, Money, PackageSpec};
+use crate::billing::{CreditPackage, Money, PackageSpec, PaymentMethod};
 use crate::engine::Engine;
 use crate::engine::billing::{Buyer, TopUpRequest, TopUpView};
 use crate::engine::catalog::{CreditCurrency, CurrencyKind};
@@ -15,7 +16,7 @@ use crate::engine::view::Metadata;
 use crate::http::idempotency::EFFECT_PREFIX;
 use crate::http::problem::Problem;
 use crate::http::wire::catalog::CurrencyBody;
-use crate::ledger::{Decimal, MAX_PRIORITY};
+use crate::ledger::{Decimal, MAX_PRIORITY, Timestamp};
 use serde::Serialize;
 
 /// Money with its currency.
@@ -330,6 +331,72 @@ fn money(
         Some(CurrencyKind::Fiat(code)) => Ok(Some((amount, code))),
         _ => Err(fields.refused("amount_currency", "the field is missing: the credits do not stand for money")),
     }
+}
+
+/// A payment method as it is shown.
+#[derive(Debug, Serialize)]
+pub(crate) struct MethodBody {
+    id: String,
+    customer: String,
+    provider: String,
+    reference: String,
+    brand: Option<String>,
+    last4: Option<String>,
+    expires: Option<ExpiresBody>,
+    default: bool,
+    status: &'static str,
+    created_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ExpiresBody {
+    year: u16,
+    month: u8,
+}
+
+impl MethodBody {
+    pub(crate) fn of(method: &PaymentMethod, now: Timestamp) -> Self {
+        MethodBody {
+            id: method.id.clone(),
+            customer: method.customer.clone(),
+            provider: method.provider.clone(),
+            reference: method.reference.clone(),
+            brand: method.brand.clone(),
+            last4: method.last4.clone(),
+            expires: method.expiry.map(|expiry| ExpiresBody { year: expiry.year(), month: expiry.month() }),
+            default: method.is_default,
+            status: method.status(now).as_str(),
+            created_at: instant(method.created_at),
+        }
+    }
+}
+
+/// Reads a payment method that a provider keeps; `id` is taken where the body names none.
+pub(crate) fn payment_method(customer: &str, id: String, fields: &Fields<'_, '_>) -> Result<PaymentMethod, Problem> {
+    let text = |name| Ok::<_, Problem>(fields.text(name)?.map(str::to_owned));
+    let expiry = match fields.object("expires")? {
+        None => None,
+        Some(expires) => {
+            let year =
+                expires.integer("year", 1970..=9998)?.ok_or_else(|| expires.refused("year", "the field is missing"))?;
+            let month =
+                expires.integer("month", 1..=12)?.ok_or_else(|| expires.refused("month", "the field is missing"))?;
+            CardExpiry::new(year.unsigned_abs() as u16, month.unsigned_abs() as u8)
+        }
+    };
+    Ok(PaymentMethod {
+        id: text("id")?.unwrap_or(id),
+        customer: customer.to_owned(),
+        provider: fields.required_text("provider")?.to_owned(),
+        reference: fields.required_text("reference")?.to_owned(),
+        brand: text("brand")?,
+        last4: text("last4")?,
+        expiry,
+        fingerprint: text("fingerprint")?,
+        is_default: fields.flag("default")?.unwrap_or(false),
+        detached: false,
+        created_at: Timestamp::EPOCH,
+    })
 }
 
 /// The id of an invoice.

@@ -177,14 +177,14 @@ fn amounts_deposits_and_invoices_follow_the_currency_and_the_customer() {
     assert_eq!(client.get(&invoice).expect_status(200)["status"], "void");
 
     for (is_readable, field, body) in [
-        (false, "provider", json!({"customer": "cus", "package": "starter", "currency": "credits"})),
+        (true, "provider", json!({"customer": "cus", "package": "starter", "currency": "credits"})),
         (
-            false,
+            true,
             "provider",
             json!({"customer": "cus", "package": "starter", "currency": "credits", "provider": "stripe"}),
         ),
         (
-            false,
+            true,
             "payment_method",
             json!({"customer": "cus", "package": "starter", "currency": "credits", "payment_method": "pm"}),
         ),
@@ -245,4 +245,66 @@ fn rules_are_set_shown_and_taken_away() {
     client.send("DELETE", path, &[], b"").expect_status(200);
     client.send("DELETE", path, &[], b"").expect_status(200);
     client.get(path).expect_problem(404, "unknown_auto_topup_rule");
+}
+
+#[test]
+fn payment_methods_are_kept_by_reference_and_charged_by_nobody_who_is_not_connected() {
+    let server = set_up();
+    let mut client = server.client();
+    let path = "/v1/customers/cus/payment-methods";
+    let card = json!({
+        "id": "pm_1", "provider": "stripe", "reference": "pm_x", "brand": "visa", "last4": "4242",
+        "expires": {"year": 2099, "month": 12}, "fingerprint": "fp1",
+    });
+    let added = client.post(path, &card).expect_status(201);
+    assert_eq!(
+        (&added["default"], &added["status"], &added["last4"]),
+        (&json!(true), &json!("active"), &json!("4242"))
+    );
+    assert!(added.get("fingerprint").is_none(), "what tells cards apart is nobody's business");
+    assert_eq!(client.post(path, &card).expect_status(201), added, "the same again");
+    let mut other = card.clone();
+    other["reference"] = json!("pm_y");
+    client.post(path, &other).expect_problem(409, "idempotency_conflict");
+    other["id"] = json!("pm_2");
+    other["expires"] = json!({"year": 2020, "month": 1});
+    let second = client.post(path, &other).expect_status(201);
+    assert_eq!((&second["default"], &second["status"]), (&json!(false), &json!("expired")));
+    client.send("POST", &format!("{path}/pm_2/default"), &[], b"").expect_status(200);
+    let list = client.get(path).expect_status(200);
+    let defaults: Vec<_> = list["data"].as_array().expect("methods").iter().map(|one| one["default"].clone()).collect();
+    assert_eq!(defaults, [json!(false), json!(true)]);
+    client.send("DELETE", &format!("{path}/pm_2"), &[], b"").expect_status(200);
+    let gone = client.send("DELETE", &format!("{path}/pm_2"), &[], b"").expect_status(200);
+    assert_eq!((&gone["status"], &gone["default"]), (&json!("detached"), &json!(false)));
+    client.send("POST", &format!("{path}/pm_2/default"), &[], b"").expect_problem(409, "payment_method_detached");
+    client.send("DELETE", &format!("{path}/pm_3"), &[], b"").expect_problem(404, "unknown_payment_method");
+    client
+        .send("DELETE", "/v1/customers/other/payment-methods/pm_1", &[], b"")
+        .expect_problem(404, "unknown_payment_method");
+    for (status, slug, field, change) in [
+        (422, "invalid_value", "last4", json!("42a2")),
+        (400, "invalid_field", "expires.month", json!({"year": 2030, "month": 13})),
+        (400, "invalid_field", "reference", Value::Null),
+    ] {
+        let mut changed = card.clone();
+        changed["id"] = json!("pm_9");
+        changed[field.split('.').next().expect("a field")] = change;
+        assert_eq!(client.post(path, &changed).expect_problem(status, slug)["field"], field);
+    }
+    let unnamed = json!({"provider": "stripe", "reference": "pm_z"});
+    let made = client.post(path, &unnamed).expect_status(201);
+    assert!(made["id"].as_str().is_some_and(|id| id.starts_with("pm_") && id.len() == 19), "{made}");
+
+    // Nobody speaks with the provider: nothing is charged, and a rule says why.
+    let buy = json!({"customer": "cus", "package": "starter", "currency": "credits", "payment_method": "pm_1"});
+    assert_eq!(client.post("/v1/top-ups", &buy).expect_problem(422, "invalid_value")["field"], "provider");
+    let grant = json!({"customer": "cus", "currency": "credits", "amount": "5"});
+    client.post("/v1/grants", &grant).expect_status(201);
+    let rule = json!({"threshold": "100", "mode": "package", "package": "starter", "payment_method": "pm_1"});
+    let set = client.put("/v1/customers/cus/auto-topup-rules/credits", &rule).expect_status(200);
+    assert_eq!((&set["status"], &set["in_flight"]), (&json!("armed"), &Value::Null));
+    let feed = client.get("/v1/feed?types=auto_top_up.skipped").expect_status(200);
+    assert_eq!(feed["data"][0]["data"]["reason"], "no_payment_method", "{feed}");
+    assert_eq!(client.get("/v1/top-ups").expect_status(200)["data"], json!([]));
 }

@@ -124,28 +124,34 @@ pub(super) fn resume_rule() -> Operation {
 }
 
 pub(super) fn post_method() -> Operation {
-    Operation::new(TAG, "collectPaymentMethod", "Begin to collect a payment method")
-        .about("The customer enters it at `checkout_url`. It is kept when the provider tells that it has it.")
+    Operation::new(TAG, "addPaymentMethod", "Add a payment method that a provider keeps, or begin to collect one")
+        .about(
+            "What is kept here is a reference and what may be shown of it. The first one is the default. Another card than the one that was \
+             declined lifts what that had suspended. Without a `reference` a page is opened at `checkout_url` on which the customer enters one; it is \
+             kept when the provider tells that it has it.",
+        )
         .takes("PaymentMethodRequest")
-        .answers(201, "Begun.", &json!({"$ref": "#/components/schemas/PaymentMethodSetup"}))
+        .answers(201, "Added.", &json!({"$ref": "#/components/schemas/PaymentMethodMade"}))
         .fails(&[400, 409, 422])
 }
 
 pub(super) fn list_methods() -> Operation {
-    Operation::new(TAG, "listPaymentMethods", "A customer's payment methods, by id").list().pages("PaymentMethod")
+    Operation::new(TAG, "listPaymentMethods", "A customer's payment methods, those that were taken away too, by id")
+        .list()
+        .pages("PaymentMethod")
 }
 
 pub(super) fn default_method() -> Operation {
-    Operation::new(TAG, "makePaymentMethodDefault", "Charge it when no other is named; repeating it is success")
+    Operation::new(TAG, "makePaymentMethodDefault", "Charge this one when no other is named; repeating it is success")
         .ok("PaymentMethod")
-        .fails(&[400, 404, 409])
+        .fails(&[404, 409, 422])
         .writes()
 }
 
-pub(super) fn detach_method() -> Operation {
-    Operation::new(TAG, "detachPaymentMethod", "Take a payment method away for good; repeating it is success")
+pub(super) fn delete_method() -> Operation {
+    Operation::new(TAG, "deletePaymentMethod", "Take a payment method away, for good; repeating it is success")
         .ok("PaymentMethod")
-        .fails(&[400, 404, 409])
+        .fails(&[404, 422])
         .writes()
 }
 

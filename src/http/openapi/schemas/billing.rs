@@ -44,7 +44,7 @@ fn code() -> Value {
 }
 
 pub(super) fn all() -> Group {
-    [packages(), top_ups(), rules(), invoices()].concat()
+    [packages(), methods(), top_ups(), rules(), invoices()].concat()
 }
 
 fn packages() -> Group {
@@ -81,35 +81,50 @@ fn packages() -> Group {
         ("CreditPackage", package),
         ("CreditPackageRequest", request),
         ("RechargeConfig", object(&[("currency_info", reference("Currency")), ("recharge_config", config)])),
-        (
-            "PaymentMethodRequest",
-            object(&[("provider??", plain_or_null()), ("return_url??", plain_or_null())]),
-        ),
-        (
-            "PaymentMethodSetup",
-            object(&[
-                ("customer", plain()),
-                ("provider", plain()),
-                ("setup", plain()),
-                ("checkout_url", plain_or_null()),
-            ]),
-        ),
-        (
-            "PaymentMethod",
-            object(&[
-                ("id", plain()),
-                ("customer", plain()),
-                ("provider", plain()),
-                ("brand", plain_or_null()),
-                ("last4", plain_or_null()),
-                ("expires", plain_or_null()),
-                ("fingerprint", plain_or_null()),
-                ("default", json!({"type": "boolean"})),
-                ("status", one_of(&["active", "expired", "detached"])),
-                ("created_at", time()),
-            ]),
-        ),
         ("RechargeConfigRequest", object(&[("package", json!({"type": ["string", "null"]}))])),
+    ]
+}
+
+fn methods() -> Group {
+    let expires = object(&[
+        ("year", json!({"type": "integer", "minimum": 1970, "maximum": 9998})),
+        ("month", json!({"type": "integer", "minimum": 1, "maximum": 12})),
+    ]);
+    let method = object(&[
+        ("id", plain()),
+        ("customer", plain()),
+        ("provider", plain()),
+        ("reference", plain()),
+        ("brand", plain_or_null()),
+        ("last4", plain_or_null()),
+        ("expires", or_null(&expires)),
+        ("default", json!({"type": "boolean"})),
+        ("status", one_of(&["active", "expired", "detached"])),
+        ("created_at", time()),
+    ]);
+    let request = object(&[
+        ("id??", text(1, 128)),
+        ("provider??", text(1, 64)),
+        ("reference??", text(1, 255)),
+        ("return_url??", text(1, 2048)),
+        ("brand??", text(1, 32)),
+        ("last4??", json!({"type": "string", "pattern": "^[0-9]{4}$"})),
+        ("expires??", expires),
+        ("fingerprint??", text(1, 128)),
+        ("default??", json!({"type": "boolean"})),
+    ]);
+    let setup = object(&[
+        ("customer", plain()),
+        ("provider", plain()),
+        ("setup", plain()),
+        ("checkout_url", plain_or_null()),
+    ]);
+    let made = json!({"anyOf": [reference("PaymentMethod"), reference("PaymentMethodSetup")]});
+    vec![
+        ("PaymentMethod", method),
+        ("PaymentMethodRequest", request),
+        ("PaymentMethodSetup", setup),
+        ("PaymentMethodMade", made),
     ]
 }
 
@@ -169,7 +184,8 @@ fn top_ups() -> Group {
         ("amount??", money_in()),
         ("amount_currency??", text(2, 8)),
         ("credits??", money_in()),
-        ("provider??", one_of(&["external"])),
+        ("provider??", text(1, 64)),
+        ("payment_method??", text(1, 128)),
         ("credits_at_once??", json!({"type": "boolean"})),
         ("return_url??", json!({"type": "string", "minLength": 1, "maxLength": 2048, "pattern": "^https?://"})),
         ("address??", text(1, 255)),

@@ -1,0 +1,44 @@
+//! What providers have to do, between the log and whoever speaks with them.
+//!
+//! Nothing leaves before the record that it follows from is durable: a crash can delay a charge, and can neither lose one nor send one of which
+//! the log knows nothing. What was not answered when the server stopped is in the outbox again when it starts, under the same keys.
+
+use super::carry::work;
+use super::view::Work;
+use crate::engine::ticket::Ticket;
+use crate::engine::view::CommandError;
+use crate::engine::{Engine, Inner};
+use drawdown_wal::Lsn;
+
+impl Engine {
+    /// Says that somebody speaks with a provider from now on: until then none of its cards is charged and none of its pages opened. Rules that
+    /// waited for that are evaluated.
+    pub fn connect_provider(&self, name: &str) -> Result<Ticket, CommandError> {
+        self.inner.billing.lock().connected.insert(name.to_owned());
+        self.evaluate_rules()
+    }
+
+    /// Takes what providers have to do by now, in the order in which it was decided. Whoever takes it does it, as often as need be: a command that
+    /// is lost is given again at the next start only.
+    pub fn take_work(&self) -> Vec<Work> {
+        let durable = self.inner.log.durable();
+        let mut tables = self.inner.billing.lock();
+        let due = tables.outbox.partition_point(|(behind, _)| *behind <= durable);
+        tables.outbox.drain(..due).map(|(_, work)| work).collect()
+    }
+}
+
+impl Inner {
+    /// Puts into the outbox what providers had been told when the server stopped, and may not have done.
+    pub(in crate::engine) fn fill_outbox(&self) {
+        let mut tables = self.billing.lock();
+        let kept = tables.top_ups.values();
+        let unfinished: Vec<_> = kept
+            .flat_map(|kept| {
+                let effects = kept.top_up.resume();
+                effects.into_iter().filter_map(|effect| work(&kept.top_up, &effect)).collect::<Vec<_>>()
+            })
+            .collect();
+        tables.outbox.extend(unfinished.into_iter().map(|work| (Lsn::ZERO, work)));
+    }
+}
