@@ -5,7 +5,7 @@
 use super::{
     CallError, Charge, ChargeFacts, ChargeOutcome, ChargeRef, Checkout, CheckoutRef, CheckoutState, CustomerRef,
     Decline, Event, FindCharge, FindRefund, FoundCharge, Key, Method, MethodRef, Money, NewCheckout, NewCustomer,
-    NewSetup, Provider, ReceiveError, Received, Refund, RefundOutcome, RefundRef, RefundState, Setup,
+    NewSetup, Provider, ReceiveError, Received, Refund, RefundOutcome, RefundRef, RefundState, Setup, SetupRef,
 };
 use crate::Outgoing;
 use crate::http::{HeaderMap, UrlError, parse_url};
@@ -114,6 +114,10 @@ impl Provider for External {
         ready(Err(CallError::Unsupported("save a payment method")))
     }
 
+    fn find_setup<'a>(&'a self, _: &'a SetupRef) -> Outgoing<'a, Result<Option<MethodRef>, CallError>> {
+        ready(Err(CallError::Unsupported("save a payment method")))
+    }
+
     fn method<'a>(&'a self, _: &'a MethodRef) -> Outgoing<'a, Result<Method, CallError>> {
         ready(Err(CallError::Unsupported("save a payment method")))
     }
@@ -141,6 +145,12 @@ impl Provider for External {
         ready(url.map(|url| Checkout { reference, url, expires_at_s: ask.expires_at_s }))
     }
 
+    /// Open as far as is known here: only an operator's statement ends it.
+    fn checkout_state<'a>(&'a self, _: &'a CheckoutRef) -> Outgoing<'a, Result<CheckoutState, CallError>> {
+        ready(Ok(CheckoutState::Open))
+    }
+
+    /// Expired for us. Should the other system take the payment all the same, an operator says so, late.
     fn close_checkout<'a>(&'a self, _: &'a CheckoutRef) -> Outgoing<'a, Result<CheckoutState, CallError>> {
         ready(Ok(CheckoutState::Expired))
     }

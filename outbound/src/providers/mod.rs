@@ -47,6 +47,9 @@ pub trait Provider: Send + Sync {
     /// Begins to collect a payment method for later charges, without a payment.
     fn begin_setup<'a>(&'a self, ask: &'a NewSetup) -> Outgoing<'a, Result<Setup, CallError>>;
 
+    /// The payment method that a collection led to; `None` as long as there is none. Events tell it, too; this is for those who do not get them.
+    fn find_setup<'a>(&'a self, setup: &'a SetupRef) -> Outgoing<'a, Result<Option<MethodRef>, CallError>>;
+
     /// What can be shown of a payment method.
     fn method<'a>(&'a self, method: &'a MethodRef) -> Outgoing<'a, Result<Method, CallError>>;
 
@@ -61,6 +64,9 @@ pub trait Provider: Send + Sync {
 
     /// Opens a page on which the customer pays, and on which the payment method is saved if that is asked.
     fn open_checkout<'a>(&'a self, ask: &'a NewCheckout) -> Outgoing<'a, Result<Checkout, CallError>>;
+
+    /// How a checkout stands.
+    fn checkout_state<'a>(&'a self, checkout: &'a CheckoutRef) -> Outgoing<'a, Result<CheckoutState, CallError>>;
 
     /// Ends a checkout before its time, unless it was paid meanwhile; tells which.
     fn close_checkout<'a>(&'a self, checkout: &'a CheckoutRef) -> Outgoing<'a, Result<CheckoutState, CallError>>;

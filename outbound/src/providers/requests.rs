@@ -186,6 +186,8 @@ pub struct FindCharge {
 pub struct FoundCharge {
     /// How much.
     pub money: Money,
+    /// With what; after a checkout that saved it, the payment method for later charges.
+    pub method: Option<MethodRef>,
     /// How it stands.
     pub outcome: ChargeOutcome,
 }

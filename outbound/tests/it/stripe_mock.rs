@@ -10,7 +10,7 @@ use drawdown_outbound::http::{
 use drawdown_outbound::providers::stripe::{ApiKey, Settings, Stripe};
 use drawdown_outbound::providers::{
     Charge, ChargeOutcome, ChargeRef, CheckoutRef, Collect, CustomerRef, FindCharge, FindRefund, Key, MethodRef, Money,
-    NewCheckout, NewCustomer, NewSetup, Provider, Refund, RefundOutcome,
+    NewCheckout, NewCustomer, NewSetup, Provider, Refund, RefundOutcome, SetupRef,
 };
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -136,6 +136,8 @@ async fn customers_and_methods(stripe: &Stripe, judge: &Judge) {
         let ask = NewSetup { key: key("su_1"), customer: CustomerRef::new("cus_1"), collect, decided_at_s: 0 };
         stripe.begin_setup(&ask).await.expect("a setup");
     }
+    stripe.find_setup(&SetupRef::new("seti_1")).await.expect("a setup intent");
+    stripe.find_setup(&SetupRef::new("cs_test_1")).await.expect("a session");
     let method = MethodRef::new("pm_1");
     let shown = stripe.method(&method).await.expect("a method");
     assert_eq!((shown.brand.as_str(), shown.last4.as_deref()), ("visa", Some("4242")));
@@ -197,6 +199,7 @@ async fn stripes_own_mock_accepts_every_request() {
         "GET /v1/payment_intents",
         "GET /v1/payment_methods/pm_1",
         "GET /v1/refunds",
+        "GET /v1/setup_intents/seti_1",
         "POST /v1/checkout/sessions",
         "POST /v1/checkout/sessions/cs_test_1/expire",
         "POST /v1/customers",

@@ -120,6 +120,9 @@ impl Book {
             Command::EnsureCustomer(ask) => self.ensure_customer(ask),
             Command::BeginSetup(ask) => self.begin_setup(ask),
             Command::CollectMethod { setup, card, now_s } => self.collect(setup, card, *now_s),
+            Command::FindSetup(setup) => {
+                self.setups.get(setup).map_or(unknown("setup"), |entry| Answer::FoundSetup(entry.method.clone()))
+            }
             Command::Method(method) => {
                 self.methods.get(method).map_or(unknown("payment method"), |entry| Answer::Method(entry.method.clone()))
             }

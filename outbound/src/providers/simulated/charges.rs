@@ -146,7 +146,8 @@ impl Book {
         let by_checkout = self.checkouts.get(&checkout_ref(key)).and_then(|entry| entry.charge.clone());
         let charge = by_checkout.unwrap_or_else(|| charge_ref(key));
         let entry = self.charges.get(&charge)?;
-        Some(FoundCharge { money: entry.ask.money, outcome: entry.outcome(&charge) })
+        let method = Some(entry.ask.method.clone());
+        Some(FoundCharge { money: entry.ask.money, method, outcome: entry.outcome(&charge) })
     }
 
     pub(super) fn view_charge(&self, charge: &ChargeRef) -> Answer {

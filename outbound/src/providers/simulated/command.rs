@@ -22,6 +22,8 @@ pub enum Command {
         /// Now.
         now_s: u64,
     },
+    /// The payment method that a setup led to.
+    FindSetup(SetupRef),
     /// What is known of a payment method.
     Method(MethodRef),
     /// Forgets a payment method.
@@ -119,6 +121,7 @@ impl Command {
             Command::Refund(ask) => Some(ask.decided_at_s),
             // What only reads carries no time into the book.
             Command::EnsureCustomer(_)
+            | Command::FindSetup(_)
             | Command::Method(_)
             | Command::Detach(_)
             | Command::FindCharge(_)
@@ -136,7 +139,8 @@ impl Command {
     pub fn changes(&self) -> bool {
         !matches!(
             self,
-            Command::Method(_)
+            Command::FindSetup(_)
+                | Command::Method(_)
                 | Command::FindCharge(_)
                 | Command::ViewCharge(_)
                 | Command::ViewCheckout(_)
@@ -216,6 +220,8 @@ pub enum Answer {
     Setup(SetupRef),
     /// A payment method.
     Method(Method),
+    /// What a setup led to.
+    FoundSetup(Option<MethodRef>),
     /// A charge.
     Charge(ChargeOutcome, Manner),
     /// A charge that was looked for.

@@ -238,6 +238,15 @@ impl Provider for Simulated {
         })
     }
 
+    fn find_setup<'a>(&'a self, setup: &'a SetupRef) -> Outgoing<'a, Result<Option<MethodRef>, CallError>> {
+        Box::pin(async move {
+            match self.ask(Command::FindSetup(setup.clone())).await? {
+                Answer::FoundSetup(found) => Ok(found),
+                answer => Err(strange(&answer)),
+            }
+        })
+    }
+
     fn method<'a>(&'a self, method: &'a MethodRef) -> Outgoing<'a, Result<Method, CallError>> {
         Box::pin(async move {
             match self.ask(Command::Method(method.clone())).await? {
@@ -276,6 +285,10 @@ impl Provider for Simulated {
                 answer => Err(strange(&answer)),
             }
         })
+    }
+
+    fn checkout_state<'a>(&'a self, checkout: &'a CheckoutRef) -> Outgoing<'a, Result<CheckoutState, CallError>> {
+        Box::pin(async move { self.checkout(checkout).await.map(|view| view.state) })
     }
 
     fn close_checkout<'a>(&'a self, checkout: &'a CheckoutRef) -> Outgoing<'a, Result<CheckoutState, CallError>> {

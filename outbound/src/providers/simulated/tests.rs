@@ -37,7 +37,9 @@ async fn saved(provider: &Simulated, card: &str) -> (CustomerRef, MethodRef) {
     let collect = Collect::InPage;
     let ask = NewSetup { key: key(&format!("su_{card}")), customer: customer.clone(), collect, decided_at_s: NOW_S };
     let setup = provider.begin_setup(&ask).await.expect("a setup");
+    assert_eq!(provider.find_setup(&setup.reference).await, Ok(None));
     let method = provider.collect(&setup.reference, card, NOW_S).await.expect("a card that can be saved");
+    assert_eq!(provider.find_setup(&setup.reference).await, Ok(Some(method.reference.clone())));
     assert_eq!(method.last4.as_deref(), Some(&card[12..]));
     (customer, method.reference)
 }
@@ -216,9 +218,12 @@ async fn a_checkout_takes_one_payment_after_declines() {
         panic!("{heard:?}");
     };
     assert_eq!(name, "tu_1");
+    let found_customer = customer.clone();
     let question = FindCharge { key: key("tu_1"), customer, since_s: NOW_S };
     let found = provider.find_charge(&question).await.expect("an answer").expect("the one that was paid");
     assert_eq!(found.outcome, ChargeOutcome::Succeeded { charge: charge.clone() });
+    let next = ask("tu_2", &(found_customer, found.method.expect("a saved card")), 100);
+    assert!(matches!(provider.charge(&next).await, ChargeOutcome::Succeeded { .. }), "the card was saved on the way");
     let attached = heard.iter().filter(|(received, _)| matches!(received.event, Event::MethodAttached(_))).count();
     assert_eq!(attached, 2, "a card that waits for its holder is kept, too; a declined one is not");
 }
@@ -240,7 +245,9 @@ async fn checkouts_expire_exactly_and_can_be_closed() {
     let Ok(Paid::Authenticate(_)) = provider.pay(&opened.reference, "4000002760003184", NOW_S + 9).await else {
         panic!("wants more")
     };
+    assert_eq!(provider.checkout_state(&opened.reference).await, Ok(CheckoutState::Open));
     assert_eq!(provider.close_checkout(&opened.reference).await, Ok(CheckoutState::Expired));
+    assert_eq!(provider.checkout_state(&opened.reference).await, Ok(CheckoutState::Expired));
     assert_eq!(provider.close_checkout(&opened.reference).await, Ok(CheckoutState::Expired));
     let heard = told(&provider, NOW_S + 9).await;
     let mut progress = Progress::new(ChargeState::Processing, 0);

@@ -3,7 +3,7 @@
 use super::amounts::to_stripe;
 use super::api::{Api, Failure, Form, path_name};
 use super::objects::{
-    CheckoutSession, Expandable, Id, List, METADATA_KEY, PaymentMethod, RefundObject, SetupIntent, key_of,
+    CheckoutSession, Expandable, Id, List, METADATA_KEY, PaymentMethod, RefundObject, SetupIntent, SetupSession, key_of,
 };
 use crate::providers::{
     CallError, ChargeRef, Checkout, CheckoutRef, CheckoutState, Collect, CustomerRef, FindRefund, Method, MethodRef,
@@ -53,6 +53,22 @@ pub(super) async fn begin_setup(api: &Api, ask: &NewSetup) -> Result<Setup, Call
             Ok(Setup { reference: SetupRef::new(session.id), url: session.url, client_secret: None })
         }
     }
+}
+
+pub(super) async fn find_setup(api: &Api, setup: &SetupRef) -> Result<Option<MethodRef>, CallError> {
+    let name = path_name(setup.as_str())?;
+    let intent = if name.starts_with("seti_") {
+        api.get::<SetupIntent>(&format!("/v1/setup_intents/{name}"), Form::new()).await?
+    } else {
+        let query = Form::new().with("expand[0]", "setup_intent");
+        let session: SetupSession = api.get(&format!("/v1/checkout/sessions/{name}"), query).await?;
+        match session.setup_intent {
+            Some(intent) => intent,
+            None => return Ok(None),
+        }
+    };
+    let done = intent.status.as_deref() == Some("succeeded");
+    Ok(intent.payment_method.filter(|_| done).map(Expandable::id).map(MethodRef::new))
 }
 
 pub(super) async fn method(api: &Api, method: &MethodRef) -> Result<Method, CallError> {
@@ -105,20 +121,28 @@ pub(super) async fn close_checkout(api: &Api, checkout: &CheckoutRef) -> Result<
     let name = path_name(checkout.as_str())?;
     let path = format!("/v1/checkout/sessions/{name}");
     let closed = api.post::<CheckoutSession>(&format!("{path}/expire"), &format!("expire:{name}"), Form::new()).await;
-    let session = match closed {
-        Ok(session) => session,
+    match closed {
+        Ok(session) => Ok(session_state(session)),
         // Only open sessions can be expired. How this one stands, it tells.
-        Err(Failure::Answered(..)) => api.get(&path, Form::new()).await?,
-        Err(failure) => return Err(failure.into()),
-    };
-    Ok(match session.status.as_deref() {
+        Err(Failure::Answered(..)) => checkout_state(api, checkout).await,
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+pub(super) async fn checkout_state(api: &Api, checkout: &CheckoutRef) -> Result<CheckoutState, CallError> {
+    let path = format!("/v1/checkout/sessions/{}", path_name(checkout.as_str())?);
+    Ok(session_state(api.get(&path, Form::new()).await?))
+}
+
+fn session_state(session: CheckoutSession) -> CheckoutState {
+    match session.status.as_deref() {
         Some("open") => CheckoutState::Open,
         Some("complete") => CheckoutState::Completed {
             paid: is_paid(&session),
             charge: session.payment_intent.map(Expandable::id).map(ChargeRef::new),
         },
         _ => CheckoutState::Expired,
-    })
+    }
 }
 
 /// `no_payment_required` cannot be: the amount is more than nothing.

@@ -3,9 +3,9 @@
 use super::amounts::{AmountError, from_stripe, to_stripe};
 use super::api::{Api, Failure, Form, path_name};
 use super::declines::{decline, needs_authentication};
-use super::objects::{ApiError, List, METADATA_KEY, PaymentIntent, key_of};
+use super::objects::{ApiError, Expandable, List, METADATA_KEY, PaymentIntent, key_of};
 use crate::http::StatusCode;
-use crate::providers::{CallError, Charge, ChargeOutcome, ChargeRef, Decline, FindCharge, FoundCharge};
+use crate::providers::{CallError, Charge, ChargeOutcome, ChargeRef, Decline, FindCharge, FoundCharge, MethodRef};
 
 /// Clocks differ, and a key may have been decided upon a while before it was first sent.
 const SINCE_SLACK_S: u64 = 3600;
@@ -137,7 +137,9 @@ pub(super) async fn find(api: &Api, ask: &FindCharge) -> Result<Option<FoundChar
     let money = from_stripe(intent.amount, &intent.currency).ok_or_else(|| CallError::Unknown {
         detail: format!("{} has an amount that its currency has not", intent.id),
     })?;
-    Ok(Some(FoundCharge { money, outcome: outcome(&intent) }))
+    let outcome = outcome(&intent);
+    let method = intent.payment_method.map(Expandable::id).map(MethodRef::new);
+    Ok(Some(FoundCharge { money, method, outcome }))
 }
 
 /// Looks through the customer's payment intents, the newest first.

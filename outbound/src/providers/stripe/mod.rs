@@ -31,7 +31,7 @@ pub use signature::{WebhookSecret, WebhookSecretError, sign as sign_event};
 use super::{
     CallError, Charge, ChargeOutcome, Checkout, CheckoutRef, CheckoutState, CustomerRef, FindCharge, FindRefund,
     FoundCharge, Method, MethodRef, NewCheckout, NewCustomer, NewSetup, Provider, ReceiveError, Received, Refund,
-    RefundOutcome, Setup,
+    RefundOutcome, Setup, SetupRef,
 };
 use crate::Outgoing;
 use crate::http::{HeaderMap, HeaderValue, Transport, Uri, UrlError, parse_url};
@@ -151,6 +151,10 @@ impl Provider for Stripe {
         Box::pin(calls::begin_setup(&self.api, ask))
     }
 
+    fn find_setup<'a>(&'a self, setup: &'a SetupRef) -> Outgoing<'a, Result<Option<MethodRef>, CallError>> {
+        Box::pin(calls::find_setup(&self.api, setup))
+    }
+
     fn method<'a>(&'a self, method: &'a MethodRef) -> Outgoing<'a, Result<Method, CallError>> {
         Box::pin(calls::method(&self.api, method))
     }
@@ -169,6 +173,10 @@ impl Provider for Stripe {
 
     fn open_checkout<'a>(&'a self, ask: &'a NewCheckout) -> Outgoing<'a, Result<Checkout, CallError>> {
         Box::pin(calls::open_checkout(&self.api, ask))
+    }
+
+    fn checkout_state<'a>(&'a self, checkout: &'a CheckoutRef) -> Outgoing<'a, Result<CheckoutState, CallError>> {
+        Box::pin(calls::checkout_state(&self.api, checkout))
     }
 
     fn close_checkout<'a>(&'a self, checkout: &'a CheckoutRef) -> Outgoing<'a, Result<CheckoutState, CallError>> {

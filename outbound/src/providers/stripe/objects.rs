@@ -106,10 +106,17 @@ pub(super) struct CheckoutSession {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct SetupIntent {
     pub(super) id: String,
+    pub(super) status: Option<String>,
     pub(super) client_secret: Option<String>,
     pub(super) customer: Option<Expandable>,
     pub(super) payment_method: Option<Expandable>,
     pub(super) metadata: Metadata,
+}
+
+/// A checkout session in setup mode, asked for with its setup intent.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct SetupSession {
+    pub(super) setup_intent: Option<SetupIntent>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -447,6 +447,22 @@ async fn setups_are_hosted_or_in_page() {
     assert_eq!(script.form(0)["mode"], "setup");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_setup_tells_its_method_once_it_has_one() {
+    let intent = |status: &str| json!({"id": "seti_1", "status": status, "payment_method": "pm_1", "metadata": {}});
+    let find = async |name: &str, body: Value| {
+        let script = Script::new([answer(200, &body)]);
+        let found = stripe(&script).find_setup(&SetupRef::new(name)).await.expect("an answer");
+        (script.lines().remove(0).0, found)
+    };
+    let method = Some(MethodRef::new("pm_1"));
+    assert_eq!(find("seti_1", intent("succeeded")).await, ("GET /v1/setup_intents/seti_1".to_owned(), method.clone()));
+    assert_eq!(find("seti_1", intent("processing")).await.1, None);
+    let session = "GET /v1/checkout/sessions/cs_1?expand%5B0%5D=setup_intent".to_owned();
+    assert_eq!(find("cs_1", json!({"setup_intent": intent("succeeded")})).await, (session.clone(), method));
+    assert_eq!(find("cs_1", json!({"setup_intent": null})).await, (session, None));
+}
+
 #[test]
 fn keys_and_addresses_are_checked() {
     for wrong in ["", "sk_test_", "pk_test_123", "sk_test_1 2", "sk_other_1"] {
