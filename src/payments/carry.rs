@@ -101,7 +101,14 @@ impl Payments {
         };
         let money = top_up.purchase.price.expect("what is charged has a price");
         let outcome = provider.charge(&ask).await;
-        self.settled(top_up, money, outcome, None).await
+        match outcome {
+            // That the question is refused now says nothing of the first time that it was asked.
+            ChargeOutcome::Refused { code, message } if is_repeat => {
+                tracing::error!(top_up = top_up.id, code, message, "the provider refuses to say what became of a charge");
+                self.in_doubt(top_up, message).await
+            }
+            outcome => self.settled(top_up, money, outcome, None).await,
+        }
     }
 
     /// What is known of a payment on a page.

@@ -50,7 +50,7 @@ impl Bank for Cut {
                     drop(self.bank.execute(command).await);
                 }
                 self.reached.notify_one();
-                std::future::pending::<()>().await;
+                return std::future::pending().await;
             }
             self.bank.execute(command).await
         })
