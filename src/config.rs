@@ -282,7 +282,9 @@ impl ServeArgs {
             snapshots,
             retention,
             public_url: all.public_url.map(|url| check_public_url(&url)).transpose()?,
-            providers: ProviderSettings::resolve(all.providers.unwrap_or_default(), dev, |name| std::env::var(name).ok())?,
+            providers: ProviderSettings::resolve(all.providers.unwrap_or_default(), dev, |name| {
+                std::env::var(name).ok()
+            })?,
         })
     }
 

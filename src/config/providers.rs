@@ -74,7 +74,9 @@ pub(crate) enum ProvidersError {
     #[error("[providers.stripe] needs its secret key: secret_key_file, {KEY_VARIABLE}, or secret_key")]
     NoKey,
     /// Stripe without webhook secrets: nothing that it tells could be believed.
-    #[error("[providers.stripe] needs the secrets of its webhook: webhook_secrets_file, {WEBHOOK_VARIABLE}, or webhook_secrets")]
+    #[error(
+        "[providers.stripe] needs the secrets of its webhook: webhook_secrets_file, {WEBHOOK_VARIABLE}, or webhook_secrets"
+    )]
     NoWebhookSecret,
     /// A secret is none.
     #[error("[providers.stripe] {0}")]
@@ -108,9 +110,13 @@ impl ProviderSettings {
     ) -> Result<Self, ProvidersError> {
         let simulated = file.simulated.map_or(dev, |simulated| simulated.enabled.unwrap_or(true));
         let external = match file.external {
-            Some(external) => Some(External::new(external.payment_url.as_deref()).map_err(|source| {
-                ProvidersError::Url { provider: "external", field: "payment_url", source }
-            })?),
+            Some(external) => {
+                Some(External::new(external.payment_url.as_deref()).map_err(|source| ProvidersError::Url {
+                    provider: "external",
+                    field: "payment_url",
+                    source,
+                })?)
+            }
             None => None,
         };
         let is_stripe_elsewhere = file.stripe.as_ref().is_some_and(|stripe| stripe.url.is_some());
@@ -123,10 +129,7 @@ fn read(path: &Path) -> Result<String, ProvidersError> {
     std::fs::read_to_string(path).map_err(|source| ProvidersError::Read { path: path.to_owned(), source })
 }
 
-fn stripe_of(
-    file: StripeFile,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<stripe::Settings, ProvidersError> {
+fn stripe_of(file: StripeFile, variable: impl Fn(&str) -> Option<String>) -> Result<stripe::Settings, ProvidersError> {
     let key = match (file.secret_key_file, variable(KEY_VARIABLE)) {
         (Some(path), _) => Some(read(&path)?),
         (None, Some(key)) => Some(key),

@@ -52,8 +52,7 @@ fn see_other(path: String) -> Reply {
 
 /// `GET /portal/portal.css`
 pub(super) fn style(_: Call<'_>) -> Reply {
-    Reply::new(StatusCode::OK, "text/css; charset=utf-8", drawdown_pages::STYLE)
-        .header("cache-control", "max-age=3600")
+    Reply::new(StatusCode::OK, "text/css; charset=utf-8", drawdown_pages::STYLE).header("cache-control", "max-age=3600")
 }
 
 /// `GET /payments/{end}`: where providers lead back to when nobody has said where.
@@ -121,9 +120,7 @@ where
 fn refused(error: CallError) -> Reply {
     match error {
         CallError::Refused { code, .. } if code == "not_found" => gone(),
-        CallError::Refused { message, .. } => {
-            notice(StatusCode::CONFLICT, "Not possible", &message, Tone::Bad, None)
-        }
+        CallError::Refused { message, .. } => notice(StatusCode::CONFLICT, "Not possible", &message, Tone::Bad, None),
         CallError::Unknown { .. } | CallError::Unsupported(_) => {
             let text = "The bank does not answer just now. Try again in a moment.";
             notice(StatusCode::SERVICE_UNAVAILABLE, "Just a moment", text, Tone::Notice, None)
@@ -267,9 +264,7 @@ pub(super) async fn authenticate(call: Call<'_>) -> Result<Reply, Problem> {
             let asked = Confirmation { base, action: &action, token, merchant, amount: &amount, currency };
             page(StatusCode::OK, asked.page())
         }
-        ChargeOutcome::Succeeded { .. } => {
-            notice(StatusCode::OK, "Paid", "The payment was made.", Tone::Good, link)
-        }
+        ChargeOutcome::Succeeded { .. } => notice(StatusCode::OK, "Paid", "The payment was made.", Tone::Good, link),
         ChargeOutcome::Processing { .. } => {
             notice(StatusCode::OK, "Under way", "The payment is being processed.", Tone::Notice, link)
         }

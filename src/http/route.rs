@@ -339,12 +339,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/charges", TOP_UPS, Action::PostCharge),
     route("GET", "/v1/charges/{charge}", READ.and(TOP_UPS), Action::GetCharge),
     route("GET", "/v1/invoices/{invoice}", READ.and(TOP_UPS), Action::GetInvoice),
-    Route {
-        method: "POST",
-        path: "/v1/providers/{provider}/webhook",
-        scopes: None,
-        action: Action::ProviderWebhook,
-    },
+    Route { method: "POST", path: "/v1/providers/{provider}/webhook", scopes: None, action: Action::ProviderWebhook },
     open("/portal/portal.css", Action::Page(Page::Style)),
     open("/payments/{end}", Action::Page(Page::Returned)),
     open("/checkout/{session}", Action::Page(Page::Checkout)),

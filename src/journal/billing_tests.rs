@@ -1,7 +1,9 @@
 //! Records of money in: read back as written, and their bytes pinned.
 
 use super::admin::AdminRecord;
-use super::billing::{BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord};
+use super::billing::{
+    BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord,
+};
 use super::tests::{admin_survives, frame_of, hex, placed_admin};
 use super::{Corrupt, records};
 use crate::billing::auto::{

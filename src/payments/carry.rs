@@ -8,8 +8,8 @@ use crate::billing::{Money, top_up};
 use crate::engine::CommandError;
 use crate::engine::billing::Work;
 use drawdown_outbound::providers::{
-    self, CallError, ChargeOutcome, ChargeRef, CheckoutRef, CheckoutState, FindRefund, MethodRef, Provider, RefundOutcome,
-    RefundState,
+    self, CallError, ChargeOutcome, ChargeRef, CheckoutRef, CheckoutState, FindRefund, MethodRef, Provider,
+    RefundOutcome, RefundState,
 };
 use std::time::Duration;
 
@@ -104,7 +104,12 @@ impl Payments {
         match outcome {
             // That the question is refused now says nothing of the first time that it was asked.
             ChargeOutcome::Refused { code, message } if is_repeat => {
-                tracing::error!(top_up = top_up.id, code, message, "the provider refuses to say what became of a charge");
+                tracing::error!(
+                    top_up = top_up.id,
+                    code,
+                    message,
+                    "the provider refuses to say what became of a charge"
+                );
                 self.in_doubt(top_up, message).await
             }
             outcome => self.settled(top_up, money, outcome, None).await,
@@ -163,7 +168,11 @@ impl Payments {
             ChargeOutcome::Processing { .. } => Outcome::Processing,
             ChargeOutcome::Declined { decline, .. } => Outcome::Declined { code: decline.code, hard: decline.hard },
             ChargeOutcome::Refused { code, message } if code == CONFLICT => {
-                tracing::error!(top_up = id, message, "a person has to look: the provider knows the key with other content");
+                tracing::error!(
+                    top_up = id,
+                    message,
+                    "a person has to look: the provider knows the key with other content"
+                );
                 return self.in_doubt(top_up, message).await;
             }
             ChargeOutcome::Refused { code, message } => return self.declined(top_up, &code, &message).await,
@@ -273,7 +282,8 @@ impl Payments {
     /// Shows the page of another system on which a top-up that it collects can be paid, if the settings name one.
     pub async fn show_outside_page(&self, id: &str) -> Result<(), Failed> {
         let top_up = self.shared.engine.top_up(id)?.top_up;
-        let is_new = top_up.collection == Collection::Outside && top_up.status().is_open() && top_up.checkout_url.is_none();
+        let is_new =
+            top_up.collection == Collection::Outside && top_up.status().is_open() && top_up.checkout_url.is_none();
         let provider = self.provider(&top_up.provider).filter(|_| is_new).cloned();
         let (Some(provider), Some(price)) = (provider, top_up.purchase.price) else { return Ok(()) };
         let opened = match self.ask_checkout(&*provider, &top_up, price).await {

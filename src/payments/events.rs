@@ -169,9 +169,6 @@ impl Failed {
     /// Whether another try may do better: what the ledger or the provider has refused stays refused.
     pub fn may_pass(&self) -> bool {
         use providers::CallError;
-        matches!(
-            self,
-            Failed::Ledger(CommandError::Unavailable(_)) | Failed::Provider(CallError::Unknown { .. })
-        )
+        matches!(self, Failed::Ledger(CommandError::Unavailable(_)) | Failed::Provider(CallError::Unknown { .. }))
     }
 }

@@ -230,7 +230,7 @@ fn prepared(card: &str) -> (Disk, Arc<ManualClock>, Local) {
     assert_eq!(engine.payment_methods("ada").len(), 1, "the card is saved");
     engine.put_rule(rule(50)).expect("a rule").1.wait().expect("durable");
     engine.close().expect("a healthy log");
-    (disk, clock, bank)
+    (disk.restart(), clock, bank)
 }
 
 #[test]
@@ -328,7 +328,10 @@ fn a_checkout_collects_a_card_on_the_way_and_is_refunded() {
         payments.settle(&id, PATIENCE).await;
         payments.pump().await;
         let refunded = engine.top_up(&id).expect("it is there").top_up;
-        assert_eq!((refunded.status(), refunded.refunded().units, refunded.refunds.len()), (Status::PartiallyRefunded, 999, 1));
+        assert_eq!(
+            (refunded.status(), refunded.refunded().units, refunded.refunds.len()),
+            (Status::PartiallyRefunded, 999, 1)
+        );
         assert_eq!(balance(&engine), 1_000 - 499);
         // The rest at the provider, by hand of its people; and a dispute of a payment that is no more.
         payments.stop();

@@ -33,8 +33,8 @@ use crate::billing::Invalid;
 use crate::billing::top_up::Collection;
 use crate::catalog::CurrencyNumber;
 use crate::journal::billing::BillingRecord;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use follow::Step as Followed;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::Tables;
 pub use view::{Buyer, RuleView, TopUpRequest, TopUpView, Work};
 

@@ -7,7 +7,9 @@ use crate::billing::recharge::RechargeConfig;
 use crate::billing::top_up::{Collection, Credit, Effect, Status, TopUp};
 use crate::billing::{CreditPackage, PaymentMethod};
 use crate::catalog::CurrencyNumber;
-use crate::journal::billing::{BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord};
+use crate::journal::billing::{
+    BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord,
+};
 use crate::ledger::Timestamp;
 use drawdown_wal::Lsn;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};

@@ -4,7 +4,7 @@
 //! ([`crate::engine::Engine::connect_provider`]): what is bought is collected elsewhere and confirmed, or invoiced.
 
 use super::grants::replayed;
-use super::{named, parse};
+use super::{documents, named, parse};
 use crate::billing::Money;
 use crate::billing::invoice::Number;
 use crate::billing::money::Worth;
@@ -305,7 +305,13 @@ where
 pub(crate) fn get_invoice(call: Call<'_>) -> Result<Reply, Problem> {
     let unknown = || Problem::new(Reason::Unknown("invoice"), "there is no such invoice");
     let number = invoice_number(call.first()).ok_or_else(unknown)?;
-    Ok(Reply::ok(&InvoiceBody::of(&*call.engine().invoice(Number(number))?)))
+    let query = Query::parse(call.parts.uri.query())?;
+    let form = documents::wanted(query.text("format"), &call.parts.headers)?;
+    let invoice = call.engine().invoice(Number(number))?;
+    if form == documents::Form::Json {
+        return Ok(Reply::ok(&InvoiceBody::of(&invoice)));
+    }
+    documents::document(call.engine(), &invoice, form)
 }
 
 /// `POST /v1/customers/{customer}/payment-methods`

@@ -29,7 +29,8 @@ pub(crate) fn problem_of(failed: Failed) -> Problem {
         }
         Failed::Provider(CallError::Refused { code, message }) => {
             tracing::warn!(code, message, "a payment provider refuses");
-            Problem::new(Reason::Conflict("provider_refused"), "the payment provider refuses").with("provider_code", code)
+            Problem::new(Reason::Conflict("provider_refused"), "the payment provider refuses")
+                .with("provider_code", code)
         }
         Failed::Provider(CallError::Unsupported(what)) => {
             Problem::new(Reason::Conflict("provider_cannot"), format!("the payment provider cannot {what}"))

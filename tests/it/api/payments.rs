@@ -75,20 +75,38 @@ fn a_saved_card_is_charged_refunded_and_taken_away() {
     assert_eq!((&card["brand"], &card["last4"], &card["default"]), (&json!("visa"), &json!("4242"), &json!(true)));
     let order = json!({"customer": "cus", "package": "starter", "key": "order-1"});
     let paid = client.post("/v1/top-ups", &order).expect_status(201);
-    assert_eq!((&paid["status"], &paid["provider"], &paid["collection"]), (&json!("completed"), &json!("simulated"), &json!("charge")));
+    assert_eq!(
+        (&paid["status"], &paid["provider"], &paid["collection"]),
+        (&json!("completed"), &json!("simulated"), &json!("charge"))
+    );
     assert_eq!((&paid["payment_method"], &paid["credited"]), (&card["id"], &json!("1000")));
     assert_eq!(client.post("/v1/top-ups", &order).expect_status(201)["id"], paid["id"]);
     assert_eq!(bank.book().charges().len(), 1, "once");
     let id = paid["id"].as_str().expect("an id");
-    let refunded = client.post(&format!("/v1/top-ups/{id}/refund"), &json!({"amount": "9.99", "key": "half"})).expect_status(200);
+    let refunded =
+        client.post(&format!("/v1/top-ups/{id}/refund"), &json!({"amount": "9.99", "key": "half"})).expect_status(200);
     assert_eq!((&refunded["status"], &refunded["refunded"]), (&json!("partially_refunded"), &json!("9.99")));
     assert_eq!(refunded["refunds"][0]["status"], "succeeded");
-    client.post(&format!("/v1/top-ups/{id}/confirm"), &json!({})).expect_problem(409, "not_confirmable");
+    // Its receipt, for programs, for people, and on paper.
+    let invoice = format!("/v1/invoices/{}", paid["invoice"].as_str().expect("an invoice"));
+    assert_eq!(client.get(&invoice).expect_status(200)["status"], "paid");
+    let page = client.send("GET", &invoice, &[("accept", "text/html,*/*;q=0.8")], b"");
+    let text = String::from_utf8(page.body.clone()).expect("text");
+    assert!(page.status == 200 && text.contains("Visa ending in 4242") && text.contains("19.99"), "{text}");
+    let paper = client.send("GET", &invoice, &[("accept", "application/pdf")], b"");
+    assert_eq!(
+        (paper.status, paper.header("content-type"), &paper.body[..5]),
+        (200, Some("application/pdf"), &b"%PDF-"[..])
+    );
+    client.get(&format!("{invoice}?format=doc")).expect_problem(400, "invalid_parameter");
+    client.post(&format!("/v1/top-ups/{id}/confirm"), &json!({"amount": "1"})).expect_problem(409, "not_confirmable");
     let method = format!("/v1/customers/cus/payment-methods/{}", card["id"].as_str().expect("an id"));
     assert_eq!(client.send("DELETE", &method, &[], b"").expect_status(200)["status"], "detached");
     assert_eq!(client.send("DELETE", &method, &[], b"").expect_status(200)["status"], "detached");
     client.post(&format!("{method}/default"), &json!({})).expect_problem(409, "payment_method_detached");
-    client.send("DELETE", "/v1/customers/cus/payment-methods/pm_none", &[], b"").expect_problem(404, "unknown_payment_method");
+    client
+        .send("DELETE", "/v1/customers/cus/payment-methods/pm_none", &[], b"")
+        .expect_problem(404, "unknown_payment_method");
     // Without a card there is a page.
     let next = client.post("/v1/top-ups", &json!({"customer": "cus", "package": "starter"})).expect_status(201);
     assert_eq!((&next["collection"], &next["status"]), (&json!("checkout"), &json!("created")));
@@ -133,7 +151,9 @@ fn a_low_wallet_buys_by_itself_and_a_declined_card_is_told() {
     client.post("/v1/grants", &json!({"customer": "cus", "currency": "credits", "amount": "100"})).expect_status(201);
     let rule = json!({"threshold": "50", "mode": "package", "package": "starter"});
     client.put("/v1/customers/cus/auto-topup-rules/credits", &rule).expect_status(200);
-    client.post("/v1/events", &json!({"id": "e1", "customer": "cus", "currency": "credits", "amount": "60"})).expect_status(200);
+    client
+        .post("/v1/events", &json!({"id": "e1", "customer": "cus", "currency": "credits", "amount": "60"}))
+        .expect_status(200);
     let wallet = "/v1/wallets/cus/credits";
     until(&mut client, wallet, |wallet| wallet["balance"] == "1040");
     assert_eq!(bank.book().charges().len(), 1);
@@ -143,11 +163,15 @@ fn a_low_wallet_buys_by_itself_and_a_declined_card_is_told() {
     let stolen = save_card(&mut client, "4000000000009979");
     let stolen = stolen["id"].as_str().expect("an id");
     client.post(&format!("/v1/customers/cus/payment-methods/{stolen}/default"), &json!({})).expect_status(200);
-    client.post("/v1/events", &json!({"id": "e2", "customer": "cus", "currency": "credits", "amount": "1000"})).expect_status(200);
+    client
+        .post("/v1/events", &json!({"id": "e2", "customer": "cus", "currency": "credits", "amount": "1000"}))
+        .expect_status(200);
     let path = "/v1/customers/cus/auto-topup-rules/credits";
     until(&mut client, path, |rule| rule["status"] == "suspended");
     client.post(&format!("{path}/resume"), &json!({})).expect_status(200);
-    client.post("/v1/customers/none/auto-topup-rules/credits/resume", &json!({})).expect_problem(404, "unknown_auto_topup_rule");
+    client
+        .post("/v1/customers/none/auto-topup-rules/credits/resume", &json!({}))
+        .expect_problem(404, "unknown_auto_topup_rule");
 }
 
 #[test]
@@ -182,7 +206,8 @@ fn what_providers_cannot_do_is_refused_and_other_systems_have_their_page() {
     let problem = client.post(methods, &json!({"provider": "stripe"})).expect_problem(400, "invalid_field");
     assert_eq!(problem["field"], "provider");
     client.post(methods, &json!({"provider": "external"})).expect_problem(409, "provider_cannot");
-    let problem = client.post(methods, &json!({"return_url": "javascript:alert(1)"})).expect_problem(400, "invalid_field");
+    let problem =
+        client.post(methods, &json!({"return_url": "javascript:alert(1)"})).expect_problem(400, "invalid_field");
     assert_eq!(problem["field"], "return_url");
     let order = json!({"customer": "cus", "package": "starter", "provider": "stripe"});
     assert_eq!(client.post("/v1/top-ups", &order).expect_problem(422, "invalid_value")["field"], "provider");

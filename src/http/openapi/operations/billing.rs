@@ -113,7 +113,16 @@ pub(super) fn delete_rule() -> Operation {
 }
 
 pub(super) fn get_invoice() -> Operation {
-    Operation::new(TAG, "getInvoice", "An invoice, or the receipt that it becomes").ok("Invoice").fails(&[404])
+    let format = json!({"type": "string", "enum": ["json", "html", "pdf"]});
+    let mut operation = Operation::new(TAG, "getInvoice", "An invoice, or the receipt that it becomes")
+        .about("As JSON, as a page (`Accept: text/html`) or as PDF (`Accept: application/pdf`).")
+        .parameter(query("format", "Goes before what the client accepts.", format))
+        .ok("Invoice")
+        .fails(&[400, 404]);
+    let content = &mut operation.answers[0].1["content"];
+    content["text/html"] = json!({"schema": {"type": "string"}});
+    content["application/pdf"] = json!({"schema": {"type": "string", "format": "binary"}});
+    operation
 }
 
 pub(super) fn resume_rule() -> Operation {

@@ -113,12 +113,8 @@ fn methods() -> Group {
         ("fingerprint??", text(1, 128)),
         ("default??", json!({"type": "boolean"})),
     ]);
-    let setup = object(&[
-        ("customer", plain()),
-        ("provider", plain()),
-        ("setup", plain()),
-        ("checkout_url", plain_or_null()),
-    ]);
+    let setup =
+        object(&[("customer", plain()), ("provider", plain()), ("setup", plain()), ("checkout_url", plain_or_null())]);
     let made = json!({"anyOf": [reference("PaymentMethod"), reference("PaymentMethodSetup")]});
     vec![
         ("PaymentMethod", method),
