@@ -27,6 +27,7 @@ use crate::engine::billing::Work;
 use crate::engine::{CommandError, Ticket};
 use crate::ledger::Timestamp;
 use drawdown_outbound::providers::{CallError, Provider};
+use drawdown_wal::Lsn;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -248,6 +249,8 @@ impl Payments {
     async fn follow(&self) {
         let engine = &self.shared.engine;
         loop {
+            // Made before the log is looked at, so that what becomes durable meanwhile is not slept through.
+            let wake = engine.feed_wait(Lsn::ZERO);
             let step = match engine.follow_rules() {
                 Ok(step) => step,
                 Err(error) => {
@@ -264,7 +267,7 @@ impl Payments {
                 tokio::time::sleep(IDLE_REST).await;
             } else if step.more {
                 tokio::task::yield_now().await;
-            } else if engine.feed_wait(step.position).await.is_err() {
+            } else if wake.await.is_err() {
                 return;
             }
         }

@@ -17,7 +17,7 @@ use drawdown_outbound::Outgoing;
 use drawdown_outbound::providers::simulated::book::{Book, Standing};
 use drawdown_outbound::providers::simulated::command::{Answer, Command};
 use drawdown_outbound::providers::simulated::{Bank, BankError, Local};
-use drawdown_outbound::providers::{CheckoutRef, SetupRef};
+use drawdown_outbound::providers::{CheckoutRef, CheckoutState, Provider, SetupRef};
 use drawdown_wal::Options;
 use drawdown_wal::sim::Disk;
 use tokio::runtime::Runtime;
@@ -355,9 +355,14 @@ fn a_page_that_nobody_pays_is_closed_and_its_money_never_taken() {
         let url = engine.top_up(&id).expect("it is there").top_up.checkout_url.expect("a page");
         clock.set(at(BEGIN + 300_000));
         until("its end", || engine.top_up(&id).is_ok_and(|view| view.top_up.status() == Status::Expired)).await;
-        payments.settle(&id, PATIENCE).await;
         let session = CheckoutRef::new(url.rsplit('/').next().expect("a name"));
         let simulated = payments.simulated().expect("it is simulated").provider().clone();
+        let closed = async {
+            while simulated.checkout_state(&session).await != Ok(CheckoutState::Expired) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, closed).await.expect("the page is closed");
         assert!(simulated.pay(&session, "4242424242424242", BEGIN / 1_000).await.is_err(), "the page is closed");
         payments.stop();
     });
