@@ -2,7 +2,7 @@
 
 use super::asks::money_in;
 use super::events::refund_key;
-use super::{Failed, Payments, Task, seconds};
+use super::{Failed, Payments, Task, is_over, seconds};
 use crate::billing::top_up::{Collection, Command, Event, Outcome, RefundReport, Status, TopUp};
 use crate::billing::{Money, top_up};
 use crate::engine::CommandError;
@@ -47,7 +47,7 @@ impl Payments {
             let why = match tried {
                 Ok(Tried::Done) => return,
                 Ok(Tried::Again(why)) => why,
-                Err(Failed::Ledger(error)) if self.is_over(&error) => return,
+                Err(Failed::Ledger(error)) if is_over(&error) => return,
                 Err(error) => error.to_string(),
             };
             tracing::warn!(top_up = work.top_up, provider = work.provider, why, ?pause, "asking the provider again");
@@ -257,13 +257,12 @@ impl Payments {
         if is_repeat {
             found = provider.find_refund(&FindRefund { key: of_key.clone(), charge: charge.clone() }).await?;
         }
-        let outcome = match found {
-            Some(outcome) => outcome,
-            None => {
-                let money = super::asks::money_out(money)?;
-                let ask = providers::Refund { key: of_key, charge, money, decided_at_s: seconds(asked.at) };
-                provider.refund(&ask).await
-            }
+        let outcome = if let Some(outcome) = found {
+            outcome
+        } else {
+            let money = super::asks::money_out(money)?;
+            let ask = providers::Refund { key: of_key, charge, money, decided_at_s: seconds(asked.at) };
+            provider.refund(&ask).await
         };
         let report = match outcome {
             RefundOutcome::Accepted { state, .. } => report_of(state),

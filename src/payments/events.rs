@@ -148,20 +148,18 @@ impl Payments {
             Some(method) => self.keep_method(provider, &top_up.customer, &method).await.map(Some),
             None => Ok(None),
         };
-        let method = kept.as_ref().ok().and_then(|id| id.as_ref().cloned());
+        let method = kept.as_ref().ok().and_then(Clone::clone);
         let reference = facts.charge.as_str().to_owned();
         self.tell(&top_up.id, &Event::Outcome(Outcome::Succeeded { reference, money, method })).await?;
         kept.map(drop)
     }
 
     async fn disputed(&self, provider: &dyn Provider, charge: &ChargeRef, event: &Event) -> Result<(), Failed> {
-        match self.top_up_of(provider, None, Some(charge)) {
-            Some(top_up) => self.tell(&top_up.id, event).await,
-            None => {
-                tracing::warn!(%charge, "a dispute of a payment that is none of ours");
-                Ok(())
-            }
-        }
+        let Some(top_up) = self.top_up_of(provider, None, Some(charge)) else {
+            tracing::warn!(%charge, "a dispute of a payment that is none of ours");
+            return Ok(());
+        };
+        self.tell(&top_up.id, event).await
     }
 }
 

@@ -24,7 +24,7 @@ pub use simulated::SimulatedBank;
 
 use crate::engine::Engine;
 use crate::engine::billing::Work;
-use crate::engine::{CommandError, Ticket};
+use crate::engine::{CommandError, Ticket, Unavailable};
 use crate::ledger::Timestamp;
 use drawdown_outbound::providers::{CallError, Provider};
 use drawdown_wal::Lsn;
@@ -254,7 +254,7 @@ impl Payments {
             let step = match engine.follow_rules() {
                 Ok(step) => step,
                 Err(error) => {
-                    if self.is_over(&error) {
+                    if is_over(&error) {
                         return;
                     }
                     tracing::error!(%error, "automatic top-ups wait: the log cannot be followed");
@@ -287,16 +287,15 @@ impl Payments {
         match outcome {
             // What follows from it is taken up when it is durable.
             Ok(ticket) => drop(ticket),
-            Err(error) if self.is_over(&error) => {}
+            Err(error) if is_over(&error) => {}
             Err(error) => tracing::warn!(%error, "top-ups wait for the ledger"),
         }
     }
+}
 
-    /// Whether the ledger takes nothing any more, so that only another start helps.
-    fn is_over(&self, error: &CommandError) -> bool {
-        use crate::engine::Unavailable;
-        matches!(error, CommandError::Unavailable(Unavailable::Closed | Unavailable::Poisoned(_)))
-    }
+/// Whether the ledger takes nothing any more, so that only another start helps.
+fn is_over(error: &CommandError) -> bool {
+    matches!(error, CommandError::Unavailable(Unavailable::Closed | Unavailable::Poisoned(_)))
 }
 
 /// Why something at a provider was not done.
@@ -316,8 +315,8 @@ impl From<CommandError> for Failed {
     }
 }
 
-impl From<crate::engine::Unavailable> for Failed {
-    fn from(error: crate::engine::Unavailable) -> Self {
+impl From<Unavailable> for Failed {
+    fn from(error: Unavailable) -> Self {
         Failed::Ledger(error.into())
     }
 }

@@ -56,10 +56,7 @@ impl Payments {
     }
 
     async fn take_hooks(&self, simulated: &SimulatedBank, now_s: u64) {
-        let hooks = match simulated.bank.execute(Command::Due { now_s }).await {
-            Ok(Answer::Hooks(hooks)) => hooks,
-            Ok(_) | Err(_) => return,
-        };
+        let Ok(Answer::Hooks(hooks)) = simulated.bank.execute(Command::Due { now_s }).await else { return };
         for hook in hooks {
             let taken = self.take_hook(simulated, &hook, now_s).await;
             let event = hook.id;

@@ -25,7 +25,7 @@ use crate::http::wire::billing::{
 use crate::http::wire::fields::Fields;
 use crate::http::wire::query::Query;
 use crate::http::wire::rules::{RuleBody, rule};
-use crate::payments::SetupAsk;
+use crate::payments::{Payments, SetupAsk};
 use bumpalo::Bump;
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -127,7 +127,7 @@ where
 
 /// Where nobody says which provider is to collect, the server's own choice does; a card that is entered on its page is kept.
 fn by_provider(call: &Call<'_>, request: TopUpRequest) -> TopUpRequest {
-    let usual = call.app.payments.as_ref().and_then(|payments| payments.usual()).filter(|name| *name != OUTSIDE);
+    let usual = call.app.payments.as_ref().and_then(Payments::usual).filter(|name| *name != OUTSIDE);
     let provider = match request.kind {
         Kind::Manual => request.provider.or_else(|| usual.map(str::to_owned)),
         Kind::Auto | Kind::Deposit | Kind::Offline => request.provider,

@@ -373,14 +373,13 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
         Action::DeleteMethod => billing::delete_method(),
         Action::ResumeRule => billing::resume_rule(),
         Action::ProviderWebhook => billing::provider_webhook(),
-        Action::Page(_) => return None,
         Action::PutCustomer => customers::put(),
         Action::PatchCustomer => customers::patch(),
         Action::GetCustomer => customers::get(),
         Action::ListCustomers => customers::list(),
         Action::ArchiveCustomer => customers::archive(),
         Action::ErasePersonalData => customers::erase(),
-        Action::Later(_) => return None,
+        Action::Later(_) | Action::Page(_) => return None,
         Action::Statement => statement(),
         Action::PastBalance => Operation::new("Reports", "balanceAt", "A wallet's balance at a past instant")
             .parameter(query("at", "The instant; now if left out.", time()))
