@@ -1,5 +1,5 @@
 # The door to everything one runs on this repository. `make help` lists it.
-.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash faults powercut sim sim-long sim-planted props fuzz schemathesis flips demo load load-full soak compare
+.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash faults powercut references sim sim-long sim-planted props fuzz schemathesis flips demo load load-full soak compare
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -41,6 +41,9 @@ faults: ## Full and broken disks under the real server; as root, and DRAWDOWN_RE
 
 powercut: ## Cuts the power under the real server, on disks in files; as root; DRAWDOWN_POWER_CUTS=N for more, DRAWDOWN_REQUIRE_LOOP=1 to skip nothing
 	cargo test --test powercut -- --nocapture
+
+references: ## Webhooks and Stripe against reference implementations of others; fetches them by pip and go
+	DRAWDOWN_REQUIRE_REFERENCES=1 cargo test -p drawdown-outbound -- --nocapture
 
 sim: ## The engine on a failing simulated disk; SEED=N replays one story, SEEDS=N tells more
 	$(if $(SEED),DRAWDOWN_SIM_SEED=$(SEED)) $(if $(SEEDS),DRAWDOWN_SIM_SEEDS=$(SEEDS)) cargo test --release --test it sim:: -- --nocapture
