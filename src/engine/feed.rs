@@ -4,6 +4,12 @@
 //! are told at least once: an operation may stand in the log in several identical copies. Each event has an identity that all its copies
 //! share.
 
+mod follow;
+mod webhooks;
+
+pub use follow::{FeedReader, Followed};
+pub(super) use webhooks::TEST;
+
 use super::catalog::{Catalog, CreditCurrency};
 use super::history::{event_ref, line_names, unreadable};
 use super::ticket::Ticket;
@@ -17,6 +23,7 @@ use crate::journal::debit::DebitRecord;
 use crate::journal::note::{Note, NoteKind};
 use crate::journal::operation::{Event, OperationRecord};
 use crate::journal::recurring::RecurringRecord;
+use crate::journal::webhook::WebhookRecord;
 use crate::journal::{self, Record};
 use crate::ledger::{Amount, HoldId, Movement, NewGrant, NewHold, Operation, Reversal, Scale, Status, Timestamp};
 use drawdown_wal::{FrameRef, Lsn, ReadError};
@@ -38,7 +45,7 @@ impl Engine {
             catalog: inner.catalog.snapshot(),
             after,
             limit,
-            kinds,
+            kinds: kinds.map(Kinds::Named),
             seen: HashSet::new(),
             told: FeedPage { events: Vec::new(), next: after, at_end: false },
         };
@@ -80,10 +87,28 @@ struct Page<'a> {
     catalog: std::sync::Arc<Catalog>,
     after: Lsn,
     limit: usize,
-    kinds: Option<&'a [&'a str]>,
+    kinds: Option<Kinds<'a>>,
     /// Operations told on this page, by slot and generation: their copies are passed over.
     seen: HashSet<(u32, u32)>,
     told: FeedPage,
+}
+
+/// Which types of events are wanted.
+#[derive(Clone, Copy)]
+enum Kinds<'a> {
+    /// These.
+    Named(&'a [&'a str]),
+    /// Those of which this says so.
+    Where(&'a dyn Fn(&str) -> bool),
+}
+
+impl Kinds<'_> {
+    fn contains(self, kind: &&str) -> bool {
+        match self {
+            Kinds::Named(names) => names.contains(kind),
+            Kinds::Where(wants) => wants(kind),
+        }
+    }
 }
 
 /// What the events of one record share.
@@ -120,6 +145,7 @@ impl<'a> Page<'a> {
     fn tell(&mut self, lsn: Lsn, time: Timestamp, record: &Record<'_>) {
         match record {
             Record::Debit(_) if self.inner.repairs.is_dropped(lsn.get()) => {}
+            Record::Debit(_) if self.kinds.is_some_and(|kinds| !kinds.contains(&"debit.applied")) => {}
             Record::Debit(debit) => self.telling(lsn, lsn.to_string(), debit.time, debit.slot).debit(debit),
             Record::Operation(operation) => {
                 if self.seen.insert((operation.slot, operation.generation)) {
@@ -146,6 +172,7 @@ impl<'a> Page<'a> {
                 self.telling(lsn, lsn.to_string(), time, told.slot).runway(told);
             }
             Record::Admin(AdminRecord::Customer(customer)) => self.customer(lsn, time, customer),
+            Record::Admin(AdminRecord::Webhook(WebhookRecord::Endpoint(endpoint))) => self.endpoint(lsn, time, endpoint),
             Record::Admin(_) => {}
         }
     }
