@@ -11,5 +11,6 @@ pub mod identities;
 pub mod journal;
 pub mod ledger;
 pub mod metrics;
+pub mod notify;
 pub mod store;
 pub mod verify;

@@ -34,3 +34,4 @@ pub use decode::time::format as time_text;
 pub use limits::Limits;
 pub use problem::{Problem, Reason};
 pub use server::{Listener, Server};
+pub use wire::feed::webhook_body;

@@ -13,10 +13,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("billing", &["catalog", "ledger"]),
     ("journal", &["billing", "catalog", "ledger"]),
     ("engine", &["billing", "catalog", "identities", "ledger", "journal", "metrics", "store"]),
+    ("notify", &["engine", "ledger"]),
     ("http", &["billing", "engine", "ledger", "metrics"]),
-    ("config", &["engine", "http"]),
+    ("config", &["engine", "http", "notify"]),
     ("verify", &["engine", "identities", "journal"]),
-    ("cli", &["config", "demo", "engine", "http", "journal", "ledger", "verify"]),
+    ("cli", &["config", "demo", "engine", "http", "journal", "ledger", "notify", "verify"]),
     ("processor", &[]),
     ("demo", &["engine", "http", "ledger"]),
 ];

@@ -50,21 +50,27 @@ impl Engine {
         reader.reader.position() < self.inner.log.durable()
     }
 
-    /// Reads on: up to `limit` events of the types that `wants` names, and up to `bytes` of log, whole frames in either case, so that there may be
-    /// as many events more as a frame has. Empty at the durable end.
+    /// Reads on, up to `until` at the furthest: up to `limit` events of the types that `wants` names, and up to `bytes` of log, whole frames in
+    /// either case, so that there may be as many events more as a frame has. Empty at the durable end.
     pub fn read_on(
         &self,
         reader: &mut FeedReader,
-        limit: usize,
-        bytes: u64,
+        until: Lsn,
+        (limit, bytes): (usize, u64),
         wants: &dyn Fn(&str) -> bool,
     ) -> Result<Vec<Followed>, CommandError> {
         let from = reader.from;
         let mut page = Page::new(&self.inner, Lsn::new(from.lsn.saturating_sub(1)), Some(Kinds::Where(wants)));
         let begun = reader.reader.position().get();
         let mut followed = Vec::new();
-        while followed.len() < limit {
+        while followed.len() < limit && reader.reader.position() < until {
             let Some(frame) = reader.reader.next().map_err(|error| read_error(&error))? else { break };
+            if frame.lsn >= until {
+                // What lay between was the log's own.
+                let from = frame.lsn;
+                reader.reader = self.inner.log.reader(from);
+                break;
+            }
             page.take(&frame)?;
             let events = page.told.events.drain(..);
             let placed = events.map(|event| {

@@ -27,9 +27,9 @@ pub use crate::journal::webhook::{
 };
 
 use crate::ledger::Timestamp;
-use book::{DeliveryKey, Entry};
+use book::Entry;
 use drawdown_wal::Lsn;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -148,8 +148,6 @@ pub fn wants(patterns: &[String], kind: &str) -> bool {
         None => pattern == kind,
     })
 }
-
-type Deliveries = BTreeMap<DeliveryKey, Arc<DeliveryRecord>>;
 
 impl Entry {
     fn is_enabled(&self) -> bool {
