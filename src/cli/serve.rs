@@ -1,10 +1,12 @@
 //! `drawdown serve`: opens the ledger, lets the server run until it is told to stop, and closes both in order.
 
 use super::system;
-use crate::config::{Acknowledge, LogFormat, ServeArgs, Settings, SettingsError};
+use crate::config::{Acknowledge, LogFormat, ServeArgs, Settings, SettingsError, WebhookSettings};
 use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
 use drawdown::http::{App, Listener, Server};
+use drawdown::notify::{Courier, HttpSender, Worker};
+use drawdown_outbound::http::{AddressPolicy, Client, Settings as ClientSettings};
 use drawdown_wal::ChainFile;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -108,6 +110,9 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
         let frame = u32::try_from(config.log.segment_bytes / 8).unwrap_or(u32::MAX) / 32 * 32;
         config.log.max_frame_bytes = config.log.max_frame_bytes.min(frame);
     }
+    if let Some(bytes) = settings.webhooks.hold_bytes {
+        config.webhook_hold_bytes = bytes;
+    }
     if let Some(bytes) = settings.unsynced_bytes {
         config.log.max_unsynced_bytes = bytes;
     }
@@ -177,7 +182,9 @@ async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
     } else {
         Gate::with_keys(&engine, std::env::var("DRAWDOWN_ADMIN_KEY").ok().as_deref())?
     };
-    let app = App::new(engine.clone(), gate, settings.limits.clone(), process);
+    let app = App::new(engine.clone(), gate, settings.limits.clone(), process)
+        .with_webhooks(settings.webhooks.rules.clone());
+    let webhooks = send_webhooks(&engine, &settings.webhooks)?;
     system::show_disk(&app, &settings.data);
     // The one line on standard output: scripts read the port from it.
     println!("drawdown listens on http://{address}");
@@ -195,8 +202,23 @@ async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
             }
         })
         .await;
+    // What is under way has a moment to end; how far everything has come is noted.
+    tokio::task::block_in_place(|| webhooks.stop());
     engine.close()?;
     failure.map_or(Ok(()), |failure| Err(failure.into()))
+}
+
+/// Sets the sending of webhooks going, on this runtime.
+fn send_webhooks(engine: &Engine, settings: &WebhookSettings) -> io::Result<Worker> {
+    let policy = if settings.rules.allow_private { AddressPolicy::anywhere() } else { AddressPolicy::public() };
+    let client = Client::new(ClientSettings {
+        policy,
+        require_https: !settings.rules.allow_private,
+        ..ClientSettings::default()
+    });
+    let sender = HttpSender::new(Arc::new(client), settings.time);
+    let courier = Courier::new(engine.clone(), settings.sending.clone(), drawdown::http::webhook_body);
+    Worker::start(courier, Arc::new(sender), tokio::runtime::Handle::current())
 }
 
 async fn listen(settings: &Settings) -> Result<Listener, ServeError> {

@@ -9,6 +9,7 @@ use super::problem::{Problem, Reason};
 use super::reply::{Reply, RequestId, RequestIds};
 use super::route::{self, Action, Found, Parameters, ROUTES, Route};
 use super::{api, decode};
+use api::webhooks::WebhookRules;
 use crate::engine::{Engine, Unavailable};
 use crate::metrics::Extras;
 use bytes::Bytes;
@@ -36,6 +37,7 @@ pub struct App {
     /// Places for reports: so many are computed at once.
     pub(crate) reports: Arc<Semaphore>,
     pub(crate) in_progress: InProgress,
+    pub(crate) webhooks: WebhookRules,
     /// True from the moment when the server was told to stop.
     pub(crate) draining: watch::Sender<bool>,
     ids: RequestIds,
@@ -125,9 +127,17 @@ impl App {
             feed_waiters: AtomicUsize::new(0),
             reports: Arc::new(Semaphore::new(reports_at_once())),
             in_progress: InProgress::default(),
+            webhooks: WebhookRules::default(),
             draining: watch::Sender::new(false),
             ids: RequestIds::new(process),
         }
+    }
+
+    /// With other rules for webhook endpoints than the usual ones.
+    #[must_use]
+    pub fn with_webhooks(mut self, rules: WebhookRules) -> Self {
+        self.webhooks = rules;
+        self
     }
 
     /// The server's limits.
@@ -307,6 +317,16 @@ where
         Action::ListCustomers => api::customers::list(call),
         Action::ArchiveCustomer => api::customers::archive(call, body).await,
         Action::ErasePersonalData => api::customers::erase(call, body).await,
+        Action::PostWebhookEndpoint => api::webhooks::post(call, body).await,
+        Action::ListWebhookEndpoints => api::webhooks::list(call),
+        Action::GetWebhookEndpoint => api::webhooks::get(call),
+        Action::PatchWebhookEndpoint => api::webhooks::patch(call, body).await,
+        Action::DeleteWebhookEndpoint => api::webhooks::delete(call, body).await,
+        Action::RotateWebhookSecret => api::webhooks::rotate(call, body).await,
+        Action::TestWebhookEndpoint => api::webhooks::test(call, body).await,
+        Action::ListDeliveries => api::webhooks::deliveries(call),
+        Action::GetDelivery => api::webhooks::delivery(call).await,
+        Action::Redeliver => api::webhooks::redeliver(call, body).await,
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));

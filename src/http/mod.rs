@@ -29,6 +29,7 @@ mod route;
 mod server;
 mod wire;
 
+pub use api::webhooks::WebhookRules;
 pub use app::App;
 pub use decode::time::format as time_text;
 pub use limits::Limits;

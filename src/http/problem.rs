@@ -190,6 +190,8 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "charge" => ("unknown_charge", "There is no such charge"),
         "hold" => ("unknown_hold", "There is no such hold"),
         "customer" => ("unknown_customer", "There is no such customer"),
+        "webhook_endpoint" => ("unknown_webhook_endpoint", "There is no such webhook endpoint"),
+        "delivery" => ("unknown_delivery", "There is no such delivery"),
         _ => ("not_found", "There is no such object"),
     };
     (StatusCode::NOT_FOUND, slug, title)

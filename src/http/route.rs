@@ -79,6 +79,16 @@ pub(crate) enum Action {
     PastBalance,
     Usage,
     Holders,
+    PostWebhookEndpoint,
+    ListWebhookEndpoints,
+    GetWebhookEndpoint,
+    PatchWebhookEndpoint,
+    DeleteWebhookEndpoint,
+    RotateWebhookSecret,
+    TestWebhookEndpoint,
+    ListDeliveries,
+    GetDelivery,
+    Redeliver,
 }
 
 /// One row: an endpoint.
@@ -126,7 +136,13 @@ impl Route {
             | Action::PutCustomer
             | Action::PatchCustomer
             | Action::ArchiveCustomer
-            | Action::ErasePersonalData => true,
+            | Action::ErasePersonalData
+            | Action::PostWebhookEndpoint
+            | Action::PatchWebhookEndpoint
+            | Action::DeleteWebhookEndpoint
+            | Action::RotateWebhookSecret
+            | Action::TestWebhookEndpoint
+            | Action::Redeliver => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -162,6 +178,10 @@ impl Route {
             | Action::Holders
             | Action::GetCustomer
             | Action::ListCustomers
+            | Action::ListWebhookEndpoints
+            | Action::GetWebhookEndpoint
+            | Action::ListDeliveries
+            | Action::GetDelivery
             | Action::Later(_) => false,
         }
     }
@@ -277,9 +297,16 @@ pub(crate) const ROUTES: &[Route] = &[
         scopes: None,
         action: Action::Later("payment providers"),
     },
-    later("POST", "/v1/webhook-endpoints", ADMIN, "webhooks"),
-    later("GET", "/v1/webhook-endpoints/{endpoint}/deliveries", READ, "webhooks"),
-    later("POST", "/v1/deliveries/{delivery}/redeliver", ADMIN, "webhooks"),
+    route("POST", "/v1/webhook-endpoints", ADMIN, Action::PostWebhookEndpoint),
+    route("GET", "/v1/webhook-endpoints", READ, Action::ListWebhookEndpoints),
+    route("GET", "/v1/webhook-endpoints/{endpoint}", READ, Action::GetWebhookEndpoint),
+    route("PATCH", "/v1/webhook-endpoints/{endpoint}", ADMIN, Action::PatchWebhookEndpoint),
+    route("DELETE", "/v1/webhook-endpoints/{endpoint}", ADMIN, Action::DeleteWebhookEndpoint),
+    route("POST", "/v1/webhook-endpoints/{endpoint}/rotate-secret", ADMIN, Action::RotateWebhookSecret),
+    route("POST", "/v1/webhook-endpoints/{endpoint}/test", ADMIN, Action::TestWebhookEndpoint),
+    route("GET", "/v1/webhook-endpoints/{endpoint}/deliveries", READ, Action::ListDeliveries),
+    route("GET", "/v1/deliveries/{delivery}", READ, Action::GetDelivery),
+    route("POST", "/v1/deliveries/{delivery}/redeliver", ADMIN, Action::Redeliver),
     later("POST", "/v1/portal-sessions", TOP_UPS, "the portal"),
 ];
 

@@ -63,6 +63,7 @@ pub(crate) fn document() -> Value {
             {"name": "Customers", "description": "Who owns wallets, and the erasure of what is personal."},
             {"name": "Catalogue", "description": "Credit currencies and meters."},
             {"name": "Feed", "description": "What happened, in order."},
+            {"name": "Webhooks", "description": "The feed, sent to whoever asked for it."},
             {"name": "Keys", "description": "API keys."},
             {"name": "Reports", "description": "What the ledger says of the past, and sums."},
             {"name": "Operations", "description": "Running the server."},

@@ -1,5 +1,7 @@
 //! The schemas of the document.
 
+mod webhooks;
+
 use crate::engine::corrections::view::Expired;
 use crate::engine::customers::CollectionMethod;
 use crate::engine::reports::LineKind;
@@ -29,6 +31,7 @@ pub(super) fn all() -> Map<String, Value> {
         holds(),
         reports(),
         customers(),
+        webhooks::webhooks(),
     ];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
@@ -801,11 +804,11 @@ fn feed() -> Group {
         ("data", json!({"type": "object"})),
     ]);
     let page = object(&[
-        ("data", list(event)),
+        ("data", list(reference("FeedEvent"))),
         ("next_cursor", json!({"type": "string", "description": "Give it back as `after`."})),
         ("at_end", json!({"type": "boolean"})),
     ]);
-    vec![("FeedPage", page)]
+    vec![("FeedEvent", event), ("FeedPage", page)]
 }
 
 fn reports() -> Group {

@@ -53,6 +53,11 @@ pub fn webhook_body(event: &FeedEvent) -> Vec<u8> {
     serde_json::to_vec(&body).expect("wire types have text keys and no fallible parts")
 }
 
+/// An event as the feed shows it.
+pub(crate) fn event_value(event: FeedEvent) -> Value {
+    serde_json::to_value(FeedItem::of(event)).expect("wire types have text keys and no fallible parts")
+}
+
 impl FeedItem {
     fn of(event: FeedEvent) -> Self {
         let value = |value| match value {

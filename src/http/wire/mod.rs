@@ -17,6 +17,7 @@ pub(crate) mod query;
 pub(crate) mod recurring;
 pub(crate) mod reports;
 pub(crate) mod wallets;
+pub(crate) mod webhooks;
 
 use super::decode::time;
 use crate::ledger::{Amount, Scale, Timestamp};
