@@ -21,3 +21,4 @@ mod stress;
 mod subject;
 mod tidy;
 mod verify;
+mod webhooks;

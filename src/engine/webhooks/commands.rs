@@ -21,6 +21,8 @@ const EVENTS_MAX: usize = 64;
 const EVENT_BYTES_MAX: usize = 64;
 /// Bytes of a description at most.
 const DESCRIPTION_BYTES_MAX: usize = 500;
+/// Bytes of records that are logged in one frame, about.
+const FRAME_BYTES_MAX: usize = 32 << 10;
 /// Secrets that sign at once at most; of more, the oldest end at once.
 const SECRETS_MAX: usize = 4;
 
@@ -315,16 +317,27 @@ fn is_pattern(text: &str) -> bool {
 }
 
 impl Inner {
-    /// Logs records in one frame and enters them.
+    /// Logs records and enters them: in one frame if there are few, so that all of them are there after a crash or none.
     pub(super) fn put_webhooks(&self, book: &mut Book, records: Vec<WebhookRecord>) -> Result<(), CommandError> {
-        let admin: Vec<_> = records.into_iter().map(AdminRecord::Webhook).collect();
-        // A frame has room for more than that, whatever the attempts' excerpts are.
-        for chunk in admin.chunks(super::follow::RECORDS_TOGETHER) {
-            self.append_admins(chunk)?;
-            for record in chunk {
-                if let AdminRecord::Webhook(record) = record {
-                    book.enter(record.clone());
-                }
+        let most = (self.config.log.max_frame_bytes as usize / 2).min(FRAME_BYTES_MAX);
+        let (mut together, mut bytes): (Vec<AdminRecord>, _) = (Vec::new(), 0);
+        for record in records.into_iter().map(AdminRecord::Webhook) {
+            let length = record.encode().len();
+            if bytes + length > most && !together.is_empty() {
+                self.put_together(book, &mut together)?;
+                bytes = 0;
+            }
+            bytes += length;
+            together.push(record);
+        }
+        if together.is_empty() { Ok(()) } else { self.put_together(book, &mut together) }
+    }
+
+    fn put_together(&self, book: &mut Book, records: &mut Vec<AdminRecord>) -> Result<(), CommandError> {
+        self.append_admins(records)?;
+        for record in records.drain(..) {
+            if let AdminRecord::Webhook(record) = record {
+                book.enter(record);
             }
         }
         Ok(())

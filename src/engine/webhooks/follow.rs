@@ -12,9 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Records that are logged in one frame.
-pub(super) const RECORDS_TOGETHER: usize = 16;
-
 /// An enabled endpoint as the log has it.
 #[derive(Clone, Debug)]
 pub struct ChannelState {

@@ -17,6 +17,7 @@ mod reads;
 mod recurring;
 mod reports;
 mod usage;
+mod webhooks;
 
 use drawdown::engine::{Engine, EngineConfig, SystemClock};
 use drawdown::http::auth::{Gate, NewKey, Scopes};
@@ -72,6 +73,11 @@ impl TestServer {
     /// A server over an engine of the test's own.
     fn over(engine: Engine, limits: Limits, gate: Gate) -> Self {
         let app = App::new(engine.clone(), gate, limits, 1);
+        Self::serve(engine, app)
+    }
+
+    /// A server of an application of the test's own.
+    fn serve(engine: Engine, app: App) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (tell_address, address) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
