@@ -182,8 +182,8 @@ async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
     } else {
         Gate::with_keys(&engine, std::env::var("DRAWDOWN_ADMIN_KEY").ok().as_deref())?
     };
-    let app = App::new(engine.clone(), gate, settings.limits.clone(), process)
-        .with_webhooks(settings.webhooks.rules.clone());
+    let app =
+        App::new(engine.clone(), gate, settings.limits.clone(), process).with_webhooks(settings.webhooks.rules.clone());
     let webhooks = send_webhooks(&engine, &settings.webhooks)?;
     system::show_disk(&app, &settings.data);
     // The one line on standard output: scripts read the port from it.

@@ -172,7 +172,9 @@ impl<'a> Page<'a> {
                 self.telling(lsn, lsn.to_string(), time, told.slot).runway(told);
             }
             Record::Admin(AdminRecord::Customer(customer)) => self.customer(lsn, time, customer),
-            Record::Admin(AdminRecord::Webhook(WebhookRecord::Endpoint(endpoint))) => self.endpoint(lsn, time, endpoint),
+            Record::Admin(AdminRecord::Webhook(WebhookRecord::Endpoint(endpoint))) => {
+                self.endpoint(lsn, time, endpoint)
+            }
             Record::Admin(_) => {}
         }
     }

@@ -142,12 +142,18 @@ fn webhooks(page: &mut Page, app: &App, stats: &WebhookStats) {
     page.gauge("drawdown_webhook_in_flight", "Attempts under way.").value(stats.in_flight);
     page.gauge("drawdown_webhook_behind_wallets", "Wallets that wait for an event that failed, over all endpoints.")
         .value(stats.behind_wallets);
-    page.gauge("drawdown_webhook_behind_bytes", "Bytes of durable log that the slowest enabled endpoint has to go through.")
-        .value(stats.behind_bytes);
+    page.gauge(
+        "drawdown_webhook_behind_bytes",
+        "Bytes of durable log that the slowest enabled endpoint has to go through.",
+    )
+    .value(stats.behind_bytes);
     let now = app.engine.now().millis();
     let age = if stats.oldest_ms == 0 { 0 } else { now.saturating_sub(stats.oldest_ms) };
-    page.gauge("drawdown_webhook_lag_seconds", "Age of the oldest event in memory that waits for its first attempt to end.")
-        .value(milliseconds(age));
+    page.gauge(
+        "drawdown_webhook_lag_seconds",
+        "Age of the oldest event in memory that waits for its first attempt to end.",
+    )
+    .value(milliseconds(age));
 }
 
 fn log(page: &mut Page, log: &LogStats) {

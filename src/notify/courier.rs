@@ -226,7 +226,10 @@ impl Courier {
             self.paused_until = now.saturating_add(PAUSE_MS);
             return;
         };
-        tracing::warn!(endpoint = id, "a webhook endpoint was so far behind that events have left the log: they are skipped");
+        tracing::warn!(
+            endpoint = id,
+            "a webhook endpoint was so far behind that events have left the log: they are skipped"
+        );
         let records: Vec<WebhookRecord> = channel.skip(self.engine.first_place(), now);
         if records.is_empty() {
             // It was not behind: to be looked at again, and not at once.

@@ -25,7 +25,6 @@ mod courier;
 mod sender;
 mod worker;
 
-
 pub use courier::{Courier, Job, Step};
 pub use sender::{HttpSender, Message, Sender};
 pub use worker::Worker;

@@ -5,11 +5,11 @@ use drawdown::http::time_text;
 use drawdown::journal::admin::AdminRecord;
 use drawdown::journal::alerts::CommitmentItem;
 use drawdown::journal::billing::BillingRecord;
-use drawdown::journal::webhook::{DisabledReason, WebhookRecord};
 use drawdown::journal::control::AnswerBody;
 use drawdown::journal::debit::{DebitRecord, Metered};
 use drawdown::journal::note::NoteKind;
 use drawdown::journal::operation::{Event, OperationRecord};
+use drawdown::journal::webhook::{DisabledReason, WebhookRecord};
 use drawdown::journal::{self, Record};
 use drawdown::ledger::{Amount, Movement, Operation, Scale, Timestamp};
 use drawdown_wal::{Archive, FrameRef, Lsn, Visitor};
@@ -474,7 +474,9 @@ fn webhook_fields(webhook: &WebhookRecord) -> Fields {
             ("disabled", record.disabled.map(DisabledReason::as_str).into()),
             ("deleted", record.deleted.into()),
         ],
-        WebhookRecord::Cursor(record) => vec![("type", "webhook_cursor".into()), endpoint, ("at", record.at.lsn.into())],
+        WebhookRecord::Cursor(record) => {
+            vec![("type", "webhook_cursor".into()), endpoint, ("at", record.at.lsn.into())]
+        }
         WebhookRecord::Lane(record) => vec![
             ("type", "webhook_lane".into()),
             endpoint,

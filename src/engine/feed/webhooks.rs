@@ -16,7 +16,9 @@ impl Page<'_> {
             EndpointChange::Enabled => "webhook_endpoint.enabled",
             EndpointChange::Skipped => "webhook_endpoint.events_skipped",
             EndpointChange::Tested => TEST,
-            EndpointChange::Created | EndpointChange::Updated | EndpointChange::Rotated | EndpointChange::Deleted => return,
+            EndpointChange::Created | EndpointChange::Updated | EndpointChange::Rotated | EndpointChange::Deleted => {
+                return;
+            }
         };
         if self.kinds.is_some_and(|kinds| !kinds.contains(&kind)) {
             return;

@@ -6,8 +6,8 @@ use super::super::view::{CommandError, Metadata};
 use super::super::{Engine, Inner, MAX_ID_BYTES};
 use super::book::{Book, Entry};
 use super::{
-    CursorRecord, DeliveryState, DisabledReason, ENDPOINTS_MAX, EndpointChange, EndpointRecord, EndpointView, LaneRecord,
-    Place, WebhookRecord,
+    CursorRecord, DeliveryState, DisabledReason, ENDPOINTS_MAX, EndpointChange, EndpointRecord, EndpointView,
+    LaneRecord, Place, WebhookRecord,
 };
 use crate::journal::admin::AdminRecord;
 use crate::journal::webhook::SecretRecord;
@@ -193,8 +193,7 @@ impl Engine {
         });
         secrets.extend(ending.filter(|secret| secret.expires_at > Some(now)));
         secrets.truncate(SECRETS_MAX);
-        let record =
-            EndpointRecord { secrets, change: EndpointChange::Rotated, updated_at: now, ..(*old).clone() };
+        let record = EndpointRecord { secrets, change: EndpointChange::Rotated, updated_at: now, ..(*old).clone() };
         inner.put_endpoint(&mut book, record)?;
         self.shown(&book, id)
     }
@@ -297,7 +296,10 @@ fn check(spec: &EndpointSpec) -> Result<(), CommandError> {
         return invalid("description", "must have at most 500 bytes");
     }
     if spec.events.is_empty() || spec.events.len() > EVENTS_MAX || !spec.events.iter().all(|event| is_pattern(event)) {
-        return invalid("events", "must be 1 to 64 types of events such as hold.created, prefixes such as hold.*, or *");
+        return invalid(
+            "events",
+            "must be 1 to 64 types of events such as hold.created, prefixes such as hold.*, or *",
+        );
     }
     if let Some(customer) = &spec.customer {
         check_text("customer", customer, MAX_ID_BYTES)?;

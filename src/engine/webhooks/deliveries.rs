@@ -175,7 +175,9 @@ mod tests {
         let id = DeliveryId { endpoint: "we_0123456789abcdef".to_owned(), lsn: 4_120, index: 2 };
         assert_eq!(id.to_string(), "dlv_0123456789abcdef_4120-2");
         assert_eq!(id.to_string().parse(), Ok(id));
-        for bad in ["", "dlv_", "dlv_a", "dlv_a_1", "dlv_a_01-0", "dlv_a_1-+0", "dlv_a_1-65536", "evt_a_1-0", "dlv_a_1-0 "] {
+        for bad in
+            ["", "dlv_", "dlv_a", "dlv_a_1", "dlv_a_01-0", "dlv_a_1-+0", "dlv_a_1-65536", "evt_a_1-0", "dlv_a_1-0 "]
+        {
             assert_eq!(bad.parse::<DeliveryId>(), Err(()), "{bad}");
         }
     }

@@ -108,9 +108,10 @@ impl Engine {
     pub fn webhook_channels(&self) -> Vec<ChannelState> {
         let (book, vault) = (self.inner.webhooks.lock(), self.inner.customers.vault());
         let channel = |entry: &super::Entry| {
-            let secrets = entry.endpoint.secrets.iter().filter_map(|secret| {
-                Some((vault.open_sealed(&entry.endpoint.id, &secret.sealed)?, secret.expires_at))
-            });
+            let secrets =
+                entry.endpoint.secrets.iter().filter_map(|secret| {
+                    Some((vault.open_sealed(&entry.endpoint.id, &secret.sealed)?, secret.expires_at))
+                });
             let is_retrying = |delivery: &&Arc<DeliveryRecord>| matches!(delivery.state, DeliveryState::Retrying(_));
             ChannelState {
                 secrets: secrets.collect(),

@@ -22,8 +22,8 @@ pub use deliveries::{DeliveryId, DeliveryQuery};
 pub use follow::{ChannelState, WebhookGauges};
 
 pub use crate::journal::webhook::{
-    AttemptRecord, CursorRecord, DeliveryRecord, DeliveryState, DisabledReason, EndpointChange, EndpointRecord, LaneKey,
-    LaneRecord, Place, WebhookRecord,
+    AttemptRecord, CursorRecord, DeliveryRecord, DeliveryState, DisabledReason, EndpointChange, EndpointRecord,
+    LaneKey, LaneRecord, Place, WebhookRecord,
 };
 
 use crate::ledger::Timestamp;

@@ -58,13 +58,16 @@ fn book(records: impl IntoIterator<Item = WebhookRecord>) -> Book {
 fn patterns_want_names_and_prefixes() {
     let wants = |pattern: &str, kind| super::wants(&[pattern.to_owned()], kind);
     assert!(wants("*", "hold.created") && wants("hold.*", "hold.created") && wants("hold.created", "hold.created"));
-    assert!(!wants("hold.*", "holder.created") && !wants("hold", "hold.created") && !wants("hold.created", "hold.createds"));
+    assert!(
+        !wants("hold.*", "holder.created") && !wants("hold", "hold.created") && !wants("hold.created", "hold.createds")
+    );
 }
 
 /// A snapshot's book goes on as the engine's does: cut anywhere, written out and read back, it comes to the same.
 #[test]
 fn a_book_that_is_written_out_in_the_middle_comes_to_the_same() {
-    let mut story = vec![endpoint("we_1", EndpointChange::Created), cursor(120), lane("a", Some(110)), lane("b", Some(115))];
+    let mut story =
+        vec![endpoint("we_1", EndpointChange::Created), cursor(120), lane("a", Some(110)), lane("b", Some(115))];
     let retrying = |lsn| delivery(lsn, DeliveryState::Retrying(Timestamp::from_millis(9)), 1);
     story.extend((0..SETTLED_KEPT as u64 + 40).map(|number| retrying(1_000 + number)));
     // Settled in another order than told.

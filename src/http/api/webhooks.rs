@@ -248,8 +248,7 @@ fn delivery_id(call: &Call<'_>) -> Result<DeliveryId, Problem> {
 pub(crate) async fn delivery(call: Call<'_>) -> Result<Reply, Problem> {
     let id = delivery_id(&call)?;
     let wanted = id.clone();
-    let (delivery, event) =
-        super::off_loop(call.app, move |engine| Ok(engine.webhook_delivery(&wanted)?)).await?;
+    let (delivery, event) = super::off_loop(call.app, move |engine| Ok(engine.webhook_delivery(&wanted)?)).await?;
     Ok(Reply::ok(&DeliveryDetailBody::of(&id, delivery.as_deref(), event.map(|followed| followed.event))))
 }
 

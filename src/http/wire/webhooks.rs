@@ -5,8 +5,8 @@ use super::fields::Fields;
 use super::instant;
 use crate::engine::view::{FeedEvent, Metadata};
 use crate::engine::webhooks::{
-    AttemptRecord, DeliveryId, DeliveryRecord, DeliveryState, DisabledReason, EndpointPatch, EndpointSpec, EndpointView,
-    Resume,
+    AttemptRecord, DeliveryId, DeliveryRecord, DeliveryState, DisabledReason, EndpointPatch, EndpointSpec,
+    EndpointView, Resume,
 };
 use crate::http::decode::Value as Json;
 use crate::http::problem::Problem;

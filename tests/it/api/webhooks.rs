@@ -285,7 +285,10 @@ fn secrets_are_rotated_endpoints_tried_and_disabled() {
     let gone = until(|| Some(client.get(&path).expect_status(200)).filter(|shown| shown["status"] == "disabled"));
     assert_eq!(gone["disabled_reason"], "gone");
     let feed = client.get("/v1/feed?after=0&types=webhook_endpoint.disabled").expect_status(200);
-    assert_eq!((&feed["data"][0]["data"]["endpoint"], &feed["data"][0]["data"]["reason"]), (&made["id"], &json!("gone")));
+    assert_eq!(
+        (&feed["data"][0]["data"]["endpoint"], &feed["data"][0]["data"]["reason"]),
+        (&made["id"], &json!("gone"))
+    );
     client.post(&format!("{path}/test"), &json!({})).expect_problem(409, "webhook_endpoint_disabled");
     client.patch(&path, &json!({"status": "enabled"})).expect_status(200);
     assert_eq!(hooks.take(200).event()["type"], "webhook_endpoint.test", "it goes on where it was");
@@ -304,7 +307,8 @@ fn endpoints_that_cannot_be_are_refused_by_field() {
     };
     refuse(json!({}), 400, "invalid_field", "url");
     refuse(json!({"url": 7}), 400, "invalid_field", "url");
-    for url in ["", "example.com", "http://example.com/", "https://127.0.0.1/", "https://u:p@example.com/", "ftp://a/"] {
+    for url in ["", "example.com", "http://example.com/", "https://127.0.0.1/", "https://u:p@example.com/", "ftp://a/"]
+    {
         refuse(json!({"url": url}), 422, "invalid_value", "url");
     }
     let url = "https://example.com/hooks";

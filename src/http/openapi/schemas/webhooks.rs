@@ -47,7 +47,10 @@ pub(super) fn webhooks() -> Group {
         ("failing_since", time_or_null()),
         ("behind_bytes", count()),
         ("behind_wallets", count()),
-        ("secret_readable", json!({"type": "boolean", "description": "False: the file of keys is older than the log, damaged or missing. Rotate the secret."})),
+        (
+            "secret_readable",
+            json!({"type": "boolean", "description": "False: the file of keys is older than the log, damaged or missing. Rotate the secret."}),
+        ),
         ("old_secrets_expire_at", list(time())),
         ("created_at", time()),
         ("updated_at", time()),
@@ -75,7 +78,10 @@ pub(super) fn webhooks() -> Group {
         ("created_at", time_or_null()),
         ("updated_at", time_or_null()),
     ];
-    let event = ("event", json!({"oneOf": [reference("FeedEvent"), {"type": "null"}], "description": "`null`: it has left the log."}));
+    let event = (
+        "event",
+        json!({"oneOf": [reference("FeedEvent"), {"type": "null"}], "description": "`null`: it has left the log."}),
+    );
     let request = [&[("url", url()), ("events??", events())], &said[..]].concat();
     let patch = [
         &[("url??", url()), ("events??", events())],
