@@ -501,6 +501,55 @@ fn an_endpoint_is_disabled_when_it_is_gone_or_fails_for_too_long_and_catches_up(
     assert!(bench.engine().webhook_endpoint(WE).is_err() && bench.engine().had_webhook_endpoint(WE));
 }
 
+/// History that may go stays for an endpoint that is behind, up to a bound; beyond that the endpoint is told what it missed.
+#[test]
+fn an_endpoint_that_is_too_far_behind_goes_on_where_the_log_begins() {
+    let mut config = config(64 << 10);
+    config.retention.log_bytes = Some(1);
+    config.webhook_hold_bytes = 8 * (64 << 10);
+    let mut bench = Bench::over(config, Settings::default());
+    for customer in ["a", "b"] {
+        bench.grant(customer);
+    }
+    bench.make(WE, &["debit.applied", "webhook_endpoint.events_skipped"]);
+    bench.debit(&["a", "a", "b"]);
+    // One wallet is behind, the other is not.
+    bench.work_on(2, SECOND, |told| if told.customer == "a" { answered(500) } else { answered(200) });
+    let missed = bench.feed(Lsn::ZERO, &["debit.applied"]);
+    let retired = |bench: &Bench| {
+        for _ in 0..2 {
+            seal(bench.engine());
+            bench.engine().tidy();
+            bench.pass(2 * DAY);
+            bench.engine().tidy();
+            bench.engine().barrier().wait().expect("a healthy log");
+            bench.engine().snapshot_now().expect("a snapshot");
+        }
+        bench.engine().retire().expect("a healthy disk")
+    };
+    assert_eq!((retired(&bench), retired(&bench)), (0, 0), "it is needed still, and within the bound");
+    while retired(&bench) == 0 {
+        assert!(bench.engine().stats().log.tail.get() < 20 * (64 << 10), "the bound is met");
+    }
+    bench.arrived.clear();
+    bench.debit(&["a", "b"]);
+    bench.work_on(3, SECOND, |_| answered(200));
+    let told: Vec<_> = bench.arrived.iter().map(|told| (told.kind.as_str(), told.customer.as_str())).collect();
+    for expected in [("debit.applied", "a"), ("debit.applied", "b"), ("webhook_endpoint.events_skipped", "")] {
+        assert!(told.contains(&expected), "{expected:?} is not among {told:?}");
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+    let failed = bench.deliveries("failed");
+    assert_eq!(failed.iter().map(|delivery| &delivery.event).collect::<Vec<_>>(), [&missed[0].0]);
+    assert_eq!(bench.view().behind_wallets, 0);
+    let id = DeliveryId::of(&failed[0]);
+    assert!(matches!(bench.engine().redeliver(&id), Err(CommandError::Retired { .. })));
+    // One that is disabled holds nothing back.
+    bench.debit(&["a"]);
+    bench.patch(EndpointPatch { enabled: Some(false), ..EndpointPatch::default() });
+    assert!(retired(&bench) > 0);
+}
+
 #[test]
 fn a_receiver_is_left_alone_for_as_long_as_it_asks() {
     let mut bench = Bench::new(Settings::default());
