@@ -9,7 +9,7 @@ fn endpoint(id: &str, change: EndpointChange) -> WebhookRecord {
         customer: None,
         currency: None,
         description: String::new(),
-        metadata: Default::default(),
+        metadata: crate::catalog::Metadata::new(),
         disabled: None,
         deleted: change == EndpointChange::Deleted,
         secrets: Vec::new(),
