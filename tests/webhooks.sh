@@ -10,6 +10,7 @@ fi
 cargo build --bin drawdown
 directory=$(mktemp -d)
 server=
+: >"$directory/out"
 end() {
     [ -z "$server" ] || kill "$server" 2>/dev/null || true
     rm -rf "$directory"

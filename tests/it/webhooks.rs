@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::books::{clock, config, set_up};
 use crate::snapshots::seal;
 
-const CURRENCY: &str = "tokens";
+const CURRENCY: &str = "credits";
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -167,11 +167,9 @@ impl Bench {
         self.events += customers.len() as u64;
         let ids: Vec<_> = (first..self.events).map(|number| format!("evt-{number}")).collect();
         let amount = || Charge::Amount { currency: Some(CURRENCY), amount: Ok(Decimal::from_integer(1)) };
-        let named: Vec<_> = ids.iter().zip(customers).map(event).collect();
-        let events: Vec<_> = named
-            .iter()
-            .map(|(id, customer)| UsageEvent { id, source: "", customer, charge: amount(), time: None, policy: None })
-            .collect();
+        let event =
+            |(id, customer)| UsageEvent { id, source: "", customer, charge: amount(), time: None, policy: None };
+        let events: Vec<_> = ids.iter().map(String::as_str).zip(customers.iter().copied()).map(event).collect();
         let mut outcomes = Vec::new();
         self.engine().submit(&events, &mut outcomes).expect("room").wait().expect("durable");
         assert!(outcomes.iter().all(|outcome| outcome.entry.is_some()), "{outcomes:?}");

@@ -1,3 +1,4 @@
+use super::book::SETTLED_KEPT;
 use super::*;
 use crate::journal::webhook::EndpointRecord;
 
