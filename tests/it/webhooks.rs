@@ -49,7 +49,6 @@ struct Told {
     kind: String,
     customer: String,
     lsn: u64,
-    secrets: usize,
 }
 
 impl Told {
@@ -63,7 +62,6 @@ impl Told {
             kind: body["type"].as_str().expect("a type").to_owned(),
             customer: body["data"]["customer"].as_str().unwrap_or_default().to_owned(),
             lsn: body["data"]["lsn"].as_u64().expect("a position"),
-            secrets: message.secrets.len(),
         }
     }
 }
