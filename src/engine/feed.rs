@@ -173,7 +173,7 @@ impl<'a> Page<'a> {
             }
             Record::Admin(AdminRecord::Customer(customer)) => self.customer(lsn, time, customer),
             Record::Admin(AdminRecord::Webhook(WebhookRecord::Endpoint(endpoint))) => {
-                self.endpoint(lsn, time, endpoint)
+                self.endpoint(lsn, time, endpoint);
             }
             Record::Admin(_) => {}
         }

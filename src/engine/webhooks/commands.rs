@@ -44,7 +44,6 @@ pub struct EndpointSpec {
 }
 
 /// A change of an endpoint; `None` leaves a field as it is.
-#[expect(clippy::option_option, reason = "left as it is, taken away, or given")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointPatch {
     /// Where it is.
