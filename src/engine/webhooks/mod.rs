@@ -1,14 +1,14 @@
 //! Webhook endpoints and what is not delivered to them, kept.
 //!
 //! Here they are recorded, shown and folded; who sends, and when, is decided in `notify`, which reads the feed behind
-//! [`Engine::read_on`] and says through [`Engine::note_webhooks`] how far it has come.
+//! [`read_on`](super::Engine::read_on) and says through [`note_webhooks`](super::Engine::note_webhooks) how far it has come.
 //!
 //! # Invariants
 //! 1. What is not recorded as delivered or given up is told again: an endpoint's cursor never passes an event that is neither, unless the
 //!    event's lane was recorded before it or with it.
 //! 2. A lane's place never passes such an event at all.
 //! 3. Secrets are in the log as ciphertext only. Unlike API keys they are needed again, for every signature, so a hash would not do; their key
-//!    lies in the file of keys ([`super::vault`]) and is destroyed when the endpoint is deleted.
+//!    lies in the file of keys (`super::vault`) and is destroyed when the endpoint is deleted.
 //! 4. One thread at a time changes any of it: memory and log have the same order.
 
 mod book;
