@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use drawdown::engine::view::FeedEvent;
 use drawdown::engine::webhooks::{
-    DeliveryId, DeliveryQuery, DeliveryRecord, EndpointPatch, EndpointSpec, EndpointView, Resume,
+    DeliveryId, DeliveryQuery, DeliveryRecord, DisabledReason, EndpointPatch, EndpointSpec, EndpointView, Resume,
 };
 use drawdown::engine::{Charge, CommandError, Engine, EngineConfig, ManualClock, UsageEvent};
 use drawdown::ledger::Decimal;
@@ -461,7 +461,7 @@ fn an_endpoint_is_disabled_when_it_is_gone_or_fails_for_too_long_and_catches_up(
     let begun = bench.engine().stats().log.tail;
     bench.debit(&["a", "a"]);
     bench.work(|_| answered(410));
-    let reason = |bench: &Bench| bench.view().endpoint.disabled.map(|reason| reason.as_str());
+    let reason = |bench: &Bench| bench.view().endpoint.disabled.map(DisabledReason::as_str);
     assert_eq!((bench.attempts, reason(&bench)), (1, Some("gone")));
     assert_eq!(bench.feed(begun, &["webhook_endpoint.disabled"]).len(), 1);
     bench.debit(&["a"]);

@@ -52,7 +52,7 @@ impl Hook {
 /// Receives webhooks on a port of its own until it is dropped; the test answers each.
 struct Hooks {
     address: SocketAddr,
-    hooks: Receiver<Hook>,
+    received: Receiver<Hook>,
     stop: Arc<std::sync::atomic::AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,7 +61,7 @@ impl Hooks {
     fn start(port: u16) -> Hooks {
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (told, hooks) = channel();
+        let (told, received) = channel();
         let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
@@ -73,12 +73,12 @@ impl Hooks {
                 std::thread::spawn(move || receive(BufReader::new(stream), &told));
             }
         });
-        Hooks { address, hooks, stop, thread: Some(thread) }
+        Hooks { address, received, stop, thread: Some(thread) }
     }
 
     #[track_caller]
     fn next(&self) -> Hook {
-        self.hooks.recv_timeout(PATIENCE).expect("a webhook")
+        self.received.recv_timeout(PATIENCE).expect("a webhook")
     }
 
     /// Takes the next one and answers it.
