@@ -164,7 +164,7 @@ impl Sending {
             Outbound::new(settings)
         };
         // Nobody waits for it: it is the time after which a receiver that hangs has failed.
-        let sender = HttpSender::new(Arc::new(client), Duration::from_millis(300));
+        let sender = HttpSender::new(Arc::new(client), Duration::from_secs(1));
         let courier = Courier::new(engine, Settings::default(), drawdown::http::webhook_body);
         let worker = Worker::start(courier, Arc::new(sender), runtime.handle().clone()).expect("a thread");
         server.fund();
@@ -284,6 +284,8 @@ fn secrets_are_rotated_endpoints_tried_and_disabled() {
     hooks.take(410);
     let gone = until(|| Some(client.get(&path).expect_status(200)).filter(|shown| shown["status"] == "disabled"));
     assert_eq!(gone["disabled_reason"], "gone");
+    // The feed tells what is durable.
+    sending.server.engine.barrier().wait().expect("a healthy log");
     let feed = client.get("/v1/feed?after=0&types=webhook_endpoint.disabled").expect_status(200);
     assert_eq!(
         (&feed["data"][0]["data"]["endpoint"], &feed["data"][0]["data"]["reason"]),
