@@ -8,7 +8,8 @@ mod providers;
 
 use clap::Args;
 use drawdown::engine::{Disposal, Retention, SnapshotConfig};
-use drawdown::http::Limits;
+use drawdown::http::{Limits, WebhookRules};
+use drawdown::notify;
 pub(crate) use providers::ProviderSettings;
 use providers::{ProvidersError, ProvidersFile};
 use serde::Deserialize;
@@ -23,6 +24,8 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7400
 
 /// How long a start waits for a process before it to be gone, unless told otherwise: a killed one may take seconds to unmap its log.
 const START_WAIT: Duration = Duration::from_secs(5);
+/// Time that a receiver of webhooks has, unless told otherwise.
+const WEBHOOK_TIME: Duration = Duration::from_secs(20);
 /// Limits of the idempotency window.
 const WINDOW_MIN: Duration = Duration::from_mins(1);
 const WINDOW_MAX: Duration = Duration::from_millis(drawdown::engine::MAX_WINDOW_MS);
@@ -143,6 +146,31 @@ pub(crate) struct ServeArgs {
     /// Payment providers: in the file only, save for Stripe's secrets.
     #[arg(skip)]
     providers: Option<ProvidersFile>,
+    /// Send webhooks to http URLs and to addresses that are not public, too
+    #[arg(
+        long,
+        env = "DRAWDOWN_WEBHOOK_ALLOW_PRIVATE",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        require_equals = true,
+        help_heading = "Webhooks"
+    )]
+    webhook_allow_private: Option<bool>,
+    /// Time that a receiver of webhooks has for its answer [default: 20s]
+    #[arg(long, env = "DRAWDOWN_WEBHOOK_TIME", value_name = "TIME", help_heading = "Webhooks")]
+    webhook_time: Option<Span>,
+    /// Webhooks under way at once [default: 64, of which 16 to one endpoint]
+    #[arg(long, env = "DRAWDOWN_WEBHOOKS_IN_FLIGHT", value_name = "COUNT", help_heading = "Webhooks")]
+    webhooks_in_flight: Option<usize>,
+    /// An endpoint at which nothing has arrived for so long, though it was tried, is disabled [default: 5d]
+    #[arg(long, env = "DRAWDOWN_WEBHOOK_DISABLE_AFTER", value_name = "TIME", help_heading = "Webhooks")]
+    webhook_disable_after: Option<Span>,
+    /// Time for which an endpoint's secret goes on signing after it was given another [default: 24h]
+    #[arg(long, env = "DRAWDOWN_WEBHOOK_SECRET_OVERLAP", value_name = "TIME", help_heading = "Webhooks")]
+    webhook_secret_overlap: Option<Span>,
+    /// Log that is kept at the most for endpoints that are behind, where a setting lets go of history [default: 16GiB]
+    #[arg(long, env = "DRAWDOWN_WEBHOOK_HOLD_BYTES", value_name = "SIZE", help_heading = "Webhooks")]
+    webhook_hold_bytes: Option<Size>,
 }
 
 /// How log lines look.
@@ -187,6 +215,16 @@ pub(crate) struct Settings {
     pub(crate) retention: Retention,
     pub(crate) public_url: Option<String>,
     pub(crate) providers: ProviderSettings,
+    pub(crate) webhooks: WebhookSettings,
+}
+
+/// What of them is about webhooks.
+#[derive(Clone, Debug)]
+pub(crate) struct WebhookSettings {
+    pub(crate) rules: WebhookRules,
+    pub(crate) time: Duration,
+    pub(crate) sending: notify::Settings,
+    pub(crate) hold_bytes: Option<u64>,
 }
 
 /// Why the settings cannot be used.
@@ -252,6 +290,7 @@ impl ServeArgs {
             idempotency_memory, segment_bytes, unsynced_bytes,
             snapshot_log_bytes, snapshot_interval, snapshot_memory, retain_history, retain_bytes, archive_dir, recycle_segments,
             public_url, providers,
+            webhook_allow_private, webhook_time, webhooks_in_flight, webhook_disable_after, webhook_secret_overlap, webhook_hold_bytes,
         );
         let listen = all.listen.unwrap_or(LISTEN);
         let dev = all.dev.unwrap_or(false);
@@ -265,6 +304,7 @@ impl ServeArgs {
             return Err(SettingsError::IdempotencyMemory);
         }
         let (limits, snapshots, retention) = (all.limits(), all.snapshots(), all.retention()?);
+        let webhooks = all.webhooks();
         Ok(Settings {
             data: all.data.ok_or(SettingsError::NoData)?,
             listen,
@@ -285,6 +325,7 @@ impl ServeArgs {
             providers: ProviderSettings::resolve(all.providers.unwrap_or_default(), dev, |name| {
                 std::env::var(name).ok()
             })?,
+            webhooks,
         })
     }
 
@@ -306,6 +347,25 @@ impl ServeArgs {
         };
         let (history_ms, log_bytes) = (self.retain_history.map(Span::millis), self.retain_bytes.map(|size| size.0));
         Ok(Retention { history_ms, log_bytes, disposal })
+    }
+
+    fn webhooks(&self) -> WebhookSettings {
+        let (usual, rules) = (notify::Settings::default(), WebhookRules::default());
+        let in_flight = self.webhooks_in_flight.map_or(usual.in_flight, |count| count.max(1));
+        WebhookSettings {
+            rules: WebhookRules {
+                allow_private: self.webhook_allow_private.unwrap_or(rules.allow_private),
+                secret_overlap: self.webhook_secret_overlap.map_or(rules.secret_overlap, |span| span.0),
+            },
+            time: self.webhook_time.map_or(WEBHOOK_TIME, |span| span.0),
+            hold_bytes: self.webhook_hold_bytes.map(|size| size.0),
+            sending: notify::Settings {
+                in_flight,
+                in_flight_per_endpoint: usual.in_flight_per_endpoint.min(in_flight),
+                disable_after_ms: self.webhook_disable_after.map_or(usual.disable_after_ms, Span::millis),
+                ..usual
+            },
+        }
     }
 
     fn limits(&self) -> Limits {

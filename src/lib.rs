@@ -12,5 +12,6 @@ pub mod journal;
 pub mod ledger;
 pub mod metrics;
 pub mod payments;
+pub mod notify;
 pub mod store;
 pub mod verify;

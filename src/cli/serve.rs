@@ -1,12 +1,15 @@
 //! `drawdown serve`: opens the ledger, lets the server run until it is told to stop, and closes both in order.
 
 use super::system;
-use crate::config::{Acknowledge, LogFormat, ProviderSettings, ServeArgs, Settings, SettingsError};
+use crate::config::{
+    Acknowledge, LogFormat, ProviderSettings, ServeArgs, Settings, SettingsError, WebhookSettings,
+};
 use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
 use drawdown::http::{App, Listener, Server};
+use drawdown::notify::{Courier, HttpSender, Worker};
 use drawdown::payments::{self, Payments, SimulatedBank};
-use drawdown_outbound::http::{self, AddressPolicy, Client};
+use drawdown_outbound::http::{AddressPolicy, Client, Settings as ClientSettings};
 use drawdown_outbound::providers::Provider;
 use drawdown_outbound::providers::simulated::Local;
 use drawdown_outbound::providers::stripe::Stripe;
@@ -115,6 +118,9 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
         let frame = u32::try_from(config.log.segment_bytes / 8).unwrap_or(u32::MAX) / 32 * 32;
         config.log.max_frame_bytes = config.log.max_frame_bytes.min(frame);
     }
+    if let Some(bytes) = settings.webhooks.hold_bytes {
+        config.webhook_hold_bytes = bytes;
+    }
     if let Some(bytes) = settings.unsynced_bytes {
         config.log.max_unsynced_bytes = bytes;
     }
@@ -185,10 +191,12 @@ async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
         Gate::with_keys(&engine, std::env::var("DRAWDOWN_ADMIN_KEY").ok().as_deref())?
     };
     let payments = connect(settings, &engine, address).await?;
-    let mut app = App::new(engine.clone(), gate, settings.limits.clone(), process);
+    let mut app =
+        App::new(engine.clone(), gate, settings.limits.clone(), process).with_webhooks(settings.webhooks.rules.clone());
     if let Some(payments) = &payments {
         app = app.with_payments(payments.clone());
     }
+    let webhooks = send_webhooks(&engine, &settings.webhooks)?;
     system::show_disk(&app, &settings.data);
     // The one line on standard output: scripts read the port from it.
     println!("drawdown listens on http://{address}");
@@ -209,6 +217,8 @@ async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
     if let Some(payments) = payments {
         payments.stop();
     }
+    // What is under way has a moment to end; how far everything has come is noted.
+    tokio::task::block_in_place(|| webhooks.stop());
     engine.close()?;
     failure.map_or(Ok(()), |failure| Err(failure.into()))
 }
@@ -224,7 +234,7 @@ async fn connect(
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     if let Some(stripe) = stripe {
         let policy = if is_stripe_elsewhere { AddressPolicy::anywhere() } else { AddressPolicy::public() };
-        let transport = Client::new(http::Settings { policy, ..http::Settings::default() });
+        let transport = Client::new(ClientSettings { policy, ..ClientSettings::default() });
         providers.push(Arc::new(Stripe::new(stripe, Arc::new(transport))));
     }
     let mut bank = None;
@@ -248,6 +258,19 @@ async fn connect(
     let payments = Payments::start(engine.clone(), config);
     tracing::info!(providers = payments.names().join(", "), "payment providers");
     Ok(Some(payments))
+}
+
+/// Sets the sending of webhooks going, on this runtime.
+fn send_webhooks(engine: &Engine, settings: &WebhookSettings) -> io::Result<Worker> {
+    let policy = if settings.rules.allow_private { AddressPolicy::anywhere() } else { AddressPolicy::public() };
+    let client = Client::new(ClientSettings {
+        policy,
+        require_https: !settings.rules.allow_private,
+        ..ClientSettings::default()
+    });
+    let sender = HttpSender::new(Arc::new(client), settings.time);
+    let courier = Courier::new(engine.clone(), settings.sending.clone(), drawdown::http::webhook_body);
+    Worker::start(courier, Arc::new(sender), tokio::runtime::Handle::current())
 }
 
 async fn listen(settings: &Settings) -> Result<Listener, ServeError> {

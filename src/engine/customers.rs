@@ -148,6 +148,11 @@ impl Customers {
         Customers { all: RwLock::default(), writer: Mutex::default(), vault }
     }
 
+    /// The keys, which those of webhooks' secrets are among.
+    pub(super) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     fn writer(&self) -> MutexGuard<'_, ()> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }

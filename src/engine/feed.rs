@@ -5,6 +5,11 @@
 //! share.
 
 mod billing;
+mod follow;
+mod webhooks;
+
+pub use follow::{FeedReader, Followed};
+pub(super) use webhooks::TEST;
 
 use super::catalog::{Catalog, CreditCurrency};
 use super::history::{event_ref, line_names, unreadable};
@@ -19,6 +24,7 @@ use crate::journal::debit::DebitRecord;
 use crate::journal::note::{Note, NoteKind};
 use crate::journal::operation::{Event, OperationRecord};
 use crate::journal::recurring::RecurringRecord;
+use crate::journal::webhook::WebhookRecord;
 use crate::journal::{self, Record};
 use crate::ledger::{Amount, HoldId, Movement, NewGrant, NewHold, Operation, Reversal, Scale, Status, Timestamp};
 use drawdown_wal::{FrameRef, Lsn, ReadError};
@@ -40,7 +46,7 @@ impl Engine {
             catalog: inner.catalog.snapshot(),
             after,
             limit,
-            kinds,
+            kinds: kinds.map(Kinds::Named),
             seen: HashSet::new(),
             told: FeedPage { events: Vec::new(), next: after, at_end: false },
         };
@@ -82,10 +88,28 @@ struct Page<'a> {
     catalog: std::sync::Arc<Catalog>,
     after: Lsn,
     limit: usize,
-    kinds: Option<&'a [&'a str]>,
+    kinds: Option<Kinds<'a>>,
     /// Operations told on this page, by slot and generation: their copies are passed over.
     seen: HashSet<(u32, u32)>,
     told: FeedPage,
+}
+
+/// Which types of events are wanted.
+#[derive(Clone, Copy)]
+enum Kinds<'a> {
+    /// These.
+    Named(&'a [&'a str]),
+    /// Those of which this says so.
+    Where(&'a dyn Fn(&str) -> bool),
+}
+
+impl Kinds<'_> {
+    fn contains(self, kind: &&str) -> bool {
+        match self {
+            Kinds::Named(names) => names.contains(kind),
+            Kinds::Where(wants) => wants(kind),
+        }
+    }
 }
 
 /// What the events of one record share.
@@ -122,6 +146,7 @@ impl<'a> Page<'a> {
     fn tell(&mut self, lsn: Lsn, time: Timestamp, record: &Record<'_>) {
         match record {
             Record::Debit(_) if self.inner.repairs.is_dropped(lsn.get()) => {}
+            Record::Debit(_) if self.kinds.is_some_and(|kinds| !kinds.contains(&"debit.applied")) => {}
             Record::Debit(debit) => self.telling(lsn, lsn.to_string(), debit.time, debit.slot).debit(debit),
             Record::Operation(operation) => {
                 if self.seen.insert((operation.slot, operation.generation)) {
@@ -149,6 +174,9 @@ impl<'a> Page<'a> {
             }
             Record::Admin(AdminRecord::Customer(customer)) => self.customer(lsn, time, customer),
             Record::Admin(AdminRecord::Billing(billing)) => self.billing(lsn, time, billing),
+            Record::Admin(AdminRecord::Webhook(WebhookRecord::Endpoint(endpoint))) => {
+                self.endpoint(lsn, time, endpoint);
+            }
             Record::Admin(_) => {}
         }
     }

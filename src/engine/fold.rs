@@ -348,7 +348,8 @@ impl<'a, G: Ground> Fold<'a, G> {
                     self.ground.remember(answer_fingerprint(self.seed, &answer.key), lsn, &pin());
                 }
             }
-            AdminRecord::Currency(_)
+            AdminRecord::Webhook(_)
+            | AdminRecord::Currency(_)
             | AdminRecord::Meter(_)
             | AdminRecord::ApiKey(_)
             | AdminRecord::Customer(_)

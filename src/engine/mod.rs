@@ -65,6 +65,7 @@ mod vault;
 pub mod view;
 mod wallet;
 mod wallets;
+pub mod webhooks;
 
 pub use crate::journal::admin::ApiKeyRecord;
 pub use answers::Answer;
@@ -73,6 +74,7 @@ pub use commitments::{CommitmentSpec, CommitmentView, CommitmentsSpec, Commitmen
 pub use defaults::DefaultAlerts;
 pub use drawdown_wal::Disposal;
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
+pub use feed::{FeedReader, Followed};
 pub use grants::GrantsPage;
 pub use pressure::{AdmissionStats, Room, Space};
 pub use runway::{HALF_LIFE_MS_MAX, HALF_LIFE_MS_MIN, RUNWAY_MINUTES_MAX, RunwayView, RunwayWatch};
@@ -119,6 +121,7 @@ use std::time::Duration;
 use vault::Vault;
 use view::Metadata;
 use wallet::WalletSlot;
+use webhooks::Webhooks;
 
 /// The longest id, source and customer, in bytes.
 pub const MAX_ID_BYTES: usize = 128;
@@ -170,6 +173,8 @@ pub struct EngineConfig {
     pub snapshots: SnapshotConfig,
     /// How much history is kept.
     pub retention: Retention,
+    /// So many bytes of log at the most are kept for webhook endpoints that have not come so far, where a setting lets go of history.
+    pub webhook_hold_bytes: u64,
     /// Where the replay at opening is to tell how far in the log it is, for whoever shows that.
     pub replayed_to: Option<Arc<AtomicU64>>,
 }
@@ -192,6 +197,7 @@ impl Default for EngineConfig {
             refund_shortfall: Shortfall::default(),
             snapshots: SnapshotConfig::default(),
             retention: Retention::default(),
+            webhook_hold_bytes: 16 << 30,
             replayed_to: None,
         }
     }
@@ -373,6 +379,7 @@ pub(crate) struct Inner {
     runways: Runways,
     customers: Customers,
     billing: Billing,
+    webhooks: Webhooks,
     repairs: Repairs,
     horizon: Horizon,
     /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
@@ -424,6 +431,7 @@ impl Engine {
             inner.fill_holes()?;
         }
         inner.customers.finish_erasures();
+        inner.destroy_webhook_keys();
         let inner = Arc::new(inner);
         let keeper = Arc::new(Keeper { inner: Arc::clone(&inner), threads: Mutex::new(Vec::new()) });
         if inner.config.background {
@@ -577,6 +585,7 @@ impl Inner {
             runways: Runways::default(),
             customers: Customers::new(vault),
             billing: Billing::default(),
+            webhooks: Webhooks::default(),
             repairs: Repairs::default(),
             horizon: Horizon::default(),
             remembered_since: Timestamp::EPOCH,

@@ -95,6 +95,10 @@ impl Inner {
                 self.billing.enter(record);
                 true
             }
+            AdminRecord::Webhook(record) => {
+                self.webhooks.enter(record);
+                true
+            }
             AdminRecord::DefaultLevels(record) => {
                 let levels = record.levels.map(shared);
                 self.defaults.enter(DefaultLevelsRecord { levels, ..record });

@@ -2,6 +2,7 @@
 
 use super::event::{EventOutcome, EventStatus};
 use super::pressure::AdmissionStats;
+use super::webhooks::WebhookStats;
 use super::{Engine, Inner, SnapshotStats};
 use crate::ledger::Rejection;
 use crate::metrics::Striped;
@@ -58,6 +59,8 @@ pub struct EngineStats {
     pub spill_failures: u64,
     /// The log's own counters.
     pub log: LogStats,
+    /// Webhooks.
+    pub webhooks: WebhookStats,
 }
 
 /// What became of a batch's events.
@@ -166,6 +169,7 @@ impl Inner {
             idempotency_window_ms: self.config.idempotency_window_ms,
             admission: self.pressure.stats(),
             log: self.log.stats(),
+            webhooks: self.webhooks.stats(self.log.durable().get()),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{api, decode, pages};
 use crate::engine::{Engine, Unavailable};
 use crate::metrics::Extras;
 use crate::payments::Payments;
+use api::webhooks::WebhookRules;
 use bytes::Bytes;
 use hyper::body::Body;
 use hyper::http::request::Parts;
@@ -39,6 +40,7 @@ pub struct App {
     pub(crate) in_progress: InProgress,
     /// The payment providers, if any is connected.
     pub(crate) payments: Option<Payments>,
+    pub(crate) webhooks: WebhookRules,
     /// True from the moment when the server was told to stop.
     pub(crate) draining: watch::Sender<bool>,
     ids: RequestIds,
@@ -129,6 +131,7 @@ impl App {
             reports: Arc::new(Semaphore::new(reports_at_once())),
             in_progress: InProgress::default(),
             payments: None,
+            webhooks: WebhookRules::default(),
             draining: watch::Sender::new(false),
             ids: RequestIds::new(process),
         }
@@ -138,6 +141,13 @@ impl App {
     #[must_use]
     pub fn with_payments(mut self, payments: Payments) -> Self {
         self.payments = Some(payments);
+        self
+    }
+
+    /// With other rules for webhook endpoints than the usual ones.
+    #[must_use]
+    pub fn with_webhooks(mut self, rules: WebhookRules) -> Self {
+        self.webhooks = rules;
         self
     }
 
@@ -341,6 +351,16 @@ where
         Action::ProviderWebhook => api::payments::webhook(call, body).await,
         // Apart, so that the futures of all others stay as small as they are.
         Action::Page(page) => Box::pin(shown(page, call, body)).await,
+        Action::PostWebhookEndpoint => api::webhooks::post(call, body).await,
+        Action::ListWebhookEndpoints => api::webhooks::list(call),
+        Action::GetWebhookEndpoint => api::webhooks::get(call),
+        Action::PatchWebhookEndpoint => api::webhooks::patch(call, body).await,
+        Action::DeleteWebhookEndpoint => api::webhooks::delete(call, body).await,
+        Action::RotateWebhookSecret => api::webhooks::rotate(call, body).await,
+        Action::TestWebhookEndpoint => api::webhooks::test(call, body).await,
+        Action::ListDeliveries => api::webhooks::deliveries(call),
+        Action::GetDelivery => api::webhooks::delivery(call).await,
+        Action::Redeliver => api::webhooks::redeliver(call, body).await,
         Action::Later(feature) => {
             let problem =
                 Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));

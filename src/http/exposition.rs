@@ -4,6 +4,7 @@ use super::app::App;
 use super::metrics::STATUSES;
 use super::readiness::Readiness;
 use super::route::ROUTES;
+use crate::engine::webhooks::WebhookStats;
 use crate::engine::{EngineStats, SnapshotStats};
 use crate::ledger::Rejection;
 use crate::metrics::process::Process;
@@ -31,6 +32,7 @@ pub(crate) fn page(app: &App) -> Page {
     log(&mut page, &stats.log);
     snapshots(&mut page, &stats.snapshots);
     admission(&mut page, &stats);
+    webhooks(&mut page, app, &stats.webhooks);
     http(&mut page, app);
     limits(&mut page, app);
     app.metrics.extras.write_to(&mut page);
@@ -125,6 +127,33 @@ fn memory(page: &mut Page, stats: &EngineStats) {
         .labelled("part", "identity_filters", spilled.memory_bytes)
         .labelled("part", "index", stats.index_bytes)
         .labelled("part", "slots", stats.slab_bytes);
+}
+
+fn webhooks(page: &mut Page, app: &App, stats: &WebhookStats) {
+    page.gauge("drawdown_webhook_endpoints", "Webhook endpoints by status.")
+        .labelled("status", "enabled", stats.enabled)
+        .labelled("status", "disabled", stats.disabled);
+    page.counter("drawdown_webhook_attempts_total", "Attempts to deliver a webhook by outcome.")
+        .labelled("outcome", "delivered", stats.delivered)
+        .labelled("outcome", "failed", stats.failed);
+    page.counter("drawdown_webhook_given_up_total", "Events given up after their last attempt.").value(stats.given_up);
+    page.gauge("drawdown_webhook_queued", "Events read and not yet delivered, attempts under way included.")
+        .value(stats.queued);
+    page.gauge("drawdown_webhook_in_flight", "Attempts under way.").value(stats.in_flight);
+    page.gauge("drawdown_webhook_behind_wallets", "Wallets that wait for an event that failed, over all endpoints.")
+        .value(stats.behind_wallets);
+    page.gauge(
+        "drawdown_webhook_behind_bytes",
+        "Bytes of durable log that the slowest enabled endpoint has to go through.",
+    )
+    .value(stats.behind_bytes);
+    let now = app.engine.now().millis();
+    let age = if stats.oldest_ms == 0 { 0 } else { now.saturating_sub(stats.oldest_ms) };
+    page.gauge(
+        "drawdown_webhook_lag_seconds",
+        "Age of the oldest event in memory that waits for its first attempt to end.",
+    )
+    .value(milliseconds(age));
 }
 
 fn log(page: &mut Page, log: &LogStats) {

@@ -30,8 +30,10 @@ mod route;
 mod server;
 mod wire;
 
+pub use api::webhooks::WebhookRules;
 pub use app::App;
 pub use decode::time::format as time_text;
 pub use limits::Limits;
 pub use problem::{Problem, Reason};
 pub use server::{Listener, Server};
+pub use wire::feed::webhook_body;

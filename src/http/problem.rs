@@ -196,6 +196,8 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "top_up" => ("unknown_top_up", "There is no such top-up"),
         "auto_topup_rule" => ("unknown_auto_topup_rule", "There is no such rule"),
         "invoice" => ("unknown_invoice", "There is no such invoice"),
+        "webhook_endpoint" => ("unknown_webhook_endpoint", "There is no such webhook endpoint"),
+        "delivery" => ("unknown_delivery", "There is no such delivery"),
         _ => ("not_found", "There is no such object"),
     };
     (StatusCode::NOT_FOUND, slug, title)

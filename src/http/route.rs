@@ -100,6 +100,16 @@ pub(crate) enum Action {
     DeleteMethod,
     ResumeRule,
     ProviderWebhook,
+    PostWebhookEndpoint,
+    ListWebhookEndpoints,
+    GetWebhookEndpoint,
+    PatchWebhookEndpoint,
+    DeleteWebhookEndpoint,
+    RotateWebhookSecret,
+    TestWebhookEndpoint,
+    ListDeliveries,
+    GetDelivery,
+    Redeliver,
     /// A page for customers, not for programs.
     Page(Page),
 }
@@ -174,7 +184,13 @@ impl Route {
             | Action::PostMethod
             | Action::DefaultMethod
             | Action::DeleteMethod
-            | Action::ResumeRule => true,
+            | Action::ResumeRule
+            | Action::PostWebhookEndpoint
+            | Action::PatchWebhookEndpoint
+            | Action::DeleteWebhookEndpoint
+            | Action::RotateWebhookSecret
+            | Action::TestWebhookEndpoint
+            | Action::Redeliver => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -220,6 +236,10 @@ impl Route {
             | Action::ListMethods
             | Action::ProviderWebhook
             | Action::Page(_)
+            | Action::ListWebhookEndpoints
+            | Action::GetWebhookEndpoint
+            | Action::ListDeliveries
+            | Action::GetDelivery
             | Action::Later(_) => false,
         }
     }
@@ -348,9 +368,16 @@ pub(crate) const ROUTES: &[Route] = &[
     form("/setup/{session}", Action::Page(Page::Collect)),
     open("/authenticate/{charge}", Action::Page(Page::Authenticate)),
     form("/authenticate/{charge}", Action::Page(Page::Confirm)),
-    later("POST", "/v1/webhook-endpoints", ADMIN, "webhooks"),
-    later("GET", "/v1/webhook-endpoints/{endpoint}/deliveries", READ, "webhooks"),
-    later("POST", "/v1/deliveries/{delivery}/redeliver", ADMIN, "webhooks"),
+    route("POST", "/v1/webhook-endpoints", ADMIN, Action::PostWebhookEndpoint),
+    route("GET", "/v1/webhook-endpoints", READ, Action::ListWebhookEndpoints),
+    route("GET", "/v1/webhook-endpoints/{endpoint}", READ, Action::GetWebhookEndpoint),
+    route("PATCH", "/v1/webhook-endpoints/{endpoint}", ADMIN, Action::PatchWebhookEndpoint),
+    route("DELETE", "/v1/webhook-endpoints/{endpoint}", ADMIN, Action::DeleteWebhookEndpoint),
+    route("POST", "/v1/webhook-endpoints/{endpoint}/rotate-secret", ADMIN, Action::RotateWebhookSecret),
+    route("POST", "/v1/webhook-endpoints/{endpoint}/test", ADMIN, Action::TestWebhookEndpoint),
+    route("GET", "/v1/webhook-endpoints/{endpoint}/deliveries", READ, Action::ListDeliveries),
+    route("GET", "/v1/deliveries/{delivery}", READ, Action::GetDelivery),
+    route("POST", "/v1/deliveries/{delivery}/redeliver", ADMIN, Action::Redeliver),
     later("POST", "/v1/portal-sessions", TOP_UPS, "the portal"),
 ];
 

@@ -19,6 +19,7 @@ use super::hold::{self, HoldRecord};
 use super::operation::{policy_number, policy_of};
 use super::recurring::{self, RecurringRecord};
 use super::special::WireDeclared;
+use super::webhook::{WebhookRecord, WireDelivery, WireEndpoint};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter, Priorities};
 use crate::ledger::{Amount, Category, Decimal, Rollover, Rounding, Scale, Source, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,8 @@ pub enum AdminRecord {
     Customer(CustomerRecord),
     /// Something of money in was made or changed.
     Billing(BillingRecord),
+    /// Something of webhooks.
+    Webhook(WebhookRecord),
 }
 
 /// What was declared of a grant, said once more.
@@ -219,6 +222,11 @@ const RULE: u8 = 84;
 const INVOICE: u8 = 85;
 const LIMITS: u8 = 86;
 const REFERENCE: u8 = 87;
+// Those of webhooks from 100 on.
+const WEBHOOK_ENDPOINT: u8 = 100;
+const WEBHOOK_CURSOR: u8 = 101;
+const WEBHOOK_LANE: u8 = 102;
+const WEBHOOK_DELIVERY: u8 = 103;
 
 impl AdminRecord {
     /// The record's bytes but for its distance from its frame's start: see [`place`].
@@ -272,6 +280,7 @@ impl AdminRecord {
             AdminRecord::Answer(answer) => encode(&mut out, ANSWER, &WireAnswer::from(answer)),
             AdminRecord::Customer(customer) => encode(&mut out, CUSTOMER, &WireCustomer::from(customer)),
             AdminRecord::Billing(billing) => encode_billing(&mut out, billing),
+            AdminRecord::Webhook(webhook) => encode_webhook(&mut out, webhook),
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
@@ -302,7 +311,8 @@ impl AdminRecord {
             | AdminRecord::Recurring(_)
             | AdminRecord::Answer(_)
             | AdminRecord::Customer(_)
-            | AdminRecord::Billing(_) => None,
+            | AdminRecord::Billing(_)
+            | AdminRecord::Webhook(_) => None,
         }
     }
 }
@@ -317,6 +327,15 @@ fn encode_billing(out: &mut Vec<u8>, billing: &BillingRecord) -> u8 {
         BillingRecord::Invoice(invoice) => encode(out, INVOICE, &WireInvoice::from(&**invoice)),
         BillingRecord::Limits(limits) => encode(out, LIMITS, &WireLimits::from(limits)),
         BillingRecord::Reference(reference) => encode(out, REFERENCE, &WireReference::from(reference)),
+    }
+}
+
+fn encode_webhook(out: &mut Vec<u8>, webhook: &WebhookRecord) -> u8 {
+    match webhook {
+        WebhookRecord::Endpoint(endpoint) => encode(out, WEBHOOK_ENDPOINT, &WireEndpoint::from(&**endpoint)),
+        WebhookRecord::Cursor(cursor) => encode(out, WEBHOOK_CURSOR, cursor),
+        WebhookRecord::Lane(lane) => encode(out, WEBHOOK_LANE, lane),
+        WebhookRecord::Delivery(delivery) => encode(out, WEBHOOK_DELIVERY, &WireDelivery::from(&**delivery)),
     }
 }
 
@@ -351,7 +370,7 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
 
 /// Whether records of this kind are about no wallet, and many: readers of some wallets pass over them without decoding them.
 pub(super) fn is_of_no_wallet(tag: u8) -> bool {
-    matches!(tag, ANSWER | CUSTOMER | PACKAGE..=REFERENCE)
+    matches!(tag, ANSWER | CUSTOMER | PACKAGE..=REFERENCE | WEBHOOK_ENDPOINT..=WEBHOOK_DELIVERY)
 }
 
 pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord, Corrupt> {
@@ -411,6 +430,7 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         ANSWER => AdminRecord::Answer(decode::<WireAnswer>(body)?.try_into()?),
         CUSTOMER => AdminRecord::Customer(decode::<WireCustomer>(body)?.try_into()?),
         PACKAGE..=REFERENCE => AdminRecord::Billing(read_billing(tag, body)?),
+        WEBHOOK_ENDPOINT..=WEBHOOK_DELIVERY => AdminRecord::Webhook(read_webhook(tag, body)?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }
@@ -425,6 +445,16 @@ fn read_billing(tag: u8, body: &[u8]) -> Result<BillingRecord, Corrupt> {
         INVOICE => BillingRecord::Invoice(Box::new(decode::<WireInvoice>(body)?.try_into()?)),
         LIMITS => BillingRecord::Limits(decode::<WireLimits>(body)?.try_into()?),
         REFERENCE => BillingRecord::Reference(decode::<WireReference>(body)?.into()),
+        _ => return Err(Corrupt::UnknownTag(tag)),
+    })
+}
+
+fn read_webhook(tag: u8, body: &[u8]) -> Result<WebhookRecord, Corrupt> {
+    Ok(match tag {
+        WEBHOOK_ENDPOINT => WebhookRecord::Endpoint(Box::new(decode::<WireEndpoint>(body)?.try_into()?)),
+        WEBHOOK_CURSOR => WebhookRecord::Cursor(decode(body)?),
+        WEBHOOK_LANE => WebhookRecord::Lane(decode(body)?),
+        WEBHOOK_DELIVERY => WebhookRecord::Delivery(Box::new(decode::<WireDelivery>(body)?.try_into()?)),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }

@@ -78,7 +78,7 @@ pub struct Sealed {
 }
 
 /// Bytes as binary of `MessagePack`, where serde by itself would write an array of numbers.
-struct Blob(Vec<u8>);
+pub(super) struct Blob(pub(super) Vec<u8>);
 
 impl Serialize for Blob {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Blob {
 }
 
 impl Blob {
-    fn array<const N: usize>(self, what: &'static str) -> Result<[u8; N], Corrupt> {
+    pub(super) fn array<const N: usize>(self, what: &'static str) -> Result<[u8; N], Corrupt> {
         self.0.try_into().map_err(|_| Corrupt::Malformed(what))
     }
 }

@@ -26,6 +26,7 @@ mod packed;
 pub mod recurring;
 pub mod snapshot;
 mod special;
+pub mod webhook;
 
 pub use frame::{Record, frame_of, opening_at, read_at, records};
 pub use head::{Opening, OperationHead};

@@ -23,3 +23,4 @@ mod stress;
 mod subject;
 mod tidy;
 mod verify;
+mod webhooks;

@@ -9,6 +9,7 @@ use drawdown::journal::control::AnswerBody;
 use drawdown::journal::debit::{DebitRecord, Metered};
 use drawdown::journal::note::NoteKind;
 use drawdown::journal::operation::{Event, OperationRecord};
+use drawdown::journal::webhook::{DisabledReason, WebhookRecord};
 use drawdown::journal::{self, Record};
 use drawdown::ledger::{Amount, Movement, Operation, Scale, Timestamp};
 use drawdown_wal::{Archive, FrameRef, Lsn, Visitor};
@@ -79,7 +80,8 @@ impl Known {
             | AdminRecord::RunwayCursor(_)
             | AdminRecord::Answer(_)
             | AdminRecord::Customer(_)
-            | AdminRecord::Billing(_) => {}
+            | AdminRecord::Billing(_)
+            | AdminRecord::Webhook(_) => {}
         }
     }
 
@@ -450,12 +452,47 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
             ("erased", customer.erased.into()),
         ],
         AdminRecord::Billing(billing) => billing_fields(billing),
+        AdminRecord::Webhook(webhook) => webhook_fields(webhook),
         AdminRecord::DefaultLevels(_)
         | AdminRecord::Commitments(_)
         | AdminRecord::Runway(_)
         | AdminRecord::RunwayTold(_)
         | AdminRecord::RunwayState(_)
         | AdminRecord::RunwayCursor(_) => alert_fields(admin, scale, known),
+    }
+}
+
+/// What records of webhooks say, in short; no secrets, not even sealed ones.
+fn webhook_fields(webhook: &WebhookRecord) -> Fields {
+    let endpoint = ("endpoint", webhook.endpoint().to_owned().into());
+    match webhook {
+        WebhookRecord::Endpoint(record) => vec![
+            ("type", "webhook_endpoint".into()),
+            endpoint,
+            ("change", format!("{:?}", record.change).to_lowercase().into()),
+            ("url", record.url.clone().into()),
+            ("events", record.events.clone().into()),
+            ("disabled", record.disabled.map(DisabledReason::as_str).into()),
+            ("deleted", record.deleted.into()),
+        ],
+        WebhookRecord::Cursor(record) => {
+            vec![("type", "webhook_cursor".into()), endpoint, ("at", record.at.lsn.into())]
+        }
+        WebhookRecord::Lane(record) => vec![
+            ("type", "webhook_lane".into()),
+            endpoint,
+            ("customer", record.lane.customer.clone().into()),
+            ("currency", record.lane.currency.clone().into()),
+            ("at", record.at.map(|at| at.lsn).into()),
+        ],
+        WebhookRecord::Delivery(record) => vec![
+            ("type", "webhook_delivery".into()),
+            endpoint,
+            ("event", record.event.clone().into()),
+            ("kind", record.kind.clone().into()),
+            ("state", record.state.as_str().into()),
+            ("failed", record.failed.into()),
+        ],
     }
 }
 

@@ -111,6 +111,7 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
         runway_cursor: Cell::new(None),
         customers: RefCell::new(BTreeMap::new()),
         billing: RefCell::new(BTreeMap::new()),
+        webhooks: RefCell::default(),
         identities: RefCell::new(Sorter::new(job.files, job.memory_bytes / 8)),
         redeclared: RefCell::new(BTreeMap::new()),
         failure: RefCell::new(None),
@@ -162,6 +163,10 @@ pub(super) fn fold_into(job: &Job<'_>, writer: &mut impl Sink) -> Result<Sums, S
     write_records(writer, genesis, &common)?;
     job.write_customers(writer, common.customers.take())?;
     job.write_billing(writer, common.billing.take())?;
+    for (number, record) in (0..).zip(common.webhooks.borrow().records()) {
+        let record = AdminRecord::Webhook(record);
+        writer.put(Section::Webhooks, number, |out| entry::write_record(&record, out))?;
+    }
     left.write(writer)?;
     let identities = common.identities.into_inner().finish()?;
     sums.identities = job.write_identities(writer, identities, horizon.max(sums.identities_from))?;
@@ -189,9 +194,11 @@ impl Job<'_> {
     fn begin(&self, common: &Common<'_>) -> Result<Left, SnapshotFailure> {
         let mut left = Left::default();
         let Some(previous) = self.previous else { return Ok(left) };
-        for record in all(previous, Section::Records, |rest| entry::read_record(rest, Timestamp::EPOCH))? {
-            if !common.enter(record) {
-                return Err(SnapshotError::Damaged("its catalogue has a gap").into());
+        for section in [Section::Records, Section::Webhooks] {
+            for record in all(previous, section, |rest| entry::read_record(rest, Timestamp::EPOCH))? {
+                if !common.enter(record) {
+                    return Err(SnapshotError::Damaged("its catalogue has a gap").into());
+                }
             }
         }
         left.unopened = all(previous, Section::Unopened, LooseDebit::read)?;

@@ -41,6 +41,9 @@ pub(in crate::engine) fn load(inner: &Inner, file: &SnapshotFile, threads: u32) 
     while let Some(record) = customers.next(|rest| entry::read_record(rest, Timestamp::EPOCH))? {
         inner.enter(record);
     }
+    for record in all(file, Section::Webhooks, |rest| entry::read_record(rest, Timestamp::EPOCH))? {
+        inner.enter(record);
+    }
     let mut billing = Cursor::new(file, Section::Billing);
     while let Some(record) = billing.next(|rest| entry::read_record(rest, Timestamp::EPOCH))? {
         inner.enter(record);

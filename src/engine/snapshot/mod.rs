@@ -561,10 +561,12 @@ impl Inner {
         let customers = self.customers.records().into_iter().map(|customer| AdminRecord::Customer((*customer).clone()));
         let defaults = self.defaults.all().into_iter().map(|record| AdminRecord::DefaultLevels((*record).clone()));
         let billing = self.billing.records().into_iter().map(AdminRecord::Billing);
+        let webhooks = self.webhooks.records().into_iter().map(AdminRecord::Webhook);
         records
             .chain(defaults)
             .chain(customers)
             .chain(billing)
+            .chain(webhooks)
             .for_each(|record| entry::write_record(&record, &mut bytes));
         // Of burn rates only what the log says outright: the estimates follow it.
         bytes.extend_from_slice(format!("{:?}", self.runways.settings()).as_bytes());

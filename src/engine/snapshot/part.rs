@@ -7,6 +7,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::fold::Ground;
 use crate::engine::names::{Name, Names};
 use crate::engine::wallet::{WalletGeneration, WalletSlot, restore};
+use crate::engine::webhooks::Book;
 use crate::journal::admin::{AdminRecord, ApiKeyRecord, GrantRecord, Redeclaration, WalletRecord};
 use crate::journal::alerts::DefaultLevelsRecord;
 use crate::journal::billing::{BillingKey, BillingRecord};
@@ -31,6 +32,8 @@ pub(super) struct Common<'f> {
     pub(super) customers: RefCell<BTreeMap<String, CustomerRecord>>,
     /// What the new part of the log says of money in.
     pub(super) billing: RefCell<BTreeMap<BillingKey, BillingRecord>>,
+    /// All of webhooks: that of the snapshot before, and what the new part of the log says.
+    pub(super) webhooks: RefCell<Book>,
     pub(super) identities: RefCell<Sorter<'f>>,
     /// Grants that were opened again in the new part of the log, by number.
     pub(super) redeclared: RefCell<BTreeMap<u64, GrantRecord>>,
@@ -54,6 +57,10 @@ impl Common<'_> {
             }
             AdminRecord::Billing(billing) => {
                 self.billing.borrow_mut().insert(billing.key(), billing);
+                true
+            }
+            AdminRecord::Webhook(record) => {
+                self.webhooks.borrow_mut().enter(record);
                 true
             }
             AdminRecord::DefaultLevels(defaults) => {

@@ -5,7 +5,7 @@
 //! 1. two snapshots lie behind it, so that the older one and the log from there on are a ledger, should the newer one be damaged;
 //! 2. no identity within the idempotency window has its record in it, whether memory knows it or a file: the record is what a duplicate is
 //!    answered from, and what a file of identities is derived from again ([`super::super::spill`]);
-//! 3. no follower has still to read it;
+//! 3. no follower has still to read it, nor an enabled webhook endpoint, up to a bound in bytes;
 //! 4. it lies so far from the log's end that mending after a crash will not look at it.
 //!
 //! What is read of the log below the first segment that is left has a defined answer: grants that wallets hold are looked up in the
@@ -111,7 +111,8 @@ impl Inner {
         let older = self.snapshots.kept().get(1).map(|file| file.lsn())?;
         let remembered = Lsn::new(self.horizon.lsn());
         let mended = self.log.durable().get().saturating_sub(4 * self.config.log.max_unsynced_bytes);
-        let limits = [Some(remembered), Some(Lsn::new(mended)), self.snapshots.followers.lowest()];
+        let webhooks = self.webhooks.needed(self.log.durable(), self.config.webhook_hold_bytes);
+        let limits = [Some(remembered), Some(Lsn::new(mended)), self.snapshots.followers.lowest(), webhooks];
         Some(limits.into_iter().flatten().fold(older, Lsn::min))
     }
 

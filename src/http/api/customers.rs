@@ -2,7 +2,7 @@
 //!
 //! Their changes may wait for the disk on the way: a new customer's key is durable before anything else is.
 
-use super::parse;
+use super::{apart, parse};
 use crate::engine::customers::{CustomerPatch, CustomerView};
 use crate::http::app::Call;
 use crate::http::body;
@@ -15,16 +15,6 @@ use crate::http::wire::query::Query;
 use bumpalo::Bump;
 use bytes::Bytes;
 use hyper::body::Body;
-use tokio::runtime::RuntimeFlavor;
-
-/// Does something that may wait for the disk, while others take over what else this thread would do.
-fn apart<T>(work: impl FnOnce() -> T) -> T {
-    match tokio::runtime::Handle::current().runtime_flavor() {
-        // There is nobody to take over.
-        RuntimeFlavor::CurrentThread => work(),
-        _ => tokio::task::block_in_place(work),
-    }
-}
 
 /// Shows a customer with its wallets; for the log's eyes it is not.
 fn shown(call: &Call<'_>, customer: CustomerView) -> Reply {

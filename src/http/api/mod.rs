@@ -16,6 +16,7 @@ pub(crate) mod recurring;
 pub(crate) mod reports;
 pub(crate) mod usage;
 pub(crate) mod wallets;
+pub(crate) mod webhooks;
 
 use super::app::App;
 use super::decode::{self, Node};
@@ -24,6 +25,16 @@ use crate::engine::{CommandError, Engine, Unavailable};
 use crate::ledger::Rejection;
 use bumpalo::Bump;
 use std::sync::Arc;
+use tokio::runtime::RuntimeFlavor;
+
+/// Does something that may wait for the disk, while others take over what else this thread would do.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        // There is nobody to take over.
+        RuntimeFlavor::CurrentThread => work(),
+        _ => tokio::task::block_in_place(work),
+    }
+}
 
 /// Does what may block or take long on a thread that serves no one else. It goes on to its end even if the client has gone.
 async fn off_loop<T: Send + 'static>(

@@ -1,5 +1,6 @@
 //! Operations: is it alive, is it ready, what does it count, what is its contract.
 
+use crate::engine::webhooks::WebhookStats;
 use crate::engine::{EngineStats, SnapshotStats};
 use crate::http::app::Call;
 use crate::http::auth::Gate;
@@ -83,6 +84,7 @@ pub(crate) fn stats(call: Call<'_>) -> Reply {
             "in_flight_bytes": app.in_flight.bytes(),
             "refusals": metrics.refusals.counts().collect::<std::collections::BTreeMap<_, _>>(),
         },
+        "webhooks": webhooks(&stats.webhooks),
         "process": {"cpu_seconds": process.cpu_seconds, "open_fds": process.open_fds, "threads": process.threads},
     }))
 }
@@ -106,6 +108,19 @@ fn snapshots(stats: &SnapshotStats) -> Value {
         "making": {"done_bytes": done, "total_bytes": total},
         "log_first": stats.first_lsn,
         "retired_segments": stats.retired_segments,
+    })
+}
+
+fn webhooks(stats: &WebhookStats) -> Value {
+    json!({
+        "endpoints": {"enabled": stats.enabled, "disabled": stats.disabled},
+        "attempts": {"delivered": stats.delivered, "failed": stats.failed},
+        "given_up": stats.given_up,
+        "queued": stats.queued,
+        "in_flight": stats.in_flight,
+        "behind_wallets": stats.behind_wallets,
+        "behind_bytes": stats.behind_bytes,
+        "oldest_ms": stats.oldest_ms,
     })
 }
 

@@ -279,6 +279,42 @@ fn an_api_key_is_made_once_and_its_token_is_in_one_answer() {
 }
 
 #[test]
+fn a_webhook_endpoint_is_made_once_and_its_secret_is_in_one_answer() {
+    let clock = Arc::new(ManualClock::new(BEGIN));
+    let (disk, _) = ledger(&clock);
+    let sent = Sent::new("/v1/webhook-endpoints", json!({"url": "https://example.com/hooks"}));
+    cut_everywhere(&disk, &clock, &sent, |app, first, again| {
+        let [made] = &app.engine.webhook_endpoints()[..] else { panic!("one endpoint") };
+        let shown = again.value();
+        assert_eq!((again.status, shown["id"].as_str()), (201, Some(made.endpoint.id.as_str())));
+        assert_eq!(made.endpoint.secrets.len(), 1, "nobody has seen another one");
+        match shown["secret"].as_str() {
+            Some(secret) => {
+                assert!(first.is_none() && !again.is_replayed, "nobody had seen a secret before");
+                let [channel] = &app.engine.webhook_channels()[..] else { panic!("one channel") };
+                let signs = drawdown_outbound::webhooks::Secret::new(&channel.secrets[0].0).expect("a secret");
+                assert_eq!(signs.expose(), secret, "it is what signs");
+            }
+            None => assert!(again.is_replayed, "somebody may have seen it"),
+        }
+    });
+    let path = {
+        let app = open(&disk, &clock).expect("opens");
+        let id = sent.to(&app).value()["id"].as_str().expect("an id").to_owned();
+        app.engine.close().expect("a healthy log");
+        format!("/v1/webhook-endpoints/{id}")
+    };
+    let rotate = Sent { key: Some("twice"), ..Sent::new(format!("{path}/rotate-secret"), Value::Null) };
+    cut_everywhere(&disk, &clock, &rotate, |app, first, again| {
+        let secrets = app.engine.webhook_endpoints()[0].endpoint.secrets.len();
+        assert!((2..=3).contains(&secrets), "the old one signs still, and one that was lost: {secrets}");
+        assert_ne!(again.value()["secret"].is_string(), again.is_replayed, "{first:?}");
+    });
+    let test = Sent { key: Some("thrice"), ..Sent::new(format!("{path}/test"), Value::Null) };
+    cut_everywhere(&disk, &clock, &test, |_, first, again| same(first, again));
+}
+
+#[test]
 fn revoking_archiving_and_snapshots_may_be_repeated_wherever_the_power_is_cut() {
     let clock = Arc::new(ManualClock::new(BEGIN));
     let (disk, _) = ledger(&clock);

@@ -64,6 +64,7 @@ pub(crate) fn document() -> Value {
             {"name": "Catalogue", "description": "Credit currencies and meters."},
             {"name": "Money in", "description": "Packages, top-ups, automatic top-ups, invoices."},
             {"name": "Feed", "description": "What happened, in order."},
+            {"name": "Webhooks", "description": "The feed, sent to whoever asked for it."},
             {"name": "Keys", "description": "API keys."},
             {"name": "Reports", "description": "What the ledger says of the past, and sums."},
             {"name": "Operations", "description": "Running the server."},

@@ -2,6 +2,7 @@
 
 mod billing;
 mod customers;
+mod webhooks;
 
 use crate::http::api::feed::WAIT_MS_MAX;
 use crate::http::route::Action;
@@ -379,6 +380,16 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
         Action::ListCustomers => customers::list(),
         Action::ArchiveCustomer => customers::archive(),
         Action::ErasePersonalData => customers::erase(),
+        Action::PostWebhookEndpoint => webhooks::create(),
+        Action::ListWebhookEndpoints => webhooks::list(),
+        Action::GetWebhookEndpoint => webhooks::get(),
+        Action::PatchWebhookEndpoint => webhooks::patch(),
+        Action::DeleteWebhookEndpoint => webhooks::delete(),
+        Action::RotateWebhookSecret => webhooks::rotate(),
+        Action::TestWebhookEndpoint => webhooks::test(),
+        Action::ListDeliveries => webhooks::deliveries(),
+        Action::GetDelivery => webhooks::delivery(),
+        Action::Redeliver => webhooks::redeliver(),
         Action::Later(_) | Action::Page(_) => return None,
         Action::Statement => statement(),
         Action::PastBalance => Operation::new("Reports", "balanceAt", "A wallet's balance at a past instant")

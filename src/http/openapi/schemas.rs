@@ -1,6 +1,7 @@
 //! The schemas of the document.
 
 mod billing;
+mod webhooks;
 
 use crate::engine::corrections::view::Expired;
 use crate::engine::customers::CollectionMethod;
@@ -32,6 +33,7 @@ pub(super) fn all() -> Map<String, Value> {
         reports(),
         customers(),
         billing::all(),
+        webhooks::webhooks(),
     ];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
@@ -804,11 +806,11 @@ fn feed() -> Group {
         ("data", json!({"type": "object"})),
     ]);
     let page = object(&[
-        ("data", list(event)),
+        ("data", list(reference("FeedEvent"))),
         ("next_cursor", json!({"type": "string", "description": "Give it back as `after`."})),
         ("at_end", json!({"type": "boolean"})),
     ]);
-    vec![("FeedPage", page)]
+    vec![("FeedEvent", event), ("FeedPage", page)]
 }
 
 fn reports() -> Group {

@@ -36,6 +36,28 @@ impl FeedBody {
     }
 }
 
+/// A webhook's body.
+#[derive(Debug, Serialize)]
+struct MessageBody {
+    id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    timestamp: String,
+    data: FeedItem,
+}
+
+/// An event as the body of a webhook: its identity, type and time, and in `data` the event as the feed shows it.
+pub fn webhook_body(event: &FeedEvent) -> Vec<u8> {
+    let (id, timestamp) = (event.id.clone(), instant(event.time));
+    let body = MessageBody { id, kind: event.kind, timestamp, data: FeedItem::of(event.clone()) };
+    serde_json::to_vec(&body).expect("wire types have text keys and no fallible parts")
+}
+
+/// An event as the feed shows it.
+pub(crate) fn event_value(event: FeedEvent) -> Value {
+    serde_json::to_value(FeedItem::of(event)).expect("wire types have text keys and no fallible parts")
+}
+
 impl FeedItem {
     fn of(event: FeedEvent) -> Self {
         let value = |value| match value {

@@ -19,6 +19,7 @@ pub(crate) mod recurring;
 pub(crate) mod reports;
 pub(crate) mod rules;
 pub(crate) mod wallets;
+pub(crate) mod webhooks;
 
 use super::decode::time;
 use crate::ledger::{Amount, Scale, Timestamp};

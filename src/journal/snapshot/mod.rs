@@ -62,11 +62,13 @@ pub enum Section {
     Customers = 12,
     /// What there is of money in, as administrative records, by their keys; keys here are their places.
     Billing = 13,
+    /// Webhook endpoints and what is not delivered to them, as administrative records; keys are their places.
+    Webhooks = 14,
 }
 
 impl Section {
     /// All of them.
-    pub const ALL: [Section; 13] = [
+    pub const ALL: [Section; 14] = [
         Section::Records,
         Section::Wallets,
         Section::Metadata,
@@ -80,6 +82,7 @@ impl Section {
         Section::Recurring,
         Section::Customers,
         Section::Billing,
+        Section::Webhooks,
     ];
 }
 

@@ -19,6 +19,7 @@ mod reads;
 mod recurring;
 mod reports;
 mod usage;
+mod webhooks;
 
 use drawdown::engine::{Engine, EngineConfig, SystemClock};
 use drawdown::http::auth::{Gate, NewKey, Scopes};
@@ -74,6 +75,11 @@ impl TestServer {
     /// A server over an engine of the test's own.
     fn over(engine: Engine, limits: Limits, gate: Gate) -> Self {
         Self::of(engine, move |engine| App::new(engine, gate, limits, 1))
+    }
+
+    /// A server of an application of the test's own.
+    fn serve(engine: Engine, app: App) -> Self {
+        Self::of(engine, move |_| app)
     }
 
     /// A server over an application that is made on the server's own runtime.
