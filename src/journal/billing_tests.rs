@@ -4,7 +4,8 @@ use super::admin::AdminRecord;
 use super::billing::{
     BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord,
 };
-use super::tests::{admin_survives, frame_of, hex, placed_admin};
+use super::operation::{Body, OperationRecord, Repair};
+use super::tests::{admin_survives, frame_of, full_operation, hex, placed, placed_admin};
 use super::{Corrupt, records};
 use crate::billing::auto::{
     Attempt, Halt, Limit, Mode, News as RuleNews, Rule, RuleState, Skip, SuspendReason, Tally, Window,
@@ -19,7 +20,7 @@ use crate::billing::top_up::{
 };
 use crate::billing::{CreditPackage, Money, MoneyCode, PaymentMethod, Per};
 use crate::catalog::{CurrencyNumber, Metadata};
-use crate::ledger::{Amount, GrantId, Source, Timestamp, Trigger};
+use crate::ledger::{Amount, GrantId, Operation, Source, Timestamp, Trigger};
 use drawdown_wal::Lsn;
 use std::collections::BTreeMap;
 
@@ -254,7 +255,11 @@ const GOLDEN: &str = include_str!("../../tests/golden/billing-v1.hex");
 #[test]
 fn the_bytes_of_money_in_are_pinned() {
     let line = |record| hex(&frame_of(&placed_admin(&AdminRecord::Billing(record)))) + "\n";
-    let lines: String = full().into_iter().map(line).collect();
+    let (grant, amount, total) = (GrantId::new(700), Amount::new(40), Amount::new(90));
+    let claw_back = full_operation(Operation::ClawBack { grant, amount, total, is_written_off: true });
+    let body = Body { movements: Vec::new(), repair: Repair::default(), ..claw_back.body };
+    let claw_back = hex(&frame_of(&placed(&OperationRecord { body, ..claw_back }))) + "\n";
+    let lines: String = full().into_iter().map(line).chain([claw_back]).collect();
     assert_eq!(lines, GOLDEN, "\n{lines}");
 }
 

@@ -90,11 +90,12 @@ impl Inner {
         for id in undone {
             match self.settle(&mut tables, &id) {
                 Ok(()) => done = true,
-                Err(error) => tracing::warn!(top_up = id, %error, "a top-up is not settled yet"),
+                // Told when it failed first; this comes again and again.
+                Err(error) => tracing::debug!(top_up = id, %error, "a top-up is not settled yet"),
             }
         }
         if let Err(error) = self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {
-            tracing::warn!(%error, "top-ups are not given up yet");
+            tracing::debug!(%error, "top-ups are not given up yet");
         }
         done
     }

@@ -514,3 +514,80 @@ fn white_space_is_left_out_outside_of_strings_only() {
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 }
+
+/// What buys seven credits for 5 EUR.
+fn order() -> Sent {
+    let amount = json!({"amount": "5", "amount_currency": "EUR", "credits": "7", "provider": "external"});
+    let mut body = json!({"customer": "cus", "currency": "credits"});
+    body.as_object_mut().expect("an object").extend(amount.as_object().expect("an object").clone());
+    Sent::new("/v1/top-ups", body)
+}
+
+/// A ledger with a top-up that has come as far as these requests bring it, each by the end of its path; and its id.
+fn bought(clock: &Arc<ManualClock>, steps: &[&str]) -> (Disk, String) {
+    let (disk, _) = ledger(clock);
+    let app = open(&disk, clock).expect("opens");
+    let made = Sent { key: None, ..order() }.to(&app).value();
+    let id = made["id"].as_str().expect("a top-up").to_owned();
+    for step in steps {
+        let path = format!("/v1/top-ups/{id}/{step}");
+        assert!(Sent { key: None, ..Sent::new(path, json!({"key": "before"})) }.to(&app).is_success());
+    }
+    app.engine.close().expect("a healthy log");
+    (disk, id)
+}
+
+#[test]
+fn a_top_up_is_begun_once_wherever_the_power_is_cut() {
+    let clock = Arc::new(ManualClock::new(BEGIN));
+    let (disk, _) = ledger(&clock);
+    cut_everywhere(&disk, &clock, &order(), |app, first, again| {
+        same(first, again);
+        assert_eq!((app.engine.top_ups(None, None, 10).len(), balance(app).as_str()), (1, "10"));
+        assert_eq!(again.value()["key"], Value::Null, "the effect's key is nobody's business");
+    });
+}
+
+#[test]
+fn a_payment_is_credited_once_wherever_the_power_is_cut() {
+    let clock = Arc::new(ManualClock::new(BEGIN));
+    let (disk, id) = bought(&clock, &[]);
+    let sent = Sent::new(format!("/v1/top-ups/{id}/confirm"), json!({}));
+    cut_everywhere(&disk, &clock, &sent, |app, first, again| {
+        same(first, again);
+        assert_eq!((balance(app).as_str(), &again.value()["received"]), ("17", &json!("5.00")));
+    });
+}
+
+#[test]
+fn a_refund_is_made_once_wherever_the_power_is_cut() {
+    let clock = Arc::new(ManualClock::new(BEGIN));
+    let (disk, id) = bought(&clock, &["confirm"]);
+    let sent = Sent::new(format!("/v1/top-ups/{id}/refund"), json!({"amount": "2"}));
+    cut_everywhere(&disk, &clock, &sent, |app, first, again| {
+        same(first, again);
+        assert_eq!((balance(app).as_str(), &again.value()["refunded"]), ("14.2", &json!("2.00")));
+    });
+}
+
+#[test]
+fn a_top_up_is_called_off_once_wherever_the_power_is_cut() {
+    let clock = Arc::new(ManualClock::new(BEGIN));
+    let (disk, id) = bought(&clock, &[]);
+    let sent = Sent::new(format!("/v1/top-ups/{id}/cancel"), Value::Null);
+    cut_everywhere(&disk, &clock, &sent, |_, first, again| {
+        same(first, again);
+        assert_eq!(again.value()["status"], "canceled");
+    });
+}
+
+#[test]
+fn a_payment_method_is_added_once_wherever_the_power_is_cut() {
+    let clock = Arc::new(ManualClock::new(BEGIN));
+    let (disk, _) = ledger(&clock);
+    let card = json!({"provider": "simulated", "reference": "card_1"});
+    cut_everywhere(&disk, &clock, &Sent::new("/v1/customers/cus/payment-methods", card), |app, first, again| {
+        same(first, again);
+        assert_eq!(app.engine.payment_methods("cus").len(), 1);
+    });
+}
