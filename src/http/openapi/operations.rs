@@ -562,7 +562,8 @@ fn captures() -> Operation {
     let mut operation = Operation::new("Holds", "postCaptures", "Take credits from many holds")
         .about("Each capture stands on its own.")
         .takes("NamedCaptureRequest")
-        .ok("CaptureResults");
+        .ok("CaptureResults")
+        .fails(&[422]);
     operation.body = Some(body(&[("application/json", many)]));
     operation
 }

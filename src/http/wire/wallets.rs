@@ -131,6 +131,7 @@ pub(crate) struct EntryBody {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     invoice: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<String>,
