@@ -36,6 +36,7 @@ fn declared() -> GrantRecord {
             rollover: Some(rollover()),
             recurrence: Some(Recurrence { id: "plan".to_owned(), version: 2, schedule: 4_096, number: 9 }),
             default_priority: true,
+            transferred_from: None,
         },
     }
 }

@@ -242,7 +242,7 @@ fn full_note(kind: NoteKind) -> Note {
     let text = |text: &str| Some(text.to_owned());
     let asked = Asked { all: true, regrant: true };
     let metadata = Metadata::from([("order".to_owned(), "42".to_owned())]);
-    Note { kind, key: text("key-1"), reason: text("a reason"), invoice: text("inv-7"), asked, metadata }
+    Note { kind, key: text("key-1"), reason: text("a reason"), invoice: text("inv-7"), asked, metadata, other: None }
 }
 
 fn reverse_operation() -> Operation {
@@ -272,6 +272,40 @@ fn reverse_operation() -> Operation {
         returns: vec![Return { lot: lot(u64::MAX, Expiry::at(NOW)), ended: true, amount: Amount::MAX, rollover: None }],
         regrant: Some(regrant),
     }))
+}
+
+/// Both sides of a transfer.
+fn transfer_operations() -> [OperationRecord<'static>; 2] {
+    let parts = [(GrantId::new(4_200), Amount::new(60)), (GrantId::new(u64::MAX), Amount::MAX)];
+    let movement = |(grant, amount)| Movement::TransferredOut { grant, amount };
+    let mut out = full_operation(Operation::TransferOut { amount: Amount::new(60), parts: parts.into() });
+    out.body.movements = parts.map(movement).into();
+    out.body.note = Some(Box::new(Note { other: Some(9), ..full_note(NoteKind::Transfer) }));
+    let Operation::Grant(plain) = grant_operation() else { unreachable!("it grants") };
+    let special = Special { rollover: Some(ROLLOVER), ..Special::NONE };
+    let grants = [NewGrant { special: Special::NONE, ..plain }, NewGrant { special, ..plain }];
+    let mut into = full_operation(Operation::TransferIn { grants: grants.into() });
+    into.body.movements =
+        grants.iter().map(|grant| Movement::TransferredIn { grant: grant.id, amount: grant.amount }).collect();
+    into.body.note = Some(Box::new(Note { other: Some(7), key: None, ..full_note(NoteKind::Transfer) }));
+    [out, into]
+}
+
+/// Many grants arrive, and the first ones pay debt.
+fn longest_arrival() -> Operation {
+    let Operation::Grant(plain) = grant_operation() else { unreachable!("it grants") };
+    let special = Special { rollover: Some(ROLLOVER), ..Special::NONE };
+    let grant = |number: u64| NewGrant {
+        id: GrantId::new(u64::MAX - 500 - 2 * number),
+        amount: Amount::new(1 + (i64::MAX >> 9)),
+        effective_at: Timestamp::EPOCH,
+        expires_at: Some(Timestamp::from_millis(u64::MAX - 1)),
+        cost: Some(i64::MAX),
+        max_balance: Some(Amount::MAX),
+        special,
+        ..plain
+    };
+    Operation::TransferIn { grants: (0..64).map(grant).collect() }
 }
 
 /// Gives all grants back what they never lost, so that it is forfeited, and opens as many others.
@@ -374,13 +408,18 @@ fn operations_of_every_kind_survive() {
         Movement::Forfeited { grant: Some(grant), amount },
         Movement::Forfeited { grant: None, amount },
     ];
-    for kind in [NoteKind::Adjustment, NoteKind::Charge, NoteKind::Reversal] {
+    for kind in [NoteKind::Adjustment, NoteKind::Charge, NoteKind::Reversal, NoteKind::Transfer] {
         noted.body.note = Some(Box::new(Note::new(kind)));
         operation_survives(&noted);
         noted.body.note = Some(Box::new(full_note(kind)));
         operation_survives(&noted);
     }
     assert_eq!(hex(&frame_of(&placed(&noted))), GOLDEN_REVERSAL);
+    let [out, into] = transfer_operations();
+    for (operation, golden) in [(out, GOLDEN_TRANSFER_OUT), (into, GOLDEN_TRANSFER_IN)] {
+        operation_survives(&operation);
+        assert_eq!(hex(&frame_of(&placed(&operation))), golden);
+    }
     let mut quiet = full_operation(Operation::Due);
     quiet.body.crossed.quiet = vec!["lower"];
     quiet.body.recovered.quiet = vec!["low"];
@@ -871,7 +910,7 @@ proptest! {
     #[test]
     fn an_operation_takes_no_more_than_its_bound(
         grants in vec((1..i64::MAX >> 12, 0..40_u64, 1..60_u64, 0..4_u8), 0..40), levels in 0..20_i64, debt in 0..1_000_i64,
-        now in 0..200_u64, what in 0..11_usize, repairs in 0..20_u64,
+        now in 0..200_u64, what in 0..13_usize, repairs in 0..20_u64,
     ) {
         let start = NOW.millis();
         let at = |offset: u64| Timestamp::from_millis(start + offset);
@@ -932,6 +971,11 @@ special,
             9 => Operation::SetCommitments(
                 (0..100).map(|end| Commitment { amount: Amount::new(i64::MAX >> 8), until: Expiry::at(at(1_000 + end)) }).collect(),
             ),
+            10 => {
+                let parts: Vec<_> = terms.parts_of_transfer(terms.transferable()).into_iter().map(|(lot, part, _)| (lot.id, part)).collect();
+                Operation::TransferOut { amount: terms.transferable(), parts: parts.into() }
+            }
+            11 => longest_arrival(),
             _ => Operation::MoveExpiry { grant: GrantId::new(u64::MAX - 101), expires_at: None },
         };
         let repair = Repair {
@@ -939,11 +983,11 @@ special,
             corrected: (0..repairs).map(|place| (u64::MAX - place, i64::MIN)).collect(),
             dropped: (0..repairs).map(|place| u64::MAX - place).collect(),
         };
-        let note = (what == 7).then(|| {
+        let note = matches!(what, 7 | 10 | 11).then(|| {
             let text = |length: usize| Some("x".repeat(length));
             let metadata = (0..50).map(|pair| (format!("{pair:0>40}"), "x".repeat(500))).collect();
             let (key, reason, invoice) = (text(255), text(500), text(128));
-            Box::new(Note { key, reason, invoice, metadata, ..Note::new(NoteKind::Reversal) })
+            Box::new(Note { key, reason, invoice, metadata, other: Some(u32::MAX), ..Note::new(NoteKind::Reversal) })
         });
         let longest = "x".repeat(128);
         let metered = Some(Metered { meter: u16::MAX, quantity: decimal(i64::MIN, 17) });
@@ -1053,3 +1097,5 @@ fn the_wallet_of_an_administrative_record_is_told_without_decoding_it() {
     let genesis = AdminRecord::Genesis(Genesis { seed: [1; 32], created_ms: 5 }).encode();
     assert_eq!(super::admin::wallet_of(genesis[0], &genesis), None);
 }
+const GOLDEN_TRANSFER_OUT: &str = "";
+const GOLDEN_TRANSFER_IN: &str = "";

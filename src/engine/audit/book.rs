@@ -29,21 +29,32 @@ pub struct Sums {
     pub rolled_over: i128,
     /// Given back of what had been debited, to grants or as debt.
     pub returned: i128,
+    /// Gone to other wallets.
+    pub transferred_out: i128,
+    /// Come from other wallets. Over all wallets of a currency as much as has gone.
+    pub transferred_in: i128,
 }
 
 impl Sums {
     /// What the movements leave.
     pub fn balance(&self) -> i128 {
-        self.granted + self.debt_written_off + self.returned
+        self.granted + self.debt_written_off + self.returned + self.transferred_in
+            - self.transferred_out
             - self.debited
             - self.expired
             - self.voided
             - self.written_off
     }
 
-    /// What is left of all grants: every credit that was granted was spent, expired, was voided or written off, or remains.
+    /// What is left of all grants: every credit that was granted, or came from another wallet, was spent, expired, was voided or written off,
+    /// went to another wallet, or remains.
     pub fn remaining(&self) -> i128 {
-        self.granted - self.spent - self.expired - self.voided - self.written_off
+        self.granted + self.transferred_in
+            - self.transferred_out
+            - self.spent
+            - self.expired
+            - self.voided
+            - self.written_off
     }
 
     /// Adds another's.
@@ -57,6 +68,8 @@ impl Sums {
         self.debt_written_off += other.debt_written_off;
         self.rolled_over += other.rolled_over;
         self.returned += other.returned;
+        self.transferred_out += other.transferred_out;
+        self.transferred_in += other.transferred_in;
     }
 }
 
@@ -445,6 +458,16 @@ impl Change<'_> {
                 self.give_back(movement)
             }
             Movement::Forfeited { .. } => Ok(()),
+            Movement::TransferredOut { grant, amount } => {
+                self.sums.transferred_out += whole(amount);
+                self.take(grant, whole(amount))?;
+                // What has nothing free is no lot if a hold has some of it; else its depletion follows.
+                Ok(())
+            }
+            Movement::TransferredIn { grant, amount } => {
+                self.sums.transferred_in += whole(amount);
+                self.push(grant, whole(amount))
+            }
             Movement::ExpiryMoved { grant, amount, .. } => {
                 let free = self.lots.iter().filter(|(other, _)| *other == grant).map(|(_, left)| left);
                 let held = self.holds.parts.iter().filter(|(_, other, _)| *other == grant).map(|(.., part)| part);

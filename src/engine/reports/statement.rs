@@ -1,7 +1,7 @@
 //! Statements: what moved a wallet's balance in a period, summed up.
 
 use super::super::catalog::{Catalog, CreditCurrency};
-use super::super::history::{debit_entry, movement_entry, operation_entries};
+use super::super::history::{debit_entry, movement_entry, name_other_side, operation_entries};
 use super::super::openings::GenerationOpening;
 use super::super::view::{CommandError, Entry};
 use super::super::{Engine, Inner};
@@ -181,7 +181,9 @@ impl Draft<'_> {
             }
         }
         if let Some(entries) = &mut self.entries {
-            entries.take(operation_entries(self.catalog, timeline.opening(index).at, &record, is_within))?;
+            let mut of_record = operation_entries(self.catalog, timeline.opening(index).at, &record, is_within);
+            name_other_side(self.inner, &record, &mut of_record)?;
+            entries.take(of_record)?;
         }
         Ok(())
     }
