@@ -408,7 +408,7 @@ fn operations_of_every_kind_survive() {
         Movement::Forfeited { grant: Some(grant), amount },
         Movement::Forfeited { grant: None, amount },
     ];
-    for kind in [NoteKind::Adjustment, NoteKind::Charge, NoteKind::Reversal, NoteKind::Transfer] {
+    for kind in [NoteKind::Transfer, NoteKind::Adjustment, NoteKind::Charge, NoteKind::Reversal] {
         noted.body.note = Some(Box::new(Note::new(kind)));
         operation_survives(&noted);
         noted.body.note = Some(Box::new(full_note(kind)));

@@ -30,7 +30,7 @@ fn what_would_be_spent_first_leaves_first() {
 #[test]
 fn parts_that_do_not_hold_any_more_are_planned_anew() {
     let mut wallet = Wallet::with(&[10, 20]);
-    wallet.spend_fast(4);
+    wallet.spend(4, DEBIT);
     for parts in [&[(1, 9)][..], &[(2, 9)], &[(1, 6)], &[(1, 6), (2, 4)], &[]] {
         wallet.check_rejected(&out(9, parts), Rejection::Superseded);
     }
