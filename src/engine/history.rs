@@ -377,6 +377,22 @@ fn hold_entry(lsn: u64, record: &OperationRecord<'_>, movement: &Movement, balan
     Some(entry)
 }
 
+/// The entry of a hold whose time was over, but for the balance after it, given all that fell due; `None` for other movements.
+pub(super) fn hold_end_entry<'m>(
+    lsn: u64,
+    movement: &Movement,
+    due: impl Iterator<Item = &'m Movement>,
+    time: Timestamp,
+) -> Option<Entry> {
+    let Movement::HoldExpired { hold, amount } = *movement else { return None };
+    let returned = due.filter_map(|other| match *other {
+        Movement::Returned { hold: of, grant, amount } if of == hold => Some((grant, amount)),
+        _ => None,
+    });
+    let plain = plain_entry(lsn, EntryKind::HoldExpiry, Amount::ZERO, Amount::ZERO, time);
+    Some(Entry { hold: Some(hold), held: negative(amount), allocations: returned.collect(), ..plain })
+}
+
 /// The entry of a movement, but for the balance after it; `None` for those that are parts of another entry.
 pub(super) fn movement_entry(lsn: u64, movement: &Movement, time: Timestamp) -> Option<Entry> {
     let (kind, grant, amount) = movement_kind(movement)?;

@@ -139,6 +139,7 @@ impl Draft {
             }
         }
         self.end_grants();
+        self.refer(0);
     }
 
     /// Takes what is free of grants whose end has come, and what holds gave back of voided ones. Part of what was free at the end rolls over,
@@ -170,7 +171,6 @@ impl Draft {
             self.balance = self.balance.minus(amount);
             self.movements.push(Movement::Expired { grant: lot.id, amount });
         }
-        self.refer(0);
     }
 
     /// Step 3.

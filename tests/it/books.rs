@@ -268,10 +268,10 @@ pub(crate) struct RolloverSpecs {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Line {
     pub(crate) kind: &'static str,
-    grant: Option<u64>,
+    pub(crate) grant: Option<u64>,
     pub(crate) delta: i128,
     parts: Vec<(u64, i128)>,
-    debt: i128,
+    pub(crate) debt: i128,
     event: Option<String>,
     /// The feed's word for it.
     told: Option<&'static str>,

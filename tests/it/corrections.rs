@@ -89,7 +89,7 @@ fn a_reversal_is_remembered_beyond_the_idempotency_window() {
     let clock = clock();
     let (engine, _) = Engine::open_on(Arc::new(Heap::new()), config(1 << 20), clock.clone()).expect("it opens");
     set_up(&engine).expect("currencies");
-    engine.adjust(&adjustment(100, "opening")).expect("credits");
+    drop(engine.adjust(&adjustment(100, "opening")).expect("credits"));
     let entry = debit(&engine, usage_of(1, 0, 10, model::Policy::Reject));
     let whole = ReversalRequest { amount: None, ..part(entry) };
     assert_eq!(engine.reverse(&whole).expect("all of it").0.amount.units(), 10);
@@ -99,14 +99,14 @@ fn a_reversal_is_remembered_beyond_the_idempotency_window() {
     }
     assert!(matches!(engine.reverse(&whole), Err(CommandError::Conflict { slug: "already_reversed", .. })));
     // A key is forgotten, as all identities are.
-    engine.adjust(&adjustment(7, "opening")).expect("a new adjustment under an old key");
+    drop(engine.adjust(&adjustment(7, "opening")).expect("a new adjustment under an old key"));
 }
 
 #[test]
 fn threads_with_one_key_do_it_once() {
     let (engine, _) = Engine::open_on(Arc::new(Heap::new()), config(1 << 20), clock()).expect("it opens");
     set_up(&engine).expect("currencies");
-    engine.adjust(&adjustment(100, "opening")).expect("credits");
+    drop(engine.adjust(&adjustment(100, "opening")).expect("credits"));
     let request = ChargeRequest {
         customer: "ada".to_owned(),
         currency: Some("credits".to_owned()),

@@ -246,6 +246,25 @@ struct Held {
     waits: bool,
 }
 
+/// What can happen to credits of a grant beside being used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Activated,
+    Expired,
+    Voided,
+    WrittenOff,
+    RolledOver,
+}
+
+/// What happened to so many credits of a grant, and at which instant, however much later somebody looked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Happened {
+    pub(crate) turn: Turn,
+    pub(crate) grant: u64,
+    pub(crate) amount: i128,
+    pub(crate) at: u64,
+}
+
 /// What became of a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -307,6 +326,7 @@ pub(crate) struct Model {
     payments: Vec<(u64, i128)>,
     /// Which grants paid debt in the last command, one payment after the other.
     repayments: Vec<(u64, i128)>,
+    happened: Vec<Happened>,
 }
 
 impl Model {
@@ -324,6 +344,7 @@ impl Model {
             committed: Vec::new(),
             payments: Vec::new(),
             repayments: Vec::new(),
+            happened: Vec::new(),
         }
     }
 
@@ -486,6 +507,17 @@ impl Model {
         of_grants.chain(ends).chain(told).chain(self.committed.iter().filter_map(|(_, until)| *until))
     }
 
+    /// What happened to grants so far.
+    pub(crate) fn happened(&self) -> &[Happened] {
+        &self.happened
+    }
+
+    fn note(&mut self, turn: Turn, grant: u64, amount: i128, at: u64) {
+        if amount > 0 {
+            self.happened.push(Happened { turn, grant, amount, at });
+        }
+    }
+
     /// Where the credits of every grant are.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = (u64, &Account)> {
         self.grants.iter().map(|(id, held)| (*id, &held.account))
@@ -560,7 +592,7 @@ impl Model {
                     self.end(id, instant);
                     self.count_granted();
                 }
-                Some((instant, 1, id)) if instant <= now => self.activate(id),
+                Some((instant, 1, id)) if instant <= now => self.activate(id, instant),
                 Some((instant, _, id)) if instant <= now => self.end_hold(id, Fate::Expired, instant),
                 _ => return,
             }
@@ -577,6 +609,9 @@ impl Model {
             rollover.as_ref().map_or(0, |terms| (left * terms.parts / terms.whole).min(terms.max.unwrap_or(left)));
         held.account.rolled_over += part;
         held.account.expired += left - part;
+        self.note(Turn::RolledOver, id, part, instant);
+        self.note(Turn::Expired, id, left - part, instant);
+        let held = &self.grants[&id];
         let Some(terms) = rollover.filter(|_| part > 0) else { return };
         let grant = Grant {
             id: id + 1,
@@ -597,10 +632,11 @@ impl Model {
         assert!(earlier.is_none(), "a grant rolls over once");
     }
 
-    fn activate(&mut self, id: u64) {
+    fn activate(&mut self, id: u64, instant: u64) {
         let held = self.grants.get_mut(&id).expect("a grant");
         held.active = true;
         let all = std::mem::take(&mut held.account.remaining);
+        self.note(Turn::Activated, id, all, instant);
         self.enter(id, all);
     }
 
@@ -714,8 +750,10 @@ impl Model {
             held.account.held -= amount;
             if held.voided {
                 held.account.voided += amount;
+                self.note(Turn::Voided, grant, amount, instant);
             } else if held.grant.expires_at.is_some_and(|end| end <= instant) {
                 held.account.expired += amount;
+                self.note(Turn::Expired, grant, amount, instant);
             } else {
                 self.enter(grant, amount);
             }
@@ -735,13 +773,16 @@ impl Model {
                     let held_part = held.account.held > 0 && held.grant.expires_at.is_none_or(|end| end > now);
                     let counts = held.active && (left > 0 || held_part && !held.voided);
                     held.voided |= held_part;
+                    if held.active {
+                        self.note(Turn::Voided, *grant, left, now);
+                    }
                     if counts {
                         self.count_granted();
                     }
                 }
                 Ok(())
             }
-            Command::SetStatus(status) => self.set_status(*status),
+            Command::SetStatus(status) => self.set_status(*status, now),
             Command::Debit { amount, policy } => self.debit(*amount, *policy, outcome),
             Command::Charge { amount } => self.charge(*amount, outcome),
             Command::Hold(hold) => self.make_hold(hold, now),
@@ -832,7 +873,7 @@ impl Model {
         let earlier = self.grants.insert(grant.id, held);
         assert!(earlier.is_none(), "ids of grants are not used twice");
         if grant.effective_at <= now && !waits {
-            self.activate(grant.id);
+            self.activate(grant.id, now);
         }
         Ok(())
     }
@@ -851,7 +892,7 @@ impl Model {
         (held.grant.effective_at, held.grant.expires_at) = (begins, ends);
         held.waits = false;
         if begins <= now {
-            self.activate(id);
+            self.activate(id, now);
         }
         Ok(())
     }
@@ -872,7 +913,7 @@ impl Model {
         }
     }
 
-    fn set_status(&mut self, status: Status) -> Result<(), Refusal> {
+    fn set_status(&mut self, status: Status, now: u64) -> Result<(), Refusal> {
         if self.status == Status::Closed && status != Status::Closed {
             return refuse("wallet_closed");
         }
@@ -881,10 +922,13 @@ impl Model {
         }
         self.status = status;
         if status == Status::Closed {
-            for held in self.grants.values_mut() {
+            let mut written_off = Vec::new();
+            for (id, held) in &mut self.grants {
                 let left = std::mem::take(&mut held.account.remaining);
                 *(if held.active { &mut held.account.written_off } else { &mut held.account.voided }) += left;
+                written_off.extend(held.active.then_some((*id, left)));
             }
+            written_off.into_iter().for_each(|(id, left)| self.note(Turn::WrittenOff, id, left, now));
             self.debt = 0;
             self.committed.clear();
             self.granted = 0;

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use drawdown::engine::catalog::{CurrencyKind, CurrencySpec};
 use drawdown::engine::reports::{LineKind, Statement, StatementLine, UsageBucket, UsageFilter};
-use drawdown::engine::view::{CommandError, GrantRequest, Metadata};
+use drawdown::engine::view::{CommandError, Entry, EntryKind, GrantRequest, Metadata};
 use drawdown::engine::{Charge, Engine, EngineConfig, ManualClock, UsageEvent};
 use drawdown::ledger::calendar::Span;
 use drawdown::ledger::{Amount, Category, Decimal, Policy, Source};
 use drawdown_wal::{Heap, Options};
 use proptest::prelude::*;
 
-use crate::books::{BEGIN, Books, GrantSpec, Step, WINDOW_MS, WalletNumber, at, clock, config, set_up};
+use crate::books::{BEGIN, Books, GrantSpec, Line, Step, Usage, WINDOW_MS, WalletNumber, at, clock, config, set_up};
 use crate::engine_props::{any_story, grant_of, usage_of};
-use crate::model::{Command, Model};
+use crate::model::{Command, Model, Turn};
 
 fn cases() -> u32 {
     std::env::var("DRAWDOWN_PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
@@ -44,31 +44,43 @@ fn expected_lines(books: &Books, wallet: WalletNumber, from: u64, to: u64) -> (L
         let line = lines.entry(key).or_default();
         *line = (line.0 + amount, line.1 + 1, line.2 + tenths);
     };
-    let mut repaid = 0;
-    for (id, account) in after.accounts() {
-        let old = before.accounts().find(|(old, _)| *old == id).map(|(_, account)| account.clone()).unwrap_or_default();
-        if after.is_active(id) && !before.is_active(id) {
-            let made = books.made.iter().find(|made| made.id == id).expect("a grant that was made");
-            let (source, category) = (made.request.source, made.request.category);
-            add(format!("granted {} {}", source.as_str(), category.as_str()), account.granted, 0);
+    let groups = || books.groups(wallet).iter().filter(|group| (from..to).contains(&group.at));
+    let is_adjustment = |id| {
+        let all = books.groups(wallet).iter().flat_map(|group| &group.lines);
+        all.into_iter().any(|line| line.kind == "Adjustment" && line.grant == Some(id))
+    };
+    for happened in after.happened().iter().filter(|happened| (from..to).contains(&happened.at)) {
+        let (id, amount) = (happened.grant, happened.amount);
+        match happened.turn {
+            Turn::Activated if is_adjustment(id) => add("adjusted".to_owned(), amount, 0),
+            Turn::Activated => {
+                // What was granted in the place of what a reversal could give nobody, nobody asked for as a grant.
+                let made = books.made.iter().find(|made| made.id == id).map(|made| &made.request);
+                let (source, category) =
+                    made.map_or((Source::Adjustment, Category::Promotional), |request| (request.source, request.category));
+                add(format!("granted {} {}", source.as_str(), category.as_str()), amount, 0);
+            }
+            Turn::Expired => add("expired".to_owned(), -amount, 0),
+            Turn::Voided => add("voided".to_owned(), -amount, 0),
+            Turn::WrittenOff => add("written_off".to_owned(), -amount, 0),
+            Turn::RolledOver => add("rolled_over".to_owned(), 0, 0),
         }
-        let ends = [
-            ("expired", account.expired - old.expired),
-            ("voided", if after.is_active(id) { account.voided - old.voided } else { 0 }),
-            ("written_off", account.written_off - old.written_off),
-        ];
-        for (kind, amount) in ends.into_iter().filter(|(_, amount)| *amount > 0) {
-            add(kind.to_owned(), -amount, 0);
-        }
-        repaid += account.debt_paid - old.debt_paid;
     }
-    let groups = books.groups(wallet).iter().filter(|group| (from..to).contains(&group.at));
-    for group in groups {
+    let debt_paid = |model: &Model| model.accounts().map(|(_, account)| account.debt_paid).sum::<i128>();
+    let mut repaid = debt_paid(&after) - debt_paid(&before);
+    for group in groups() {
         for line in &group.lines {
             match (line.kind, &group.usage) {
                 ("Debit", Some(usage)) => {
                     let (meter, tenths) = usage.measured().unwrap_or_default();
                     add(format!("used {meter}"), line.delta, tenths.into());
+                }
+                ("Capture" | "LateCapture", _) if line.delta != 0 => add("used ".to_owned(), line.delta, 0),
+                ("Adjustment", _) if line.grant.is_none() => add("adjusted".to_owned(), line.delta, 0),
+                ("Charge", _) => add("charged".to_owned(), line.delta, 0),
+                ("Reversal", _) => {
+                    add("reversed".to_owned(), line.delta, 0);
+                    repaid += line.debt;
                 }
                 ("WriteOff", _) if line.delta > 0 => add("debt_written_off".to_owned(), line.delta, 0),
                 _ => {}
@@ -117,7 +129,12 @@ fn compare_statement(books: &Books, engine: &Engine, wallet: WalletNumber, from:
     // The entries are the lines once more.
     let moved: i128 = said.entries.iter().map(|entry| units(entry.amount)).sum();
     assert_eq!(units(said.opening) + moved, units(said.closing), "{period}");
-    let debits = said.entries.iter().filter(|entry| entry.event.is_some());
+    let is_use = |entry: &&Entry| match entry.kind {
+        EntryKind::Debit | EntryKind::LateCapture => true,
+        EntryKind::Capture => entry.amount != Amount::ZERO,
+        _ => false,
+    };
+    let debits = said.entries.iter().filter(is_use);
     let used: u64 = lines.iter().filter(|(key, _)| key.starts_with("used ")).map(|(_, line)| line.1).sum();
     assert_eq!(debits.count() as u64, used, "{period}");
     said
@@ -126,7 +143,7 @@ fn compare_statement(books: &Books, engine: &Engine, wallet: WalletNumber, from:
 fn compare_past(books: &Books, engine: &Engine, wallet: WalletNumber, instant: u64) {
     let said = engine.balance_at(wallet.customer(), wallet.currency(), at(instant - 1)).expect("a past balance");
     let model = model_before(books, wallet, instant);
-    let expected = (model.balance(), 0, model.available());
+    let expected = (model.balance(), model.held(), model.available());
     let said = (units(said.balance), units(said.held), units(said.available));
     assert_eq!(said, expected, "{wallet:?} at {}", (instant - 1).wrapping_sub(BEGIN).cast_signed());
 }
@@ -167,15 +184,23 @@ fn compare_usage(books: &Books, engine: &Engine, from: u64, to: u64, by: Span) {
         let mut expected = BTreeMap::new();
         for wallet in WalletNumber::all().filter(|wallet| wallet.customer() == customer) {
             for group in books.groups(wallet) {
-                let Some(usage) = &group.usage else { continue };
-                let happened = usage.happened(group.at);
+                let is_use = |line: &&Line| match line.kind {
+                    "Debit" | "LateCapture" => true,
+                    "Capture" => line.delta != 0,
+                    _ => false,
+                };
+                let mut uses = group.lines.iter().filter(is_use).peekable();
+                if uses.peek().is_none() {
+                    continue;
+                }
+                // A capture has no event, and so no time of its own.
+                let happened = group.usage.as_ref().map_or(group.at, |usage| usage.happened(group.at));
                 if !(from..to).contains(&happened) {
                     continue;
                 }
-                let (meter, tenths) = usage.measured().unwrap_or_default();
+                let (meter, tenths) = group.usage.as_ref().and_then(Usage::measured).unwrap_or_default();
                 let key = (by.start(at(happened)).millis(), wallet.currency().to_owned(), meter.to_owned());
-                let taken =
-                    group.lines.iter().filter(|line| line.kind == "Debit").map(|line| -line.delta).sum::<i128>();
+                let taken = uses.map(|line| -line.delta).sum::<i128>();
                 for sums in [&mut expected, &mut whole] {
                     let sum = sums.entry(key.clone()).or_insert((0, 0, 0));
                     *sum = (sum.0 + taken, sum.1 + 1, sum.2 + i128::from(tenths));

@@ -210,7 +210,7 @@ impl Inner {
     }
 
     /// The declaration of a hold that a wallet has or had.
-    pub(super) fn declared(&self, id: HoldId) -> Result<HoldRecord, CommandError> {
+    pub(in crate::engine) fn declared(&self, id: HoldId) -> Result<HoldRecord, CommandError> {
         let gone = || if self.is_retired(id.get()) { self.retired() } else { MISSING };
         self.declaration_of(id)?.ok_or_else(gone)
     }

@@ -76,47 +76,32 @@ pub(super) enum DebtSide {
     Repaid,
 }
 
-/// When a movement took place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dated {
-    /// When it was recorded.
-    ByRecord,
-    /// When its grant took effect, however much later that was recorded.
-    ByStart,
-    /// When its grant ended, however much later that was recorded.
-    ByEnd,
-    /// With the start of the same grant if that is in the same record; else when it was recorded.
-    WithStart,
-}
-
 /// How a movement is booked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Booking {
     /// The line that takes its [`Movement::delta`]; `None` for those that do not move the balance.
     pub(super) line: Option<LineKind>,
     pub(super) debt: Option<DebtSide>,
-    pub(super) dated: Dated,
 }
 
 /// The table.
 pub(super) const fn booking(movement: &Movement) -> Booking {
-    let (line, debt, dated) = match movement {
-        Movement::Granted { .. } => (Some(LineKind::Granted), None, Dated::ByRecord),
-        Movement::Activated { .. } => (Some(LineKind::Granted), None, Dated::ByStart),
-        Movement::Spent { .. } | Movement::PartSpent { .. } => (Some(LineKind::Used), None, Dated::ByRecord),
-        Movement::Overdrawn { .. } => (Some(LineKind::Used), Some(DebtSide::Incurred), Dated::ByRecord),
-        Movement::Expired { .. } => (Some(LineKind::Expired), None, Dated::ByEnd),
-        Movement::Voided { .. } => (Some(LineKind::Voided), None, Dated::ByRecord),
-        Movement::WrittenOff { .. } => (Some(LineKind::WrittenOff), None, Dated::ByRecord),
-        Movement::DebtWrittenOff { .. } => (Some(LineKind::DebtWrittenOff), None, Dated::ByRecord),
-        Movement::DebtPaid { .. } => (None, Some(DebtSide::Repaid), Dated::WithStart),
-        Movement::RolledOver { .. } => (Some(LineKind::RolledOver), None, Dated::ByEnd),
-        Movement::GivenBack { .. } | Movement::Reopened { .. } => (Some(LineKind::Reversed), None, Dated::ByRecord),
-        Movement::TransferredOut { .. } => (Some(LineKind::TransferredOut), None, Dated::ByRecord),
-        Movement::TransferredIn { .. } => (Some(LineKind::TransferredIn), None, Dated::ByRecord),
-        Movement::DebtReturned { .. } => (Some(LineKind::Reversed), Some(DebtSide::Repaid), Dated::ByRecord),
-        // A grant for later is granted when it takes effect. What is held counts in the balance; that a hold has ended counts from the record
-        // on.
+    let (line, debt) = match movement {
+        Movement::Granted { .. } => (Some(LineKind::Granted), None),
+        Movement::Activated { .. } => (Some(LineKind::Granted), None),
+        Movement::Spent { .. } | Movement::PartSpent { .. } => (Some(LineKind::Used), None),
+        Movement::Overdrawn { .. } => (Some(LineKind::Used), Some(DebtSide::Incurred)),
+        Movement::Expired { .. } => (Some(LineKind::Expired), None),
+        Movement::Voided { .. } => (Some(LineKind::Voided), None),
+        Movement::WrittenOff { .. } => (Some(LineKind::WrittenOff), None),
+        Movement::DebtWrittenOff { .. } => (Some(LineKind::DebtWrittenOff), None),
+        Movement::DebtPaid { .. } => (None, Some(DebtSide::Repaid)),
+        Movement::RolledOver { .. } => (Some(LineKind::RolledOver), None),
+        Movement::GivenBack { .. } | Movement::Reopened { .. } => (Some(LineKind::Reversed), None),
+        Movement::TransferredOut { .. } => (Some(LineKind::TransferredOut), None),
+        Movement::TransferredIn { .. } => (Some(LineKind::TransferredIn), None),
+        Movement::DebtReturned { .. } => (Some(LineKind::Reversed), Some(DebtSide::Repaid)),
+        // A grant for later is granted when it takes effect. What is held counts in the balance.
         Movement::Scheduled { .. }
         | Movement::ScheduledVoided { .. }
         | Movement::Depleted { .. }
@@ -130,9 +115,9 @@ pub(super) const fn booking(movement: &Movement) -> Booking {
         | Movement::HoldExpired { .. }
         | Movement::Returned { .. }
         | Movement::HoldMoved { .. }
-        | Movement::Forfeited { .. } => (None, None, Dated::ByRecord),
+        | Movement::Forfeited { .. } => (None, None),
     };
-    Booking { line, debt, dated }
+    Booking { line, debt }
 }
 
 /// A sum of quantities, exact: `mantissa / 10^scale`.

@@ -7,6 +7,7 @@
 //!
 //! All of them may take long and block their thread: they are not for threads that serve others.
 
+mod due;
 mod holders;
 mod lines;
 mod past;

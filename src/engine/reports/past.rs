@@ -43,7 +43,8 @@ impl Engine {
         if !opening.tells_adjustment() {
             return Err(inner.retired());
         }
-        let adjustment = i128::from(opening.adjustment);
+        // Available credit less balance. Holds that had ended by then held nothing any more.
+        let adjustment = i128::from(opening.adjustment) + due.freed();
         let balance = i128::from(base.units()) + due.delta();
         let held = i128::from(timeline.allowance(index)?.units()) - adjustment;
         let amount = |units: i128| {

@@ -1,12 +1,13 @@
 //! Statements: what moved a wallet's balance in a period, summed up.
 
 use super::super::catalog::{Catalog, CreditCurrency};
-use super::super::history::{debit_entry, movement_entry, name_other_side, operation_entries};
+use super::super::history::{debit_entry, hold_end_entry, movement_entry, name_other_side, operation_entries};
 use super::super::openings::GenerationOpening;
 use super::super::view::{CommandError, Entry};
 use super::super::{Engine, Inner};
+use super::due::Due;
 use super::lines::{DebtSide, Ledger, LineKind, QuantitySum, booking};
-use super::timeline::{Due, Posting, Timeline};
+use super::timeline::{Posting, Timeline};
 use super::{check_period, currency_of, declaration, inconsistent};
 use crate::journal::note::NoteKind;
 use crate::journal::{self, Record};
@@ -91,7 +92,7 @@ impl Engine {
         let (mut opening, mut closing) = (0, 0);
         for index in (last..=first).rev() {
             if index != first {
-                draft.operation(&timeline, index, &before)?;
+                draft.operation(&mut timeline, index, &before)?;
             }
             let since = if index == first { from } else { Timestamp::EPOCH };
             let tile = timeline.debits(index, since)?;
@@ -159,9 +160,10 @@ impl Draft<'_> {
     }
 
     /// Books what an operation did, save what had been due before the period.
-    fn operation(&mut self, timeline: &Timeline<'_>, index: usize, before: &Due) -> Result<(), CommandError> {
+    fn operation(&mut self, timeline: &mut Timeline<'_>, index: usize, before: &Due) -> Result<(), CommandError> {
         let mut view = None;
-        let record = timeline.operation(index, &mut view)?;
+        let mut record = timeline.operation(index, &mut view)?;
+        timeline.tell_apart(index, &mut record)?;
         let is_within = |place: usize| !before.holds(Some(index), place);
         let metered = record.body.event.as_ref().and_then(|event| event.metered);
         let is_debit = matches!(record.body.operation, Operation::Debit { .. } | Operation::Charge { .. });
@@ -179,6 +181,15 @@ impl Draft<'_> {
             if let Some(metered) = metered {
                 tally.quantity.add(metered.quantity);
             }
+        }
+        let counted = match record.body.operation {
+            Operation::Reverse(_) => Some(LineKind::Reversed),
+            Operation::TransferOut { .. } => Some(LineKind::TransferredOut),
+            Operation::TransferIn { .. } => Some(LineKind::TransferredIn),
+            _ => None,
+        };
+        if let Some(kind) = counted.filter(|_| !record.body.rejected) {
+            self.ledger.line(kind, None).count += 1;
         }
         if let Some(entries) = &mut self.entries {
             let mut of_record = operation_entries(self.catalog, timeline.opening(index).at, &record, is_within);
@@ -198,6 +209,12 @@ impl Draft<'_> {
         match booking.line {
             // The debit is counted once, however many grants paid it.
             Some(LineKind::Used) => self.ledger.taken(meter, note).amount += movement.delta(),
+            // So is what was taken back, to however many it went, and what went to another wallet or came from one.
+            Some(kind @ (LineKind::Reversed | LineKind::TransferredOut | LineKind::TransferredIn)) => {
+                self.ledger.line(kind, None).amount += movement.delta();
+            }
+            // All of the grant is held, and goes when the holds end.
+            Some(LineKind::Voided) if movement.delta() == 0 => {}
             Some(kind) => {
                 let is_given = matches!(movement, Movement::Granted { .. }) && note == Some(NoteKind::Adjustment);
                 let kind = if is_given { LineKind::Adjusted } else { kind };
@@ -257,10 +274,12 @@ impl Draft<'_> {
     /// Books what fell due at the end of the period and is not booked with its operation.
     fn due(&mut self, timeline: &Timeline<'_>, before: &Due, within: &Due) -> Result<(), CommandError> {
         let new = within.movements.iter().filter(|(place, ..)| !before.holds(within.recorded, *place));
+        let lsn = within.recorded.map_or(0, |operation| timeline.opening(operation).at);
         for (_, movement, date) in new {
             self.movement(movement, None, None)?;
             if let Some(entries) = &mut self.entries {
-                let lsn = within.recorded.map_or(0, |operation| timeline.opening(operation).at);
+                let due = within.movements.iter().map(|(_, movement, _)| movement);
+                entries.take(hold_end_entry(lsn, movement, due, *date))?;
                 entries.take(movement_entry(lsn, movement, *date))?;
             }
         }

@@ -24,15 +24,16 @@ use super::super::snapshot::is_whole;
 use super::super::ticket::poisoned_error;
 use super::super::view::CommandError;
 use super::super::wallet::adjustment;
-use super::lines::{Dated, booking};
+use super::due::{self, Dated, Dates, Due};
 use super::{SKEW_MS, declaration, inconsistent};
 use crate::journal::debit::{DebitRecord, Metered};
 use crate::journal::operation::OperationRecord;
 use crate::journal::{self, Corrupt, Record};
-use crate::ledger::{Amount, GrantId, Movement, Operation, Terms, Timestamp, transition};
+use crate::ledger::{Amount, GrantId, HoldId, Movement, Operation, Terms, Timestamp, transition};
 use crate::store::pin;
 use drawdown_wal::{Lsn, SegmentView};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// How a generation began.
 #[derive(Clone, Copy, Debug)]
@@ -88,27 +89,6 @@ pub(super) struct Tile {
     /// The balance at the cut.
     pub(super) base: Amount,
     pub(super) debits: Vec<Posting>,
-}
-
-/// What fell due in a generation before some instant, after its last debit.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Due {
-    /// The operation that recorded it: a place among the openings. `None` if none has yet.
-    pub(super) recorded: Option<usize>,
-    /// The movements, each with its place in the operation and its date; by date.
-    pub(super) movements: Vec<(usize, Movement, Timestamp)>,
-}
-
-impl Due {
-    /// What they add to the balance.
-    pub(super) fn delta(&self) -> i128 {
-        self.movements.iter().map(|(_, movement, _)| movement.delta()).sum()
-    }
-
-    /// Whether a movement of an operation is among them.
-    pub(super) fn holds(&self, operation: Option<usize>, place: usize) -> bool {
-        self.recorded == operation && self.movements.iter().any(|(at, ..)| *at == place)
-    }
 }
 
 /// A wallet as one reading found it, and the way back from there.
@@ -367,8 +347,8 @@ impl<'a> Timeline<'a> {
             let record = self.operation(next, &mut view)?;
             // A reopening after a crash carries out nothing that is due, and opens what was there.
             if record.body.operation != Operation::Reopen {
-                let movements = dated(&record.body.movements);
-                return self.due_of(next, &movements, before);
+                let apart = self.fallen_due(next, &record)?;
+                return Ok(Due::before(Some(next), apart, before));
             }
         }
         self.pending(before)
@@ -380,116 +360,167 @@ impl<'a> Timeline<'a> {
         if self.terms.deadline().is_none_or(|deadline| deadline > self.now || deadline >= before) {
             return Ok(Due::default());
         }
-        let lots = self.terms.lots.iter().chain(&self.terms.scheduled);
-        let mut dates: HashMap<_, _> =
-            lots.map(|lot| (lot.id, (lot.effective_at, lot.expires_at.timestamp()))).collect();
-        let change = transition(&self.terms, self.balance, &Operation::Due, self.now);
+        let terms = &self.terms;
+        let change = transition(terms, self.balance, &Operation::Due, self.now);
+        let held = terms.holds.iter().flat_map(|hold| &hold.parts).map(|part| &part.lot);
+        let mut dates = Dates::default();
+        for lot in terms.lots.iter().chain(&terms.scheduled).chain(held) {
+            dates.starts.insert(lot.id, lot.effective_at);
+            dates.ends.extend(lot.expires_at.timestamp().map(|end| (lot.id, end)));
+        }
+        dates.holds.extend(terms.holds.iter().map(|hold| (hold.id, hold.expires_at)));
         for movement in &change.effects.movements {
             if let Movement::RolledOver { grant, into, at, .. } = movement {
-                let rollover = self.terms.riders.clause(*grant).and_then(|clause| clause.rollover);
+                let rollover = terms.riders.clause(*grant).and_then(|clause| clause.rollover);
                 let lasts = rollover.and_then(|rollover| rollover.valid_for_ms);
-                dates.insert(*into, (*at, lasts.map(|ms| at.saturating_add(ms))));
+                dates.ends.extend(lasts.map(|ms| (*into, at.saturating_add(ms))));
             }
         }
-        let mut movements = Vec::new();
-        for (place, movement, by_end) in dated(&change.effects.movements) {
-            let (start, end) = movement.grant().and_then(|grant| dates.get(&grant)).copied().unwrap_or_default();
-            let date = if by_end { end } else { Some(start) };
-            let date = date.ok_or_else(|| inconsistent(self.slot, "a grant without an end has ended"))?;
-            if date < before {
-                movements.push((place, movement, date));
-            }
-        }
-        movements.sort_by_key(|(place, _, date)| (*date, *place));
-        Ok(Due { recorded: None, movements })
+        let apart = due::tell_apart(&change.effects.movements, &dates).ok_or_else(|| self.undated())?;
+        Ok(Due::before(None, apart, before))
     }
 
-    /// Of movements that an operation recorded as due, those of before an instant.
-    fn due_of(
-        &mut self,
-        operation: usize,
-        movements: &[(usize, Movement, bool)],
-        before: Timestamp,
-    ) -> Result<Due, CommandError> {
-        if movements.is_empty() {
-            return Ok(Due::default());
+    /// Replaces those movements of an operation's record that sum up what fell due at several instants by their parts. So the places of all
+    /// movements are those that [`Due`] knows.
+    pub(super) fn tell_apart(&mut self, index: usize, record: &mut OperationRecord<'_>) -> Result<(), CommandError> {
+        let count = self.due_count(index, record)?;
+        if due::are_summed_up(&record.body.movements[..count]) {
+            let apart = self.fallen_due(index, record)?;
+            record.body.movements.splice(..count, apart.into_iter().map(|dated| dated.movement));
         }
-        let ended = movements.iter().filter(|(.., by_end)| *by_end).filter_map(|(_, movement, _)| movement.grant());
-        let moved = self.moved_ends(operation, &ended.collect::<Vec<_>>())?;
-        let mut due = Vec::new();
-        for (place, movement, by_end) in movements {
-            let Some(grant) = movement.grant() else { continue };
-            let date = match moved.get(&grant) {
-                Some(end) if *by_end => *end,
-                _ => {
-                    let declared = declaration(self.inner, grant)?;
-                    if *by_end { declared.expires_at } else { Some(declared.effective_at) }
-                }
-            };
-            let date = date.ok_or_else(|| inconsistent(self.slot, "a grant without an end has ended"))?;
-            if date < before {
-                due.push((*place, *movement, date));
-            }
-        }
-        due.sort_by_key(|(place, _, date)| (*date, *place));
-        Ok(Due { recorded: Some(operation), movements: due })
+        Ok(())
     }
 
-    /// The ends of grants that were moved, or that followed from when they began: as they stood when the operation `last` carried out what was
-    /// due.
-    fn moved_ends(
+    /// The movements by which an operation carried out what had fallen due, told apart.
+    fn fallen_due(&mut self, index: usize, record: &OperationRecord<'_>) -> Result<Vec<Dated>, CommandError> {
+        let count = self.due_count(index, record)?;
+        let movements = &record.body.movements[..count];
+        let dates = self.dates(index, movements)?;
+        due::tell_apart(movements, &dates).ok_or_else(|| self.undated())
+    }
+
+    fn undated(&self) -> CommandError {
+        inconsistent(self.slot, "something without a date has fallen due")
+    }
+
+    fn due_count(&mut self, index: usize, record: &OperationRecord<'_>) -> Result<usize, CommandError> {
+        let (operation, movements) = (&record.body.operation, &record.body.movements);
+        let voids = match due::doubtful_void(operation, movements) {
+            Some(grant) => !self.was_voided(index, grant)?,
+            None => true,
+        };
+        Ok(due::count(operation, movements, voids))
+    }
+
+    /// Whether a grant had been voided when an operation came.
+    fn was_voided(&mut self, index: usize, grant: GrantId) -> Result<bool, CommandError> {
+        self.operations_below(index, grant.get(), |record| {
+            let is_void = |other: &Movement| matches!(other, Movement::Voided { grant: of, .. } if *of == grant);
+            record.body.movements.iter().any(is_void)
+        })
+    }
+
+    /// Visits the operations before one, newest first, down to the position `oldest`, until `visit` says that it has found all that it looks
+    /// for. Whether it did.
+    fn operations_below(
         &mut self,
-        last: usize,
-        grants: &[GrantId],
-    ) -> Result<HashMap<GrantId, Option<Timestamp>>, CommandError> {
-        let (mut moved, mut paid) = (HashMap::new(), HashMap::new());
-        // No move is older than the grant, whose number is the position of its declaration.
-        let Some(oldest) = grants.iter().min() else { return Ok(moved) };
-        for index in last.. {
+        index: usize,
+        oldest: u64,
+        mut visit: impl FnMut(&OperationRecord<'_>) -> bool,
+    ) -> Result<bool, CommandError> {
+        for index in index + 1.. {
             if index == self.openings.len() && !self.load()? {
-                if matches!(self.below, Below::Retired) {
-                    return Err(self.inner.retired());
-                }
-                break;
+                return if matches!(self.below, Below::Retired) { Err(self.inner.retired()) } else { Ok(false) };
             }
             let opening = self.openings[index];
             if opening.is_retired && opening.at == 0 {
                 return Err(self.inner.retired());
             }
-            if opening.at < oldest.get() || moved.len() == grants.len() {
+            if opening.at < oldest || self.is_making(index) {
                 break;
             }
             let mut view = None;
-            if self.is_making(index) {
-                break;
+            if visit(&*self.operation(index, &mut view)?) {
+                return Ok(true);
             }
-            let record = self.operation(index, &mut view)?;
+        }
+        Ok(false)
+    }
+
+    /// When grants and holds began and ended that fell due by an operation: as they were declared, or as they had been moved by then, or as
+    /// followed from a payment.
+    fn dates(&mut self, operation: usize, due: &[Movement]) -> Result<Dates, CommandError> {
+        let mut dates = Dates::default();
+        let (mut ends, mut holds): (Vec<GrantId>, Vec<HoldId>) = (Vec::new(), Vec::new());
+        for movement in due {
+            match *movement {
+                Movement::Activated { grant, .. } => {
+                    dates.starts.insert(grant, declaration(self.inner, grant)?.effective_at);
+                }
+                Movement::Expired { grant, .. } => ends.push(grant),
+                Movement::HoldExpired { hold, .. } => holds.push(hold),
+                _ => {}
+            }
+        }
+        let (mut moved, mut paid) = (HashMap::<GrantId, Option<Timestamp>>::new(), HashMap::new());
+        for movement in due {
+            if let Movement::RolledOver { grant, into, at, .. } = *movement {
+                moved.insert(into, end_of_remainder(self.inner, grant, at)?);
+            }
+        }
+        // Nothing was moved before it was declared, and its number is the position of its declaration.
+        let oldest = ends.iter().map(|grant| grant.get()).chain(holds.iter().map(|hold| hold.get())).min();
+        let (inner, mut failed) = (self.inner, None);
+        self.operations_below(operation, oldest.unwrap_or(u64::MAX), |record| {
             for movement in &record.body.movements {
                 match *movement {
-                    // What this very operation moved had ended before, or has not.
-                    Movement::ExpiryMoved { grant, to, .. } if index != last && grants.contains(&grant) => {
+                    Movement::ExpiryMoved { grant, to, .. } if ends.contains(&grant) => {
                         moved.entry(grant).or_insert(to);
                     }
-                    Movement::Paid { grant, .. } if grants.contains(&grant) => {
+                    Movement::HoldMoved { hold, to, .. } if holds.contains(&hold) => {
+                        dates.holds.entry(hold).or_insert(to);
+                    }
+                    Movement::Paid { grant, .. } if ends.contains(&grant) => {
                         paid.entry(grant).or_insert(record.time);
                     }
-                    Movement::RolledOver { grant, into, at, .. } if grants.contains(&into) => {
-                        let lasts = declaration(self.inner, grant)?.declared.rollover;
-                        let lasts = lasts.and_then(|rollover| rollover.valid_for_ms);
-                        moved.entry(into).or_insert(lasts.map(|ms| at.saturating_add(ms)));
+                    Movement::RolledOver { grant, into, at, .. } if ends.contains(&into) => {
+                        match end_of_remainder(inner, grant, at) {
+                            Ok(end) => drop(moved.entry(into).or_insert(end)),
+                            Err(error) => failed = Some(error),
+                        }
                     }
                     _ => {}
                 }
             }
+            let all_ends = ends.iter().all(|grant| moved.contains_key(grant));
+            failed.is_some() || all_ends && dates.holds.len() == holds.len()
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
         }
-        for (grant, at) in paid {
-            let declared = declaration(self.inner, grant)?;
-            if let (Some(ms), false) = (declared.declared.valid_for_ms, moved.contains_key(&grant)) {
-                let begins = if declared.effective_at_given { declared.effective_at.max(at) } else { at };
-                moved.insert(grant, Some(begins.saturating_add(ms)));
+        for grant in ends {
+            let end = match (moved.get(&grant), paid.get(&grant)) {
+                (Some(end), _) => *end,
+                (None, paid) => {
+                    let declared = declaration(inner, grant)?;
+                    match (paid, declared.declared.valid_for_ms) {
+                        (Some(at), Some(ms)) => {
+                            let begins =
+                                if declared.effective_at_given { declared.effective_at.max(*at) } else { *at };
+                            Some(begins.saturating_add(ms))
+                        }
+                        _ => declared.expires_at,
+                    }
+                }
+            };
+            dates.ends.extend(end.map(|end| (grant, end)));
+        }
+        for hold in holds {
+            if let Entry::Vacant(end) = dates.holds.entry(hold) {
+                end.insert(inner.declared(hold)?.expires_at);
             }
         }
-        Ok(moved)
+        Ok(dates)
     }
 
     /// The overdraft allowance in a generation.
@@ -542,6 +573,12 @@ impl<'a> Timeline<'a> {
     }
 }
 
+/// When what rolled over of a grant that ended at an instant ends itself.
+fn end_of_remainder(inner: &Inner, grant: GrantId, at: Timestamp) -> Result<Option<Timestamp>, CommandError> {
+    let rollover = declaration(inner, grant)?.declared.rollover;
+    Ok(rollover.and_then(|rollover| rollover.valid_for_ms).map(|ms| at.saturating_add(ms)))
+}
+
 /// A wallet's newest record, once it can be read: a record is linked before it is written.
 fn newest_readable(inner: &Inner, slot: u32) -> Result<u64, CommandError> {
     let newest = inner.slab.get(slot).last_lsn();
@@ -557,30 +594,6 @@ fn horizon(inner: &Inner) -> Timestamp {
     }
     let first = super::time_at(inner, inner.log.first());
     first.map_or(Timestamp::from_millis(u64::MAX), |first| first.saturating_add(SKEW_MS))
-}
-
-/// The movements that take place when they fall due, each with its place and whether it is dated by its grant's end.
-fn dated(movements: &[Movement]) -> Vec<(usize, Movement, bool)> {
-    // What takes effect because it was paid for does so then.
-    let was_paid = |grant: Option<GrantId>| {
-        movements.iter().any(|other| matches!(other, Movement::Paid { .. }) && other.grant() == grant)
-    };
-    let has_start = |grant: Option<GrantId>| {
-        let starts = |other: &&Movement| booking(other).dated == Dated::ByStart && other.grant() == grant;
-        movements.iter().find(starts).is_some_and(|_| !was_paid(grant))
-    };
-    // What a hold gave back of a grant that had ended goes when the hold does.
-    let was_returned = |grant: Option<GrantId>| {
-        movements.iter().any(|other| matches!(other, Movement::Returned { .. }) && other.grant() == grant)
-    };
-    let by_end = |movement: &Movement| match booking(movement).dated {
-        Dated::ByRecord => None,
-        Dated::ByStart => (!was_paid(movement.grant())).then_some(false),
-        Dated::ByEnd => (!was_returned(movement.grant())).then_some(true),
-        Dated::WithStart => has_start(movement.grant()).then_some(false),
-    };
-    let places = movements.iter().enumerate();
-    places.filter_map(|(place, movement)| Some((place, *movement, by_end(movement)?))).collect()
 }
 
 /// Debits of a generation, as they are found from its end back.

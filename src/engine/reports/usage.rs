@@ -290,9 +290,12 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// The debit that an operation carried out, if it did one.
+/// The usage that an operation carried out, if it did any: debits and captures. What an operator took, and what paid an invoice, is none.
 fn of_operation(record: &OperationRecord<'_>) -> Option<Used> {
     let body = &record.body;
+    if body.note.is_some() {
+        return None;
+    }
     let taken = body.movements.iter().filter(|movement| booking(movement).line == Some(LineKind::Used));
     let amount: i128 = taken.map(|movement| -movement.delta()).sum();
     let is_debit = matches!(body.operation, Operation::Debit { .. }) && !body.rejected;

@@ -223,13 +223,6 @@ fn read_terms(fields: &mut Fields<'_>, flags: u8, balance: i64) -> Result<Terms,
         let levels = Levels::new(levels).map_err(|_| Corrupt::Malformed("levels"))?;
         terms.levels = Some(Arc::new(levels));
     }
-    if flags & MORE != 0 {
-        let kinds;
-        (terms.riders, kinds) = riders::read(fields, HOLDS)?;
-        if kinds & HOLDS != 0 {
-            terms.holds = read_holds(fields)?;
-        }
-    }
     terms.validate().map_err(|_| Corrupt::Malformed("terms"))?;
     Ok(terms)
 }

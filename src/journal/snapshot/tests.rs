@@ -335,6 +335,39 @@ fn these_bytes_are_a_snapshot() {
     assert!(file.block_of(Section::Grants, 69_001).is_some());
 }
 
+/// An entry as it was written when wallets had neither holds, riders, nor levels with more to them than an amount: read as it was, and written
+/// with the same bytes where there is still no more to say.
+#[test]
+fn a_wallet_from_before_there_was_more_keeps_its_bytes() {
+    let level = |name: &str, amount, trigger| Level {
+        name: name.into(),
+        amount: Amount::new(amount),
+        trigger,
+        margin: Amount::new(4),
+        ..Level::default()
+    };
+    let levels = Levels::new(vec![level("low", 20, Trigger::Below), level("deep", -7, Trigger::AtOrBelow)]);
+    let mut terms = Terms {
+        opening: Amount::new(60),
+        held: Amount::ZERO,
+        holds: Box::default(),
+        levels: Some(Arc::new(levels.expect("levels"))),
+        ..full()
+    };
+    terms.states.armed = 0b11;
+    let bytes = unhex(
+        "000000 1e 03 04 01 02 f0 a2 04 c7 ab 04 3e 03 3a 02 01 14 b4 01 80 a0 f1 c2 b1 34 81 f0 cc 86 a6 37 f4 03 b2 \
+         02 64 64 80 a0 f1 c2 b1 34 00 f4 03 b2 3c 00 01 09 50 78 80 a0 f1 c2 b1 34 81 f0 cc 86 a6 37 00 00 \
+         02 04 0d 01 08 64 65 65 70 03 28 00 08 6c 6f 77 03 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 62 6f 62",
+    );
+    let entry = WalletEntry { slot: 4, customer: "bob", lowest: 29, balance: 31, ..one() };
+    let entry = WalletEntry { terms: EntryTerms::Whole(Cow::Owned(terms)), ..entry };
+    assert_eq!(WalletEntry::read(&mut bytes.as_slice()), Ok(entry.clone()));
+    let mut again = Vec::new();
+    entry.write(&mut again);
+    assert_eq!(again, bytes);
+}
+
 #[test]
 fn how_a_snapshot_is_cut_into_blocks_does_not_matter_to_what_it_says() {
     let digests = [1, 20, BLOCK_BYTES].map(|block_bytes| {
