@@ -341,7 +341,8 @@ impl Telling<'_, '_> {
                 "transfer.sent"
             }
             (NoteKind::Transfer, Operation::TransferIn { grants }) => {
-                let amount = grants.iter().fold(Amount::ZERO, |sum, grant| sum.checked_add(grant.amount).unwrap_or(sum));
+                let amount =
+                    grants.iter().fold(Amount::ZERO, |sum, grant| sum.checked_add(grant.amount).unwrap_or(sum));
                 data.push(("amount", self.amount(amount)));
                 "transfer.received"
             }

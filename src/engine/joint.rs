@@ -13,18 +13,18 @@
 //! Copies of the frame differ in their places, and in the links that say what precedes a record. All records of a copy count, or none does:
 //! which copy counts is one word ([`group::JointOpening::claim`]).
 
+use super::Inner;
 use super::budget::Budget;
 use super::history::line_names;
 use super::view::CommandError;
 use super::wallet::{
     WalletDriver, WalletEffects, WalletGeneration, WalletOperation, WalletRules, adjustment, close, encode,
 };
-use super::Inner;
 use crate::journal::frame::{Prelude, kind};
 use crate::journal::operation::{self as record, Names};
 use crate::ledger::{Amount, Effects, Lines, Operation, Taken, Terms, Timestamp};
 use crate::store::Guard;
-use crate::store::slot::group::{self, Closed, Ended, JointOpening, Joined};
+use crate::store::slot::group::{self, Closed, Ended, Joined, JointOpening};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

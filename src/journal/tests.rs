@@ -415,11 +415,10 @@ fn operations_of_every_kind_survive() {
         operation_survives(&noted);
     }
     assert_eq!(hex(&frame_of(&placed(&noted))), GOLDEN_REVERSAL);
-    let [out, into] = transfer_operations();
-    for (operation, golden) in [(out, GOLDEN_TRANSFER_OUT), (into, GOLDEN_TRANSFER_IN)] {
-        operation_survives(&operation);
-        assert_eq!(hex(&frame_of(&placed(&operation))), golden);
-    }
+    let transfer = transfer_operations();
+    transfer.iter().for_each(operation_survives);
+    let written = transfer.each_ref().map(|operation| hex(&frame_of(&placed(operation))));
+    assert_eq!(written, [GOLDEN_TRANSFER_OUT, GOLDEN_TRANSFER_IN]);
     let mut quiet = full_operation(Operation::Due);
     quiet.body.crossed.quiet = vec!["lower"];
     quiet.body.recovered.quiet = vec!["low"];

@@ -2307,9 +2307,7 @@ impl Books {
             first_missing = first_missing.min(steps(&groups[there..]).into_iter().min().unwrap_or(usize::MAX));
             let missing: Vec<_> = groups[there..].iter().filter_map(|group| group.identity).collect();
             left.events.retain(|identity, _| !missing.contains(identity));
-            left.together.retain(|together| {
-                together.iter().all(|(of, group)| *of != wallet || *group < there)
-            });
+            left.together.retain(|together| together.iter().all(|(of, group)| *of != wallet || *group < there));
             there_of.insert(wallet, there);
             let book = left.book(wallet);
             book.groups.truncate(there);

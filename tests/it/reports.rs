@@ -56,8 +56,8 @@ fn expected_lines(books: &Books, wallet: WalletNumber, from: u64, to: u64) -> (L
             Turn::Activated => {
                 // What was granted in the place of what a reversal could give nobody, nobody asked for as a grant.
                 let made = books.made.iter().find(|made| made.id == id).map(|made| &made.request);
-                let (source, category) =
-                    made.map_or((Source::Adjustment, Category::Promotional), |request| (request.source, request.category));
+                let (source, category) = made
+                    .map_or((Source::Adjustment, Category::Promotional), |request| (request.source, request.category));
                 add(format!("granted {} {}", source.as_str(), category.as_str()), amount, 0);
             }
             Turn::Expired => add("expired".to_owned(), -amount, 0),

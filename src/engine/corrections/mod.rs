@@ -14,8 +14,8 @@ pub mod view;
 
 use super::budget::Budget;
 use super::history::{line_names, unreadable};
-use super::joint::crossed;
 use super::identity::note_fingerprint;
+use super::joint::crossed;
 use super::view::{CommandError, Unavailable};
 use super::wallet::{WalletDriver, WalletOperation, WalletRules, adjustment};
 use super::{Engine, Inner};

@@ -505,8 +505,7 @@ impl<'a> Timeline<'a> {
                     let declared = declaration(inner, grant)?;
                     match (paid, declared.declared.valid_for_ms) {
                         (Some(at), Some(ms)) => {
-                            let begins =
-                                if declared.effective_at_given { declared.effective_at.max(*at) } else { *at };
+                            let begins = if declared.effective_at_given { declared.effective_at.max(*at) } else { *at };
                             Some(begins.saturating_add(ms))
                         }
                         _ => declared.expires_at,

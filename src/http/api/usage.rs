@@ -255,7 +255,8 @@ fn all_or_problem(events: &[UsageEvent<'_>], outcomes: &[EventOutcome]) -> Resul
         .clone()
         .map(|(index, _, event, rejection)| json!({"index": index, "id": event.id, "reason": rejection.slug()}))
         .collect();
-    let is_reason = |rejected: &(usize, &EventOutcome, &UsageEvent<'_>, Rejection)| rejected.3 != Rejection::GroupRejected;
+    let is_reason =
+        |rejected: &(usize, &EventOutcome, &UsageEvent<'_>, Rejection)| rejected.3 != Rejection::GroupRejected;
     let Some((index, outcome, ..)) = rejected.clone().find(is_reason) else { return Ok(Reply::no_content()) };
     Err(rejected_event(outcome).at_index(index).with("rejected", list))
 }

@@ -33,8 +33,8 @@ fn is_wrapped(text: &str, arena: &Bump) -> bool {
     while let Ok(Some(key)) = reader.next_key(&mut first) {
         match key {
             "events" | "atomic" => return true,
-            "id" | "source" | "customer" | "currency" | "amount" | "time" | "meter" | "quantity" | "on_insufficient"
-            | "specversion" => return false,
+            "id" | "source" | "customer" | "currency" | "amount" | "time" | "meter" | "quantity"
+            | "on_insufficient" | "specversion" => return false,
             _ => {}
         }
         reader.token();
@@ -117,11 +117,7 @@ pub(super) fn array<'a>(
 
 /// Reads an array of events.
 #[inline]
-fn elements<'a>(
-    reader: &mut Reader<'a>,
-    dialect: Dialect,
-    out: &mut Collector<'_, 'a>,
-) -> Result<(), DecodeError> {
+fn elements<'a>(reader: &mut Reader<'a>, dialect: Dialect, out: &mut Collector<'_, 'a>) -> Result<(), DecodeError> {
     let outside = |fault: Fault| DecodeError::new(&fault, None);
     if reader.peek().map_err(outside)? != Kind::Array {
         return Err(outside(Fault::syntax(reader.at(), "expected an array of events")));

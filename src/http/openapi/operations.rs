@@ -401,8 +401,7 @@ fn events() -> Operation {
         .answers(200, "One result an event, in the order sent.", &reference("EventResults"))
         .fails(&[402, 404, 409, 422])
         .writes();
-    let either =
-        json!({"oneOf": [reference("Event"), {"type": "array", "items": reference("Event"), "maxItems": 10_000}, reference("EventGroup")]});
+    let either = json!({"oneOf": [reference("Event"), {"type": "array", "items": reference("Event"), "maxItems": 10_000}, reference("EventGroup")]});
     operation.body = Some(body(&[
         ("application/json", either),
         (

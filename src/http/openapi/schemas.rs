@@ -450,7 +450,11 @@ fn history() -> Group {
         ("invoice?", json!({"type": "string"})),
         (
             "transfer?",
-            object(&[("id", json!({"type": "string"})), ("customer", json!({"type": "string"})), ("entry", position())]),
+            object(&[
+                ("id", json!({"type": "string"})),
+                ("customer", json!({"type": "string"})),
+                ("entry", position()),
+            ]),
         ),
         ("hold?", json!({"type": "string"})),
         ("held?", json!({"allOf": [amount()], "description": "Signed movement of what is held."})),

@@ -268,8 +268,7 @@ fn seal<R: Rules>(slot: &Slot<R>, generation: &Generation<R>) -> Option<i64> {
             return Some(generation.balance(word));
         }
         // A failure means that a debit or another helper was quicker; look again.
-        let _ =
-            slot.word.compare_exchange(word, Word { sealed: true, ..word }, Ordering::AcqRel, Ordering::Acquire);
+        let _ = slot.word.compare_exchange(word, Word { sealed: true, ..word }, Ordering::AcqRel, Ordering::Acquire);
     }
 }
 

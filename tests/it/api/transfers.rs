@@ -22,7 +22,10 @@ fn credits_move_with_their_terms_and_both_histories_name_the_transfer() {
     client.post("/v1/grants", &grant).expect_status(201);
     let answer = transfer(&mut client, "cus", "bob", "20", json!({"reason": "a gift", "key": "trf-1"}));
     let made = answer.expect_status(201);
-    assert_eq!((&made["amount"], &made["from"]["balance"], &made["to"]["balance"]), (&json!("20"), &json!("110"), &json!("20")));
+    assert_eq!(
+        (&made["amount"], &made["from"]["balance"], &made["to"]["balance"]),
+        (&json!("20"), &json!("110"), &json!("20"))
+    );
     assert_eq!((&made["moved"][0]["amount"], &made["moved"][0]["cost"]), (&json!("20"), &json!(666)));
     let arrived = made["moved"][0]["to"].as_str().expect("a grant").to_owned();
     let shown = client.get(&format!("/v1/grants/{arrived}")).expect_status(200);
@@ -61,7 +64,8 @@ fn credits_move_with_their_terms_and_both_histories_name_the_transfer() {
         .expect_status(200);
     assert_eq!(statement["lines"][0]["type"], "transferred_in", "{statement}");
     let replayed_header = |client: &mut Client| {
-        let body = json!({"from": {"customer": "cus"}, "to": {"customer": "bob"}, "currency": "credits", "amount": "1"});
+        let body =
+            json!({"from": {"customer": "cus"}, "to": {"customer": "bob"}, "currency": "credits", "amount": "1"});
         let headers = [("content-type", "application/json"), ("idempotency-key", "t-7")];
         client.send("POST", "/v1/transfers", &headers, body.to_string().as_bytes())
     };
@@ -134,13 +138,15 @@ fn a_group_of_events_is_applied_wholly_or_not_at_all() {
     assert_eq!((client.balance("cus"), client.balance("bob")), ("40".to_owned(), "15".to_owned()));
     // What was refused left no identity; what was applied did.
     client.post("/v1/events", &event("g-4", "cus", "1")).expect_status(200);
-    client.post("/v1/events", &group(&[event("g-4", "cus", "1"), event("g-7", "cus", "1")]))
+    client
+        .post("/v1/events", &group(&[event("g-4", "cus", "1"), event("g-7", "cus", "1")]))
         .expect_problem(409, "group_partly_known");
     let problem = client
         .post("/v1/events", &group(&[event("g-8", "cus", "1"), event("g-4", "cus", "2")]))
         .expect_problem(409, "id_conflict");
     assert_eq!(problem["index"], 1);
-    client.post("/v1/events", &group(&[event("g-8", "cus", "1"), event("g-8", "cus", "1")]))
+    client
+        .post("/v1/events", &group(&[event("g-8", "cus", "1"), event("g-8", "cus", "1")]))
         .expect_problem(409, "duplicate_in_group");
     let many: Vec<_> = (0..65).map(|number| event(&format!("m-{number}"), "cus", "0.1")).collect();
     client.post("/v1/events", &group(&many)).expect_problem(409, "group_too_large");

@@ -410,11 +410,7 @@ impl Driver<Twins> for Actor<'_> {
         &self.slots[handle as usize]
     }
 
-    fn close_group(
-        &self,
-        group: &Traced<Move>,
-        members: &[Ended<'_, Twins>],
-    ) -> (Vec<Closed<Twins>>, Traced<Moved>) {
+    fn close_group(&self, group: &Traced<Move>, members: &[Ended<'_, Twins>]) -> (Vec<Closed<Twins>>, Traced<Moved>) {
         let Move { id, amounts, generations } = *group.get();
         let is_applied = members.iter().all(|member| member.closing + amounts[member.handle as usize] >= 0);
         let (mut closed, mut records) = (Vec::new(), Vec::new());
