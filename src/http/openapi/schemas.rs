@@ -199,6 +199,7 @@ fn usage() -> Group {
             json!({
                 "type": "object",
                 "required": ["atomic", "events"],
+                "additionalProperties": false,
                 "properties": {
                     "atomic": {"const": true},
                     "events": {"type": "array", "items": reference("Event"), "maxItems": MAX_GROUP_EVENTS},
