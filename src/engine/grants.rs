@@ -21,6 +21,7 @@ use super::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::Record;
 use crate::journal::admin::{AdminRecord, Declared, GrantRecord};
 use crate::journal::frame::Prelude;
+use crate::journal::operation::Body;
 use crate::ledger::{Amount, GrantId, Lot, Movement, NewGrant, Operation, Rejection, Terms, Timestamp, transition};
 use crate::store::hash::Seed;
 use crate::store::idempotency::{Claim, Entry};
@@ -495,11 +496,12 @@ impl Inner {
         }
         let opened_at = reading.generation.opened_at();
         // Every grant that took effect ends in a movement: this one was declared, and a crash or the rules kept it from taking effect.
-        self.walk_back(opened_at, grant, |movements| end_of(grant, movements))?
+        self.walk_back(opened_at, grant, |body| end_of(grant, &body.movements))?
             .ok_or(CommandError::NotFound { what: "grant" })
     }
 
-    /// What went on of a grant that may roll over, wherever that is told.
+    /// What went on of a grant that may roll over, wherever that is told. It is not told before an operation that made the grant begin, or left
+    /// something of it to be spent.
     fn how_grant_rolled_over(
         &self,
         slot: u32,
@@ -510,18 +512,23 @@ impl Inner {
         let reading = self.slab.get(slot).read(guard).ok_or(CommandError::NotFound { what: "wallet" })?;
         let present = reading.generation.terms().get();
         let due = transition(&present, Amount::new(reading.balance), &Operation::Due, now);
-        match rolled_over_in(grant, &due.effects.movements) {
-            None => self.walk_back(reading.generation.opened_at(), grant, |movements| rolled_over_in(grant, movements)),
-            rolled_over => Ok(rolled_over),
+        let rolled_over = rolled_over_in(grant, &due.effects.movements);
+        if rolled_over.is_some() || present.lots.iter().any(|lot| lot.id == grant) {
+            return Ok(rolled_over);
         }
+        let find = |body: &Body<'_>| match rolled_over_in(grant, &body.movements) {
+            None => has_not_ended(grant, body).then_some(None),
+            rolled_over => Some(rolled_over),
+        };
+        Ok(self.walk_back(reading.generation.opened_at(), grant, find)?.flatten())
     }
 
-    /// Looks through the movements of a wallet's operations, the newest first and none before the grant was declared.
+    /// Looks through a wallet's operations, the newest first and none before the grant was declared.
     fn walk_back<T>(
         &self,
         opened_at: u64,
         grant: GrantId,
-        find: impl Fn(&[Movement]) -> Option<T>,
+        find: impl Fn(&Body<'_>) -> Option<T>,
     ) -> Result<Option<T>, CommandError> {
         let mut next = opened_at;
         while next >= grant.get() {
@@ -531,7 +538,7 @@ impl Inner {
                 record => record.map_err(unreadable)?,
             };
             let Record::Operation(operation) = record else { break };
-            if let Some(found) = find(&operation.body.movements) {
+            if let Some(found) = find(&operation.body) {
                 return Ok(Some(found));
             }
             next = operation.previous_opening;
@@ -686,6 +693,17 @@ fn end_of(grant: GrantId, movements: &[Movement]) -> Option<End> {
         | Movement::TransferredIn { .. } => None,
     })?;
     Some((state, rolled_over_in(grant, movements)))
+}
+
+/// Whether an operation shows that a grant had not come to its end before: it began with it, or had something to be spent behind it.
+fn has_not_ended(grant: GrantId, body: &Body<'_>) -> bool {
+    let begins = |movement: &Movement| match *movement {
+        Movement::Granted { grant: of, .. } | Movement::Activated { grant: of, .. } | Movement::Paid { grant: of, .. } => {
+            of == grant
+        }
+        _ => false,
+    };
+    body.lots.iter().any(|(of, _)| *of == grant) || body.movements.iter().any(begins)
 }
 
 /// What went on of a grant, if it was in these movements.

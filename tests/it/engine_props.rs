@@ -332,3 +332,28 @@ fn identities_are_free_again_after_the_window() {
     tell(&story);
     tell_with(&story, Room::ForOne);
 }
+
+/// A grant takes effect, or a hold ends, and pays debt; nobody has touched the wallet since when the debit that made the debt is taken back. The
+/// reversal was planned on the wallet as it had been, and found that the credits belonged to nobody.
+#[test]
+fn a_reversal_knows_who_paid_the_debt_that_fell_due_with_it() {
+    let reverse = |regrant| Step::Correct(Correction::Reverse { debit: 0, units: None, regrant }, None);
+    for regrant in [false, true] {
+        tell(&[
+            Step::Grant(grant_of(0, 10)),
+            Step::Batch(vec![usage_of(1, 0, 30, Policy::Overdraft)]),
+            Step::Grant(GrantSpec { effective: Some(5), ..grant_of(0, 15) }),
+            Step::Pause(5),
+            reverse(regrant),
+        ]);
+        let hold =
+            HoldSpec { wallet: WalletNumber(0), units: 10, ttl_ms: Some(5), on_exceed: OnExceed::Reject, id: None };
+        tell(&[
+            Step::Grant(grant_of(0, 10)),
+            Step::Hold(hold),
+            Step::Batch(vec![usage_of(1, 0, 20, Policy::Overdraft)]),
+            Step::Pause(5),
+            reverse(regrant),
+        ]);
+    }
+}

@@ -564,8 +564,8 @@ proptest! {
             present = transition(&present, balance, &Operation::Due, at(stop)).terms;
             balance = present.opening;
         }
-        // Levels are judged at each change, so they may have fired and recovered on the way.
-        prop_assert_eq!(Terms { states: late.states, ..present }, late);
+        // Levels are judged at each change, so they may have fired and recovered on the way, and are told when somebody looked.
+        prop_assert_eq!(Terms { states: late.states, told: late.told.clone(), ..present }, late);
     }
 
     /// The fast path's claim: a debit within the headroom is not refused, takes exactly its amount, and crosses nothing.

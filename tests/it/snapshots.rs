@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use drawdown::engine::view::{EntriesPage, Entry, EntryKind};
+use drawdown::engine::view::{EntriesPage, Entry, EntryKind, GrantState};
 use drawdown::engine::{
     Clock, CommandError, Engine, EngineConfig, EventStatus, ManualClock, OpenError, OpenReport, Retention,
     SnapshotConfig, SnapshotFailure, Unavailable, snapshot,
@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::books::{
-    BEGIN, Books, Correction, GrantSpec, Step, Usage, WINDOW_MS, WalletNumber, When, clock, config as usual_config,
+    BEGIN, Books, Correction, GrantSpec, RolloverSpecs, Step, Usage, WINDOW_MS, WalletNumber, When, clock, config as usual_config,
     set_up, submit,
 };
 use crate::engine_props::{any_step, grant_of, usage_of};
@@ -663,6 +663,29 @@ fn a_grant_that_was_opened_again_is_known_when_its_declaration_is_gone() {
     tale.reopen();
     assert_eq!(left(&tale), 15);
     tale.act(&Act::Retire);
+    tale.end(&[]);
+}
+
+/// A grant that may roll over is paid for and goes into debt whole. Whether anything of it had gone on was looked for down to its declaration, which
+/// is retired: the payment was made, and answered as if the grant were not known any more. (Found by a story of `sim`, seed 9.)
+#[test]
+fn a_grant_that_debt_takes_when_it_is_paid_for_is_shown_though_its_declaration_is_gone() {
+    let mut tale = Tale::begin(1 << 20, greedy());
+    let rollover = Some(RolloverSpecs { tenths: 5, max: None, lasts: None });
+    tale.make(&Step::Grant(GrantSpec { waits: Some(Some(12)), rollover, ..grant_of(0, 54) }));
+    tale.make(&Step::Batch(vec![usage_of(1, 0, 60, Policy::Overdraft)]));
+    for _ in 0..2 {
+        tale.act(&Act::Seal(2));
+        tale.act(&Act::LongPause);
+        tale.act(&Act::Snapshot);
+    }
+    tale.act(&Act::Seal(10));
+    tale.act(&Act::Retire);
+    let made = tale.books.made[0].clone();
+    assert!(Lsn::new(made.id) < tale.engine.first_lsn(), "the declaration is gone");
+    tale.make(&Step::Pay(0));
+    let view = tale.engine.grant_view(&made.text).expect("a grant that has just ended");
+    assert_eq!((view.state, view.rolled_over), (GrantState::Depleted, None));
     tale.end(&[]);
 }
 

@@ -149,11 +149,11 @@ proptest! {
             for wallet in WalletNumber::all().filter(|wallet| wallet.currency() == currency.currency.id) {
                 let Some(model) = books.groups(wallet).last().map(|group| &group.after) else { continue };
                 for (_, account) in model.accounts().filter(|(id, _)| model.is_active(*id)) {
-                    let spent = account.spent + account.debt_paid;
-                    // What moved between wallets was granted once.
-                    let granted = account.granted - account.transferred;
+                    let spent = account.spent + account.debt_paid - account.returned;
+                    // What rolled over was granted once, and so was what moved between wallets.
+                    let granted = account.granted - account.rolled_over - account.transferred;
                     let parts =
-                        [granted, spent, account.remaining, account.expired, account.voided, account.written_off];
+                        [granted, spent, account.left(), account.expired, account.voided, account.written_off];
                     expected.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
                 }
             }

@@ -192,6 +192,11 @@ impl Book {
         self.holds.unseen.is_none().then_some(&self.holds)
     }
 
+    /// Credits of grants that open holds have.
+    pub(super) fn held(&self) -> i128 {
+        self.holds.backed()
+    }
+
     /// The sums, with what the present generation's debits have taken from its grants.
     pub(super) fn sums(&self) -> Sums {
         Sums { spent: self.sums.spent + self.taken(), ..self.sums }

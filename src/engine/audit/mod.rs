@@ -3,15 +3,15 @@
 //! Replay asks the rules again and refuses a log in which they say something else. The audit asks no rule. For every wallet it checks that
 //! 1. credits are conserved, grant by grant: what a record says is left of each follows from what was left before it, the debits between, and
 //!    the movements that it names; and what is left in the end is what the engine has. What rolls over leaves one grant and enters another:
-//!    granted + rolled over = debited + expired + voided + written off + rolled over + remaining - debt (written off or not);
+//!    granted + rolled over = debited + expired + voided + written off + rolled over + remaining - debt (written off or not).
+//!    What holds set aside, take and give back is followed credit by credit, as what grants have left is;
 //! 2. within a generation each debit takes over at the balance where another left, from the opening balance to the closing one;
 //! 3. its records are one row: each is the predecessor of exactly one other, or the newest. Circles beside the row are told by replay, which
 //!    puts a record on the row only when its predecessor is there, and mends what is left over;
-//! 4. each grant was declared before it was made, with the same amount, for the same wallet;
+//! 4. each grant and hold was declared before it was made, with the same amount, for the same wallet;
 //! 5. each reversal names a debit of its wallet, goes on where the last reversal of that debit ended, and all together give back no more than
 //!    it took;
-//! 6. each frame holds as many records as its header says, and each record says how far it stands from its frame.
-//!    What holds set aside, take and give back is followed credit by credit, as what grants have left is;
+//! 6. each frame holds as many records as its header says, and each record says how far it stands from its frame;
 //! 7. what leaves a wallet for another one arrives there, in the same frame, in the same currency.
 //!
 //! Where the log's beginning has been retired, books of wallets that were made there begin with the first operation behind the blind part of
@@ -514,7 +514,7 @@ impl<'a> Auditor<'a> {
             return Err("the wallet's balance is not what its records lead to");
         }
         let (lots, debt) = book.holdings();
-        let left: i128 = lots.iter().map(|(_, left)| left).sum();
+        let left: i128 = lots.iter().map(|(_, left)| left).sum::<i128>() + book.held();
         if book.is_whole && (book.sums.balance() != book.balance() || book.sums().remaining() != left) {
             return Err("what was granted is not what was spent, expired, voided, written off and is left");
         }

@@ -210,6 +210,16 @@ impl Inner {
         }
         let terms = &*reading.generation.terms().get();
         let mut past = Past::new(self, debit.slot, reading.generation.opened_at());
+        // What has fallen due comes before the reversal, in the same operation.
+        let due = terms.deadline().is_some_and(|deadline| deadline <= now);
+        let due = due.then(|| transition(terms, Amount::new(reading.balance), &Operation::Due, now));
+        let (present, balance) = match &due {
+            Some(due) => {
+                past.see(&due.effects.movements, now);
+                (&due.terms, due.terms.opening)
+            }
+            None => (terms, Amount::new(reading.balance)),
+        };
         past.walk_to(debit)?;
         let reversed = past.reversed;
         let left = debit.taken.checked_sub(reversed).ok_or_else(|| unreadable(Corrupt::Malformed("reversal")))?;
@@ -234,11 +244,11 @@ impl Inner {
         let mut slice = Slice { skip: reversed, rest: amount };
         let debt = slice.of(debt);
         let parts: Vec<_> = parts.into_iter().rev().map(|(grant, part)| (grant, slice.of(part))).collect();
-        let owed = terms.lots_at(Amount::new(reading.balance)).debt;
+        let owed = present.lots_at(balance).debt;
         let payers = past.payers(debt.checked_sub(owed).unwrap_or(Amount::ZERO))?;
         let mut resolve = |parts: Vec<(GrantId, Amount)>| {
             let parts = parts.into_iter().filter(|(_, amount)| *amount > Amount::ZERO);
-            let parts = parts.map(|(grant, amount)| past.resolve(grant, amount, terms, now, declared));
+            let parts = parts.map(|(grant, amount)| past.resolve(grant, amount, present, now, declared));
             parts.collect::<Result<Vec<_>, _>>()
         };
         let payers = resolve(payers)?;
@@ -456,7 +466,14 @@ impl<'a> Past<'a> {
             let sum = reversal.amount().and_then(|amount| self.reversed.checked_add(amount));
             self.reversed = sum.ok_or_else(|| unreadable(Corrupt::Malformed("reversal")))?;
         }
-        for movement in body.movements.iter().rev() {
+        self.see(&body.movements, operation.time);
+        self.next = operation.previous_opening;
+        Ok(true)
+    }
+
+    /// Notes what happened by movements at an instant, which come before all that has been seen.
+    fn see(&mut self, movements: &[Movement], at_once: Timestamp) {
+        for movement in movements.iter().rev() {
             match *movement {
                 Movement::Depleted { grant } => drop(self.ends.entry(grant).or_insert(End::Depleted)),
                 Movement::Expired { grant, .. }
@@ -469,14 +486,12 @@ impl<'a> Past<'a> {
                     self.begun.entry(into).or_insert(Begun { seen_at: self.next, amount, at });
                 }
                 Movement::Paid { grant, amount } => {
-                    self.begun.entry(grant).or_insert(Begun { seen_at: self.next, amount, at: operation.time });
+                    self.begun.entry(grant).or_insert(Begun { seen_at: self.next, amount, at: at_once });
                 }
                 Movement::DebtPaid { grant, amount } => self.payments.push((grant, amount)),
                 _ => {}
             }
         }
-        self.next = operation.previous_opening;
-        Ok(true)
     }
 
     /// Goes on down until `is_found`, or until there is nothing left that was recorded behind `floor`, or kept.

@@ -251,8 +251,15 @@ impl Draft<'_> {
         if debits.peek().is_none() {
             return Ok(());
         }
-        let opening = generation(timeline, index)?;
-        let free_from = opening.free_from();
+        // Of a generation whose opening is not known it is known what was held: as long as there is more, something is free, and there is
+        // no debt.
+        let (opening, free_from) = if timeline.opening(index).is_unknown() && self.entries.is_none() {
+            (None, timeline.reserved(index)?)
+        } else {
+            let opening = generation(timeline, index)?;
+            let free_from = opening.free_from();
+            (Some(opening), free_from)
+        };
         let mut view = None;
         for posting in debits {
             let (amount, after) = (i128::from(posting.amount.units()), i128::from(posting.after.units()));
@@ -264,8 +271,8 @@ impl Draft<'_> {
             }
             // Within a generation debt begins where nothing is left that is not held.
             self.ledger.incurred += amount.min((free_from - after).max(0));
-            if let Some(entries) = &mut self.entries {
-                entries.take([debit_of(self.inner, self.catalog, posting, &opening, &mut view)?])?;
+            if let (Some(entries), Some(opening)) = (&mut self.entries, &opening) {
+                entries.take([debit_of(self.inner, self.catalog, posting, opening, &mut view)?])?;
             }
         }
         Ok(())

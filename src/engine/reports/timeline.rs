@@ -60,6 +60,11 @@ impl Opening {
     pub(super) fn tells_adjustment(&self) -> bool {
         self.number.is_some()
     }
+
+    /// Whether its record has been retired, and nothing is known of how the generation began.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.is_retired && self.number.is_none()
+    }
 }
 
 /// What is to be read below the oldest opening that is known.
@@ -470,8 +475,9 @@ impl<'a> Timeline<'a> {
         }
         // Nothing was moved before it was declared, and its number is the position of its declaration.
         let oldest = ends.iter().map(|grant| grant.get()).chain(holds.iter().map(|hold| hold.get())).min();
+        let Some(oldest) = oldest else { return Ok(dates) };
         let (inner, mut failed) = (self.inner, None);
-        self.operations_below(operation, oldest.unwrap_or(u64::MAX), |record| {
+        self.operations_below(operation, oldest, |record| {
             for movement in &record.body.movements {
                 match *movement {
                     Movement::ExpiryMoved { grant, to, .. } if ends.contains(&grant) => {
@@ -549,6 +555,24 @@ impl<'a> Timeline<'a> {
             }
         }
         Ok(Amount::ZERO)
+    }
+
+    /// Credits of grants that were held in a generation: what is held now, less what has been since, and with what has ceased to be.
+    pub(super) fn reserved(&self, index: usize) -> Result<i128, CommandError> {
+        let mut reserved = i128::from(self.terms.reserved().units());
+        for newer in 0..index {
+            let mut view = None;
+            for movement in &self.operation(newer, &mut view)?.body.movements {
+                match *movement {
+                    Movement::Reserved { amount, .. } => reserved -= i128::from(amount.units()),
+                    Movement::PartSpent { amount, .. } | Movement::Returned { amount, .. } => {
+                        reserved += i128::from(amount.units());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(reserved)
     }
 
     /// Whether a generation is the first, which no operation opened.

@@ -105,8 +105,21 @@ fn the_same_key_takes_back_once() {
     assert_eq!(first.expect_status(201), again.expect_status(201));
     keyed(&mut client, &json!({"amount": "11"})).expect_problem(409, "idempotency_conflict");
     keyed(&mut client, &json!({})).expect_problem(409, "idempotency_conflict");
-    keyed(&mut client, &json!({"amount": "10", "key": "x"})).expect_problem(400, "invalid_field");
+    keyed(&mut client, &json!({"amount": "10", "key": "mine"})).expect_problem(409, "idempotency_conflict");
     assert_eq!(client.balance("cus"), "80");
+    // A key of the reversal's own goes beside the header, and holds under any header and under none.
+    let own = json!({"amount": "4", "key": "mine"});
+    let under = |client: &mut Client, key: &str| {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        client.send("POST", &reverse_path(entry), &headers, own.to_string().as_bytes())
+    };
+    let first = under(&mut client, "rev-8").expect_status(201);
+    assert_eq!(first["key"], "mine");
+    for again in [under(&mut client, "rev-9"), client.post(&reverse_path(entry), &own)] {
+        assert_eq!(again.header("idempotency-replayed"), Some("true"));
+        assert_eq!(again.expect_status(201), first);
+    }
+    assert_eq!(client.balance("cus"), "84");
 }
 
 #[test]

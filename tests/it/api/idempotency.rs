@@ -88,7 +88,7 @@ fn keys_of_other_methods_say_nothing() {
         assert_eq!((answer.status, answer.header("idempotency-replayed")), (200, None));
     }
     // One that is not built yet is not answered for good.
-    send(&mut client, "/v1/charges", "k", &json!({})).expect_problem(501, "not_implemented");
+    send(&mut client, "/v1/portal-sessions", "k", &json!({})).expect_problem(501, "not_implemented");
     send(&mut client, "/v1/grants", "k", &json!({"customer": "cus", "amount": "1"})).expect_status(201);
 }
 

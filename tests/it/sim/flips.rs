@@ -114,8 +114,8 @@ fn ledger(cut: bool) -> (Directory, Run) {
     let (mut run, disk) = (Run::new(), fresh_disk());
     let (engine, _) = Engine::open_on(disk.medium(), small(), run.clock.clone()).expect("a healthy disk");
     let mut random = Random::new(21);
-    let steps = workload::steps(21, 600);
-    for (number, steps) in steps.chunks(201).enumerate() {
+    let steps = workload::steps(21, 700);
+    for (number, steps) in steps.chunks(234).enumerate() {
         for part in steps.chunks(20) {
             run.make(&engine, part, &mut random).expect("nothing fails");
             run.make(&engine, &[Step::Tidy], &mut random).expect("nothing fails");

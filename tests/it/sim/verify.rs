@@ -33,7 +33,7 @@ struct Ledger {
 
 fn ledger(in_order: bool) -> Ledger {
     let (mut run, mut disk) = (Run::new(), fresh_disk());
-    let steps = workload::steps_with_holds(5, 400);
+    let steps = workload::steps_with_holds(5, 500);
     let mut random = Random::new(5);
     for (number, steps) in steps.chunks(steps.len().div_ceil(4)).enumerate() {
         let engine = open(&disk, &run.clock);
