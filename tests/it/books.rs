@@ -270,7 +270,7 @@ pub(crate) struct Line {
     pub(crate) kind: &'static str,
     pub(crate) grant: Option<u64>,
     pub(crate) delta: i128,
-    parts: Vec<(u64, i128)>,
+    pub(crate) parts: Vec<(u64, i128)>,
     pub(crate) debt: i128,
     event: Option<String>,
     /// The feed's word for it.
