@@ -77,7 +77,6 @@ impl PersonalData {
 }
 
 /// A change of a customer; `None` leaves a field as it is.
-#[expect(clippy::option_option, reason = "left as it is, taken away, or given")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CustomerPatch {
     /// Its name, or that it has none.

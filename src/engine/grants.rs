@@ -431,19 +431,18 @@ impl Inner {
         let name = self.names.get(record.slot).ok_or(CommandError::NotFound { what: "wallet" })?;
         let (terms, balance) =
             self.read_at(record.slot, now, &guard).ok_or(CommandError::NotFound { what: "wallet" })?;
-        let left = match left_of(&terms, balance, id, now) {
-            Some(left) => left,
-            None => {
-                let (state, rolled_over) = self.how_grant_ended(record.slot, id, now, &guard)?;
-                Left {
-                    state,
-                    remaining: Amount::ZERO,
-                    held: Amount::ZERO,
-                    granted: record.amount,
-                    effective_at: record.effective_at,
-                    expires_at: record.expires_at,
-                    rolled_over,
-                }
+        let left = if let Some(left) = left_of(&terms, balance, id, now) {
+            left
+        } else {
+            let (state, rolled_over) = self.how_grant_ended(record.slot, id, now, &guard)?;
+            Left {
+                state,
+                remaining: Amount::ZERO,
+                held: Amount::ZERO,
+                granted: record.amount,
+                effective_at: record.effective_at,
+                expires_at: record.expires_at,
+                rolled_over,
             }
         };
         let mut rolled_over = left.rolled_over;
@@ -516,11 +515,13 @@ impl Inner {
         if rolled_over.is_some() || present.lots.iter().any(|lot| lot.id == grant) {
             return Ok(rolled_over);
         }
-        let find = |body: &Body<'_>| match rolled_over_in(grant, &body.movements) {
-            None => has_not_ended(grant, body).then_some(None),
-            rolled_over => Some(rolled_over),
-        };
-        Ok(self.walk_back(reading.generation.opened_at(), grant, find)?.flatten())
+        let told = self.walk_back(reading.generation.opened_at(), grant, |body| {
+            match rolled_over_in(grant, &body.movements) {
+                None => has_not_ended(grant, body).then_some(None),
+                rolled_over => Some(rolled_over),
+            }
+        })?;
+        Ok(told.flatten())
     }
 
     /// Looks through a wallet's operations, the newest first and none before the grant was declared.
@@ -698,9 +699,9 @@ fn end_of(grant: GrantId, movements: &[Movement]) -> Option<End> {
 /// Whether an operation shows that a grant had not come to its end before: it began with it, or had something to be spent behind it.
 fn has_not_ended(grant: GrantId, body: &Body<'_>) -> bool {
     let begins = |movement: &Movement| match *movement {
-        Movement::Granted { grant: of, .. } | Movement::Activated { grant: of, .. } | Movement::Paid { grant: of, .. } => {
-            of == grant
-        }
+        Movement::Granted { grant: of, .. }
+        | Movement::Activated { grant: of, .. }
+        | Movement::Paid { grant: of, .. } => of == grant,
         _ => false,
     };
     body.lots.iter().any(|(of, _)| *of == grant) || body.movements.iter().any(begins)

@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_the_file_are_pinned() {
-        let hex = |cell: [u8; CELL]| cell.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |cell: [u8; CELL]| cell.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         assert_eq!(hex(header()), GOLDEN_HEADER);
         assert_eq!(hex(cell_of(&[1; 16], &[2; 32])), GOLDEN_CELL);
     }

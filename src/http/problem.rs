@@ -118,10 +118,10 @@ impl Reason {
             | Reason::TooManyConnections
             | Reason::Recovering
             | Reason::Timeout
-            | Reason::Unavailable(Unavailable::Overloaded) => Some("1"),
+            | Reason::Unavailable(Unavailable::Overloaded)
+            | Reason::Conflict("idempotency_in_progress" | "currency_changed") => Some("1"),
             Reason::Unavailable(Unavailable::Closed) => Some("5"),
             Reason::Unavailable(Unavailable::NoSpace(_) | Unavailable::Poisoned(_)) => Some("30"),
-            Reason::Conflict("idempotency_in_progress" | "currency_changed") => Some("1"),
             _ => None,
         }
     }

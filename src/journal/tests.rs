@@ -535,6 +535,7 @@ fn the_bytes_of_an_operation_are_pinned() {
 
 // Administrative records.
 
+#[expect(clippy::too_many_lines, reason = "a table, one entry a record")]
 fn admin_records() -> Vec<(AdminRecord, &'static str)> {
     let text = str::to_owned;
     vec![

@@ -232,7 +232,10 @@ fn the_scale_of_a_currency_is_used_by_its_default_levels() {
     let mut spec = crate::books::currency_spec(CURRENCY);
     spec.scale += 1;
     let refused = bench.engine().put_currency(spec).expect_err("levels have that scale");
-    assert!(matches!(refused, CommandError::FieldConflict { slug: "currency_in_use", field: "scale", .. }), "{refused:?}");
+    assert!(
+        matches!(refused, CommandError::FieldConflict { slug: "currency_in_use", field: "scale", .. }),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -21,8 +21,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::books::{
-    BEGIN, Books, Correction, GrantSpec, RolloverSpecs, Step, Usage, WINDOW_MS, WalletNumber, When, clock, config as usual_config,
-    set_up, submit,
+    BEGIN, Books, Correction, GrantSpec, RolloverSpecs, Step, Usage, WINDOW_MS, WalletNumber, When, clock,
+    config as usual_config, set_up, submit,
 };
 use crate::engine_props::{any_step, grant_of, usage_of};
 use crate::model::Policy;

@@ -171,7 +171,7 @@ impl Inner {
         if let Some(begun) = beginning(&due.effects.movements) {
             return Ok(Some(begun));
         }
-        self.walk_back(reading.generation.opened_at(), id, beginning)
+        self.walk_back(reading.generation.opened_at(), id, |body| beginning(&body.movements))
     }
 }
 

@@ -87,8 +87,7 @@ pub(super) struct Booking {
 /// The table.
 pub(super) const fn booking(movement: &Movement) -> Booking {
     let (line, debt) = match movement {
-        Movement::Granted { .. } => (Some(LineKind::Granted), None),
-        Movement::Activated { .. } => (Some(LineKind::Granted), None),
+        Movement::Granted { .. } | Movement::Activated { .. } => (Some(LineKind::Granted), None),
         Movement::Spent { .. } | Movement::PartSpent { .. } => (Some(LineKind::Used), None),
         Movement::Overdrawn { .. } => (Some(LineKind::Used), Some(DebtSide::Incurred)),
         Movement::Expired { .. } => (Some(LineKind::Expired), None),

@@ -41,7 +41,7 @@ where
     };
     let (id, created) = match place(&call, &name, live, scopes)? {
         Place::New { id, created } => (id, created),
-        Place::Taken(record) => return Ok(answer(KeyBody::of(&record))),
+        Place::Taken(record) => return Ok(answer(&KeyBody::of(&record))),
     };
     let key = match id {
         Some(id) => NewKey::with_id(id, &name, live, scopes, created),
@@ -53,12 +53,12 @@ where
     })?;
     let shown = KeyBody::of(&key.record).with_token(key.token);
     call.engine().put_api_key(key.record)?.await?;
-    Ok(answer(shown))
+    Ok(answer(&shown))
 }
 
 /// The log gets to know no token, so a repeat of the request shows the key without it.
-fn answer(key: KeyBody) -> Reply {
-    Reply::json(StatusCode::CREATED, &key).header("cache-control", "no-store").private()
+fn answer(key: &KeyBody) -> Reply {
+    Reply::json(StatusCode::CREATED, key).header("cache-control", "no-store").private()
 }
 
 /// Where the key of a request goes.

@@ -410,7 +410,8 @@ fn an_answer_that_is_too_large_is_made_again_without_doing_anything() {
     let (disk, _) = ledger(&clock);
     let app = open(&disk, &clock).expect("opens");
     let mut random = drawdown_wal::sim::Random::new(7);
-    let mut noise = || (0..12).map(|_| format!("{:016x}{:016x}", random.draw(), random.draw())).collect::<String>();
+    let mut noise =
+        || (0..12).fold(String::new(), |text, _| text + &format!("{:016x}{:016x}", random.draw(), random.draw()));
     let mut grants: Vec<Value> =
         (0..200).map(|_| json!({"customer": "cus", "amount": "1", "metadata": {"noise": noise()}})).collect();
     grants.push(json!({"customer": "cus", "currency": "credits", "amount": "0.001"}));
