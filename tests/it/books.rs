@@ -9,7 +9,7 @@ use std::sync::Arc;
 use drawdown::engine::catalog::{CurrencyKind, CurrencySpec, MeterSpec, Priorities};
 use drawdown::engine::corrections::view::{
     AdjustmentRequest, AdjustmentView, ChargeRequest, ChargeView, Expired, ReversalRequest, ReversalView,
-    TransferRequest, TransferView,
+    TransferRequest, TransferSide, TransferView,
 };
 use drawdown::engine::holds::{CaptureRequest, HoldRequest, HoldStatus};
 use drawdown::engine::view::Entry;
@@ -417,9 +417,11 @@ pub(crate) struct Books {
     together: Vec<Vec<(WalletNumber, usize)>>,
     /// Transfers that were made under keys.
     transfers: HashMap<String, Transferred>,
+    /// All transfers.
+    moves: Vec<Transferred>,
 }
 
-/// A transfer that was made under a key.
+/// A transfer that was made.
 #[derive(Clone, Debug)]
 struct Transferred {
     from: WalletNumber,
@@ -1262,11 +1264,6 @@ impl Books {
         let expected: Vec<_> =
             out.moved.iter().map(|(grant, part, basis)| (*grant, *part, cost(*grant, *basis))).collect();
         assert_eq!(moved, expected);
-        let text = engine.transfer_text(view.from.entry);
-        if engine.health().is_ok() {
-            assert_eq!(engine.transfer_view(&text), Ok(view.clone()));
-        }
-        self.compare_sides(&view, from, to, engine);
         for (moved, (grant, ..)) in view.moved.iter().zip(&out.moved) {
             let Some(origin) = self.made.iter().find(|made| made.id == moved.from.get()) else { continue };
             let (cost_basis, grant) = (origin.request.cost_basis.clone(), giver.terms_of(*grant));
@@ -1290,30 +1287,10 @@ impl Books {
                 parent: Some(moved.from),
             });
         }
-        if let Some(key) = key {
-            self.transfers.insert(key, Transferred { from, to, units, view, group: left.0, at: (now, step) });
-        }
+        let made = Transferred { from, to, units, view, group: left.0, at: (now, step) };
+        self.transfers.extend(key.map(|key| (key, made.clone())));
+        self.moves.push(made);
         Ok(Some(ticket))
-    }
-
-    /// Both wallets' entries name the transfer, and each other.
-    fn compare_sides(&self, view: &TransferView, from: WalletNumber, to: WalletNumber, engine: &Engine) {
-        for (wallet, here, there) in [(from, &view.from, &view.to), (to, &view.to, &view.from)] {
-            let newest = match engine.entries(wallet.customer(), wallet.currency(), None, 8) {
-                Err(CommandError::Unavailable(_)) if engine.health().is_err() => return,
-                page => page.expect("a readable history").entries,
-            };
-            let entry = newest.iter().find(|entry| {
-                entry.entry == here.entry && matches!(entry.kind, EntryKind::TransferOut | EntryKind::TransferIn)
-            });
-            let correction = entry.and_then(|entry| entry.correction.clone()).expect("an entry of the transfer");
-            let named = correction.transfer.expect("it names the other side");
-            assert_eq!(
-                (named.transfer, named.entry, named.customer.as_str()),
-                (view.from.entry, there.entry, there.customer.as_str())
-            );
-            assert_eq!(correction.reason.as_deref(), Some("a reason"));
-        }
     }
 
     /// Notes that the last group of a wallet is a debit.
@@ -2110,6 +2087,15 @@ impl Books {
         assert_eq!(compare_groups(groups, &entries), groups.len(), "{wallet:?}: the history is cut short");
         let recorded = groups.last().map_or(0, |group| group.after.balance());
         assert_eq!(entries.last().map_or(0, |entry| units(entry.balance_after)), recorded);
+        for made in &self.moves {
+            let (from, to) = (&made.view.from, &made.view.to);
+            let sides = [(made.from, from, to), (made.to, to, from)];
+            for (_, here, there) in sides.into_iter().filter(|(of, ..)| *of == wallet) {
+                compare_side(made, here, there, &entries);
+            }
+            let shown = engine.transfer_view(&engine.transfer_text(from.entry));
+            assert_eq!(shown.as_ref(), Ok(&made.view));
+        }
     }
 
     /// As [`Books::audit`], for an engine whose log has lost its beginning: what does not lie in the past.
@@ -2353,6 +2339,7 @@ impl Books {
         left.debits.retain(|debit| debit.group < left.wallets[&debit.wallet].groups.len());
         left.corrections.retain(|_, keyed| keyed.group < left.wallets[&keyed.wallet].groups.len());
         left.transfers.retain(|_, made| made.group < left.wallets[&made.from].groups.len());
+        left.moves.retain(|made| made.group < left.wallets[&made.from].groups.len());
         left.keys = self
             .keys
             .iter()
@@ -2501,6 +2488,20 @@ fn ask(
             engine.reverse(&request).map(|(view, replayed, ticket)| (Corrected::Reversed(view), replayed, ticket))
         }
     }
+}
+
+/// Both wallets' entries name the transfer, and each other.
+fn compare_side(made: &Transferred, here: &TransferSide, there: &TransferSide, entries: &[Entry]) {
+    let entry = entries.iter().find(|entry| {
+        entry.entry == here.entry && matches!(entry.kind, EntryKind::TransferOut | EntryKind::TransferIn)
+    });
+    let correction = entry.and_then(|entry| entry.correction.clone()).expect("an entry of the transfer");
+    let named = correction.transfer.expect("it names the other side");
+    assert_eq!(
+        (named.transfer, named.entry, named.customer.as_str()),
+        (made.view.from.entry, there.entry, there.customer.as_str())
+    );
+    assert_eq!(correction.reason.as_deref(), Some("a reason"));
 }
 
 fn same_request(earlier: &GrantRequest, later: &GrantRequest) -> bool {

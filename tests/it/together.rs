@@ -157,11 +157,7 @@ fn nothing_is_ever_there_by_half() {
     audited(&engine);
     engine.barrier().wait().expect("a healthy log");
     // Where frames end.
-    let mut ends = Vec::new();
-    let mut reader = engine.log().reader(begun);
-    while let Some(frame) = reader.next().expect("a readable log") {
-        ends.push(frame.end);
-    }
+    let ends = frame_ends(&engine, begun);
     assert_eq!(engine.log().segment_start(begun), engine.log().segment_start(*ends.last().expect("frames")));
     let (start, before) = (engine.log().segment_start(begun), shown(&engine));
     engine.close().expect("a healthy log");
@@ -186,6 +182,14 @@ fn nothing_is_ever_there_by_half() {
         let again = open(copy.path(), 2);
         assert_eq!(shown(&again), balances, "what was mended is what all later readers find");
     }
+}
+
+fn frame_ends(engine: &Engine, begun: Lsn) -> Vec<Lsn> {
+    let (mut ends, mut reader) = (Vec::new(), engine.log().reader(begun));
+    while let Some(frame) = reader.next().expect("a readable log") {
+        ends.push(frame.end);
+    }
+    ends
 }
 
 /// Copies a ledger as it would be if the disk had kept no more than so many bytes of its only segment.
