@@ -239,6 +239,7 @@ pub(crate) enum When {
 }
 
 /// A grant to be; dates count from the moment at which it is made.
+#[expect(clippy::option_option, reason = "one that waits may have a length")]
 #[derive(Clone, Debug)]
 pub(crate) struct GrantSpec {
     pub(crate) wallet: WalletNumber,

@@ -232,6 +232,7 @@ pub(crate) struct Account {
     pub(crate) transferred: i128,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "all of them are independent, and a model is plain")]
 #[derive(Clone, Debug)]
 struct Held {
     grant: Grant,
@@ -928,7 +929,9 @@ impl Model {
                 *(if held.active { &mut held.account.written_off } else { &mut held.account.voided }) += left;
                 written_off.extend(held.active.then_some((*id, left)));
             }
-            written_off.into_iter().for_each(|(id, left)| self.note(Turn::WrittenOff, id, left, now));
+            for (id, left) in written_off {
+                self.note(Turn::WrittenOff, id, left, now);
+            }
             self.debt = 0;
             self.committed.clear();
             self.granted = 0;

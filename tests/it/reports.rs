@@ -318,9 +318,9 @@ proptest! {
 /// their own instants, on either side of whatever period.
 #[test]
 fn what_falls_due_counts_at_its_instant_however_late_it_is_recorded() {
-    let day = 24 * 3_600_000;
+    let day = 24 * 3_600_000_u64;
     let short = GrantSpec { lasts: Some(day), ..grant_of(0, 30) };
-    let later = GrantSpec { effective: Some(2 * day as i64), ..grant_of(0, 50) };
+    let later = GrantSpec { effective: Some(2 * day.cast_signed()), ..grant_of(0, 50) };
     let longer = GrantSpec { lasts: Some(day), ..grant_of(0, 8) };
     let story = [
         Step::Grant(short),
@@ -474,7 +474,9 @@ fn what_was_retired_is_not_guessed() {
     let mut books = Books::new();
     let make = |books: &mut Books, step: &Step| {
         let ticket = books.make(step, &engine, &clock).expect("a healthy engine");
-        ticket.into_iter().for_each(|ticket| ticket.wait().expect("a healthy log"));
+        if let Some(ticket) = ticket {
+            ticket.wait().expect("a healthy log");
+        }
     };
     let debit = |id, wallet, units| Step::Batch(vec![usage_of(id, wallet, units, crate::model::Policy::Reject)]);
     // Ada's in credits, Ada's in tokens, Bob's in credits.

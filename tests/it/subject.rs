@@ -173,14 +173,15 @@ impl Subject {
                 }
                 Movement::WrittenOff { amount, .. } => self.account(id).written_off += units(amount),
                 Movement::Overdrawn { amount } => self.debt_made += units(amount),
-                Movement::DebtWrittenOff { amount } => self.debt_paid += units(amount),
+                Movement::DebtWrittenOff { amount } | Movement::DebtReturned { amount } => {
+                    self.debt_paid += units(amount);
+                }
                 Movement::Depleted { .. } => assert!(self.depleted.insert(id), "grant {id} depleted twice"),
                 Movement::GivenBack { amount, .. } => self.account(id).returned += units(amount),
                 Movement::Reopened { amount, .. } => {
                     self.account(id).returned += units(amount);
                     assert!(self.depleted.remove(&id), "grant {id} is opened again and was not depleted");
                 }
-                Movement::DebtReturned { amount } => self.debt_paid += units(amount),
                 Movement::Reserved { amount, .. } => self.account(id).held += units(amount),
                 Movement::PartSpent { amount, .. } => {
                     self.account(id).held -= units(amount);
@@ -454,7 +455,9 @@ pub(crate) fn placed(command: &Command, now: u64, made: &mut u64) -> Command {
             Command::ExtendHold { hold: made.saturating_sub(hold / 2), expires_at: now + expires_at }
         }
         Command::Commit(mut list) => {
-            list.iter_mut().for_each(|(_, until)| *until = until.map(|after| now + after));
+            for (_, until) in &mut list {
+                *until = until.map(|after| now + after);
+            }
             Command::Commit(list)
         }
         other => other,
