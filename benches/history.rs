@@ -10,7 +10,6 @@
 //!
 //! `DRAWDOWN_BENCH_LARGE=1` sums over 10 M wallets rather than 1 M.
 
-
 mod common;
 
 use common::batch::{Batch, customer, mix};

@@ -402,7 +402,10 @@ impl Telling<'_, '_> {
             return;
         }
         let kind = match movement {
-            Movement::Granted { .. } | Movement::Scheduled { .. } | Movement::AwaitsPayment { .. } => "grant.created",
+            Movement::Granted { .. }
+            | Movement::Scheduled { .. }
+            | Movement::AwaitsPayment { .. }
+            | Movement::TransferredIn { .. } => "grant.created",
             Movement::Paid { .. } => "grant.paid",
             Movement::RolledOver { .. } => "grant.rolled_over",
             Movement::Activated { .. } => "grant.activated",
@@ -416,7 +419,6 @@ impl Telling<'_, '_> {
             Movement::HoldExpired { .. } => "hold.expired",
             Movement::HoldMoved { .. } => "hold.updated",
             Movement::TransferredOut { .. } => "grant.transferred",
-            Movement::TransferredIn { .. } => "grant.created",
             Movement::Spent { .. }
             | Movement::Overdrawn { .. }
             | Movement::DebtWrittenOff { .. }

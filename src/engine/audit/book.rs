@@ -463,16 +463,7 @@ impl Change<'_> {
                 self.give_back(movement)
             }
             Movement::Forfeited { .. } => Ok(()),
-            Movement::TransferredOut { grant, amount } => {
-                self.sums.transferred_out += whole(amount);
-                self.take(grant, whole(amount))?;
-                // What has nothing free is no lot if a hold has some of it; else its depletion follows.
-                Ok(())
-            }
-            Movement::TransferredIn { grant, amount } => {
-                self.sums.transferred_in += whole(amount);
-                self.push(grant, whole(amount))
-            }
+            Movement::TransferredOut { .. } | Movement::TransferredIn { .. } => self.transfer(movement),
             Movement::ExpiryMoved { grant, amount, .. } => {
                 let free = self.lots.iter().filter(|(other, _)| *other == grant).map(|(_, left)| left);
                 let held = self.holds.parts.iter().filter(|(_, other, _)| *other == grant).map(|(.., part)| part);
@@ -493,6 +484,22 @@ impl Change<'_> {
             | Movement::HoldExpired { .. }
             | Movement::Returned { .. }
             | Movement::HoldMoved { .. } => self.make_of_hold(movement),
+        }
+    }
+
+    /// What goes to another wallet, or comes from one.
+    fn transfer(&mut self, movement: &Movement) -> Result<(), Found> {
+        match *movement {
+            // If nothing is left, its depletion follows, or a hold has something of it.
+            Movement::TransferredOut { grant, amount } => {
+                self.sums.transferred_out += i128::from(amount.units());
+                self.take(grant, amount.units().into())
+            }
+            Movement::TransferredIn { grant, amount } => {
+                self.sums.transferred_in += i128::from(amount.units());
+                self.push(grant, amount.units().into())
+            }
+            _ => Err("a movement that is no transfer"),
         }
     }
 

@@ -44,7 +44,7 @@ impl Engine {
             return Err(CommandError::NotFound { what: "transfer" });
         }
         let into = inner.other_side(&out)?;
-        inner.transfer_view(out, into)
+        inner.transfer_view(out, &into)
     }
 }
 
@@ -106,7 +106,7 @@ impl Inner {
             Some(into) => into,
             None => self.other_side(&out)?,
         };
-        Ok((self.transfer_view(out, into)?, replayed))
+        Ok((self.transfer_view(out, &into)?, replayed))
     }
 
     /// Whether a transfer went to this customer.
@@ -240,13 +240,13 @@ impl Inner {
         for part in parts {
             let record = GrantRecord { slot: target, ..part.record.clone() };
             let is_it = |known: &GrantRecord| *known == GrantRecord { created_at: known.created_at, ..record.clone() };
-            let number = match declared.iter().find(|(_, known)| is_it(known)) {
-                Some((number, _)) => *number,
-                None => {
-                    let number = GrantId::new(self.append_admin(&AdminRecord::Grant(record.clone()))?.get());
-                    declared.push((number, record));
-                    number
-                }
+            let known = declared.iter().find(|(_, known)| is_it(known)).map(|(number, _)| *number);
+            let number = if let Some(number) = known {
+                number
+            } else {
+                let number = GrantId::new(self.append_admin(&AdminRecord::Grant(record.clone()))?.get());
+                declared.push((number, record));
+                number
             };
             numbers.push(number);
         }
@@ -282,9 +282,9 @@ impl Inner {
         Ok(None)
     }
 
-    fn transfer_view(&self, out: Done, into: Done) -> Result<TransferView, CommandError> {
+    fn transfer_view(&self, out: Done, into: &Done) -> Result<TransferView, CommandError> {
         let (from, currency) = self.wallet_of(&out)?;
-        let (to, _) = self.wallet_of(&into)?;
+        let (to, _) = self.wallet_of(into)?;
         let missing = CommandError::NotFound { what: "transfer" };
         let (Operation::TransferOut { amount, parts }, Operation::TransferIn { grants }) =
             (&out.operation, &into.operation)
@@ -314,7 +314,7 @@ impl Inner {
             currency,
             amount: *amount,
             from: side(from, &out),
-            to: side(to, &into),
+            to: side(to, into),
             moved: parts.iter().zip(grants).map(moved).collect(),
             debt_paid,
             reason: out.note.reason,
