@@ -88,8 +88,8 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl Inner {
     /// Carries out a group. `None` if another operation came between the readings and it: nothing has happened, and the caller reads again.
-    /// Looks at nothing but the size of the group: whether the rules allow it is for the caller to ask, and for [`WalletGroupEffects::is_refused`]
-    /// to tell if something else was quicker.
+    /// Looks at nothing but the size of the group: whether the rules allow it is for the caller to ask, and for
+    /// [`WalletGroupEffects::is_refused`] to tell if something else was quicker.
     pub(super) fn join(
         &self,
         mut members: Vec<Member<'_>>,

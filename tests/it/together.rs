@@ -1,5 +1,5 @@
-//! Several wallets at once under many threads, and after power cuts at every kind of place: nothing of a group or a transfer is ever there by half, whichever
-//! copies of its frame are in the log.
+//! Several wallets at once under many threads, and after power cuts at every kind of place: nothing of a group or a transfer is ever there
+//! by half, whichever copies of its frame are in the log.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,12 +1,13 @@
 //! Transfers: credits go from one wallet to another of the same currency, at once or not at all.
 //!
-//! What would be spent first goes, and keeps its terms: priority, dates, category, source, what becomes of a remainder, and its share of the
-//! cost ([`crate::ledger::Lot::cost_of`]). It arrives as grants, which are declared like any others and name those that they came from. What is held stays,
-//! and an overdraft allowance is nothing to give away. The wallet that gets it pays its debt with it first.
+//! What would be spent first goes, and keeps its terms: priority, dates, category, source, what becomes of a remainder, and its share of
+//! the cost ([`crate::ledger::Lot::cost_of`]). It arrives as grants, which are declared like any others and name those that they came from.
+//! What is held stays, and an overdraft allowance is nothing to give away. The wallet that gets it pays its debt with it first.
 //!
-//! Both wallets' operations are planned from a reading and carried out as a group ([`crate::engine::joint`]). If something was quicker, they are planned anew; of
-//! the declared grants those serve again that are the same. Each record carries a note that names the other wallet, and both stand in one frame; so
-//! each leads to the other. A transfer is known by the entry of the wallet that gave; that record is the identity of its key, too.
+//! Both wallets' operations are planned from a reading and carried out as a group ([`crate::engine::joint`]). If something was quicker,
+//! they are planned anew; of the declared grants those serve again that are the same. Each record carries a note that names the other
+//! wallet, and both stand in one frame; so each leads to the other. A transfer is known by the entry of the wallet that gave; that record
+//! is the identity of its key, too.
 
 use super::view::{Moved, TransferRequest, TransferSide, TransferView};
 use super::{Done, check_note};

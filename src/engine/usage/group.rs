@@ -1,12 +1,12 @@
 //! Groups of events: all are applied, or none is, across wallets.
 //!
 //! A group goes the way of a batch ([`super`]) with other rules at each step. It is planned, and every identity claimed, before anything is
-//! decided; nobody waits with claims in hand. If all of it was applied before, the first outcomes are the answer. If a part of it was, there
-//! is no answer that would be all or nothing, and the group is refused as a whole (`group_partly_known`). Else each event is tried in the order
-//! sent, and what is refused is refused for its own reason, and all the others because of it ([`Rejection::GroupRejected`]).
+//! decided; nobody waits with claims in hand. If all of it was applied before, the first outcomes are the answer. If a part of it was,
+//! there is no answer that would be all or nothing, and the group is refused as a whole (`group_partly_known`). Else each event is tried in
+//! the order sent, and what is refused is refused for its own reason, and all the others because of it ([`Rejection::GroupRejected`]).
 //!
-//! What passes is carried out as one operation on all the wallets ([`crate::engine::joint`]): a debit operation for each event, in one frame. A wallet's
-//! events follow each other in the order sent. If something was quicker, the events are tried again.
+//! What passes is carried out as one operation on all the wallets ([`crate::engine::joint`]): a debit operation for each event, in one
+//! frame. A wallet's events follow each other in the order sent. If something was quicker, the events are tried again.
 
 use super::plan::{Plan, Planner};
 use super::recall::{Recall, rejected};
@@ -27,11 +27,11 @@ use std::collections::BTreeMap;
 pub const MAX_GROUP_EVENTS: usize = 64;
 
 impl Engine {
-    /// Applies all of these events, or none; `outcomes` becomes one outcome an event, in order. All are applied, or all are duplicates, or all
-    /// are rejected: those that are no reason for it, as [`Rejection::GroupRejected`].
+    /// Applies all of these events, or none; `outcomes` becomes one outcome an event, in order. All are applied, or all are duplicates, or
+    /// all are rejected: those that are no reason for it, as [`Rejection::GroupRejected`].
     ///
-    /// Refused as a whole are groups of more than [`MAX_GROUP_EVENTS`] (`group_too_large`), those with an event twice (`duplicate_in_group`), and
-    /// those of which a part is known (`group_partly_known`).
+    /// Refused as a whole are groups of more than [`MAX_GROUP_EVENTS`] (`group_too_large`), those with an event twice
+    /// (`duplicate_in_group`), and those of which a part is known (`group_partly_known`).
     pub fn submit_group(
         &self,
         events: &[UsageEvent<'_>],

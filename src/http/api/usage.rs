@@ -83,8 +83,8 @@ enum Shape {
     Group,
 }
 
-/// The answer to a group: that of a batch when it took place, else the problem of the first event that was refused for its own sake, with a list of
-/// all.
+/// The answer to a group: that of a batch when it took place, else the problem of the first event that was refused for its own sake, with a
+/// list of all.
 fn group(events: &[UsageEvent<'_>], outcomes: &[EventOutcome], minimal: bool) -> Result<Reply, Problem> {
     all_or_problem(events, outcomes)?;
     Ok(Reply::new(StatusCode::OK, "application/json", events::write(events, outcomes, minimal)))

@@ -63,8 +63,8 @@ fn an_abandoned_group_that_is_installed_late_is_taken_out_by_whoever_meets_it() 
     slots.iter().for_each(free);
 }
 
-/// The group takes place when its frame's place is claimed. One member had been opened, the other one had not, and a reader of both saw credits that had left
-/// the first wallet and were not in the second.
+/// The group takes place when its frame's place is claimed. One member had been opened, the other one had not, and a reader of both saw
+/// credits that had left the first wallet and were not in the second.
 #[test]
 fn a_reader_never_sees_a_part_of_a_group() {
     let log = Log::new();
