@@ -835,17 +835,7 @@ impl Book {
                 parts: vec![(*grant, after.remaining(*grant))],
                 ..plain("Settings", Some("grant.updated"))
             }),
-            Command::TransferOut { .. } => {
-                let parts: Vec<_> = outcome.moved.iter().map(|(grant, part, _)| (*grant, *part)).collect();
-                let delta = -parts.iter().map(|(_, part)| part).sum::<i128>();
-                lines.push(Line { delta, parts, ..plain("TransferOut", Some("transfer.sent")) });
-            }
-            Command::TransferIn(grants) => {
-                lines.retain(|line| line.kind != "Grant" || grants.iter().all(|grant| Some(grant.id) != line.grant));
-                let parts: Vec<_> = grants.iter().map(|grant| (grant.id, grant.amount)).collect();
-                let delta = parts.iter().map(|(_, part)| part).sum();
-                lines.push(Line { delta, parts, ..plain("TransferIn", Some("transfer.received")) });
-            }
+            Command::TransferOut { .. } | Command::TransferIn(_) => transfer_line(command, &outcome, &mut lines),
             Command::Grant(_)
             | Command::Void { .. }
             | Command::Wait
@@ -1265,11 +1255,20 @@ impl Books {
         let expected: Vec<_> =
             out.moved.iter().map(|(grant, part, basis)| (*grant, *part, cost(*grant, *basis))).collect();
         assert_eq!(moved, expected);
-        for (moved, (grant, ..)) in view.moved.iter().zip(&out.moved) {
+        self.enter_arrivals(&view, &giver, to, engine);
+        let made = Transferred { from, to, units, view, group: left.0, at: (now, step) };
+        self.transfers.extend(key.map(|key| (key, made.clone())));
+        self.moves.push(made);
+        Ok(Some(ticket))
+    }
+
+    /// Notes the grants that a transfer made of parts of those that are known.
+    fn enter_arrivals(&mut self, view: &TransferView, giver: &Model, to: WalletNumber, engine: &Engine) {
+        for moved in &view.moved {
             let Some(origin) = self.made.iter().find(|made| made.id == moved.from.get()) else { continue };
-            let (cost_basis, grant) = (origin.request.cost_basis.clone(), giver.terms_of(*grant));
+            let (cost_basis, grant) = (origin.request.cost_basis.clone(), giver.terms_of(moved.from.get()));
             let request = GrantRequest {
-                customer: customer.to_owned(),
+                customer: to.customer().to_owned(),
                 amount: to.decimal(moved.amount.units()),
                 priority: Some(grant.priority),
                 effective_at: Some(at(grant.effective_at)),
@@ -1284,14 +1283,10 @@ impl Books {
                 text: engine.grant_text(moved.to),
                 wallet: to,
                 request,
-                created_at: now,
+                created_at: self.now,
                 parent: Some(moved.from),
             });
         }
-        let made = Transferred { from, to, units, view, group: left.0, at: (now, step) };
-        self.transfers.extend(key.map(|key| (key, made.clone())));
-        self.moves.push(made);
-        Ok(Some(ticket))
     }
 
     /// Notes that the last group of a wallet is a debit.
@@ -2489,6 +2484,19 @@ fn ask(
             engine.reverse(&request).map(|(view, replayed, ticket)| (Corrected::Reversed(view), replayed, ticket))
         }
     }
+}
+
+/// Enters the line of one side of a transfer.
+fn transfer_line(command: &Command, outcome: &Outcome, lines: &mut Vec<Line>) {
+    let (kind, told, sign, parts): (_, _, _, Vec<_>) = match command {
+        Command::TransferIn(grants) => {
+            lines.retain(|line| line.kind != "Grant" || grants.iter().all(|grant| Some(grant.id) != line.grant));
+            ("TransferIn", "transfer.received", 1, grants.iter().map(|grant| (grant.id, grant.amount)).collect())
+        }
+        _ => ("TransferOut", "transfer.sent", -1, outcome.moved.iter().map(|(id, part, _)| (*id, *part)).collect()),
+    };
+    let delta = sign * parts.iter().map(|(_, part)| part).sum::<i128>();
+    lines.push(Line { delta, parts, ..plain(kind, Some(told)) });
 }
 
 /// Both wallets' entries name the transfer, and each other.
