@@ -54,6 +54,7 @@ fn wrapped<'a>(
 ) -> Result<(), DecodeError> {
     let mut reader = Reader::new(text, arena);
     let outside = |fault: Fault| DecodeError::new(&fault, None);
+    reader.peek().map_err(outside)?;
     let begun = reader.at();
     reader.open().map_err(outside)?;
     let (mut first, mut atomic, mut is_there) = (true, None, false);
