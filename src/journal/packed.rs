@@ -55,7 +55,7 @@ pub(super) fn write(body: &Body<'_>, out: &mut Vec<u8>) {
     write_parts(parts, out);
 }
 
-/// As [`write`], without a body.
+/// As [`write()`], without a body.
 pub(super) fn write_parts(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>, out: &mut Vec<u8>) {
     let has_lines = [parts.crossed, parts.recovered].into_iter().any(|names| *names != Names::default());
     let has_quiet = [parts.crossed, parts.recovered].into_iter().any(|names| !names.quiet.is_empty());

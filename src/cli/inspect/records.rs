@@ -352,7 +352,7 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// What may be told of an administrative record: no seed, no hash of a key.

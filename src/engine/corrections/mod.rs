@@ -4,7 +4,7 @@
 //! was asked for, and why. The record is all there is to it. It is the identity of its key, as a debit's record is its event's
 //! (`super::identity`), and what it is shown as is read back from it; so corrections take no memory, and survive whatever the log survives.
 //!
-//! What of a debit has been taken back already is told by the wallet's own row of operations, too: see [`reversal`].
+//! What of a debit has been taken back already is told by the wallet's own row of operations, too: see `reversal.rs`.
 
 mod adjustment;
 mod charge;
