@@ -127,7 +127,7 @@ fn nothing_is_ever_there_by_half() {
         max_balance: None,
         default_priorities: Priorities::new(),
     };
-    engine.put_currency(spec).expect("a currency");
+    drop(engine.put_currency(spec).expect("a currency"));
     let grants: Vec<_> = WALLETS.iter().map(|wallet| plain_grant(wallet, CURRENCY, CREDITS)).collect();
     engine.grant(&grants).expect("a healthy log").1.wait().expect("a healthy log");
     let begun = engine.log().tail();

@@ -1,6 +1,6 @@
 //! Corrections: debits taken back, credits given and taken by operators or moved between wallets, invoices paid from wallets.
 //!
-//! Each but for transfers ([`transfer`]) is one operation on one wallet, whose record carries a [`Note`]: what it is, under which key it
+//! Each but for transfers (`transfer`) is one operation on one wallet, whose record carries a [`Note`]: what it is, under which key it
 //! was asked for, and why. The record is all there is to it. It is the identity of its key, as a debit's record is its event's
 //! (`super::identity`), and what it is shown as is read back from it; so corrections take no memory, and survive whatever the log survives.
 //!
