@@ -2760,9 +2760,8 @@ pub(crate) fn compare_told(groups: &[Group], events: &[&FeedEvent], wallet: Wall
         }
         expected.push(match (told, line.grant) {
             ("debit.reversed", _) => (told, show(line.debt), show(returned)),
-            ("charge.created", _) => (told, String::new(), show(-line.delta)),
+            ("charge.created" | "transfer.sent", _) => (told, String::new(), show(-line.delta)),
             ("adjustment.created", None) | ("transfer.received", _) => (told, String::new(), show(line.delta)),
-            ("transfer.sent", _) => (told, String::new(), show(-line.delta)),
             ("debit.applied", _) => (told, line.event.clone().unwrap_or_default(), show(-line.delta)),
             ("hold.captured", _) => (told, hold_text(line, engine), show(-line.delta)),
             ("hold.updated", _) => (told, hold_text(line, engine), String::new()),

@@ -155,7 +155,8 @@ impl Subject {
             match *movement {
                 Movement::Granted { amount, .. }
                 | Movement::Scheduled { amount, .. }
-                | Movement::AwaitsPayment { amount, .. } => {
+                | Movement::AwaitsPayment { amount, .. }
+                | Movement::TransferredIn { amount, .. } => {
                     let account = Account { granted: units(amount), ..Account::default() };
                     assert_eq!(self.accounts.insert(id, account), None);
                 }
@@ -200,10 +201,6 @@ impl Subject {
                     assert_eq!(self.accounts.insert(into.get(), account), None);
                 }
                 Movement::TransferredOut { amount, .. } => self.account(id).transferred += units(amount),
-                Movement::TransferredIn { amount, .. } => {
-                    let account = Account { granted: units(amount), ..Account::default() };
-                    assert_eq!(self.accounts.insert(id, account), None);
-                }
                 Movement::Activated { .. }
                 | Movement::ExpiryMoved { .. }
                 | Movement::Paid { .. }

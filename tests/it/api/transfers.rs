@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn transfer(client: &mut Client, from: &str, to: &str, amount: &str, more: Value) -> Answer {
+fn transfer(client: &mut Client, from: &str, to: &str, amount: &str, more: &Value) -> Answer {
     let mut body = json!({"from": {"customer": from}, "to": {"customer": to}, "currency": "credits", "amount": amount});
     body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     client.post("/v1/transfers", &body)
@@ -20,7 +20,7 @@ fn credits_move_with_their_terms_and_both_histories_name_the_transfer() {
         "source": "package", "expires_at": "2100-01-01T00:00:00Z", "cost_basis": {"amount": 1000, "currency": "EUR"},
         "metadata": {"order": "o-1"}});
     client.post("/v1/grants", &grant).expect_status(201);
-    let answer = transfer(&mut client, "cus", "bob", "20", json!({"reason": "a gift", "key": "trf-1"}));
+    let answer = transfer(&mut client, "cus", "bob", "20", &json!({"reason": "a gift", "key": "trf-1"}));
     let made = answer.expect_status(201);
     assert_eq!(
         (&made["amount"], &made["from"]["balance"], &made["to"]["balance"]),
@@ -42,12 +42,12 @@ fn credits_move_with_their_terms_and_both_histories_name_the_transfer() {
         assert_eq!(shown[field], expected, "{field} of {shown}");
     }
     // The rest of it costs the rest.
-    let rest = transfer(&mut client, "cus", "bob", "10", json!({})).expect_status(201);
+    let rest = transfer(&mut client, "cus", "bob", "10", &json!({})).expect_status(201);
     assert_eq!(rest["moved"][0]["cost"], 334);
-    let again = transfer(&mut client, "cus", "bob", "20", json!({"reason": "a gift", "key": "trf-1"}));
+    let again = transfer(&mut client, "cus", "bob", "20", &json!({"reason": "a gift", "key": "trf-1"}));
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(again.expect_status(201), made);
-    transfer(&mut client, "cus", "bob", "21", json!({"reason": "a gift", "key": "trf-1"}))
+    transfer(&mut client, "cus", "bob", "21", &json!({"reason": "a gift", "key": "trf-1"}))
         .expect_problem(409, "idempotency_conflict");
     let path = answer.header("location").expect("a location").to_owned();
     assert_eq!(client.get(&path).expect_status(200), made);
@@ -85,7 +85,7 @@ fn what_cannot_move_is_refused_and_nothing_changes() {
         .post("/v1/holds", &json!({"customer": "cus", "currency": "credits", "amount": "40", "ttl_seconds": 600}))
         .expect_status(201);
     // Neither what is held nor the allowance.
-    transfer(&mut client, "cus", "bob", "60.01", json!({})).expect_problem(402, "insufficient_credit");
+    transfer(&mut client, "cus", "bob", "60.01", &json!({})).expect_problem(402, "insufficient_credit");
     client.get("/v1/wallets/bob/credits").expect_problem(404, "unknown_wallet");
     for (field, status, slug, body) in [
         ("to", 422, "invalid_value", json!({"to": {"customer": "cus"}})),
@@ -95,16 +95,16 @@ fn what_cannot_move_is_refused_and_nothing_changes() {
         ("to.customer", 400, "invalid_field", json!({"to": {}})),
         ("currency", 422, "unknown_currency", json!({"currency": "gold"})),
     ] {
-        let problem = transfer(&mut client, "cus", "bob", "1", body.clone()).expect_problem(status, slug);
+        let problem = transfer(&mut client, "cus", "bob", "1", &body).expect_problem(status, slug);
         assert_eq!(problem["field"], field, "{body}");
     }
-    transfer(&mut client, "nobody", "bob", "1", json!({})).expect_problem(404, "unknown_wallet");
+    transfer(&mut client, "nobody", "bob", "1", &json!({})).expect_problem(404, "unknown_wallet");
     client.patch("/v1/wallets/cus/credits", &json!({"status": "frozen"})).expect_status(200);
-    transfer(&mut client, "cus", "bob", "1", json!({})).expect_problem(422, "wallet_frozen");
+    transfer(&mut client, "cus", "bob", "1", &json!({})).expect_problem(422, "wallet_frozen");
     client.patch("/v1/wallets/cus/credits", &json!({"status": "active"})).expect_status(200);
-    transfer(&mut client, "cus", "bob", "59", json!({})).expect_status(201);
+    transfer(&mut client, "cus", "bob", "59", &json!({})).expect_status(201);
     client.patch("/v1/wallets/bob/credits", &json!({"status": "closed"})).expect_status(200);
-    transfer(&mut client, "cus", "bob", "1", json!({})).expect_problem(422, "wallet_closed");
+    transfer(&mut client, "cus", "bob", "1", &json!({})).expect_problem(422, "wallet_closed");
     for nothing in ["trf_nothing", "trf_00000000000000000000"] {
         client.get(&format!("/v1/transfers/{nothing}")).expect_problem(404, "unknown_transfer");
     }
@@ -119,7 +119,7 @@ fn event(id: &str, customer: &str, amount: &str) -> Value {
 fn a_group_of_events_is_applied_wholly_or_not_at_all() {
     let server = TestServer::funded();
     let mut client = server.client();
-    transfer(&mut client, "cus", "bob", "20", json!({})).expect_status(201);
+    transfer(&mut client, "cus", "bob", "20", &json!({})).expect_status(201);
     let group = |events: &[Value]| json!({"atomic": true, "events": events});
     let first = [event("g-1", "cus", "30"), event("g-2", "bob", "5"), event("g-3", "cus", "10")];
     let made = client.post("/v1/events", &group(&first)).expect_status(200);
