@@ -79,6 +79,8 @@ pub(crate) enum Action {
     PastBalance,
     Usage,
     Holders,
+    PostTransfer,
+    GetTransfer,
 }
 
 /// One row: an endpoint.
@@ -113,6 +115,7 @@ impl Route {
             | Action::ReverseEntry
             | Action::PostAdjustment
             | Action::PostCharge
+            | Action::PostTransfer
             | Action::PostHolds
             | Action::PostCaptures
             | Action::CaptureHold
@@ -151,6 +154,7 @@ impl Route {
             | Action::OpenApi
             | Action::Stats
             | Action::GetCharge
+            | Action::GetTransfer
             | Action::ListHolds
             | Action::GetHold
             | Action::ListGrants
@@ -254,7 +258,8 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/holds/{hold}/extend", USAGE, Action::ExtendHold),
     route("POST", "/v1/entries/{entry}/reverse", GRANTS, Action::ReverseEntry),
     route("POST", "/v1/adjustments", GRANTS, Action::PostAdjustment),
-    later("POST", "/v1/transfers", GRANTS, "transfers"),
+    route("POST", "/v1/transfers", GRANTS, Action::PostTransfer),
+    route("GET", "/v1/transfers/{transfer}", READ.and(GRANTS), Action::GetTransfer),
     later("GET", "/v1/credit-currencies/{currency}/recharge-config", READ, "recharge configuration"),
     later("PUT", "/v1/credit-currencies/{currency}/recharge-config", ADMIN, "recharge configuration"),
     later("GET", "/v1/credit-packages/{package}", READ, "credit packages"),

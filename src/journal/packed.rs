@@ -162,7 +162,9 @@ fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
         | Operation::Charge { .. }
         | Operation::Reverse(_)
         | Operation::InheritLevels { .. }
-        | Operation::SetCommitments(_) => unreachable!("is_packed names the others"),
+        | Operation::SetCommitments(_)
+        | Operation::TransferOut { .. }
+        | Operation::TransferIn { .. } => unreachable!("is_packed names the others"),
     }
 }
 
@@ -285,6 +287,9 @@ impl From<&Movement> for Wire {
             | Movement::Reopened { .. }
             | Movement::DebtReturned { .. }
             | Movement::Forfeited { .. } => unreachable!("a debit is given back by an operation of its own"),
+            Movement::TransferredOut { .. } | Movement::TransferredIn { .. } => {
+                unreachable!("credits leave for other wallets by operations of their own")
+            }
         };
         let instants = match *movement {
             Movement::HoldMoved { from, to, .. } => Some((from.millis(), to.millis())),

@@ -20,4 +20,5 @@ mod spill;
 mod stress;
 mod subject;
 mod tidy;
+mod together;
 mod verify;

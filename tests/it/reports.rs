@@ -49,9 +49,15 @@ fn expected_lines(books: &Books, wallet: WalletNumber, from: u64, to: u64) -> (L
         let all = books.groups(wallet).iter().flat_map(|group| &group.lines);
         all.into_iter().any(|line| line.kind == "Adjustment" && line.grant == Some(id))
     };
+    let arrived = |id| {
+        let all = books.groups(wallet).iter().flat_map(|group| &group.lines);
+        all.into_iter().any(|line| line.kind == "TransferIn" && line.parts.iter().any(|(grant, _)| *grant == id))
+    };
     for happened in after.happened().iter().filter(|happened| (from..to).contains(&happened.at)) {
         let (id, amount) = (happened.grant, happened.amount);
         match happened.turn {
+            // Told with all that came with it.
+            Turn::Activated if arrived(id) => {}
             Turn::Activated if is_adjustment(id) => add("adjusted".to_owned(), amount, 0),
             Turn::Activated => {
                 // What was granted in the place of what a reversal could give nobody, nobody asked for as a grant.
@@ -78,6 +84,8 @@ fn expected_lines(books: &Books, wallet: WalletNumber, from: u64, to: u64) -> (L
                 ("Capture" | "LateCapture", _) if line.delta != 0 => add("used ".to_owned(), line.delta, 0),
                 ("Adjustment", _) if line.grant.is_none() => add("adjusted".to_owned(), line.delta, 0),
                 ("Charge", _) => add("charged".to_owned(), line.delta, 0),
+                ("TransferOut", _) => add("transferred_out".to_owned(), line.delta, 0),
+                ("TransferIn", _) => add("transferred_in".to_owned(), line.delta, 0),
                 ("Reversal", _) => {
                     add("reversed".to_owned(), line.delta, 0);
                     repaid += line.debt;

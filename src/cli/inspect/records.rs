@@ -240,7 +240,7 @@ fn operation_fields(record: &OperationRecord<'_>, scale: Scale, known: &Known) -
     }
     if let Some(note) = &record.body.note {
         let asked = json!({"all": note.asked.all, "regrant": note.asked.regrant});
-        fields.push(("note", json!({"kind": note_name(note.kind), "key": note.key, "reason": note.reason, "invoice": note.invoice, "asked": asked, "metadata": note.metadata})));
+        fields.push(("note", json!({"kind": note_name(note.kind), "key": note.key, "reason": note.reason, "invoice": note.invoice, "asked": asked, "metadata": note.metadata, "other": note.other})));
     }
     let movements: Vec<_> = record.body.movements.iter().map(|movement| movement_value(movement, scale)).collect();
     fields.push(("movements", movements.into()));
@@ -273,6 +273,7 @@ fn note_name(kind: NoteKind) -> &'static str {
         NoteKind::Adjustment => "adjustment",
         NoteKind::Charge => "charge",
         NoteKind::Reversal => "reversal",
+        NoteKind::Transfer => "transfer",
     }
 }
 
@@ -298,6 +299,8 @@ fn operation_name(operation: &Operation) -> &'static str {
         Operation::EndSchedule { .. } => "end_schedule",
         Operation::InheritLevels { .. } => "inherit_levels",
         Operation::SetCommitments(_) => "set_commitments",
+        Operation::TransferOut { .. } => "transfer_out",
+        Operation::TransferIn { .. } => "transfer_in",
     }
 }
 
@@ -331,6 +334,8 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
         Movement::AwaitsPayment { amount, .. } => ("awaits_payment", amount),
         Movement::Paid { amount, .. } => ("paid", amount),
         Movement::RolledOver { amount, .. } => ("rolled_over", amount),
+        Movement::TransferredOut { amount, .. } => ("transferred_out", amount),
+        Movement::TransferredIn { amount, .. } => ("transferred_in", amount),
     };
     let mut value = json!({"kind": kind, "amount": text(amount, scale)});
     if let Some(grant) = movement.grant() {

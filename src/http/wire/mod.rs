@@ -16,6 +16,7 @@ pub(crate) mod keys;
 pub(crate) mod query;
 pub(crate) mod recurring;
 pub(crate) mod reports;
+pub(crate) mod transfers;
 pub(crate) mod wallets;
 
 use super::decode::time;

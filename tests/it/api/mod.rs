@@ -16,6 +16,7 @@ mod process;
 mod reads;
 mod recurring;
 mod reports;
+mod transfers;
 mod usage;
 
 use drawdown::engine::{Engine, EngineConfig, SystemClock};
