@@ -10,8 +10,6 @@
 //!
 //! `DRAWDOWN_BENCH_LARGE=1` sums over 10 M wallets rather than 1 M.
 
-#![expect(clippy::cast_precision_loss, reason = "for people to read")]
-
 mod common;
 
 use common::batch::{Batch, customer, mix};

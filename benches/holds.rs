@@ -57,7 +57,7 @@ fn time_pairs(ledger: &Ledger, next: &mut u64, ids: Ids) -> Duration {
     took += start.elapsed();
     drop(ticket);
     let units: i64 = captured.iter().map(|captured| captured.as_ref().expect("captured").amount.units()).sum();
-    assert_eq!(units, CAPTURED * BATCH as i64);
+    assert_eq!(units, CAPTURED * BATCH.cast_signed() as i64);
     took
 }
 

@@ -5,6 +5,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use drawdown::store::pin;
+use drawdown::store::slot::group::{Closed, Ended, JointOpening};
 use drawdown::store::slot::{Driver, Generation, Opening, Rules, Slot, Terms};
 use drawdown::store::word::Deadline;
 use std::hint::black_box;
@@ -19,6 +20,8 @@ impl Rules for Plain {
     type Terms = Balance;
     type Operation = i64;
     type Effects = ();
+    type Group = ();
+    type GroupEffects = ();
 }
 
 impl Terms for Balance {
@@ -47,6 +50,18 @@ impl Driver<Plain> for Tail {
         let lsn = self.0.fetch_add(64, Ordering::Relaxed);
         black_box(slot.link(lsn));
         Some(lsn)
+    }
+    fn of(&self, _: u32) -> Self {
+        unreachable!("there are no groups")
+    }
+    fn slot(&self, _: u32) -> &Slot<Plain> {
+        unreachable!("there are no groups")
+    }
+    fn close_group(&self, (): &(), _: &[Ended<'_, Plain>]) -> (Vec<Closed<Plain>>, ()) {
+        unreachable!("there are no groups")
+    }
+    fn log_group(&self, _: &JointOpening<'_, Plain>) -> Option<u64> {
+        unreachable!("there are no groups")
     }
 }
 

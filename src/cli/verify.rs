@@ -219,6 +219,8 @@ fn as_json(verdict: &Verdict) -> Value {
             "written_off": amount(audit.sums.written_off),
             "debt_written_off": amount(audit.sums.debt_written_off),
             "returned": amount(audit.sums.returned),
+            "transferred_out": amount(audit.sums.transferred_out),
+            "transferred_in": amount(audit.sums.transferred_in),
             "remaining": amount(audit.remaining),
             "debt": amount(audit.debt),
             "scheduled": amount(audit.scheduled),

@@ -23,6 +23,11 @@ impl<'a> Budget<'a> {
 
     /// Reserves a frame, or nothing if the budget does not cover it.
     pub(super) fn reserve(&self, kind: u8, payload: usize) -> Option<FrameMut<'a>> {
-        self.covers(Self::frame_bytes(payload)).then(|| self.0.reserve(kind, payload))
+        self.reserve_beside(0, kind, payload)
+    }
+
+    /// As [`Budget::reserve`], so that `keep` bytes are left.
+    pub(super) fn reserve_beside(&self, keep: u64, kind: u8, payload: usize) -> Option<FrameMut<'a>> {
+        self.covers(Self::frame_bytes(payload) + keep).then(|| self.0.reserve(kind, payload))
     }
 }

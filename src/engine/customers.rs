@@ -1,7 +1,7 @@
 //! Customers: who the owners of wallets are, beside the id that the ledger knows them by.
 //!
 //! Wallets exist without a customer: the first grant makes them, by id alone. A customer adds how it pays, whether it is archived, and its
-//! personal data: name, email, metadata. Those are logged sealed, each customer's under a key of its own ([`super::vault`]), and are erased
+//! personal data: name, email, metadata. Those are logged sealed, each customer's under a key of its own (`vault.rs`), and are erased
 //! by destroying the key. The id is the wallet's name for ever, and so should say nothing about the person.
 //!
 //! An archived customer takes no new credit: no grants, and so no wallets, and no holds. Usage goes on to be debited, for it has already

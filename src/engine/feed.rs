@@ -336,8 +336,14 @@ impl Telling<'_, '_> {
     fn correction(&mut self, record: &OperationRecord<'_>, note: &Note) {
         let body = &record.body;
         let entry = Lsn::new(record.counts);
+        let other = self.other_side(record, note);
+        let named = match (&body.operation, &other) {
+            // By the entry of the wallet that gave.
+            (Operation::TransferIn { .. }, Some((other, _))) => *other,
+            _ => entry,
+        };
         let mut data = vec![
-            ("id", FeedValue::Text(self.page.inner.correction_text(note.kind, entry))),
+            ("id", FeedValue::Text(self.page.inner.correction_text(note.kind, named))),
             ("entry", FeedValue::Text(entry.to_string())),
         ];
         let kind = match (note.kind, &body.operation) {
@@ -361,12 +367,37 @@ impl Telling<'_, '_> {
                 self.reversal(&mut data, reversal, &body.movements);
                 "debit.reversed"
             }
-            (NoteKind::Reversal, _) => return,
+            (NoteKind::Transfer, Operation::TransferOut { amount, .. }) => {
+                data.push(("amount", self.amount(*amount)));
+                "transfer.sent"
+            }
+            (NoteKind::Transfer, Operation::TransferIn { grants }) => {
+                let amount =
+                    grants.iter().fold(Amount::ZERO, |sum, grant| sum.checked_add(grant.amount).unwrap_or(sum));
+                data.push(("amount", self.amount(amount)));
+                "transfer.received"
+            }
+            (NoteKind::Reversal | NoteKind::Transfer, _) => return,
         };
+        if let Some((entry, customer)) = other {
+            data.push(("other_customer", FeedValue::Text(customer)));
+            data.push(("other_entry", FeedValue::Text(entry.to_string())));
+        }
         data.push(("balance", self.amount(record.opening)));
         let texts = [("reason", &note.reason), ("invoice", &note.invoice)];
         data.extend(texts.into_iter().filter_map(|(name, text)| Some((name, FeedValue::Text(text.clone()?)))));
         self.push(kind, data);
+    }
+
+    /// The other side of a transfer: its entry, and the wallet's owner.
+    fn other_side(&self, record: &OperationRecord<'_>, note: &Note) -> Option<(Lsn, String)> {
+        let inner = self.page.inner;
+        let other = note.other?;
+        // What is told is durable, and both sides stand in one frame: the one that is told here, and each of its copies.
+        let here = inner.other_entry(self.lsn, other).ok().flatten()?;
+        let counts = (here.get() + record.counts).checked_sub(self.lsn.get())?;
+        let customer = inner.names.get(other).map(|name| name.customer.to_string())?;
+        Some((Lsn::new(counts), customer))
     }
 
     fn reversal(&self, data: &mut Fields, reversal: &Reversal, movements: &[Movement]) {
@@ -402,7 +433,10 @@ impl Telling<'_, '_> {
             return;
         }
         let kind = match movement {
-            Movement::Granted { .. } | Movement::Scheduled { .. } | Movement::AwaitsPayment { .. } => "grant.created",
+            Movement::Granted { .. }
+            | Movement::Scheduled { .. }
+            | Movement::AwaitsPayment { .. }
+            | Movement::TransferredIn { .. } => "grant.created",
             Movement::Paid { .. } => "grant.paid",
             Movement::RolledOver { .. } => "grant.rolled_over",
             Movement::Activated { .. } => "grant.activated",
@@ -415,6 +449,7 @@ impl Telling<'_, '_> {
             Movement::Released { .. } => "hold.released",
             Movement::HoldExpired { .. } => "hold.expired",
             Movement::HoldMoved { .. } => "hold.updated",
+            Movement::TransferredOut { .. } => "grant.transferred",
             Movement::Spent { .. }
             | Movement::Overdrawn { .. }
             | Movement::DebtWrittenOff { .. }
@@ -445,7 +480,7 @@ impl Telling<'_, '_> {
             data.push(("into", FeedValue::Text(self.page.inner.grant_text(*into))));
         }
         let status = match movement {
-            Movement::Granted { .. } => Some("active"),
+            Movement::Granted { .. } | Movement::TransferredIn { .. } => Some("active"),
             Movement::Scheduled { .. } => Some("scheduled"),
             Movement::AwaitsPayment { .. } => Some("pending"),
             _ => None,
@@ -457,6 +492,11 @@ impl Telling<'_, '_> {
         ) = (movement, operation)
         {
             self.made(grant, &mut data);
+        }
+        if let (Movement::TransferredIn { grant, .. }, Operation::TransferIn { grants }) = (movement, operation)
+            && let Some(made) = grants.iter().find(|made| made.id == *grant)
+        {
+            self.made(made, &mut data);
         }
         self.push(kind, data);
     }
@@ -565,7 +605,9 @@ fn moved(movement: &Movement) -> Option<Amount> {
         | Movement::Returned { amount, .. }
         | Movement::AwaitsPayment { amount, .. }
         | Movement::Paid { amount, .. }
-        | Movement::RolledOver { amount, .. } => Some(amount),
+        | Movement::RolledOver { amount, .. }
+        | Movement::TransferredOut { amount, .. }
+        | Movement::TransferredIn { amount, .. } => Some(amount),
         Movement::Depleted { .. }
         | Movement::Spent { .. }
         | Movement::Overdrawn { .. }

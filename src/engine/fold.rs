@@ -264,6 +264,12 @@ impl<'a, G: Ground> Fold<'a, G> {
                 None
             }
             Operation::Hold(hold) => self.loose.pending.remove(&hold.id.get()),
+            Operation::TransferIn { grants } if !record.body.rejected => {
+                for grant in grants {
+                    self.loose.pending.remove(&grant.id.get());
+                }
+                None
+            }
             _ => None,
         };
         let key = pending.filter(|_| !record.body.rejected).and_then(|pending| Some((pending.key?, pending.grant)));

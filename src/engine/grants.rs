@@ -451,7 +451,7 @@ impl Inner {
             // What was held of it when it ended has an end of its own.
             rolled_over = self.how_grant_rolled_over(record.slot, id, now, &guard)?;
         }
-        let Declared { payment, valid_for_ms, rollover, recurrence, .. } = record.declared;
+        let Declared { payment, valid_for_ms, rollover, recurrence, transferred_from, .. } = record.declared;
         let catalog = self.catalog.snapshot();
         let currency =
             catalog.currency_by_number(name.currency).ok_or(CommandError::NotFound { what: "credit_currency" })?;
@@ -475,7 +475,7 @@ impl Inner {
             payment,
             valid_for_ms,
             rollover,
-            parent: None,
+            parent: transferred_from.map(GrantId::new),
             rolled_over,
             recurrence: recurrence.map(|recurrence| (recurrence.id, recurrence.number)),
         })
@@ -580,7 +580,7 @@ impl Inner {
         let mut bytes = operation.log_bytes(&Terms::new());
         loop {
             let budget = Budget(self.admit_wait(room_to_operate(bytes))?);
-            let driver = super::wallet::WalletDriver { handle, budget: &budget };
+            let driver = super::wallet::WalletDriver::new(self, handle, &budget);
             let reading = slot.read_settled(&driver, guard).ok_or(CommandError::NotFound { what: "wallet" })?;
             let terms = &*reading.generation.terms().get();
             let trial = transition(terms, Amount::new(reading.balance), &operation.operation, operation.at);
@@ -689,7 +689,9 @@ fn end_of(grant: GrantId, movements: &[Movement]) -> Option<End> {
         | Movement::Released { .. }
         | Movement::HoldExpired { .. }
         | Movement::Returned { .. }
-        | Movement::HoldMoved { .. } => None,
+        | Movement::HoldMoved { .. }
+        | Movement::TransferredOut { .. }
+        | Movement::TransferredIn { .. } => None,
     })?;
     Some((state, rolled_over_in(grant, movements)))
 }

@@ -7,7 +7,7 @@
 use super::catalog::Catalog;
 use super::identity::counting;
 use super::openings::{GenerationOpening, Openings};
-use super::view::{CommandError, CorrectionRef, EntriesPage, Entry, EntryKind, EventRef};
+use super::view::{CommandError, CorrectionRef, EntriesPage, Entry, EntryKind, EventRef, TransferRef};
 use super::{Engine, Inner};
 use crate::journal::debit::{DebitRecord, Metered};
 use crate::journal::note::{Note, NoteKind};
@@ -190,7 +190,8 @@ impl Walk<'_> {
             // Another copy counts: pass.
             Record::Operation(operation) if self.opening(operation.generation)?.at != lsn => {}
             Record::Operation(operation) => {
-                let of_record = operation_entries(catalog, lsn, operation, |_| true);
+                let mut of_record = operation_entries(catalog, lsn, operation, |_| true);
+                name_other_side(self.inner, operation, &mut of_record).map_err(|_| Corrupt::Malformed("transfer"))?;
                 entries.extend(of_record.into_iter().rev());
             }
             Record::Admin(_) => {}
@@ -281,8 +282,17 @@ pub(super) fn operation_entries(
     let body = &record.body;
     let mut balance = record.closing;
     let mut entries = Vec::new();
-    let mut given_back = false;
+    let (mut given_back, mut transferred) = (false, false);
     for (place, movement) in body.movements.iter().enumerate() {
+        if is_transferred(movement) {
+            if !transferred {
+                transferred = true;
+                let transfer = transfer_entry(lsn, record, balance);
+                balance = transfer.balance_after;
+                entries.push(transfer);
+            }
+            continue;
+        }
         if gives_back(movement) {
             if !given_back {
                 given_back = true;
@@ -410,7 +420,7 @@ fn operation_debit(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) ->
     let kind = match note.map(|note| note.kind) {
         Some(NoteKind::Adjustment) => EntryKind::Adjustment,
         Some(NoteKind::Charge) => EntryKind::Charge,
-        Some(NoteKind::Reversal) | None => EntryKind::Debit,
+        Some(NoteKind::Reversal | NoteKind::Transfer) | None => EntryKind::Debit,
     };
     Entry {
         event: record.body.event.as_ref().map(|event| event_ref(catalog, event)),
@@ -459,8 +469,62 @@ fn reversal_entry(lsn: u64, record: &OperationRecord<'_>, before: Amount) -> Ent
     }
 }
 
+/// Whether a movement is part of a transfer's entry.
+fn is_transferred(movement: &Movement) -> bool {
+    matches!(movement, Movement::TransferredOut { .. } | Movement::TransferredIn { .. })
+}
+
+/// The entry of one side of a transfer, which found the wallet at the balance `before`. The other side is named by [`name_other_side`].
+fn transfer_entry(lsn: u64, record: &OperationRecord<'_>, before: Amount) -> Entry {
+    let moved = record.body.movements.iter().filter(|movement| is_transferred(movement));
+    let (mut allocations, mut sum) = (Vec::new(), Amount::ZERO);
+    let mut kind = EntryKind::TransferOut;
+    for movement in moved {
+        let delta = Amount::new(i64::try_from(movement.delta()).unwrap_or_default());
+        sum = sum.checked_add(delta).unwrap_or(sum);
+        match *movement {
+            Movement::TransferredIn { grant, amount } => {
+                kind = EntryKind::TransferIn;
+                allocations.push((grant, amount));
+            }
+            Movement::TransferredOut { grant, amount } => allocations.push((grant, amount)),
+            _ => {}
+        }
+    }
+    let after = before.checked_add(sum).unwrap_or(before);
+    Entry {
+        allocations,
+        correction: record.body.note.as_ref().map(|note| Box::new(correction_ref(note, None))),
+        ..plain_entry(lsn, kind, sum, after, record.time)
+    }
+}
+
+/// Names the other side of a transfer in its entries.
+pub(super) fn name_other_side(
+    inner: &Inner,
+    record: &OperationRecord<'_>,
+    entries: &mut [Entry],
+) -> Result<(), CommandError> {
+    let Some(other) = record.body.note.as_ref().and_then(|note| note.other) else { return Ok(()) };
+    for entry in entries.iter_mut() {
+        let gives = match entry.kind {
+            EntryKind::TransferOut => true,
+            EntryKind::TransferIn => false,
+            _ => continue,
+        };
+        let missing = || unreadable(Corrupt::Malformed("frame of a transfer"));
+        let other_entry = inner.other_entry(entry.entry, other)?.ok_or_else(missing)?;
+        let transfer = if gives { entry.entry } else { other_entry };
+        let customer = inner.names.get(other).map(|name| name.customer.to_string()).ok_or_else(missing)?;
+        if let Some(correction) = &mut entry.correction {
+            correction.transfer = Some(TransferRef { transfer, entry: other_entry, customer });
+        }
+    }
+    Ok(())
+}
+
 fn correction_ref(note: &Note, reverses: Option<Lsn>) -> CorrectionRef {
-    CorrectionRef { reason: note.reason.clone(), invoice: note.invoice.clone(), reverses }
+    CorrectionRef { reason: note.reason.clone(), invoice: note.invoice.clone(), reverses, transfer: None }
 }
 
 /// How a movement shows in the history; `None` for those that are parts of another entry.
@@ -492,6 +556,8 @@ fn movement_kind(movement: &Movement) -> Option<(EntryKind, Option<GrantId>, Amo
         | Movement::Reopened { .. }
         | Movement::DebtReturned { .. }
         | Movement::Forfeited { .. }
+        | Movement::TransferredOut { .. }
+        | Movement::TransferredIn { .. }
         | Movement::Reserved { .. }
         | Movement::PartSpent { .. }
         | Movement::Returned { .. }

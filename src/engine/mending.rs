@@ -152,7 +152,7 @@ impl Inner {
             effects: &effects,
         };
         let budget = Budget(self.admit_wait(operation.log_bytes(&reading.generation.terms().get()))?);
-        let lsn = WalletDriver { handle, budget: &budget }
+        let lsn = WalletDriver::new(self, handle, &budget)
             .log(slot, &record)
             .ok_or(OpenError::Unavailable(Unavailable::Overloaded))?;
         new.set_opened_at(lsn);

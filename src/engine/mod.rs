@@ -44,6 +44,7 @@ mod grants;
 mod history;
 pub mod holds;
 mod identity;
+mod joint;
 mod kept;
 mod mending;
 mod names;
@@ -82,6 +83,7 @@ pub use snapshot::{Follower, Made, Retention, SnapshotConfig, SnapshotFailure, S
 pub use spill::{SpillError, has_anchor};
 pub use stats::EngineStats;
 pub use ticket::Ticket;
+pub use usage::MAX_GROUP_EVENTS;
 pub use view::{CommandError, Unavailable};
 
 use crate::billing::top_up::Shortfall;

@@ -146,7 +146,7 @@ pub struct GrantView {
     pub valid_for_ms: Option<u64>,
     /// What becomes of its remainder at its end.
     pub rollover: Option<Rollover>,
-    /// The grant that it was the remainder of.
+    /// The grant that it was the remainder of, or the part of another wallet's that was transferred.
     pub parent: Option<GrantId>,
     /// What its remainder went on as, and how much that was; as long as history knows.
     pub rolled_over: Option<(GrantId, Amount)>,
@@ -358,6 +358,19 @@ pub struct CorrectionRef {
     pub invoice: Option<String>,
     /// For reversals: the debit's entry.
     pub reverses: Option<Lsn>,
+    /// For transfers: the other side.
+    pub transfer: Option<TransferRef>,
+}
+
+/// The other side of a transfer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferRef {
+    /// The entry of the wallet that gave: the transfer's number ([`super::Engine::transfer_text`]).
+    pub transfer: Lsn,
+    /// The other wallet's entry.
+    pub entry: Lsn,
+    /// The other wallet's owner.
+    pub customer: String,
 }
 
 /// The event behind a debit.
@@ -414,11 +427,15 @@ pub enum EntryKind {
     GrantPaid,
     /// What an ended grant left goes on as a new grant, which the entry names; the balance does not move.
     Rollover,
+    /// Credits that went to another wallet. The allocations say which grants gave.
+    TransferOut,
+    /// Credits that came from another wallet. The allocations are the grants that were made of them.
+    TransferIn,
 }
 
 impl EntryKind {
     /// Every kind.
-    pub const ALL: [EntryKind; 19] = [
+    pub const ALL: [EntryKind; 21] = [
         EntryKind::Debit,
         EntryKind::Grant,
         EntryKind::GrantScheduled,
@@ -438,6 +455,8 @@ impl EntryKind {
         EntryKind::GrantPending,
         EntryKind::GrantPaid,
         EntryKind::Rollover,
+        EntryKind::TransferOut,
+        EntryKind::TransferIn,
     ];
 
     /// The name on the wire.
@@ -462,6 +481,8 @@ impl EntryKind {
             EntryKind::GrantPending => "grant_pending",
             EntryKind::GrantPaid => "grant_paid",
             EntryKind::Rollover => "rollover",
+            EntryKind::TransferOut => "transfer_out",
+            EntryKind::TransferIn => "transfer_in",
         }
     }
 }

@@ -1,14 +1,17 @@
 //! What the store's slots hold here: the ledger's terms, its operations, and the driver that joins rules and log.
 
 use super::budget::Budget;
+use super::joint::{self, Own, WalletGroup, WalletGroupEffects};
 use super::kept::Kept;
 use super::shared::shared;
+use super::{Inner, Slab};
 use crate::journal::debit::Metered;
 use crate::journal::frame::{Prelude, kind};
 use crate::journal::note::Note;
 use crate::journal::operation::{self as record, OperationRecord, Repair};
 use crate::journal::snapshot::entry::{EntryTerms, WalletEntry};
 use crate::ledger::{self, Amount, Effects, Operation, Rejection, Taken, Timestamp};
+use crate::store::slot::group::{Closed, Ended, JointOpening};
 use crate::store::slot::{Driver, Opening, Rules, Slot};
 
 /// The kind of wallet that the engine keeps.
@@ -25,6 +28,8 @@ impl Rules for WalletRules {
     type Terms = Kept;
     type Operation = WalletOperation;
     type Effects = WalletEffects;
+    type Group = WalletGroup;
+    type GroupEffects = WalletGroupEffects;
 }
 
 /// An operation with everything that its record says about where it came from.
@@ -77,9 +82,13 @@ impl WalletOperation {
 
     /// An upper bound of the log bytes that recording it as the end of `terms` takes, its frame included.
     pub(super) fn log_bytes(&self, terms: &ledger::Terms) -> u64 {
+        Budget::frame_bytes(Prelude::length("") + self.record_bound(terms))
+    }
+
+    /// An upper bound of the bytes of its record as the end of `terms`.
+    pub(super) fn record_bound(&self, terms: &ledger::Terms) -> usize {
         let event = self.event.as_ref().map_or(0, |event| event.id.len() + event.source.len());
-        let record = record::length_bound(terms, &self.operation, event, &self.repair, self.note.as_deref());
-        Budget::frame_bytes(Prelude::length("") + record)
+        record::length_bound(terms, &self.operation, event, &self.repair, self.note.as_deref())
     }
 
     /// As [`WalletOperation::log_bytes`], of terms as they are kept.
@@ -121,12 +130,23 @@ pub(super) fn restore(slot: &WalletSlot, key: u64, entry: WalletEntry<'_>) {
 }
 
 /// Drives one wallet's slot for one thread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct WalletDriver<'a> {
     /// The wallet.
     pub(super) handle: u32,
     /// Log space that this thread may use without waiting.
     pub(super) budget: &'a Budget<'a>,
+    /// All wallets.
+    pub(super) slab: &'a Slab<WalletSlot>,
+    /// What of the budget is for a group of this thread's own.
+    pub(super) own: Option<Own>,
+}
+
+impl<'a> WalletDriver<'a> {
+    /// For an operation on a wallet.
+    pub(super) fn new(inner: &'a Inner, handle: u32, budget: &'a Budget<'a>) -> Self {
+        WalletDriver { handle, budget, slab: &inner.slab, own: None }
+    }
 }
 
 impl Driver<WalletRules> for WalletDriver<'_> {
@@ -137,12 +157,6 @@ impl Driver<WalletRules> for WalletDriver<'_> {
 
     fn log(&self, slot: &WalletSlot, opening: &Opening<'_, WalletRules>) -> Option<u64> {
         let (operation, new) = (opening.operation, &*opening.new.terms().get());
-        let event = operation.event.as_ref().map(|event| record::Event {
-            id: &event.id,
-            source: &event.source,
-            time: event.time,
-            metered: event.metered,
-        });
         let effects = opening.effects;
         let head = record::Head {
             slot: self.handle,
@@ -153,14 +167,10 @@ impl Driver<WalletRules> for WalletDriver<'_> {
             time: operation.at,
             adjustment: adjustment(new),
         };
-        let mut bytes = if operation.operation.hold().is_some() {
-            record::encode_hold(&head, &operation.operation, effects.result, &effects.effects, new)
-        } else {
-            encode(&head, operation, event, effects, new)
-        };
+        let mut bytes = encode(&head, operation, effects, new);
         let prelude = Prelude { time: operation.at, source: "" };
         let length = Prelude::length("") + bytes.len();
-        let mut frame = self.budget.reserve(kind::OPERATION, length)?;
+        let mut frame = self.budget.reserve_beside(Own::kept(self.own), kind::OPERATION, length)?;
         let distance = Prelude::length("");
         let lsn = frame.payload_lsn().get() + distance as u64;
         // In this order: no debit of the new generation may be linked before its opening is.
@@ -172,16 +182,44 @@ impl Driver<WalletRules> for WalletDriver<'_> {
         frame.publish(length, 1);
         Some(lsn)
     }
+
+    fn of(&self, handle: u32) -> Self {
+        WalletDriver { handle, ..*self }
+    }
+
+    fn slot(&self, handle: u32) -> &WalletSlot {
+        self.slab.get(handle)
+    }
+
+    fn close_group(
+        &self,
+        group: &WalletGroup,
+        members: &[Ended<'_, WalletRules>],
+    ) -> (Vec<Closed<WalletRules>>, WalletGroupEffects) {
+        joint::close_group(group, members)
+    }
+
+    fn log_group(&self, opening: &JointOpening<'_, WalletRules>) -> Option<u64> {
+        joint::log_group(self, opening)
+    }
 }
 
-/// The record of an operation on anything but a hold.
-fn encode(
+/// The record of an operation, but for what depends on its place.
+pub(super) fn encode(
     head: &record::Head,
     operation: &WalletOperation,
-    event: Option<record::Event<'_>>,
     effects: &WalletEffects,
     new: &ledger::Terms,
 ) -> Vec<u8> {
+    if operation.operation.hold().is_some() {
+        return record::encode_hold(head, &operation.operation, effects.result, &effects.effects, new);
+    }
+    let event = operation.event.as_ref().map(|event| record::Event {
+        id: &event.id,
+        source: &event.source,
+        time: event.time,
+        metered: event.metered,
+    });
     let (repair, note) = (operation.repair.clone(), operation.note.clone());
     OperationRecord {
         slot: head.slot,

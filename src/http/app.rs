@@ -307,6 +307,8 @@ where
         Action::PostAdjustment => api::corrections::adjust(call, body).await,
         Action::PostCharge => api::corrections::charge(call, body).await,
         Action::GetCharge => api::corrections::get_charge(call),
+        Action::PostTransfer => api::corrections::transfer(call, body).await,
+        Action::GetTransfer => api::corrections::get_transfer(call),
         Action::PostHolds => api::holds::post(call, body).await,
         Action::PostCaptures => api::holds::post_captures(call, body).await,
         Action::ListHolds => api::holds::list(call),

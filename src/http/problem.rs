@@ -174,6 +174,7 @@ fn rejected(rejection: &Rejection) -> (StatusCode, &'static str, &'static str) {
         Rejection::HoldEnded => (StatusCode::CONFLICT, "The hold has ended"),
         Rejection::CaptureExceedsHold { .. } => (REFUSED, "The capture exceeds the hold"),
         Rejection::TooManyHolds => (REFUSED, "The wallet has too many holds"),
+        Rejection::GroupRejected => (REFUSED, "Another event of the group was refused"),
     };
     (status, rejection.slug(), title)
 }
@@ -188,6 +189,7 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "api_key" => ("unknown_api_key", "There is no such API key"),
         "entry" => ("unknown_entry", "There is no such entry"),
         "charge" => ("unknown_charge", "There is no such charge"),
+        "transfer" => ("unknown_transfer", "There is no such transfer"),
         "hold" => ("unknown_hold", "There is no such hold"),
         "customer" => ("unknown_customer", "There is no such customer"),
         "credit_package" => ("unknown_credit_package", "There is no such credit package"),
@@ -459,7 +461,8 @@ pub(crate) const fn rejected_field(rejection: &Rejection) -> Option<&'static str
         | Rejection::Superseded
         | Rejection::UnknownHold
         | Rejection::HoldEnded
-        | Rejection::TooManyHolds => None,
+        | Rejection::TooManyHolds
+        | Rejection::GroupRejected => None,
     }
 }
 
@@ -492,6 +495,7 @@ mod tests {
             Reason::Unknown("api_key"),
             Reason::Unknown("entry"),
             Reason::Unknown("charge"),
+            Reason::Unknown("transfer"),
             Reason::MethodNotAllowed,
             Reason::Timeout,
             Reason::BodyTooLarge,
@@ -535,6 +539,10 @@ mod tests {
             Reason::Unknown("auto_topup_rule"),
             Reason::Unknown("invoice"),
             Reason::Unknown("payment_method"),
+            Reason::Conflict("group_partly_known"),
+            Reason::Conflict("duplicate_in_group"),
+            Reason::Conflict("group_too_large"),
+            Reason::Rejected(Rejection::GroupRejected),
             Reason::Rejected(Rejection::InsufficientCredit { available: Amount::ONE, required: Amount::ONE }),
             Reason::Rejected(Rejection::IdConflict),
             Reason::Rejected(Rejection::WalletFrozen),

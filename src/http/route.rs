@@ -110,6 +110,8 @@ pub(crate) enum Action {
     ListDeliveries,
     GetDelivery,
     Redeliver,
+    PostTransfer,
+    GetTransfer,
     /// A page for customers, not for programs.
     Page(Page),
 }
@@ -159,6 +161,7 @@ impl Route {
             | Action::ReverseEntry
             | Action::PostAdjustment
             | Action::PostCharge
+            | Action::PostTransfer
             | Action::PostHolds
             | Action::PostCaptures
             | Action::CaptureHold
@@ -215,6 +218,7 @@ impl Route {
             | Action::OpenApi
             | Action::Stats
             | Action::GetCharge
+            | Action::GetTransfer
             | Action::ListHolds
             | Action::GetHold
             | Action::ListGrants
@@ -336,7 +340,8 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/holds/{hold}/extend", USAGE, Action::ExtendHold),
     route("POST", "/v1/entries/{entry}/reverse", GRANTS, Action::ReverseEntry),
     route("POST", "/v1/adjustments", GRANTS, Action::PostAdjustment),
-    later("POST", "/v1/transfers", GRANTS, "transfers"),
+    route("POST", "/v1/transfers", GRANTS, Action::PostTransfer),
+    route("GET", "/v1/transfers/{transfer}", READ.and(GRANTS), Action::GetTransfer),
     route("GET", "/v1/credit-currencies/{currency}/recharge-config", READ, Action::GetRecharge),
     route("PUT", "/v1/credit-currencies/{currency}/recharge-config", ADMIN, Action::PutRecharge),
     route("GET", "/v1/credit-packages", READ, Action::ListPackages),

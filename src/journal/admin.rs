@@ -151,6 +151,8 @@ pub struct Declared {
     pub recurrence: Option<Recurrence>,
     /// Its priority is the currency's default for its source.
     pub default_priority: bool,
+    /// The number of the grant, in another wallet, that it was a part of.
+    pub transferred_from: Option<u64>,
 }
 
 /// Which occurrence of which recurring grant a grant is.

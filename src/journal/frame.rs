@@ -18,7 +18,7 @@ use drawdown_wal::{Log, Lsn, SegmentView};
 pub mod kind {
     /// Debits of one batch.
     pub const USAGE: u8 = 1;
-    /// One operation on one wallet.
+    /// One operation on one wallet, or all operations of a group of wallets.
     pub const OPERATION: u8 = 2;
     /// Administrative records.
     pub const ADMIN: u8 = 3;

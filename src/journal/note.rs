@@ -12,6 +12,8 @@ pub enum NoteKind {
     Charge,
     /// A debit that was taken back, or a part of it.
     Reversal,
+    /// One side of credits that went from one wallet to another.
+    Transfer,
 }
 
 /// The note on a correction.
@@ -29,6 +31,9 @@ pub struct Note {
     pub asked: Asked,
     /// The caller's own data.
     pub metadata: Metadata,
+    /// The wallet on the other side. Left out where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<u32>,
 }
 
 /// What of a request does not show in what was done.
@@ -44,7 +49,7 @@ impl Note {
     /// A note without anything but its kind.
     pub fn new(kind: NoteKind) -> Note {
         let (key, reason, invoice) = (None, None, None);
-        Note { kind, key, reason, invoice, asked: Asked::default(), metadata: Metadata::new() }
+        Note { kind, key, reason, invoice, asked: Asked::default(), metadata: Metadata::new(), other: None }
     }
 
     /// An upper bound of its bytes in a record.
@@ -52,6 +57,6 @@ impl Note {
         let texts = [&self.key, &self.reason, &self.invoice];
         let texts: usize = texts.into_iter().flatten().map(|text| text.len() + 5).sum();
         let metadata: usize = self.metadata.iter().map(|(key, value)| key.len() + value.len() + 10).sum();
-        64 + texts + metadata
+        72 + texts + metadata
     }
 }

@@ -167,6 +167,12 @@ pub fn length_bound(
         Operation::Reverse(reversal) => 128 + (reversal.returns.len() + reversal.payers.len()) * (136 + 2 * 48 + 20),
         _ => 0,
     };
+    let transferred = match operation {
+        Operation::TransferOut { parts, .. } => 16 + 20 * parts.len(),
+        // Each with its terms and those of rolling over; among the remainders, and made, paying debt, and depleted by that.
+        Operation::TransferIn { grants } => 16 + grants.len() * (136 + 20 + 3 * 48),
+        _ => 0,
+    };
     let note = note.map_or(0, Note::length_bound);
     // A hold ends in one movement, and that it is made or captured is two.
     FIXED
@@ -179,6 +185,7 @@ pub fn length_bound(
         + event_bytes
         + repairs
         + returns
+        + transferred
         + note
 }
 
@@ -322,6 +329,11 @@ pub fn place(record: &mut [u8], distance: u32, previous: u64, counts: u64) {
     record[65..73].copy_from_slice(&counts.to_le_bytes());
 }
 
+/// Links an encoded record to one before it in the same frame, which opened the generation that it ends.
+pub fn place_behind(record: &mut [u8], previous_opening: u64) {
+    record[40..48].copy_from_slice(&previous_opening.to_le_bytes());
+}
+
 #[derive(Serialize, Deserialize)]
 struct WireBody<'a> {
     operation: WireOperation,
@@ -361,6 +373,8 @@ enum WireOperation {
     SetAnyLevels(Vec<WireLevel>),
     InheritLevels(u32, Option<Vec<WireLevel>>),
     SetCommitments(Vec<(i64, u64)>),
+    TransferOut(i64, Vec<(u64, i64)>),
+    TransferIn(Vec<(WireGrant, WireSpecial)>),
     /// Grant, amount, total, and whether the rest is written off.
     ClawBack(u64, i64, i64, bool),
 }
@@ -515,6 +529,14 @@ impl From<&Operation> for WireOperation {
                 let wire = |one: &Commitment| (one.amount.units(), millis(one.until.timestamp()));
                 WireOperation::SetCommitments(commitments.iter().map(wire).collect())
             }
+            Operation::TransferOut { amount, parts } => {
+                let parts = parts.iter().map(|(grant, part)| (grant.get(), part.units())).collect();
+                WireOperation::TransferOut(amount.units(), parts)
+            }
+            Operation::TransferIn { grants } => {
+                let wire = |grant: &NewGrant| (grant.into(), (&grant.special).into());
+                WireOperation::TransferIn(grants.iter().map(wire).collect())
+            }
             Operation::ClawBack { grant, amount, total, is_written_off } => {
                 WireOperation::ClawBack(grant.get(), amount.units(), total.units(), *is_written_off)
             }
@@ -555,6 +577,16 @@ impl TryFrom<WireOperation> for Operation {
                 let commitment =
                     |(amount, until)| Commitment { amount: Amount::new(amount), until: instant(until).into() };
                 Operation::SetCommitments(commitments.into_iter().map(commitment).collect())
+            }
+            WireOperation::TransferOut(amount, parts) => {
+                let parts = parts.into_iter().map(|(grant, part)| (GrantId::new(grant), Amount::new(part))).collect();
+                Operation::TransferOut { amount: Amount::new(amount), parts }
+            }
+            WireOperation::TransferIn(grants) => {
+                let grant = |(grant, special): (WireGrant, WireSpecial)| {
+                    Ok(NewGrant { special: special.try_into()?, ..grant.into() })
+                };
+                Operation::TransferIn { grants: grants.into_iter().map(grant).collect::<Result<_, Corrupt>>()? }
             }
             WireOperation::ClawBack(grant, amount, total, is_written_off) => {
                 let (amount, total) = (Amount::new(amount), Amount::new(total));
@@ -711,6 +743,8 @@ impl From<&Movement> for WireMovement {
             Movement::RolledOver { grant, into, amount, at } => {
                 WireMovement(34, grant.get(), amount.units(), Some((into.get(), at.millis())))
             }
+            Movement::TransferredOut { grant, amount } => of(45, grant, amount),
+            Movement::TransferredIn { grant, amount } => of(46, grant, amount),
         }
     }
 }
@@ -747,6 +781,8 @@ impl TryFrom<WireMovement> for Movement {
             42 => Movement::DebtReturned { amount },
             43 => Movement::Forfeited { grant: Some(grant), amount },
             44 => Movement::Forfeited { grant: None, amount },
+            45 => Movement::TransferredOut { grant, amount },
+            46 => Movement::TransferredIn { grant, amount },
             14 => Movement::Held { hold, amount },
             15 => Movement::Reserved { hold, grant, amount },
             16 => Movement::Captured { hold, amount },

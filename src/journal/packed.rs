@@ -55,7 +55,7 @@ pub(super) fn write(body: &Body<'_>, out: &mut Vec<u8>) {
     write_parts(parts, out);
 }
 
-/// As [`write`], without a body.
+/// As [`write()`], without a body.
 pub(super) fn write_parts(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>, out: &mut Vec<u8>) {
     let has_lines = [parts.crossed, parts.recovered].into_iter().any(|names| *names != Names::default());
     let has_quiet = [parts.crossed, parts.recovered].into_iter().any(|names| !names.quiet.is_empty());
@@ -163,6 +163,8 @@ fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
         | Operation::Reverse(_)
         | Operation::InheritLevels { .. }
         | Operation::SetCommitments(_)
+        | Operation::TransferOut { .. }
+        | Operation::TransferIn { .. }
         | Operation::ClawBack { .. } => unreachable!("is_packed names the others"),
     }
 }
@@ -286,6 +288,9 @@ impl From<&Movement> for Wire {
             | Movement::Reopened { .. }
             | Movement::DebtReturned { .. }
             | Movement::Forfeited { .. } => unreachable!("a debit is given back by an operation of its own"),
+            Movement::TransferredOut { .. } | Movement::TransferredIn { .. } => {
+                unreachable!("credits leave for other wallets by operations of their own")
+            }
         };
         let instants = match *movement {
             Movement::HoldMoved { from, to, .. } => Some((from.millis(), to.millis())),

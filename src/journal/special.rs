@@ -13,9 +13,18 @@ pub(super) struct WireRollover((i64, u8), Option<i64>, Option<u64>, u8);
 #[derive(Serialize, Deserialize)]
 pub(super) struct WireSpecial(Option<WireRollover>, Option<(u64, u64)>, Option<(bool, Option<u64>)>);
 
-/// Payment, pending, validity in ms, rollover, recurrence, whether the priority is the currency's default.
+/// Payment, pending, validity in ms, rollover, recurrence, whether the priority is the currency's default; the grant of another wallet that it
+/// came from, left out where it came from none.
 #[derive(Serialize, Deserialize)]
-pub(super) struct WireDeclared(Option<String>, bool, Option<u64>, Option<WireRollover>, Option<Recurrence>, bool);
+pub(super) struct WireDeclared(
+    Option<String>,
+    bool,
+    Option<u64>,
+    Option<WireRollover>,
+    Option<Recurrence>,
+    bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")] Option<u64>,
+);
 
 impl From<&Rollover> for WireRollover {
     fn from(rollover: &Rollover) -> Self {
@@ -65,6 +74,7 @@ impl From<&Declared> for WireDeclared {
             declared.rollover.as_ref().map(WireRollover::from),
             declared.recurrence.clone(),
             declared.default_priority,
+            declared.transferred_from,
         )
     }
 }
@@ -73,8 +83,9 @@ impl TryFrom<WireDeclared> for Declared {
     type Error = Corrupt;
 
     fn try_from(wire: WireDeclared) -> Result<Self, Corrupt> {
-        let WireDeclared(payment, pending, valid_for_ms, rollover, recurrence, default_priority) = wire;
+        let WireDeclared(payment, pending, valid_for_ms, rollover, recurrence, default_priority, transferred_from) =
+            wire;
         let rollover = rollover.map(Rollover::try_from).transpose()?;
-        Ok(Declared { payment, pending, valid_for_ms, rollover, recurrence, default_priority })
+        Ok(Declared { payment, pending, valid_for_ms, rollover, recurrence, default_priority, transferred_from })
     }
 }

@@ -36,8 +36,15 @@ fn declared() -> GrantRecord {
             rollover: Some(rollover()),
             recurrence: Some(Recurrence { id: "plan".to_owned(), version: 2, schedule: 4_096, number: 9 }),
             default_priority: true,
+            transferred_from: None,
         },
     }
+}
+
+/// A grant that was a part of another wallet's.
+fn transferred() -> GrantRecord {
+    let declared = Declared { transferred_from: Some(4_200), ..Declared::default() };
+    GrantRecord { declared, ..self::declared() }
 }
 
 fn currency() -> CreditCurrency {
@@ -115,6 +122,7 @@ fn records_of_the_second_version_survive() {
     admin_survives(&AdminRecord::Grant(declared()));
     let plain = Declared { pending: true, ..Declared::default() };
     admin_survives(&AdminRecord::Grant(GrantRecord { declared: plain, ..declared() }));
+    admin_survives(&AdminRecord::Grant(transferred()));
     let again = GrantRecord { created_at: Timestamp::from_millis(5), ..declared() };
     admin_survives(&AdminRecord::Redeclared(Redeclaration { number: 4_200, grant: again }));
     admin_survives(&AdminRecord::Currency(currency()));
@@ -175,8 +183,10 @@ fn the_bytes_are_pinned() {
         admin(AdminRecord::Currency(currency())),
         admin(AdminRecord::Recurring(recurring())),
         hex(&frame_of(&placed(&operation()))),
+        admin(AdminRecord::Grant(transferred())),
     ];
-    assert_eq!(written, [GOLDEN_GRANT, GOLDEN_CURRENCY, GOLDEN_RECURRING, GOLDEN_OPERATION]);
+    let pinned = [GOLDEN_GRANT, GOLDEN_CURRENCY, GOLDEN_RECURRING, GOLDEN_OPERATION, GOLDEN_TRANSFERRED];
+    assert_eq!(written, pinned);
 }
 
 // A change of these is a change of the format: old logs must stay readable, so it needs a version.
@@ -184,6 +194,9 @@ fn the_bytes_are_pinned() {
 const GOLDEN_GRANT: &str = "\
     00505c18a301000000124e0000090000000293079b07cd03e8a77061636b616765c332cf000001a3185c5000c2c0c0c08096a5706179\
     5f37c3ce05265c0094920501cd0190ce05265c000594a4706c616e02cd100009c3";
+const GOLDEN_TRANSFERRED: &str = "\
+    00505c18a30100000012320000090000000293079b07cd03e8a77061636b616765c332cf000001a3185c5000c2c0c0c08097c0c2c0c0\
+    c0c2cd1068";
 const GOLDEN_CURRENCY: &str = "\
     00505c18a301000000133c000009000000029298a76372656469747301a743726564697473a2637209a4556e6974c0c29292a8726f6c\
     6c6f7665726492a6746f705f757028";

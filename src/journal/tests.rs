@@ -242,7 +242,7 @@ fn full_note(kind: NoteKind) -> Note {
     let text = |text: &str| Some(text.to_owned());
     let asked = Asked { all: true, regrant: true };
     let metadata = Metadata::from([("order".to_owned(), "42".to_owned())]);
-    Note { kind, key: text("key-1"), reason: text("a reason"), invoice: text("inv-7"), asked, metadata }
+    Note { kind, key: text("key-1"), reason: text("a reason"), invoice: text("inv-7"), asked, metadata, other: None }
 }
 
 fn reverse_operation() -> Operation {
@@ -272,6 +272,40 @@ fn reverse_operation() -> Operation {
         returns: vec![Return { lot: lot(u64::MAX, Expiry::at(NOW)), ended: true, amount: Amount::MAX, rollover: None }],
         regrant: Some(regrant),
     }))
+}
+
+/// Both sides of a transfer.
+fn transfer_operations() -> [OperationRecord<'static>; 2] {
+    let parts = [(GrantId::new(4_200), Amount::new(60)), (GrantId::new(u64::MAX), Amount::MAX)];
+    let movement = |(grant, amount)| Movement::TransferredOut { grant, amount };
+    let mut out = full_operation(Operation::TransferOut { amount: Amount::new(60), parts: parts.into() });
+    out.body.movements = parts.map(movement).into();
+    out.body.note = Some(Box::new(Note { other: Some(9), ..full_note(NoteKind::Transfer) }));
+    let Operation::Grant(plain) = grant_operation() else { unreachable!("it grants") };
+    let special = Special { rollover: Some(ROLLOVER), ..Special::NONE };
+    let grants = [NewGrant { special: Special::NONE, ..plain }, NewGrant { special, ..plain }];
+    let mut into = full_operation(Operation::TransferIn { grants: grants.into() });
+    into.body.movements =
+        grants.iter().map(|grant| Movement::TransferredIn { grant: grant.id, amount: grant.amount }).collect();
+    into.body.note = Some(Box::new(Note { other: Some(7), key: None, ..full_note(NoteKind::Transfer) }));
+    [out, into]
+}
+
+/// Many grants arrive, and the first ones pay debt.
+fn longest_arrival() -> Operation {
+    let Operation::Grant(plain) = grant_operation() else { unreachable!("it grants") };
+    let special = Special { rollover: Some(ROLLOVER), ..Special::NONE };
+    let grant = |number: u64| NewGrant {
+        id: GrantId::new(u64::MAX - 500 - 2 * number),
+        amount: Amount::new(1 + (i64::MAX >> 9)),
+        effective_at: Timestamp::EPOCH,
+        expires_at: Some(Timestamp::from_millis(u64::MAX - 1)),
+        cost: Some(i64::MAX),
+        max_balance: Some(Amount::MAX),
+        special,
+        ..plain
+    };
+    Operation::TransferIn { grants: (0..64).map(grant).collect() }
 }
 
 /// Gives all grants back what they never lost, so that it is forfeited, and opens as many others.
@@ -374,13 +408,17 @@ fn operations_of_every_kind_survive() {
         Movement::Forfeited { grant: Some(grant), amount },
         Movement::Forfeited { grant: None, amount },
     ];
-    for kind in [NoteKind::Adjustment, NoteKind::Charge, NoteKind::Reversal] {
+    for kind in [NoteKind::Transfer, NoteKind::Adjustment, NoteKind::Charge, NoteKind::Reversal] {
         noted.body.note = Some(Box::new(Note::new(kind)));
         operation_survives(&noted);
         noted.body.note = Some(Box::new(full_note(kind)));
         operation_survives(&noted);
     }
     assert_eq!(hex(&frame_of(&placed(&noted))), GOLDEN_REVERSAL);
+    let transfer = transfer_operations();
+    transfer.iter().for_each(operation_survives);
+    let written = transfer.each_ref().map(|operation| hex(&frame_of(&placed(operation))));
+    assert_eq!(written, [GOLDEN_TRANSFER_OUT, GOLDEN_TRANSFER_IN]);
     let mut quiet = full_operation(Operation::Due);
     quiet.body.crossed.quiet = vec!["lower"];
     quiet.body.recovered.quiet = vec!["low"];
@@ -872,7 +910,7 @@ proptest! {
     #[test]
     fn an_operation_takes_no_more_than_its_bound(
         grants in vec((1..i64::MAX >> 12, 0..40_u64, 1..60_u64, 0..4_u8), 0..40), levels in 0..20_i64, debt in 0..1_000_i64,
-        now in 0..200_u64, what in 0..11_usize, repairs in 0..20_u64,
+        now in 0..200_u64, what in 0..13_usize, repairs in 0..20_u64,
     ) {
         let start = NOW.millis();
         let at = |offset: u64| Timestamp::from_millis(start + offset);
@@ -933,6 +971,11 @@ special,
             9 => Operation::SetCommitments(
                 (0..100).map(|end| Commitment { amount: Amount::new(i64::MAX >> 8), until: Expiry::at(at(1_000 + end)) }).collect(),
             ),
+            10 => {
+                let parts: Vec<_> = terms.parts_of_transfer(terms.transferable()).into_iter().map(|(lot, part, _)| (lot.id, part)).collect();
+                Operation::TransferOut { amount: terms.transferable(), parts: parts.into() }
+            }
+            11 => longest_arrival(),
             _ => Operation::MoveExpiry { grant: GrantId::new(u64::MAX - 101), expires_at: None },
         };
         let repair = Repair {
@@ -940,11 +983,11 @@ special,
             corrected: (0..repairs).map(|place| (u64::MAX - place, i64::MIN)).collect(),
             dropped: (0..repairs).map(|place| u64::MAX - place).collect(),
         };
-        let note = (what == 7).then(|| {
+        let note = matches!(what, 7 | 10 | 11).then(|| {
             let text = |length: usize| Some("x".repeat(length));
             let metadata = (0..50).map(|pair| (format!("{pair:0>40}"), "x".repeat(500))).collect();
             let (key, reason, invoice) = (text(255), text(500), text(128));
-            Box::new(Note { key, reason, invoice, metadata, ..Note::new(NoteKind::Reversal) })
+            Box::new(Note { key, reason, invoice, metadata, other: Some(u32::MAX), ..Note::new(NoteKind::Reversal) })
         });
         let longest = "x".repeat(128);
         let metered = Some(Metered { meter: u16::MAX, quantity: decimal(i64::MIN, 17) });
@@ -1054,3 +1097,5 @@ fn the_wallet_of_an_administrative_record_is_told_without_decoding_it() {
     let genesis = AdminRecord::Genesis(Genesis { seed: [1; 32], created_ms: 5 }).encode();
     assert_eq!(super::admin::wallet_of(genesis[0], &genesis), None);
 }
+const GOLDEN_TRANSFER_OUT: &str = "00505c18a30100000002180100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000001ecffffffffffffff80100000000000009a81ab5472616e736665724f7574923c9292cd10683c92cfffffffffffffffffcf7fffffffffffffff94a56576742d31a3617069cf000001a3185c500093020f0193030201c292942dcd10683cc0942dcfffffffffffffffffcf7fffffffffffffffc09392a36c6f77a56c6f776572c3c29390c2c39292cd10684d92cfffffffffffffffffcf7fffffffffffffff9391920102919203fc9205cfffffffffffffffff97a85472616e73666572a56b65792d31a86120726561736f6ea5696e762d3792c3c381a56f72646572a2343209";
+const GOLDEN_TRANSFER_IN: &str = "00505c18a301000000024c0100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000001ecffffffffffffff80100000000000009a81aa5472616e73666572496e929298cd1068cd03e832c3cf000001a3185c5000cf000001ba60d33800cd03e7c093c0c0c09298cd1068cd03e832c3cf000001a3185c5000cf000001ba60d33800cd03e7c09394920100cf7fffffffffffffffcfffffffffffffffff64c0c094a56576742d31a3617069cf000001a3185c500093020f0193030201c292942ecd1068cd03e8c0942ecd1068cd03e8c09392a36c6f77a56c6f776572c3c29390c2c39292cd10684d92cfffffffffffffffffcf7fffffffffffffff9391920102919203fc9205cfffffffffffffffff97a85472616e73666572c0a86120726561736f6ea5696e762d3792c3c381a56f72646572a2343207";

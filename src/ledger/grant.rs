@@ -181,6 +181,16 @@ impl Lot {
         self.effective_at.cmp(&other.effective_at).then_with(|| self.spend_order(other))
     }
 
+    /// What of the cost belongs to the `part` that is taken next, when so much of the grant is left (held or not): what had been taken after
+    /// it costs, in proportion and rounded down, less what had been taken before it costs. So the parts of a grant cost together, to the
+    /// last minor unit, what the whole does, however it is taken to pieces.
+    pub fn cost_of(&self, left: Amount, part: Amount) -> i64 {
+        let (cost, granted) = (i128::from(self.cost), i128::from(self.granted.units()));
+        let taken = granted - i128::from(left.units()).min(granted);
+        let until = |taken: i128| cost * taken.min(granted) / granted.max(1);
+        i64::try_from(until(taken + i128::from(part.units())) - until(taken)).expect("no more than the whole cost")
+    }
+
     /// `cost / granted` against the other's, exactly: fractions with positive denominators compare like their cross products.
     fn cost_order(&self, other: &Lot) -> Ordering {
         let mine = i128::from(self.cost) * i128::from(other.granted.units());
@@ -209,6 +219,25 @@ mod tests {
         assert_eq!(first.spend_order(&second), Ordering::Less, "{first:?} before {second:?}");
         assert_eq!(second.spend_order(&first), Ordering::Greater, "{second:?} after {first:?}");
         assert_eq!(first.spend_order(&first), Ordering::Equal);
+    }
+
+    #[track_caller]
+    fn check_parts(cost: i64, granted: i64, parts: &[(i64, i64)]) {
+        let lot = Lot { cost, granted: Amount::new(granted), ..LOT };
+        let mut left = granted;
+        for (part, share) in parts {
+            assert_eq!(lot.cost_of(Amount::new(left), Amount::new(*part)), *share, "{part} of {left}");
+            left -= part;
+        }
+    }
+
+    #[test]
+    fn parts_of_a_grant_cost_together_what_it_costs() {
+        check_parts(100, 3, &[(1, 33), (1, 33), (1, 34)]);
+        check_parts(100, 3, &[(2, 66), (1, 34)]);
+        check_parts(7, 100, &[(10, 0), (10, 1), (80, 6)]);
+        check_parts(0, 100, &[(10, 0), (90, 0)]);
+        check_parts(i64::MAX, i64::MAX, &[(1, 1), (i64::MAX - 1, i64::MAX - 1)]);
     }
 
     #[test]

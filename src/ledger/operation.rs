@@ -11,7 +11,7 @@ use super::level::Levels;
 use super::rejection::Rejection;
 use super::riders::{Rollover, Special};
 use super::terms::{Status, Terms};
-use super::time::Timestamp;
+use super::time::{Expiry, Timestamp};
 
 /// Something that ends a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +110,18 @@ pub enum Operation {
     },
     /// Replaces the commitments. Those that are over by now are left out.
     SetCommitments(Box<[Commitment]>),
+    /// Gives credits away to another wallet: what is there and not held, and nothing of the overdraft allowance.
+    TransferOut {
+        /// How much in all; above zero.
+        amount: Amount,
+        /// Which grants give how much, in spend order. If they would give other parts, it is refused as superseded.
+        parts: Box<[(GrantId, Amount)]>,
+    },
+    /// Takes in what another wallet gives, wholly or not at all.
+    TransferIn {
+        /// What arrives, as the grants that it becomes here. They are effective.
+        grants: Box<[NewGrant]>,
+    },
     /// Takes back credits whose money went back: what is free of their grant first; of the rest, what the wallet has, and then debt, or nothing.
     ClawBack {
         /// The grant.
@@ -440,6 +452,36 @@ pub enum Movement {
         /// The end, from which on the new grant is effective.
         at: Timestamp,
     },
+    /// Part of a grant left for another wallet.
+    TransferredOut {
+        /// The grant.
+        grant: GrantId,
+        /// How much of it.
+        amount: Amount,
+    },
+    /// A grant was made of what came from another wallet, and is active.
+    TransferredIn {
+        /// The grant.
+        grant: GrantId,
+        /// All of it; what paid debt follows as [`Movement::DebtPaid`].
+        amount: Amount,
+    },
+}
+
+impl NewGrant {
+    /// The lot that it is as long as nothing of it is spent.
+    pub fn lot(&self) -> Lot {
+        Lot {
+            id: self.id,
+            remaining: self.amount,
+            granted: self.amount,
+            effective_at: self.effective_at,
+            expires_at: Expiry::from(self.expires_at),
+            cost: self.cost.unwrap_or(0),
+            priority: self.priority,
+            category: self.category,
+        }
+    }
 }
 
 impl Operation {
@@ -466,6 +508,8 @@ impl Operation {
             | Operation::Reverse(_)
             | Operation::InheritLevels { .. }
             | Operation::SetCommitments(_)
+            | Operation::TransferOut { .. }
+            | Operation::TransferIn { .. }
             | Operation::ClawBack { .. } => None,
         }
     }
@@ -480,13 +524,15 @@ impl Movement {
             | Movement::DebtWrittenOff { amount }
             | Movement::GivenBack { amount, .. }
             | Movement::Reopened { amount, .. }
-            | Movement::DebtReturned { amount } => i128::from(amount.units()),
+            | Movement::DebtReturned { amount }
+            | Movement::TransferredIn { amount, .. } => i128::from(amount.units()),
             Movement::Spent { amount, .. }
             | Movement::Overdrawn { amount }
             | Movement::PartSpent { amount, .. }
             | Movement::Expired { amount, .. }
             | Movement::Voided { amount, .. }
-            | Movement::WrittenOff { amount, .. } => -i128::from(amount.units()),
+            | Movement::WrittenOff { amount, .. }
+            | Movement::TransferredOut { amount, .. } => -i128::from(amount.units()),
             Movement::Scheduled { .. }
             | Movement::DebtPaid { .. }
             | Movement::Depleted { .. }
@@ -527,7 +573,9 @@ impl Movement {
             | Movement::Returned { grant, .. }
             | Movement::AwaitsPayment { grant, .. }
             | Movement::Paid { grant, .. }
-            | Movement::RolledOver { grant, .. } => Some(*grant),
+            | Movement::RolledOver { grant, .. }
+            | Movement::TransferredOut { grant, .. }
+            | Movement::TransferredIn { grant, .. } => Some(*grant),
             Movement::Forfeited { grant, .. } => *grant,
             Movement::Overdrawn { .. }
             | Movement::DebtWrittenOff { .. }
@@ -570,7 +618,9 @@ impl Movement {
             | Movement::GivenBack { .. }
             | Movement::Reopened { .. }
             | Movement::DebtReturned { .. }
-            | Movement::Forfeited { .. } => None,
+            | Movement::Forfeited { .. }
+            | Movement::TransferredOut { .. }
+            | Movement::TransferredIn { .. } => None,
         }
     }
 }

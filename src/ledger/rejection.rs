@@ -82,11 +82,13 @@ pub enum Rejection {
     },
     /// The wallet has as many open holds as a wallet can have.
     TooManyHolds,
+    /// Another event of its group was refused, and with it all of them.
+    GroupRejected,
 }
 
 impl Rejection {
     /// How many kinds of rejection there are.
-    pub const KINDS: usize = 27;
+    pub const KINDS: usize = 28;
 
     /// The stable names that clients see, by [`Rejection::kind`].
     pub const SLUGS: [&'static str; Self::KINDS] = [
@@ -117,6 +119,7 @@ impl Rejection {
         "hold_ended",
         "capture_exceeds_hold",
         "too_many_holds",
+        "group_rejected",
     ];
 
     /// The kind's number, from 0 on: for tables of counts. The order means nothing and may change.
@@ -149,6 +152,7 @@ impl Rejection {
             Rejection::HoldEnded => 24,
             Rejection::CaptureExceedsHold { .. } => 25,
             Rejection::TooManyHolds => 26,
+            Rejection::GroupRejected => 27,
         }
     }
 
@@ -199,6 +203,7 @@ mod tests {
             (Rejection::HoldEnded, "hold_ended"),
             (Rejection::CaptureExceedsHold { remaining: amount, required: amount }, "capture_exceeds_hold"),
             (Rejection::TooManyHolds, "too_many_holds"),
+            (Rejection::GroupRejected, "group_rejected"),
         ];
         for (rejection, slug) in table {
             assert_eq!(rejection.slug(), slug);

@@ -35,6 +35,7 @@ use super::time::{Expiry, Timestamp};
 mod claw_back;
 mod holds;
 mod reverse;
+mod transfer;
 
 /// Closes a generation at the balance `closing`, carries out `operation` at `now`, and opens the next one.
 ///
@@ -206,6 +207,7 @@ impl Draft {
             | Operation::Reverse(_)
             | Operation::InheritLevels { .. }
             | Operation::SetCommitments(_)
+            | Operation::TransferIn { .. }
                 if self.status == Status::Closed =>
             {
                 return Err(Rejection::WalletClosed);
@@ -218,6 +220,8 @@ impl Draft {
             Operation::SetCommitments(commitments) => self.set_commitments(commitments)?,
             Operation::Pay { grant } => self.pay(*grant)?,
             Operation::Reverse(reversal) => self.reverse(reversal)?,
+            Operation::TransferOut { amount, parts } => self.transfer_out(*amount, parts)?,
+            Operation::TransferIn { grants } => self.transfer_in(grants)?,
         }
         self.refer(due);
         Ok(Taken::default())
@@ -339,16 +343,7 @@ impl Draft {
 
     fn grant(&mut self, grant: &NewGrant) -> Result<(), Rejection> {
         self.check_grant(grant)?;
-        let lot = Lot {
-            id: grant.id,
-            remaining: grant.amount,
-            granted: grant.amount,
-            effective_at: grant.effective_at,
-            expires_at: Expiry::from(grant.expires_at),
-            cost: grant.cost.unwrap_or(0),
-            priority: grant.priority,
-            category: grant.category,
-        };
+        let lot = grant.lot();
         self.enter_special(grant);
         if let Some(payment) = grant.special.payment {
             self.movements.push(Movement::AwaitsPayment { grant: lot.id, amount: lot.granted });
@@ -599,7 +594,9 @@ fn changes_what_is_granted(movement: &Movement) -> bool {
         | Movement::HoldExpired { .. }
         | Movement::Returned { .. }
         | Movement::GivenBack { .. }
-        | Movement::Reopened { .. } => true,
+        | Movement::Reopened { .. }
+        | Movement::TransferredOut { .. }
+        | Movement::TransferredIn { .. } => true,
         Movement::Scheduled { .. }
         | Movement::DebtPaid { .. }
         | Movement::Spent { .. }

@@ -24,6 +24,8 @@
 //! 5. Whoever holds a generation, but for the helpers that are just opening it, got it when the pointer was at it or past it. So a
 //!    swing that fails finds the pointer past the old generation, never before it; 4 rests on this.
 //!
+//! An operation on several wallets at once is a [`group`]: the same five steps, taken by all its members together.
+//!
 //! The slot holds values and knows no rule: what an operation means is the [`Driver`]'s.
 
 use super::prefetch::prefetch;
@@ -31,6 +33,8 @@ use super::sync::thorough::{AtomicBool, AtomicPtr, AtomicU64};
 use super::sync::{Guard, Ordering, pin, spin, yield_now};
 use super::word::{AtomicView, AtomicWord, Deadline, View, Word};
 use std::ptr;
+
+use group::{Closed, Ended, Joint, JointOpening};
 
 /// The content of a generation, as far as the slot must know it.
 pub trait Terms: Send + Sync {
@@ -52,6 +56,10 @@ pub trait Rules: Sized + 'static {
     type Operation: Send + Sync;
     /// What the change did, for whoever asked for it.
     type Effects: Send + Sync;
+    /// A change of several wallets at once.
+    type Group: Send + Sync;
+    /// What it did.
+    type GroupEffects: Send + Sync;
 }
 
 /// Gives meaning to operations and takes their records: the rules and the log, as one thread works with them on one slot.
@@ -68,6 +76,23 @@ pub trait Driver<R: Rules> {
     /// `None` when this thread has no room in the log for it. The thread that installed the operation always has; the others then
     /// wait for it, yielding.
     fn log(&self, slot: &Slot<R>, record: &Opening<'_, R>) -> Option<u64>;
+
+    /// The same thread's driver of another wallet: members of a group are named by handles.
+    #[must_use]
+    fn of(&self, handle: u32) -> Self
+    where
+        Self: Sized;
+
+    /// The slot of a wallet.
+    fn slot(&self, handle: u32) -> &Slot<R>;
+
+    /// What a group makes of its members, in their order: as [`Driver::close`], and as pure.
+    fn close_group(&self, group: &R::Group, members: &[Ended<'_, R>]) -> (Vec<Closed<R>>, R::GroupEffects);
+
+    /// Appends a copy of the records of a group, of all its members in one frame, and answers the LSN from which the distances in
+    /// [`Closed`] count (not 0). Before that it links each record ([`Slot::link`]) and claims the place ([`JointOpening::claim`]). The rest
+    /// is as with [`Driver::log`].
+    fn log_group(&self, record: &JointOpening<'_, R>) -> Option<u64>;
 }
 
 /// Everything that the record of an operation says.
@@ -94,8 +119,16 @@ pub struct Generation<R: Rules> {
     terms: R::Terms,
 }
 
+/// What ends a generation.
+enum Succession<R: Rules> {
+    /// An operation on this wallet.
+    Alone(Alone<R>),
+    /// One on several wallets, of which this is one.
+    Joint(Joint<R>),
+}
+
 /// An installed operation and, once computed, the generation that it opens.
-struct Succession<R: Rules> {
+struct Alone<R: Rules> {
     operation: R::Operation,
     /// A thread has taken it on itself to log. A hint that saves copies; correctness does not rest on it, hence Relaxed.
     logging: AtomicBool,
@@ -156,6 +189,7 @@ pub struct Slot<R: Rules> {
 #[cfg(not(drawdown_loom))]
 const _: () = assert!(size_of::<Slot<layout::Nothing>>() == 64 && align_of::<Slot<layout::Nothing>>() == 64);
 
+pub mod group;
 #[cfg(all(test, drawdown_loom))]
 mod loom_tests;
 #[cfg(test)]
@@ -305,8 +339,8 @@ impl<R: Rules> Slot<R> {
         }
         while generation.number != posted.generation {
             // The word has been at a later generation, so every one up to it hangs off the one before.
-            let ended = generation.outcome(guard);
-            generation = ended.expect("a generation that takes debits was opened by its predecessor's end").next(guard);
+            let next = generation.next(guard);
+            generation = next.expect("a generation that takes debits was opened by its predecessor's end");
         }
         Some((posted, generation))
     }
@@ -334,17 +368,21 @@ impl<R: Rules> Slot<R> {
 
     /// The balance and the generation that it belongs to, at one instant. `None` if the slot was never opened.
     ///
-    /// Helps no operation along: while one is under way the reading is that of just before it.
+    /// Helps no operation along: while one is under way the reading is that of just before it. Save for a group that is in the log: other
+    /// members of it may have been read as they are after it.
     pub fn read<'g>(&self, guard: &'g Guard) -> Option<Reading<'g, R>> {
         loop {
             let generation = self.present(guard)?;
             let word = self.word.load(Ordering::Acquire); // with open_next
             if word.generation == generation.number {
+                if word.sealed && self.open_logged(generation, guard) {
+                    continue;
+                }
                 return Some(Reading { balance: generation.balance(word), generation });
             }
             // Invariant 4: the word is ahead. The pointer must follow before the generation is handed out (invariant 5).
-            match generation.outcome(guard) {
-                Some(outcome) if word.generation > generation.number => self.swing(generation, outcome.next, guard),
+            match generation.next_pointer(guard) {
+                Some(next) if word.generation > generation.number => self.swing(generation, next, guard),
                 _ => spin(), // the slot is being opened
             }
         }
@@ -355,7 +393,7 @@ impl<R: Rules> Slot<R> {
         loop {
             let generation = self.present(guard)?;
             if let Some(succession) = generation.succession(guard) {
-                self.help(driver, generation, succession, guard);
+                self.help_either(driver, generation, succession, guard);
                 continue;
             }
             let word = self.word.load(Ordering::Acquire); // with open_next
@@ -376,7 +414,7 @@ impl<R: Rules> Slot<R> {
         operation: R::Operation,
         guard: &'g Guard,
     ) -> Result<Changed<'g, R>, R::Operation> {
-        let ours = Box::into_raw(Box::new(Succession::new(operation)));
+        let ours = Box::into_raw(Box::new(Succession::Alone(Alone::new(operation))));
         // Release pairs with the Acquire in Generation::succession: helpers see the operation whole.
         let installed =
             generation.successor.compare_exchange(ptr::null_mut(), ours, Ordering::AcqRel, Ordering::Acquire);
@@ -384,13 +422,16 @@ impl<R: Rules> Slot<R> {
             // SAFETY: the swap failed, so `ours` was never shared; it came from Box::into_raw above.
             let ours = unsafe { Box::from_raw(ours) };
             if let Some(succession) = generation.succession(guard) {
-                self.help(driver, generation, succession, guard);
+                self.help_either(driver, generation, succession, guard);
             }
-            return Err(ours.operation);
+            match *ours {
+                Succession::Alone(alone) => return Err(alone.operation),
+                Succession::Joint(_) => unreachable!("it was made a few lines ago"),
+            }
         }
-        // SAFETY: `ours` is owned by `generation`, which the guard keeps alive.
-        let succession = unsafe { &*ours };
-        let outcome = self.help(driver, generation, succession, guard);
+        // SAFETY: `ours` is owned by `generation`, which the guard keeps alive; only groups that were abandoned are taken out of it.
+        let Succession::Alone(alone) = (unsafe { &*ours }) else { unreachable!("it was made a few lines ago") };
+        let outcome = self.help(driver, generation, alone, guard);
         Ok(Changed { closing: outcome.closing, generation: outcome.next(guard), effects: &outcome.effects })
     }
 
@@ -459,7 +500,7 @@ impl<R: Rules> Slot<R> {
             // SAFETY: the caller promises that nobody else uses the slot; the pointer came from Box::into_raw.
             let generation = unsafe { Box::from_raw(owned) };
             // The pointer was at this generation, so the one that hangs off it was not swung to: nobody else owns it.
-            owned = generation.outcome(&pin()).map_or(ptr::null_mut(), |outcome| outcome.next);
+            owned = generation.next_pointer(&pin()).unwrap_or(ptr::null_mut());
         }
     }
 
@@ -469,18 +510,34 @@ impl<R: Rules> Slot<R> {
         unsafe { terms.as_ref() }
     }
 
-    /// Takes the operation from wherever it is to its end. Returns when the terms pointer has left `old`.
-    fn help<'g>(
+    /// Takes whatever ends `old` to its end. Returns when the terms pointer has left `old`, or a group that was abandoned has.
+    fn help_either<'g>(
         &self,
         driver: &impl Driver<R>,
         old: &'g Generation<R>,
         succession: &'g Succession<R>,
         guard: &'g Guard,
+    ) {
+        match succession {
+            Succession::Alone(alone) => {
+                self.help(driver, old, alone, guard);
+            }
+            Succession::Joint(joint) => joint.help(driver, guard),
+        }
+    }
+
+    /// Takes the operation from wherever it is to its end. Returns when the terms pointer has left `old`.
+    fn help<'g>(
+        &self,
+        driver: &impl Driver<R>,
+        old: &'g Generation<R>,
+        succession: &'g Alone<R>,
+        guard: &'g Guard,
     ) -> &'g Outcome<R> {
         let outcome = self.seal_and_compute(driver, old, succession, guard);
         let next = outcome.next(guard);
         self.log_opening(driver, old, succession, outcome, guard);
-        self.open_next(old, outcome, next);
+        self.open_next(old, outcome.closing, next);
         self.swing(old, outcome.next, guard);
         outcome
     }
@@ -490,7 +547,7 @@ impl<R: Rules> Slot<R> {
         &self,
         driver: &impl Driver<R>,
         old: &'g Generation<R>,
-        succession: &'g Succession<R>,
+        succession: &'g Alone<R>,
         guard: &'g Guard,
     ) -> &'g Outcome<R> {
         loop {
@@ -521,7 +578,7 @@ impl<R: Rules> Slot<R> {
         &self,
         driver: &impl Driver<R>,
         old: &Generation<R>,
-        succession: &Succession<R>,
+        succession: &Alone<R>,
         outcome: &Outcome<R>,
         guard: &Guard,
     ) {
@@ -559,8 +616,8 @@ impl<R: Rules> Slot<R> {
     /// The view names its generation by 23 bits, so a helper would do harm that slept between the look at the word and the swap of
     /// the view for exactly a multiple of 2^23 operations on this wallet, with its guard held (nothing is freed meanwhile), and woke
     /// up to the same base and deadline. We live with that.
-    fn open_next(&self, old: &Generation<R>, outcome: &Outcome<R>, next: &Generation<R>) {
-        let closed = Word { headroom: outcome.closing - old.terms.base(), generation: old.number, sealed: true };
+    fn open_next(&self, old: &Generation<R>, closing: i64, next: &Generation<R>) {
+        let closed = Word { headroom: closing - old.terms.base(), generation: old.number, sealed: true };
         if self.word.load(Ordering::Acquire) != closed {
             return; // The word was sealed before there was an outcome, so it can only have been opened since.
         }
@@ -588,15 +645,24 @@ impl<R: Rules> Generation<R> {
         unsafe { successor.as_ref() }
     }
 
-    fn outcome<'g>(&'g self, guard: &'g Guard) -> Option<&'g Outcome<R>> {
-        self.succession(guard)?.outcome(guard)
+    /// The generation that its end opens, once that is known.
+    fn next_pointer(&self, guard: &Guard) -> Option<*mut Generation<R>> {
+        match self.succession(guard)? {
+            Succession::Alone(alone) => alone.outcome(guard).map(|outcome| outcome.next),
+            Succession::Joint(joint) => joint.next_pointer(guard),
+        }
+    }
+
+    fn next<'g>(&'g self, guard: &'g Guard) -> Option<&'g Generation<R>> {
+        // SAFETY: as in `Outcome::next`: the guard keeps this generation alive, and hence the next one.
+        self.next_pointer(guard).map(|next| unsafe { &*next })
     }
 }
 
-impl<R: Rules> Succession<R> {
+impl<R: Rules> Alone<R> {
     fn new(operation: R::Operation) -> Self {
         let outcome = OutcomeCell(AtomicPtr::new(ptr::null_mut()));
-        Succession { operation, logging: AtomicBool::new(false), outcome }
+        Alone { operation, logging: AtomicBool::new(false), outcome }
     }
 
     fn outcome<'g>(&'g self, _guard: &'g Guard) -> Option<&'g Outcome<R>> {
@@ -608,7 +674,7 @@ impl<R: Rules> Succession<R> {
     /// Offers a computed outcome; the first one offered stands.
     fn offer(&self, outcome: Outcome<R>) {
         let offered = Box::into_raw(Box::new(outcome));
-        // Release pairs with Succession::outcome.
+        // Release pairs with Alone::outcome.
         if self.outcome.0.compare_exchange(ptr::null_mut(), offered, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: the swap failed, so `offered` was never shared; it came from Box::into_raw above.
             let refused = unsafe { Box::from_raw(offered) };
@@ -672,5 +738,7 @@ mod layout {
         type Terms = ();
         type Operation = ();
         type Effects = ();
+        type Group = ();
+        type GroupEffects = ();
     }
 }

@@ -209,7 +209,7 @@ fn snapshots_hold_customers_and_answers_up_to_any_frame() {
     let ids: Vec<_> = (0..12_u8).map(|number| format!("cus_{:02}", number * 7 % 12)).collect();
     for (number, id) in (0..).zip(&ids) {
         assert!(put(&engine, id, &named(NAME)));
-        let _ = engine.keep_answer(answer(number, Some(vec![number; 2_000])), 1 << 20).expect("kept");
+        drop(engine.keep_answer(answer(number, Some(vec![number; 2_000])), 1 << 20).expect("kept"));
         if number % 3 == 2 {
             let earlier = &ids[usize::from(number) - 2];
             assert!(erase(&engine, earlier));
@@ -355,7 +355,7 @@ fn a_scale_that_changes_meets_no_amount_of_the_old_one() {
                         time: None,
                         policy: None,
                     };
-                    let _ = engine.submit(&[event], &mut outcomes).expect("healthy");
+                    drop(engine.submit(&[event], &mut outcomes).expect("healthy"));
                 }
             });
         });

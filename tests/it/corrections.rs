@@ -6,9 +6,9 @@ use std::thread;
 
 use drawdown::engine::corrections::view::{AdjustmentRequest, ChargeRequest, Expired, ReversalRequest};
 use drawdown::engine::view::Metadata;
-use drawdown::engine::{CommandError, Engine};
+use drawdown::engine::{CommandError, Engine, EngineConfig};
 use drawdown::ledger::{Decimal, Policy};
-use drawdown_wal::{Heap, Lsn};
+use drawdown_wal::{Heap, Lsn, Options};
 
 use crate::books::{Usage, at, clock, config, set_up, submit};
 use crate::engine_props::usage_of;
@@ -17,6 +17,12 @@ use crate::model;
 const THREADS: i64 = 4;
 /// What the debit took that all of them take back.
 const TAKEN: i64 = 60;
+
+/// A log that a thread of its own drives: those who wait for it meet frames that others have not published yet.
+fn threads_config() -> EngineConfig {
+    let log = Options { manual: false, ..Options::tiny(1 << 20) };
+    EngineConfig { log, ..config(1 << 20) }
+}
 
 fn units(units: i64) -> Decimal {
     Decimal::from_parts(units, 2).expect("few decimals")
@@ -47,7 +53,7 @@ fn part(entry: Lsn) -> ReversalRequest {
 #[test]
 fn threads_that_take_one_debit_back_take_no_more_than_it_took() {
     let medium = Arc::new(Heap::new());
-    let (engine, _) = Engine::open_on(medium.clone(), config(1 << 20), clock()).expect("an empty medium opens");
+    let (engine, _) = Engine::open_on(medium.clone(), threads_config(), clock()).expect("an empty medium opens");
     set_up(&engine).expect("currencies");
     engine.adjust(&adjustment(1_000, "opening")).expect("credits").2.wait().expect("durable");
     let entry = debit(&engine, usage_of(1, 0, TAKEN, model::Policy::Reject));
@@ -77,7 +83,7 @@ fn threads_that_take_one_debit_back_take_no_more_than_it_took() {
     assert_eq!(audit.currencies[0].sums.returned, i128::from(TAKEN));
     engine.close().expect("a healthy log");
     drop(engine);
-    let (engine, _) = Engine::open_on(medium, config(1 << 20), clock()).expect("what was written can be read");
+    let (engine, _) = Engine::open_on(medium, threads_config(), clock()).expect("what was written can be read");
     assert_eq!(balance(&engine), 1_000 - 58);
     let refused = engine.reverse(&part(entry)).map(|_| ()).expect_err("all of it has been taken back");
     assert!(matches!(refused, CommandError::Conflict { slug: "already_reversed", .. }), "{refused:?}");
@@ -104,7 +110,7 @@ fn a_reversal_is_remembered_beyond_the_idempotency_window() {
 
 #[test]
 fn threads_with_one_key_do_it_once() {
-    let (engine, _) = Engine::open_on(Arc::new(Heap::new()), config(1 << 20), clock()).expect("it opens");
+    let (engine, _) = Engine::open_on(Arc::new(Heap::new()), threads_config(), clock()).expect("it opens");
     set_up(&engine).expect("currencies");
     drop(engine.adjust(&adjustment(100, "opening")).expect("credits"));
     let request = ChargeRequest {

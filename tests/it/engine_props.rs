@@ -166,6 +166,9 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
         3 => (0..6_usize).prop_map(Step::HoldAgain),
         18 => (0..8_usize, any_units(), proptest::bool::weighted(0.3))
             .prop_map(|(hold, units, is_final)| Step::Capture { hold, units, is_final }),
+        8 => (any_wallet(), prop_oneof![1 => Just(0_usize), 12 => 1..3_usize], any_units(), option::weighted(0.3, 0..4_u8))
+            .prop_map(|(from, further, units, key)| Step::Transfer { from, further, units, key }),
+        8 => any_batch().prop_map(Step::Group),
         4 => (0..8_usize).prop_map(Step::Release),
         4 => (0..8_usize, prop_oneof![12 => 0..60_u64, 1 => 80_000_000..90_000_000_u64])
             .prop_map(|(hold, lasts)| Step::Extend(hold, lasts)),

@@ -153,6 +153,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         4 => (0..12_u64).prop_map(|hold| Command::Release { hold }),
         4 => (0..12_u64, 0..40_u64).prop_map(|(hold, expires_at)| Command::ExtendHold { hold, expires_at }),
         6 => (0..20_u64).prop_map(|grant| Command::Pay { grant }),
+        6 => any_amount().prop_map(|amount| Command::TransferOut { amount }),
     ]
 }
 
@@ -397,7 +398,24 @@ fn any_operation() -> impl Strategy<Value = Operation> {
     )
         .prop_map(|(rollover, occurrence, payment)| Special { rollover, occurrence, payment });
     let statuses = prop_oneof![Just(Status::Active), Just(Status::Frozen), Just(Status::Closed)];
+    let arriving = (id.clone(), any_units(), 0..30_u64, proptest::option::of(any_time()), any::<u8>());
+    let arriving = (arriving, proptest::option::of(any_units()), proptest::option::weighted(0.3, any_rollover()));
+    let arriving = arriving.prop_map(|((id, units, begin, end, priority), limit, rollover)| NewGrant {
+        id,
+        amount: Amount::new(units),
+        priority: priority / 2,
+        category: Category::Promotional,
+        effective_at: at(begin),
+        expires_at: end.map(at),
+        cost: None,
+        max_balance: limit.map(Amount::new),
+        special: Special { rollover, ..Special::NONE },
+    });
+    let parts = vec((id.clone(), any_units().prop_map(Amount::new)), 0..4);
     prop_oneof![
+        2 => vec(arriving, 0..4).prop_map(|grants| Operation::TransferIn { grants: grants.into() }),
+        1 => (any_units(), parts)
+            .prop_map(|(units, parts)| Operation::TransferOut { amount: Amount::new(units), parts: parts.into() }),
         4 => (any_units(), policy).prop_map(|(units, policy)| Operation::Debit { amount: Amount::new(units), policy }),
         4 => (id.clone(), grant, proptest::option::of(any_units()), special).prop_map(|(id, grant, limit, special)| {
             Operation::Grant(NewGrant {

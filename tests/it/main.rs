@@ -22,5 +22,6 @@ mod spill;
 mod stress;
 mod subject;
 mod tidy;
+mod together;
 mod verify;
 mod webhooks;

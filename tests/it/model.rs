@@ -84,6 +84,12 @@ pub(crate) enum Command {
     Pay {
         grant: u64,
     },
+    /// Gives credits to another wallet.
+    TransferOut {
+        amount: i128,
+    },
+    /// Takes in what another wallet gives, wholly or not at all.
+    TransferIn(Vec<Grant>),
 }
 
 #[derive(Clone, Debug)]
@@ -108,7 +114,7 @@ pub(crate) struct Reverse {
     pub(crate) regrant: Option<u64>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
     pub(crate) id: u64,
     pub(crate) amount: i128,
@@ -123,7 +129,7 @@ pub(crate) struct Grant {
 }
 
 /// What becomes of a remainder: so many of `whole` parts of it, `max` at most, for so long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rollover {
     pub(crate) parts: i128,
     pub(crate) whole: i128,
@@ -133,7 +139,7 @@ pub(crate) struct Rollover {
 }
 
 /// When a grant begins and ends that waits to be paid for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Payment {
     pub(crate) begins_then: bool,
     pub(crate) lasts: Option<u64>,
@@ -185,6 +191,8 @@ pub(crate) struct Outcome {
     pub(crate) debt_returned: i128,
     /// What nobody got back.
     pub(crate) forfeited: i128,
+    /// What left for another wallet: of which grant, how much, and what of the cost.
+    pub(crate) moved: Vec<(u64, i128, i128)>,
     /// Names of the levels that fired.
     pub(crate) crossed: BTreeSet<String>,
     /// Names of the levels that had fired and are armed again.
@@ -220,8 +228,11 @@ pub(crate) struct Account {
     pub(crate) rolled_over: i128,
     /// What came back of what was spent, or went into debt.
     pub(crate) returned: i128,
+    /// Gone to another wallet.
+    pub(crate) transferred: i128,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "all of them are independent, and a model is plain")]
 #[derive(Clone, Debug)]
 struct Held {
     grant: Grant,
@@ -380,6 +391,11 @@ impl Model {
             }
             _ => {}
         }
+    }
+
+    /// A grant's terms as they are now.
+    pub(crate) fn terms_of(&self, grant: u64) -> &Grant {
+        &self.grants[&grant].grant
     }
 
     /// Whether the wallet was given levels of its own, be they none.
@@ -785,7 +801,14 @@ impl Model {
                 kept.hold.expires_at = *expires_at;
                 Ok(())
             }
+            Command::TransferOut { amount } => self.transfer_out(*amount, outcome),
             _ if self.status == Status::Closed => refuse("wallet_closed"),
+            Command::TransferIn(grants) => {
+                let mut trial = self.clone();
+                grants.iter().try_for_each(|grant| trial.grant(grant, now))?;
+                *self = trial;
+                Ok(())
+            }
             Command::Grant(grant) => self.grant(grant, now),
             Command::Pay { grant } => self.pay(*grant, now),
             Command::MoveExpiry { grant, expires_at } => self.move_expiry(*grant, *expires_at, now),
@@ -906,7 +929,9 @@ impl Model {
                 *(if held.active { &mut held.account.written_off } else { &mut held.account.voided }) += left;
                 written_off.extend(held.active.then_some((*id, left)));
             }
-            written_off.into_iter().for_each(|(id, left)| self.note(Turn::WrittenOff, id, left, now));
+            for (id, left) in written_off {
+                self.note(Turn::WrittenOff, id, left, now);
+            }
             self.debt = 0;
             self.committed.clear();
             self.granted = 0;
@@ -986,6 +1011,33 @@ impl Model {
         let kept =
             Kept { hold: hold.clone(), fate: Fate::Open, left: hold.amount, captured: 0, parts, returned: Vec::new() };
         assert!(self.holds.insert(hold.id, kept).is_none(), "ids of holds are not used twice");
+        Ok(())
+    }
+
+    /// Takes from the first grant in the spend order, again and again, and notes what goes with it.
+    fn transfer_out(&mut self, amount: i128, outcome: &mut Outcome) -> Result<(), Refusal> {
+        if amount <= 0 {
+            return refuse("invalid_amount");
+        }
+        self.check_active()?;
+        let available = (self.balance() - self.held()).max(0);
+        if amount > available {
+            return Err(Refusal { reason: "insufficient_credit", available: Some(available) });
+        }
+        let mut rest = amount;
+        while rest > 0 {
+            let first = self.first_free().expect("what is there is of some grant");
+            let part = rest.min(first.account.remaining);
+            // What all before it cost, and all up to its end, rounded down; it costs the difference.
+            let gone = first.account.granted - first.account.left();
+            let cost_until = |gone: i128| first.grant.cost.unwrap_or(0) * gone / first.account.granted;
+            let cost = cost_until(gone + part) - cost_until(gone);
+            first.account.remaining -= part;
+            first.account.transferred += part;
+            outcome.moved.push((first.grant.id, part, cost));
+            rest -= part;
+        }
+        self.count_granted();
         Ok(())
     }
 
@@ -1206,9 +1258,9 @@ impl Account {
 
     /// Credits are neither made nor lost.
     pub(crate) fn is_conserved(&self) -> bool {
-        let Account { remaining, held, spent, debt_paid, expired, voided, written_off, rolled_over, granted, returned } =
-            *self;
-        let parts = [remaining, held, spent, debt_paid, expired, voided, written_off, rolled_over];
+        let Account { remaining, held, spent, debt_paid, expired, voided, written_off, granted, returned, .. } = *self;
+        let moved = [self.rolled_over, self.transferred];
+        let parts = [remaining, held, spent, debt_paid, expired, voided, written_off, moved[0], moved[1]];
         parts.iter().all(|part| *part >= 0) && parts.iter().sum::<i128>() == granted + returned
     }
 }

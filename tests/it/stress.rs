@@ -324,7 +324,11 @@ fn check_grants(entries: &[Entry], remaining: &BTreeMap<u64, i64>, balance: i64)
                 | EntryKind::DebtRepayment
                 | EntryKind::Capture
                 | EntryKind::LateCapture => -1,
-                EntryKind::Reversal | EntryKind::Adjustment | EntryKind::Charge => {
+                EntryKind::Reversal
+                | EntryKind::Adjustment
+                | EntryKind::Charge
+                | EntryKind::TransferOut
+                | EntryKind::TransferIn => {
                     unreachable!("nobody corrects anything here")
                 }
                 EntryKind::GrantScheduled

@@ -55,7 +55,10 @@ impl Subject {
     fn apply(&mut self, command: &Command, now: u64) -> Outcome {
         let mut capped = 0;
         let operation = match self.late_capture(command) {
-            None => operation(command),
+            None => match command {
+                Command::TransferOut { amount: wanted } => self.transfer_out(*wanted, now),
+                _ => operation(command),
+            },
             Some(Ok((late, shortfall))) => {
                 capped = shortfall;
                 late
@@ -73,6 +76,11 @@ impl Subject {
         let change = transition(&self.terms, self.balance, &operation, at(now));
         assert_eq!(change.terms.validate(), Ok(()), "{:?}", change.terms);
         let mut outcome = self.record(&change);
+        if let (Operation::TransferOut { amount, .. }, Ok(_)) = (&operation, change.result) {
+            let due = transition(&self.terms, self.balance, &Operation::Due, at(now)).terms;
+            let parts = due.parts_of_transfer(*amount).into_iter();
+            outcome.moved = parts.map(|(lot, part, cost)| (lot.id.get(), units(part), cost.into())).collect();
+        }
         if let (Operation::LateCapture { hold, .. }, Ok(taken)) = (&operation, change.result) {
             let (left, _, captured) = self.expired.get_mut(&hold.get()).expect("an expired hold");
             *left = left.checked_sub(taken.amount).expect("a difference").or_zero();
@@ -82,6 +90,14 @@ impl Subject {
         self.balance = change.terms.opening;
         self.terms = change.terms;
         outcome
+    }
+
+    /// What leaves for another wallet, planned as the engine does.
+    fn transfer_out(&self, wanted: i128, now: u64) -> Operation {
+        let due = transition(&self.terms, self.balance, &Operation::Due, at(now)).terms;
+        let wanted = amount(wanted);
+        let parts = if wanted > due.transferable() { Vec::new() } else { due.parts_of_transfer(wanted) };
+        Operation::TransferOut { amount: wanted, parts: parts.iter().map(|(lot, part, _)| (lot.id, *part)).collect() }
     }
 
     /// What a capture is when its hold has expired, and what of it exceeds the hold; decided as the engine does.
@@ -139,7 +155,8 @@ impl Subject {
             match *movement {
                 Movement::Granted { amount, .. }
                 | Movement::Scheduled { amount, .. }
-                | Movement::AwaitsPayment { amount, .. } => {
+                | Movement::AwaitsPayment { amount, .. }
+                | Movement::TransferredIn { amount, .. } => {
                     let account = Account { granted: units(amount), ..Account::default() };
                     assert_eq!(self.accounts.insert(id, account), None);
                 }
@@ -157,14 +174,15 @@ impl Subject {
                 }
                 Movement::WrittenOff { amount, .. } => self.account(id).written_off += units(amount),
                 Movement::Overdrawn { amount } => self.debt_made += units(amount),
-                Movement::DebtWrittenOff { amount } => self.debt_paid += units(amount),
+                Movement::DebtWrittenOff { amount } | Movement::DebtReturned { amount } => {
+                    self.debt_paid += units(amount);
+                }
                 Movement::Depleted { .. } => assert!(self.depleted.insert(id), "grant {id} depleted twice"),
                 Movement::GivenBack { amount, .. } => self.account(id).returned += units(amount),
                 Movement::Reopened { amount, .. } => {
                     self.account(id).returned += units(amount);
                     assert!(self.depleted.remove(&id), "grant {id} is opened again and was not depleted");
                 }
-                Movement::DebtReturned { amount } => self.debt_paid += units(amount),
                 Movement::Reserved { amount, .. } => self.account(id).held += units(amount),
                 Movement::PartSpent { amount, .. } => {
                     self.account(id).held -= units(amount);
@@ -182,6 +200,7 @@ impl Subject {
                     let account = Account { granted: units(amount), ..Account::default() };
                     assert_eq!(self.accounts.insert(into.get(), account), None);
                 }
+                Movement::TransferredOut { amount, .. } => self.account(id).transferred += units(amount),
                 Movement::Activated { .. }
                 | Movement::ExpiryMoved { .. }
                 | Movement::Paid { .. }
@@ -378,6 +397,8 @@ pub(crate) fn operation(command: &Command) -> Operation {
             Operation::InheritLevels { version: *version, levels: (!list.is_empty()).then(|| levels(list)) }
         }
         Command::Charge { amount: most } => Operation::Charge { amount: amount(*most) },
+        Command::TransferOut { .. } => unreachable!("which grants give is told by the wallet"),
+        Command::TransferIn(grants) => Operation::TransferIn { grants: grants.iter().map(new_grant).collect() },
         Command::Reverse(_) => unreachable!("what a debit's parts are is for the engine to find: see `books`"),
         Command::Commit(list) => Operation::SetCommitments(
             list.iter()
@@ -431,7 +452,9 @@ pub(crate) fn placed(command: &Command, now: u64, made: &mut u64) -> Command {
             Command::ExtendHold { hold: made.saturating_sub(hold / 2), expires_at: now + expires_at }
         }
         Command::Commit(mut list) => {
-            list.iter_mut().for_each(|(_, until)| *until = until.map(|after| now + after));
+            for (_, until) in &mut list {
+                *until = until.map(|after| now + after);
+            }
             Command::Commit(list)
         }
         other => other,

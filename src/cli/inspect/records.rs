@@ -244,7 +244,7 @@ fn operation_fields(record: &OperationRecord<'_>, scale: Scale, known: &Known) -
     }
     if let Some(note) = &record.body.note {
         let asked = json!({"all": note.asked.all, "regrant": note.asked.regrant});
-        fields.push(("note", json!({"kind": note_name(note.kind), "key": note.key, "reason": note.reason, "invoice": note.invoice, "asked": asked, "metadata": note.metadata})));
+        fields.push(("note", json!({"kind": note_name(note.kind), "key": note.key, "reason": note.reason, "invoice": note.invoice, "asked": asked, "metadata": note.metadata, "other": note.other})));
     }
     let movements: Vec<_> = record.body.movements.iter().map(|movement| movement_value(movement, scale)).collect();
     fields.push(("movements", movements.into()));
@@ -277,6 +277,7 @@ fn note_name(kind: NoteKind) -> &'static str {
         NoteKind::Adjustment => "adjustment",
         NoteKind::Charge => "charge",
         NoteKind::Reversal => "reversal",
+        NoteKind::Transfer => "transfer",
     }
 }
 
@@ -303,6 +304,8 @@ fn operation_name(operation: &Operation) -> &'static str {
         Operation::InheritLevels { .. } => "inherit_levels",
         Operation::SetCommitments(_) => "set_commitments",
         Operation::ClawBack { .. } => "claw_back",
+        Operation::TransferOut { .. } => "transfer_out",
+        Operation::TransferIn { .. } => "transfer_in",
     }
 }
 
@@ -336,6 +339,8 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
         Movement::AwaitsPayment { amount, .. } => ("awaits_payment", amount),
         Movement::Paid { amount, .. } => ("paid", amount),
         Movement::RolledOver { amount, .. } => ("rolled_over", amount),
+        Movement::TransferredOut { amount, .. } => ("transferred_out", amount),
+        Movement::TransferredIn { amount, .. } => ("transferred_in", amount),
     };
     let mut value = json!({"kind": kind, "amount": text(amount, scale)});
     if let Some(grant) = movement.grant() {
@@ -352,7 +357,7 @@ fn movement_value(movement: &Movement, scale: Scale) -> Value {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// What may be told of an administrative record: no seed, no hash of a key.

@@ -29,21 +29,32 @@ pub struct Sums {
     pub rolled_over: i128,
     /// Given back of what had been debited, to grants or as debt.
     pub returned: i128,
+    /// Gone to other wallets.
+    pub transferred_out: i128,
+    /// Come from other wallets. Over all wallets of a currency as much as has gone.
+    pub transferred_in: i128,
 }
 
 impl Sums {
     /// What the movements leave.
     pub fn balance(&self) -> i128 {
-        self.granted + self.debt_written_off + self.returned
+        self.granted + self.debt_written_off + self.returned + self.transferred_in
+            - self.transferred_out
             - self.debited
             - self.expired
             - self.voided
             - self.written_off
     }
 
-    /// What is left of all grants: every credit that was granted was spent, expired, was voided or written off, or remains.
+    /// What is left of all grants: every credit that was granted, or came from another wallet, was spent, expired, was voided or written off,
+    /// went to another wallet, or remains.
     pub fn remaining(&self) -> i128 {
-        self.granted - self.spent - self.expired - self.voided - self.written_off
+        self.granted + self.transferred_in
+            - self.transferred_out
+            - self.spent
+            - self.expired
+            - self.voided
+            - self.written_off
     }
 
     /// Adds another's.
@@ -57,6 +68,8 @@ impl Sums {
         self.debt_written_off += other.debt_written_off;
         self.rolled_over += other.rolled_over;
         self.returned += other.returned;
+        self.transferred_out += other.transferred_out;
+        self.transferred_in += other.transferred_in;
     }
 }
 
@@ -451,6 +464,7 @@ impl Change<'_> {
                 self.give_back(movement)
             }
             Movement::Forfeited { .. } => Ok(()),
+            Movement::TransferredOut { .. } | Movement::TransferredIn { .. } => self.transfer(movement),
             Movement::ExpiryMoved { grant, amount, .. } => {
                 let free = self.lots.iter().filter(|(other, _)| *other == grant).map(|(_, left)| left);
                 let held = self.holds.parts.iter().filter(|(_, other, _)| *other == grant).map(|(.., part)| part);
@@ -471,6 +485,22 @@ impl Change<'_> {
             | Movement::HoldExpired { .. }
             | Movement::Returned { .. }
             | Movement::HoldMoved { .. } => self.make_of_hold(movement),
+        }
+    }
+
+    /// What goes to another wallet, or comes from one.
+    fn transfer(&mut self, movement: &Movement) -> Result<(), Found> {
+        match *movement {
+            // If nothing is left, its depletion follows, or a hold has something of it.
+            Movement::TransferredOut { grant, amount } => {
+                self.sums.transferred_out += i128::from(amount.units());
+                self.take(grant, amount.units().into())
+            }
+            Movement::TransferredIn { grant, amount } => {
+                self.sums.transferred_in += i128::from(amount.units());
+                self.push(grant, amount.units().into())
+            }
+            _ => Err("a movement that is no transfer"),
         }
     }
 

@@ -11,7 +11,8 @@
 //! 4. each grant and hold was declared before it was made, with the same amount, for the same wallet;
 //! 5. each reversal names a debit of its wallet, goes on where the last reversal of that debit ended, and all together give back no more than
 //!    it took;
-//! 6. each frame holds as many records as its header says, and each record says how far it stands from its frame.
+//! 6. each frame holds as many records as its header says, and each record says how far it stands from its frame;
+//! 7. what leaves a wallet for another one arrives there, in the same frame, in the same currency.
 //!
 //! Where the log's beginning has been retired, books of wallets that were made there begin with the first operation behind the blind part of
 //! the log: two segments, from whose debits some may stand before them. Of those wallets 1 to 3 are checked from that operation on, save
@@ -29,6 +30,7 @@ use super::{Engine, Inner, OpenError};
 use crate::catalog::CreditCurrency;
 use crate::journal::admin::AdminRecord;
 use crate::journal::debit::DebitRecord;
+use crate::journal::frame::kind;
 use crate::journal::operation::OperationRecord;
 use crate::journal::{self, Record};
 use crate::ledger::{Amount, GrantId, Movement, OpenHold, Operation};
@@ -80,9 +82,10 @@ pub struct CurrencyAudit {
 }
 
 impl CurrencyAudit {
-    /// Whether granted = spent + remaining + expired + voided + written off. Of a currency whose beginning was retired it need not hold.
+    /// Whether granted = spent + remaining + expired + voided + written off, and what left wallets for others arrived there. Of a currency
+    /// whose beginning was retired it need not hold.
     pub fn is_conserved(&self) -> bool {
-        self.sums.remaining() == self.remaining
+        self.sums.remaining() == self.remaining && self.sums.transferred_out == self.sums.transferred_in
     }
 }
 
@@ -238,6 +241,38 @@ impl<'a> Auditor<'a> {
         if !distances_hold {
             self.find(frame.lsn.get(), None, "a record stands elsewhere in its frame than it says");
         }
+        if frame.kind == kind::OPERATION && frame.count > 1 {
+            self.check_transfers(records);
+        }
+    }
+
+    /// Whether each side of a transfer has another one in the frame, which gives or gets as much.
+    fn check_transfers(&mut self, records: &journal::frame::Records<'_>) {
+        // Wallet, the other one, and what the wallet gives.
+        let mut sides: Vec<(Lsn, u32, Option<u32>, i128)> = Vec::new();
+        for (lsn, record) in records.clone().flatten() {
+            let Record::Operation(record) = record else { continue };
+            let gives = match &record.body.operation {
+                Operation::TransferOut { amount, .. } => i128::from(amount.units()),
+                Operation::TransferIn { grants } => {
+                    -grants.iter().map(|grant| i128::from(grant.amount.units())).sum::<i128>()
+                }
+                _ => continue,
+            };
+            let other = record.body.note.as_ref().and_then(|note| note.other);
+            sides.push((lsn, record.slot, other, gives));
+        }
+        let currency = |slot| self.inner.names.get(slot).map(|name| name.currency);
+        let answers = |(_, slot, other, gives): &(Lsn, u32, Option<u32>, i128)| {
+            let is_answer = |side: &&(Lsn, u32, Option<u32>, i128)| {
+                (Some(side.1), side.2, side.3) == (*other, Some(*slot), -gives) && currency(side.1) == currency(*slot)
+            };
+            sides.iter().filter(is_answer).count() == 1
+        };
+        let alone: Vec<_> = sides.iter().filter(|side| !answers(side)).map(|side| (side.0, side.1)).collect();
+        for (lsn, slot) in alone {
+            self.find(lsn.get(), Some(slot), "a side of a transfer without the other one");
+        }
     }
 
     fn hash(&self, position: u64) -> u64 {
@@ -337,13 +372,18 @@ impl<'a> Auditor<'a> {
     }
 
     fn check_declared(&mut self, lsn: u64, record: &OperationRecord<'_>) {
-        let (Operation::Grant(_) | Operation::Hold(_) | Operation::Reverse(_)) = record.body.operation else { return };
+        let (Operation::Grant(_) | Operation::Hold(_) | Operation::Reverse(_) | Operation::TransferIn { .. }) =
+            record.body.operation
+        else {
+            return;
+        };
         for movement in &record.body.movements {
             // Their numbers are the positions of their declarations.
             let (number, amount) = match *movement {
                 Movement::Granted { grant, amount }
                 | Movement::Scheduled { grant, amount }
-                | Movement::AwaitsPayment { grant, amount } => (grant.get(), amount),
+                | Movement::AwaitsPayment { grant, amount }
+                | Movement::TransferredIn { grant, amount } => (grant.get(), amount),
                 Movement::Held { hold, amount } => (hold.get(), amount),
                 _ => continue,
             };

@@ -1,27 +1,29 @@
-//! Corrections: debits taken back, credits given and taken by operators, invoices paid from wallets.
+//! Corrections: debits taken back, credits given and taken by operators or moved between wallets, invoices paid from wallets.
 //!
-//! Each is one operation on one wallet, whose record carries a [`Note`]: what it is, under which key it was asked for, and why. The record is
-//! all there is to it. It is the identity of its key, as a debit's record is its event's (`super::identity`), and what it is shown as is read
-//! back from it; so corrections take no memory, and survive whatever the log survives.
+//! Each but for transfers (`transfer`) is one operation on one wallet, whose record carries a [`Note`]: what it is, under which key it
+//! was asked for, and why. The record is all there is to it. It is the identity of its key, as a debit's record is its event's
+//! (`super::identity`), and what it is shown as is read back from it; so corrections take no memory, and survive whatever the log survives.
 //!
-//! What of a debit has been taken back already is told by the wallet's own row of operations, too: see [`reversal`].
+//! What of a debit has been taken back already is told by the wallet's own row of operations, too: see `reversal.rs`.
 
 mod adjustment;
 mod charge;
 mod reversal;
+mod transfer;
 pub mod view;
 
 use super::budget::Budget;
 use super::history::{line_names, unreadable};
 use super::identity::note_fingerprint;
+use super::joint::crossed;
 use super::view::{CommandError, Unavailable};
 use super::wallet::{WalletDriver, WalletOperation, WalletRules, adjustment};
 use super::{Engine, Inner};
 use crate::catalog::CreditCurrency;
 use crate::journal::Record;
 use crate::journal::note::{Note, NoteKind};
-use crate::journal::operation::{Names, OperationRecord};
-use crate::ledger::{Amount, Lines, Movement, Operation, Rejection, Taken, Terms, Timestamp, transition};
+use crate::journal::operation::OperationRecord;
+use crate::ledger::{Amount, Movement, Operation, Rejection, Taken, Timestamp, transition};
 use crate::store::idempotency::Claim;
 use crate::store::slot::Reading;
 use crate::store::{Guard, pin};
@@ -83,6 +85,11 @@ impl Engine {
         self.inner.correction_text(NoteKind::Adjustment, entry)
     }
 
+    /// The text by which clients know a transfer, given the entry of the wallet that credits left.
+    pub fn transfer_text(&self, entry: Lsn) -> String {
+        self.inner.correction_text(NoteKind::Transfer, entry)
+    }
+
     /// The text by which clients know a reversal.
     pub fn reversal_text(&self, entry: Lsn) -> String {
         self.inner.correction_text(NoteKind::Reversal, entry)
@@ -95,6 +102,7 @@ const fn prefix(kind: NoteKind) -> &'static str {
         NoteKind::Adjustment => "adj_",
         NoteKind::Charge => "chg_",
         NoteKind::Reversal => "rev_",
+        NoteKind::Transfer => "trf_",
     }
 }
 
@@ -233,7 +241,7 @@ impl Inner {
             let (asked, note, at) = (operation.operation.clone(), operation.note.clone(), operation.at);
             // Room for the record, and for copies of what others have begun.
             let budget = Budget(self.admit_wait(operation.log_bytes(terms) * 2 + (16 << 10))?);
-            let driver = WalletDriver { handle, budget: &budget };
+            let driver = WalletDriver::new(self, handle, &budget);
             let Ok(changed) = slot.change(&driver, reading.generation, operation, guard) else { continue };
             self.counters.operation();
             let new = &*changed.generation.terms().get();
@@ -277,13 +285,6 @@ impl Inner {
 
 fn has_key(done: &Done, key: &str) -> bool {
     done.note.key.as_deref() == Some(key)
-}
-
-/// Names of crossed lines, highest first.
-fn crossed(terms: &Terms, lines: &Lines) -> Vec<Arc<str>> {
-    let levels = terms.levels.iter().flat_map(|levels| levels.of_mask(lines.levels));
-    let levels = levels.map(|level| &*level.name).collect();
-    line_names(&Names { levels, depleted: lines.depleted, negative: lines.negative, quiet: Vec::new() })
 }
 
 /// Checks what people wrote about a correction.

@@ -175,3 +175,75 @@ pub struct ChargeView {
     /// When it was made.
     pub created_at: Timestamp,
 }
+
+/// Credits to be moved from one wallet to another of the same currency.
+#[derive(Clone, Debug)]
+pub struct TransferRequest {
+    /// The owner of the wallet that gives.
+    pub from: String,
+    /// The owner of the wallet that gets; it is made if there is none.
+    pub to: String,
+    /// Currency id; `None` takes the only one.
+    pub currency: Option<String>,
+    /// Above zero, in credits.
+    pub amount: Decimal,
+    /// Why, up to 500 bytes.
+    pub reason: Option<String>,
+    /// Same key and content: the first answer again. Same key, other content: `idempotency_conflict`.
+    pub key: Option<String>,
+    /// The caller's own data.
+    pub metadata: Metadata,
+}
+
+/// A transfer that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferView {
+    /// The wallets' currency.
+    pub currency: Arc<CreditCurrency>,
+    /// What moved.
+    pub amount: Amount,
+    /// The wallet that gave. Its entry is the transfer's number.
+    pub from: TransferSide,
+    /// The wallet that got.
+    pub to: TransferSide,
+    /// What moved, grant by grant, in the order in which it would have been spent.
+    pub moved: Vec<Moved>,
+    /// What of it paid debt.
+    pub debt_paid: Amount,
+    /// Why.
+    pub reason: Option<String>,
+    /// The caller's idempotency key.
+    pub key: Option<String>,
+    /// The caller's own data.
+    pub metadata: Metadata,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// One of a transfer's two wallets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferSide {
+    /// The wallet's owner.
+    pub customer: String,
+    /// The entry in its history.
+    pub entry: Lsn,
+    /// The balance afterwards.
+    pub balance: Amount,
+    /// What was available afterwards.
+    pub available: Amount,
+    /// Alert levels that it crossed.
+    pub crossed: Vec<Arc<str>>,
+}
+
+/// A part of a grant that moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The grant that gave.
+    pub from: GrantId,
+    /// The grant that was made of it.
+    pub to: GrantId,
+    /// How much.
+    pub amount: Amount,
+    /// What of the cost went with it, in minor units.
+    pub cost: Option<i64>,
+}

@@ -205,7 +205,15 @@ pub(super) fn declared(request: &GrantRequest, currency: &CreditCurrency) -> Res
     }
     let default_priority = request.priority.is_none() && currency.default_priorities.contains_key(&request.source);
     let (payment, pending, valid_for_ms) = (payment.clone(), *pending, *valid_for_ms);
-    Ok(Declared { payment, pending, valid_for_ms, rollover, recurrence: None, default_priority })
+    Ok(Declared {
+        payment,
+        pending,
+        valid_for_ms,
+        rollover,
+        recurrence: None,
+        default_priority,
+        transferred_from: None,
+    })
 }
 
 /// Checks terms of rolling over.

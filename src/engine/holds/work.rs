@@ -117,7 +117,7 @@ impl<'a> Work<'a> {
         mut decide: impl FnMut(&Wallet<'_>) -> Result<Option<Operation>, CommandError>,
     ) -> Made<Done> {
         let slot = self.inner.slab.get(handle);
-        let driver = WalletDriver { handle, budget: &self.budget };
+        let driver = WalletDriver::new(self.inner, handle, &self.budget);
         loop {
             let Some(reading) = slot.read_settled(&driver, self.guard) else {
                 return Made::Decided(Err(CommandError::NotFound { what: "wallet" }));

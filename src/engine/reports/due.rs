@@ -117,7 +117,9 @@ const fn may_fall_due(movement: &Movement) -> bool {
         | Movement::Released { .. }
         | Movement::HoldMoved { .. }
         | Movement::AwaitsPayment { .. }
-        | Movement::Paid { .. } => false,
+        | Movement::Paid { .. }
+        | Movement::TransferredOut { .. }
+        | Movement::TransferredIn { .. } => false,
     }
 }
 

@@ -27,11 +27,15 @@ pub enum LineKind {
     Reversed,
     /// Remainders that went on as new grants: as much out as in, so it adds nothing.
     RolledOver,
+    /// Credits that went to other wallets.
+    TransferredOut,
+    /// Credits that came from other wallets.
+    TransferredIn,
 }
 
 impl LineKind {
     /// Every kind, in the order of a statement's lines.
-    pub const ALL: [LineKind; 10] = [
+    pub const ALL: [LineKind; 12] = [
         LineKind::Granted,
         LineKind::Used,
         LineKind::Expired,
@@ -42,6 +46,8 @@ impl LineKind {
         LineKind::Charged,
         LineKind::Reversed,
         LineKind::RolledOver,
+        LineKind::TransferredOut,
+        LineKind::TransferredIn,
     ];
 
     /// The name on the wire.
@@ -57,6 +63,8 @@ impl LineKind {
             LineKind::Charged => "charged",
             LineKind::Reversed => "reversed",
             LineKind::RolledOver => "rolled_over",
+            LineKind::TransferredOut => "transferred_out",
+            LineKind::TransferredIn => "transferred_in",
         }
     }
 }
@@ -89,6 +97,8 @@ pub(super) const fn booking(movement: &Movement) -> Booking {
         Movement::DebtPaid { .. } => (None, Some(DebtSide::Repaid)),
         Movement::RolledOver { .. } => (Some(LineKind::RolledOver), None),
         Movement::GivenBack { .. } | Movement::Reopened { .. } => (Some(LineKind::Reversed), None),
+        Movement::TransferredOut { .. } => (Some(LineKind::TransferredOut), None),
+        Movement::TransferredIn { .. } => (Some(LineKind::TransferredIn), None),
         Movement::DebtReturned { .. } => (Some(LineKind::Reversed), Some(DebtSide::Repaid)),
         // A grant for later is granted when it takes effect. What is held counts in the balance.
         Movement::Scheduled { .. }
@@ -185,7 +195,7 @@ impl Ledger {
         match note {
             Some(NoteKind::Adjustment) => self.line(LineKind::Adjusted, None),
             Some(NoteKind::Charge) => self.line(LineKind::Charged, None),
-            Some(NoteKind::Reversal) | None => self.used(meter),
+            Some(NoteKind::Reversal | NoteKind::Transfer) | None => self.used(meter),
         }
     }
 
@@ -238,6 +248,8 @@ mod tests {
             Movement::Reopened { grant, amount },
             Movement::DebtReturned { amount },
             Movement::Forfeited { grant: Some(grant), amount },
+            Movement::TransferredOut { grant, amount },
+            Movement::TransferredIn { grant, amount },
         ] {
             assert_eq!(booking(&movement).line.is_some(), movement.delta() != 0, "{movement:?}");
         }

@@ -1,8 +1,8 @@
 //! Reports: what the durable log says of the past. Statements of a wallet by period, its balance at a past instant, usage by meter and
 //! calendar, and who holds a currency. They only read.
 //!
-//! Nothing is kept for them: each is computed from the records, which [`timeline`] finds without reading what a report does not need, and
-//! booked by the one table in [`lines`]. A statement is checked before it is given out: its lines must lead from its opening to its closing
+//! Nothing is kept for them: each is computed from the records, which `timeline.rs` finds without reading what a report does not need, and
+//! booked by the one table in `lines.rs`. A statement is checked before it is given out: its lines must lead from its opening to its closing
 //! balance, both of which are found without them.
 //!
 //! All of them may take long and block their thread: they are not for threads that serve others.

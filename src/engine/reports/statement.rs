@@ -1,7 +1,7 @@
 //! Statements: what moved a wallet's balance in a period, summed up.
 
 use super::super::catalog::{Catalog, CreditCurrency};
-use super::super::history::{debit_entry, hold_end_entry, movement_entry, operation_entries};
+use super::super::history::{debit_entry, hold_end_entry, movement_entry, name_other_side, operation_entries};
 use super::super::openings::GenerationOpening;
 use super::super::view::{CommandError, Entry};
 use super::super::{Engine, Inner};
@@ -185,11 +185,19 @@ impl Draft<'_> {
                 tally.quantity.add(metered.quantity);
             }
         }
-        if matches!(record.body.operation, Operation::Reverse(_)) && !record.body.rejected {
-            self.ledger.line(LineKind::Reversed, None).count += 1;
+        let counted = match record.body.operation {
+            Operation::Reverse(_) => Some(LineKind::Reversed),
+            Operation::TransferOut { .. } => Some(LineKind::TransferredOut),
+            Operation::TransferIn { .. } => Some(LineKind::TransferredIn),
+            _ => None,
+        };
+        if let Some(kind) = counted.filter(|_| !record.body.rejected) {
+            self.ledger.line(kind, None).count += 1;
         }
         if let Some(entries) = &mut self.entries {
-            entries.take(operation_entries(self.catalog, timeline.opening(index).at, &record, is_within))?;
+            let mut of_record = operation_entries(self.catalog, timeline.opening(index).at, &record, is_within);
+            name_other_side(self.inner, &record, &mut of_record)?;
+            entries.take(of_record)?;
         }
         Ok(())
     }
@@ -204,8 +212,10 @@ impl Draft<'_> {
         match booking.line {
             // The debit is counted once, however many grants paid it.
             Some(LineKind::Used) => self.ledger.taken(meter, note).amount += movement.delta(),
-            // So is what was taken back, to however many it went.
-            Some(LineKind::Reversed) => self.ledger.line(LineKind::Reversed, None).amount += movement.delta(),
+            // So is what was taken back, to however many it went, and what went to another wallet or came from one.
+            Some(kind @ (LineKind::Reversed | LineKind::TransferredOut | LineKind::TransferredIn)) => {
+                self.ledger.line(kind, None).amount += movement.delta();
+            }
             // All of the grant is held, and goes when the holds end.
             Some(LineKind::Voided) if movement.delta() == 0 => {}
             Some(kind) => {

@@ -13,6 +13,7 @@
 //! Each step is a pass over the whole batch, so that the cache lines that one pass will miss are requested by the pass before it: three
 //! lines an event (index, identity, wallet), all of them random. What the passes share lies in an arena that the thread keeps.
 
+mod group;
 mod page;
 mod plan;
 mod recall;
@@ -37,6 +38,8 @@ use recall::rejected;
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
+
+pub use group::MAX_GROUP_EVENTS;
 
 /// Events that are planned before the first of them is looked up: more than it takes to fetch a line from memory, and few enough to stay in
 /// the nearest cache.

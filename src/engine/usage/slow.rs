@@ -36,7 +36,7 @@ impl Batch<'_> {
         budget: &Budget<'_>,
         guard: &Guard,
     ) -> Slow {
-        let driver = WalletDriver { handle, budget };
+        let driver = WalletDriver::new(self.inner, handle, budget);
         let plan = &pending.plan;
         let has_room = spare + self.room_for_adjustment(pending) >= debit::ADJUSTMENT_BYTES_MAX;
         loop {

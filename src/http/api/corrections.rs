@@ -1,4 +1,4 @@
-//! Corrections: debits taken back, adjustments, charges.
+//! Corrections: debits taken back, adjustments, charges, transfers.
 
 use super::grants::replayed;
 use super::{named, parse};
@@ -10,6 +10,7 @@ use crate::http::wire::corrections::{
     AdjustmentBody, ChargeBody, ReversalBody, adjustment_request, charge_request, reversal_request,
 };
 use crate::http::wire::fields::Fields;
+use crate::http::wire::transfers::{TransferBody, transfer_request};
 use bumpalo::Bump;
 use bytes::Bytes;
 use drawdown_wal::Lsn;
@@ -78,6 +79,30 @@ where
     let charge = ChargeBody::of(call.engine(), charge);
     let location = format!("/v1/charges/{}", charge.id());
     Ok(made(&charge, is_replayed).header("location", location))
+}
+
+/// `POST /v1/transfers`
+pub(crate) async fn transfer<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let key = call.effect_key();
+    let key = key.as_deref();
+    let body = call.json(body).await?;
+    let request = {
+        let arena = Bump::new();
+        transfer_request(&Fields::of(&parse(&body.bytes, &arena)?, None)?, key)?
+    };
+    let (transfer, is_replayed, ticket) = call.engine().transfer(&request).map_err(named)?;
+    ticket.await?;
+    let transfer = TransferBody::of(call.engine(), transfer);
+    let location = format!("/v1/transfers/{}", transfer.id());
+    Ok(made(&transfer, is_replayed).header("location", location))
+}
+
+/// `GET /v1/transfers/{transfer}`
+pub(crate) fn get_transfer(call: Call<'_>) -> Result<Reply, Problem> {
+    Ok(Reply::ok(&TransferBody::of(call.engine(), call.engine().transfer_view(call.first())?)))
 }
 
 /// `GET /v1/charges/{charge}`

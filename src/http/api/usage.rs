@@ -1,7 +1,7 @@
 //! Usage: events and checks. The hot path.
 
 use super::parse;
-use crate::engine::{Charge, Engine, EventOutcome, EventStatus, Ticket, Unavailable, UsageEvent};
+use crate::engine::{Charge, CommandError, Engine, EventOutcome, EventStatus, Ticket, Unavailable, UsageEvent};
 use crate::http::app::{Call, unsupported};
 use crate::http::decode::{Batch, BinaryHeaders, Dialect, Media, decode};
 use crate::http::metrics::Stopwatch;
@@ -46,11 +46,14 @@ where
         return Err(call.refuse(body, unsupported(Media::EVENTS)).await);
     };
     let minimal = prefers_minimal(&call.parts.headers);
-    let (ticket, reply) = apply(call, media, body, |events, outcomes, single| match (single, outcomes) {
-        (true, [outcome]) if matches!(outcome.status, EventStatus::Rejected(_)) => Err(rejected_event(outcome)),
+    let show = |events: &[UsageEvent<'_>], outcomes: &[EventOutcome], shape| match (shape, outcomes) {
+        (Shape::Single, [outcome]) if matches!(outcome.status, EventStatus::Rejected(_)) => {
+            Err(rejected_event(outcome))
+        }
+        (Shape::Group, outcomes) => group(events, outcomes, minimal),
         _ => Ok(Reply::new(StatusCode::OK, "application/json", events::write(events, outcomes, minimal))),
-    })
-    .await?;
+    };
+    let (ticket, reply) = apply(call, media, body, show).await?;
     durable(call, ticket).await?;
     let reply = reply?;
     Ok(if minimal { reply.header("preference-applied", "return=minimal") } else { reply })
@@ -69,6 +72,24 @@ where
     reply
 }
 
+/// What a body was, which decides how its outcomes are shown.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// One event.
+    Single,
+    /// Events that stand each on its own.
+    Batch,
+    /// Events of which all are applied or none is.
+    Group,
+}
+
+/// The answer to a group: that of a batch when it took place, else the problem of the first event that was refused for its own sake, with a
+/// list of all.
+fn group(events: &[UsageEvent<'_>], outcomes: &[EventOutcome], minimal: bool) -> Result<Reply, Problem> {
+    all_or_problem(events, outcomes)?;
+    Ok(Reply::new(StatusCode::OK, "application/json", events::write(events, outcomes, minimal)))
+}
+
 /// Waits until what the answer says is on disk.
 async fn durable(call: Call<'_>, ticket: Ticket) -> Result<(), Problem> {
     let mut watch = Stopwatch::start();
@@ -85,7 +106,7 @@ async fn apply<B, T>(
     call: Call<'_>,
     media: Media,
     body: B,
-    show: impl Fn(&[UsageEvent<'_>], &[EventOutcome], bool) -> T,
+    show: impl Fn(&[UsageEvent<'_>], &[EventOutcome], Shape) -> T,
 ) -> Result<(Ticket, T), Problem>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -121,7 +142,7 @@ fn attempt<T>(
     call: Call<'_>,
     media: Media,
     body: &Bytes,
-    show: &impl Fn(&[UsageEvent<'_>], &[EventOutcome], bool) -> T,
+    show: &impl Fn(&[UsageEvent<'_>], &[EventOutcome], Shape) -> T,
 ) -> Result<Attempt<T>, Problem> {
     let stages = &call.app.metrics.stages;
     let mut watch = Stopwatch::start();
@@ -132,7 +153,12 @@ fn attempt<T>(
         decode(media, &headers, body, &arena, call.app.limits.batch_events, &mut batch)?;
         check_currencies(call.engine(), &batch)?;
         watch.lap(&stages.decode);
-        let ticket = match call.engine().submit(&batch.events, &mut scratch.outcomes) {
+        let submitted = if batch.atomic {
+            submit_group(call.engine(), &batch.events, &mut scratch.outcomes)?
+        } else {
+            call.engine().submit(&batch.events, &mut scratch.outcomes)
+        };
+        let ticket = match submitted {
             Err(Unavailable::Overloaded) => {
                 return Ok(Attempt::NoRoom { log_bytes: LOG_BYTES + LOG_BYTES_PER_EVENT * batch.events.len() as u64 });
             }
@@ -140,13 +166,32 @@ fn attempt<T>(
         };
         watch.lap(&stages.engine);
         stages.events.record(batch.events.len() as u64);
-        let shown = show(&batch.events, &scratch.outcomes, batch.single);
+        let shape = match (batch.single, batch.atomic) {
+            (true, _) => Shape::Single,
+            (false, true) => Shape::Group,
+            (false, false) => Shape::Batch,
+        };
+        let shown = show(&batch.events, &scratch.outcomes, shape);
         watch.lap(&stages.encode);
         scratch.events = recycle(batch.events);
         scratch.outcomes.clear();
         scratch.outcomes.shrink_to(SCRATCH_EVENTS_MAX);
         Ok(Attempt::Decided(ticket, shown))
     })
+}
+
+/// Submits a group. What refuses it as a whole is a problem; that the log has no room is for the caller to wait for.
+#[cold]
+fn submit_group(
+    engine: &Engine,
+    events: &[UsageEvent<'_>],
+    outcomes: &mut Vec<EventOutcome>,
+) -> Result<Result<Ticket, Unavailable>, Problem> {
+    match engine.submit_group(events, outcomes) {
+        Ok(ticket) => Ok(Ok(ticket)),
+        Err(CommandError::Unavailable(unavailable)) => Ok(Err(unavailable)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Empties a vector and lets its allocation live on under another lifetime.
@@ -210,8 +255,9 @@ fn all_or_problem(events: &[UsageEvent<'_>], outcomes: &[EventOutcome]) -> Resul
         .clone()
         .map(|(index, _, event, rejection)| json!({"index": index, "id": event.id, "reason": rejection.slug()}))
         .collect();
-    let mut rejected = rejected;
-    let Some((index, outcome, ..)) = rejected.next() else { return Ok(Reply::no_content()) };
+    let is_reason =
+        |rejected: &(usize, &EventOutcome, &UsageEvent<'_>, Rejection)| rejected.3 != Rejection::GroupRejected;
+    let Some((index, outcome, ..)) = rejected.clone().find(is_reason) else { return Ok(Reply::no_content()) };
     Err(rejected_event(outcome).at_index(index).with("rejected", list))
 }
 

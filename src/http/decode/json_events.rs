@@ -17,7 +17,77 @@ pub(super) fn object_or_array<'a>(
 ) -> Result<(), DecodeError> {
     match Reader::new(text, arena).peek() {
         Ok(Kind::Array) => array(text, dialect, arena, out),
+        Ok(Kind::Object) if is_wrapped(text, arena) => wrapped(text, dialect, arena, out),
         _ => object(text, dialect, arena, out),
+    }
+}
+
+/// Whether an object is no event but says something about a list of them: whether it has `events` or `atomic` before any field that an event
+/// has. Of a text that cannot be read, no.
+fn is_wrapped(text: &str, arena: &Bump) -> bool {
+    let mut reader = Reader::new(text, arena);
+    let mut first = true;
+    if reader.peek().is_err() || reader.open().is_err() {
+        return false;
+    }
+    while let Ok(Some(key)) = reader.next_key(&mut first) {
+        match key {
+            "events" | "atomic" => return true,
+            "id" | "source" | "customer" | "currency" | "amount" | "time" | "meter" | "quantity"
+            | "on_insufficient" | "specversion" => return false,
+            _ => {}
+        }
+        reader.token();
+        if reader.skip_value().is_err() {
+            return false;
+        }
+    }
+    false
+}
+
+/// A body that is an object with a list of events.
+fn wrapped<'a>(
+    text: &'a str,
+    dialect: Dialect,
+    arena: &'a Bump,
+    out: &mut Collector<'_, 'a>,
+) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(text, arena);
+    let outside = |fault: Fault| DecodeError::new(&fault, None);
+    reader.peek().map_err(outside)?;
+    let begun = reader.at();
+    reader.open().map_err(outside)?;
+    let (mut first, mut atomic, mut is_there) = (true, None, false);
+    while let Some(key) = reader.next_key(&mut first).map_err(outside)? {
+        reader.token();
+        let at = reader.at();
+        match key {
+            "atomic" => {
+                let flag = boolean(&mut reader, "atomic").map_err(outside)?;
+                draft::set(&mut atomic, flag, at, "atomic").map_err(outside)?;
+            }
+            "events" if is_there => return Err(outside(Fault::field(at, "events", "the field is given twice"))),
+            "events" => {
+                is_there = true;
+                elements(&mut reader, dialect, out)?;
+            }
+            _ => reader.skip_value().map_err(outside)?,
+        }
+    }
+    reader.finish().map_err(outside)?;
+    if !is_there {
+        return Err(outside(Fault::field(begun, "events", "the group has no events")));
+    }
+    out.batch.atomic = atomic == Some(true);
+    Ok(())
+}
+
+/// Reads `true` or `false`, or null as `None`.
+fn boolean(reader: &mut Reader<'_>, field: &'static str) -> Result<Option<bool>, Fault> {
+    let at = reader.at();
+    match reader.peek()? {
+        Kind::Bool | Kind::Null => reader.literal(),
+        _ => Err(Fault::field(at, field, "must be true or false")),
     }
 }
 
@@ -42,6 +112,13 @@ pub(super) fn array<'a>(
     out: &mut Collector<'_, 'a>,
 ) -> Result<(), DecodeError> {
     let mut reader = Reader::new(text, arena);
+    elements(&mut reader, dialect, out)?;
+    reader.finish().map_err(|fault| DecodeError::new(&fault, None))
+}
+
+/// Reads an array of events.
+#[inline]
+fn elements<'a>(reader: &mut Reader<'a>, dialect: Dialect, out: &mut Collector<'_, 'a>) -> Result<(), DecodeError> {
     let outside = |fault: Fault| DecodeError::new(&fault, None);
     if reader.peek().map_err(outside)? != Kind::Array {
         return Err(outside(Fault::syntax(reader.at(), "expected an array of events")));
@@ -49,9 +126,9 @@ pub(super) fn array<'a>(
     reader.open().map_err(outside)?;
     let mut first = true;
     while reader.next_element(&mut first).map_err(|fault| DecodeError::new(&fault, Some(out.batch.events.len())))? {
-        out.event(|out| event(&mut reader, dialect, out))?;
+        out.event(|out| event(reader, dialect, out))?;
     }
-    reader.finish().map_err(outside)
+    Ok(())
 }
 
 /// A body with one object a line; empty lines are passed over.

@@ -1,9 +1,9 @@
 //! Bodies of usage events -> [`UsageEvent`]s that borrow from the body.
 //!
-//! What a body can get wrong is split in two. *Structural* faults (syntax, truncation, a field of the wrong type, no `id` or
-//! `customer`, both or neither of `amount` and `meter`) refuse the whole request and name the event's index, the field and the byte:
-//! nothing of it reaches the engine. *Values* that are merely unusable (`"NaN"`, `1e400`, an id of 200 bytes, a time of last year)
-//! travel into the engine, which rejects that event and goes on with the rest.
+//! What a body can get wrong is split in two. *Structural* faults (syntax, truncation, a field of the wrong type, no `id` or `customer`,
+//! both or neither of `amount` and `meter`) refuse the whole request and name the event's index, the field and the byte: nothing of it
+//! reaches the engine. *Values* that are merely unusable (`"NaN"`, `1e400`, an id of 200 bytes, a time of last year) travel into the
+//! engine, which rejects that event and goes on with the rest.
 //!
 //! Rules that every content type follows:
 //! 1. Amounts and quantities are read from their text or integer, never through a float; a MessagePack float is a fault.
@@ -11,7 +11,8 @@
 //! 3. `null` (nil) is the same as absent.
 //! 4. Lengths and nesting that the body claims are bounded before they are believed.
 //!
-//! An empty array is a batch of no events. White space around JSON is allowed, other trailing bytes are not.
+//! A JSON object with `events` is a batch with something said about it: `{"atomic": true, "events": [...]}` is a group, of which all is
+//! applied or nothing. An empty array is a batch of no events. White space around JSON is allowed, other trailing bytes are not.
 
 mod cloudevents;
 mod draft;
@@ -42,6 +43,8 @@ pub struct Batch<'a> {
     pub stated_currencies: Vec<(usize, &'a str)>,
     /// The body was one event rather than a list of events, so its rejection becomes the request's status.
     pub single: bool,
+    /// All of the events are to be applied, or none.
+    pub atomic: bool,
 }
 
 /// Why a body gave no events. Nothing was applied.
@@ -130,7 +133,7 @@ pub fn decode<'a>(
 ) -> Result<(), DecodeError> {
     batch.events.clear();
     batch.stated_currencies.clear();
-    batch.single = false;
+    (batch.single, batch.atomic) = (false, false);
     let mut collector = Collector { batch, limit };
     match media {
         Media::MsgPack => msgpack::decode(body, &mut collector),

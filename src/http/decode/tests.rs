@@ -207,6 +207,33 @@ fn batches_are_bounded() {
 }
 
 #[test]
+fn an_object_with_events_says_whether_they_are_a_group() {
+    let event = r#"{"id":"e","customer":"c","amount":1}"#;
+    let two = format!("[{event},{event}]");
+    for (body, atomic) in [
+        (format!(r#"{{"atomic":true,"events":{two}}}"#), true),
+        (format!(r#" {{ "note" : {{"a":[1]}}, "events":{two} , "atomic" : true }}"#), true),
+        (format!(r#"{{"events":{two},"atomic":false}}"#), false),
+        (format!(r#"{{"atomic":null,"events":{two}}}"#), false),
+        (format!(r#"{{"events":{two}}}"#), false),
+    ] {
+        let arena = Bump::new();
+        let mut batch = Batch { atomic: !atomic, ..Batch::default() };
+        let headers = BinaryHeaders::default();
+        decode(JSON, &headers, body.as_bytes(), &arena, 10, &mut batch).expect("a group");
+        assert_eq!((batch.events.len(), batch.atomic, batch.single), (2, atomic, false), "{body}");
+    }
+    refuses(JSON, r#"{"atomic":true}"#, "0 events: the group has no events @0");
+    refuses(JSON, r#"{"atomic":1,"events":[]}"#, "0 atomic: must be true or false @10");
+    refuses(JSON, r#"{"atomic":true,"atomic":true,"events":[]}"#, "0 atomic: the field is given twice @24");
+    refuses(JSON, r#"{"events":[],"events":[]}"#, "0 events: the field is given twice @22");
+    refuses(JSON, r#"{"events":[{}]}"#, "0 id: the event has no id @11");
+    refuses(JSON, r#"{"events":7}"#, "- -: expected an array of events @10");
+    // What has an event's field first is an event, whatever else it has.
+    accepts(JSON, r#"{"id":"e","customer":"c","amount":1,"events":7}"#, &["/e c 1 -"]);
+}
+
+#[test]
 fn lines_hold_one_event_each() {
     let event = |id: &str| format!(r#"{{"id":"{id}","customer":"c","amount":1}}"#);
     accepts(

@@ -58,7 +58,7 @@ pub(crate) fn document() -> Value {
             {"name": "Usage", "description": "Events in, debits out: the hot path."},
             {"name": "Wallets", "description": "Balances, settings, alerts and history."},
             {"name": "Grants", "description": "Credits added."},
-            {"name": "Corrections", "description": "Debits taken back, adjustments, charges."},
+            {"name": "Corrections", "description": "Debits taken back, adjustments, charges, transfers."},
             {"name": "Holds", "description": "Credits set aside until it is known what something costs."},
             {"name": "Customers", "description": "Who owns wallets, and the erasure of what is personal."},
             {"name": "Catalogue", "description": "Credit currencies and meters."},

@@ -343,6 +343,20 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
         Action::GetCharge => {
             Operation::new("Corrections", "getCharge", "A charge that was made").ok("Charge").fails(&[404, 410])
         }
+        Action::PostTransfer => keyed(
+            Operation::new("Corrections", "postTransfer", "Move credits from one wallet to another of the same currency")
+                .about(
+                    "At once or not at all. What would be spent first moves and keeps its terms: priority, dates, category, source and its \
+                     share of the cost. Held credits stay, and an overdraft allowance is nothing to give away. The wallet that gets it pays \
+                     its debt first; it is made if there is none.",
+                )
+                .takes("TransferRequest")
+                .fails(&[402, 404, 409, 422]),
+            "Transfer",
+        ),
+        Action::GetTransfer => {
+            Operation::new("Corrections", "getTransfer", "A transfer that was made").ok("Transfer").fails(&[404, 410])
+        }
         Action::PatchCurrency => Operation::new("Catalogue", "archiveCurrency", "Archive a credit currency, or take it up again")
             .about("An archived currency takes no new grants and no new meters; what is granted stays spendable.")
             .takes("StatusPatch")
@@ -415,7 +429,11 @@ fn events() -> Operation {
         .about(
             "Events are identified by (source, id): sent again they are `duplicate` and change nothing. In a batch each event stands on \
              its own, and the answer is 200 whatever became of them; a single object that is rejected answers with the rejection's \
-             problem. A structural fault anywhere refuses the whole request and names index, field and byte.",
+             problem. A structural fault anywhere refuses the whole request and names index, field and byte. \
+             `{\"atomic\": true, \"events\": [...]}` is a group of up to 64 events, across wallets: all are applied, or none is. A group that is \
+             refused answers with the problem of the first event that was refused for its own sake; `rejected` lists all, the others as \
+             `group_rejected`. Sent again it answers the first outcomes; one of which only a part is known is refused with 409 \
+             `group_partly_known`, one with an event twice with `duplicate_in_group`.",
         )
         .parameter(header(
             "Prefer",
@@ -425,8 +443,7 @@ fn events() -> Operation {
         .answers(200, "One result an event, in the order sent.", &reference("EventResults"))
         .fails(&[402, 404, 409, 422])
         .writes();
-    let either =
-        json!({"oneOf": [reference("Event"), {"type": "array", "items": reference("Event"), "maxItems": 10_000}]});
+    let either = json!({"oneOf": [reference("Event"), {"type": "array", "items": reference("Event"), "maxItems": 10_000}, reference("EventGroup")]});
     operation.body = Some(body(&[
         ("application/json", either),
         (
@@ -604,7 +621,8 @@ fn captures() -> Operation {
     let mut operation = Operation::new("Holds", "postCaptures", "Take credits from many holds")
         .about("Each capture stands on its own.")
         .takes("NamedCaptureRequest")
-        .ok("CaptureResults");
+        .ok("CaptureResults")
+        .fails(&[422]);
     operation.body = Some(body(&[("application/json", many)]));
     operation
 }

@@ -7,7 +7,7 @@ use crate::engine::corrections::view::Expired;
 use crate::engine::customers::CollectionMethod;
 use crate::engine::reports::LineKind;
 use crate::engine::view::EntryKind;
-use crate::engine::{HALF_LIFE_MS_MAX, HALF_LIFE_MS_MIN, RUNWAY_MINUTES_MAX};
+use crate::engine::{HALF_LIFE_MS_MAX, HALF_LIFE_MS_MIN, MAX_GROUP_EVENTS, RUNWAY_MINUTES_MAX};
 use crate::http::wire::alerts::{AT_ONCE, ON_CHANGE};
 use crate::http::wire::fields::{METADATA_KEY_BYTES_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX};
 use crate::ledger::{
@@ -199,6 +199,18 @@ fn usage() -> Group {
     vec![
         ("Event", json!({"oneOf": [object(&amount_event), object(&metered_event), reference("CloudEvent")]})),
         ("CloudEvent", cloud_event),
+        (
+            "EventGroup",
+            json!({
+                "type": "object",
+                "required": ["atomic", "events"],
+                "additionalProperties": false,
+                "properties": {
+                    "atomic": {"const": true},
+                    "events": {"type": "array", "items": reference("Event"), "maxItems": MAX_GROUP_EVENTS},
+                },
+            }),
+        ),
         ("EventResults", event_results()),
         (
             "CheckRequest",
@@ -442,6 +454,14 @@ fn history() -> Group {
         ),
         ("reason?", json!({"type": "string"})),
         ("invoice?", json!({"type": "string"})),
+        (
+            "transfer?",
+            object(&[
+                ("id", json!({"type": "string"})),
+                ("customer", json!({"type": "string"})),
+                ("entry", position()),
+            ]),
+        ),
         ("hold?", json!({"type": "string"})),
         ("held?", json!({"allOf": [amount()], "description": "Signed movement of what is held."})),
     ]);
@@ -728,7 +748,52 @@ fn corrections() -> Group {
             ]),
         ),
         ("Charge", charge),
+        (
+            "TransferRequest",
+            object(&[
+                ("from", object(&[("customer", text(1, 128))])),
+                ("to", object(&[("customer", text(1, 128))])),
+                ("currency??", text(1, 64)),
+                ("amount", reference("PositiveInput")),
+                ("reason??", text(1, 500)),
+                ("key??", text(1, 255)),
+                ("metadata??", reference("Metadata")),
+            ]),
+        ),
+        ("Transfer", transfer()),
     ]
+}
+
+fn transfer() -> Value {
+    let name = || json!({"type": "string"});
+    let name_or_null = || json!({"type": ["string", "null"]});
+    let side = || {
+        object(&[
+            ("customer", name()),
+            ("entry", position()),
+            ("balance", amount()),
+            ("available", amount()),
+            ("crossed", list(name())),
+        ])
+    };
+    let cost = json!({
+        "type": ["integer", "null"],
+        "format": "int64",
+        "description": "What of the grant's cost went with it, in minor units.",
+    });
+    object(&[
+        ("id", name()),
+        ("currency", name()),
+        ("amount", amount()),
+        ("from", side()),
+        ("to", side()),
+        ("moved", list(object(&[("from", name()), ("to", name()), ("amount", amount()), ("cost", cost)]))),
+        ("debt_paid", amount()),
+        ("reason", name_or_null()),
+        ("key", name_or_null()),
+        ("metadata", reference("Metadata")),
+        ("created_at", time()),
+    ])
 }
 
 fn catalogue() -> Group {

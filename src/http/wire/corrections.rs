@@ -14,7 +14,7 @@ use drawdown_wal::Lsn;
 use serde::Serialize;
 
 /// The key of a request: its own, or what its `Idempotency-Key` comes to.
-fn key(fields: &Fields<'_, '_>, effect_key: Option<&str>) -> Result<Option<String>, Problem> {
+pub(super) fn key(fields: &Fields<'_, '_>, effect_key: Option<&str>) -> Result<Option<String>, Problem> {
     match fields.text("key")? {
         Some(key) if key.starts_with(EFFECT_PREFIX) => {
             Err(fields.refused("key", "must not begin with `idk:`, which is set apart for Idempotency-Key"))

@@ -18,6 +18,7 @@ pub(crate) mod query;
 pub(crate) mod recurring;
 pub(crate) mod reports;
 pub(crate) mod rules;
+pub(crate) mod transfers;
 pub(crate) mod wallets;
 pub(crate) mod webhooks;
 

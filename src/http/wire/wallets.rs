@@ -131,9 +131,20 @@ pub(crate) struct EntryBody {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     invoice: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transfer: Option<OtherSideBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     held: Option<String>,
+}
+
+/// The other side of a transfer.
+#[derive(Debug, Serialize)]
+struct OtherSideBody {
+    id: String,
+    customer: String,
+    entry: u64,
 }
 
 /// What one grant gave or took.
@@ -180,6 +191,11 @@ impl EntryBody {
             reverses: correction.reverses.map(Lsn::get),
             reason: correction.reason,
             invoice: correction.invoice,
+            transfer: correction.transfer.map(|transfer| OtherSideBody {
+                id: engine.transfer_text(transfer.transfer),
+                customer: transfer.customer,
+                entry: transfer.entry.get(),
+            }),
             hold: entry.hold.map(|hold| engine.hold_text(hold)),
             held: entry.hold.map(|_| amount(entry.held, scale)),
         }

@@ -10,6 +10,7 @@ mod claw_back;
 mod holds;
 mod reverse;
 mod special;
+mod transfer;
 
 /// A wallet that tests drive: it debits the way the engine does and remembers its last change.
 struct Wallet {

@@ -6,6 +6,7 @@
 use super::super::sync::thorough::AtomicU64;
 use super::super::sync::{Guard, Ordering, pin, yield_now};
 use super::super::word::Deadline;
+use super::group::{Closed, Ended, JointOpening};
 use super::{Driver, Generation, Opening, Posted, Reading, Rules, Slot, Terms};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicI64 as PlainI64;
@@ -17,6 +18,8 @@ impl Rules for Model {
     type Terms = Account;
     type Operation = Traced<Change>;
     type Effects = Traced<Effect>;
+    type Group = ();
+    type GroupEffects = ();
 }
 
 /// Terms of the model's wallet.
@@ -53,7 +56,7 @@ impl<T> Traced<T> {
     }
 
     #[track_caller]
-    fn get(&self) -> &T {
+    pub(super) fn get(&self) -> &T {
         #[cfg(drawdown_loom)]
         self.made.with(|_| ());
         &self.value
@@ -452,5 +455,21 @@ impl Driver<Model> for Actor<'_> {
         };
         self.log.publish(lsn, record, slot.link(lsn));
         Some(lsn)
+    }
+
+    fn of(&self, _: u32) -> Self {
+        unreachable!("there is one wallet")
+    }
+
+    fn slot(&self, _: u32) -> &Slot<Model> {
+        self.slot
+    }
+
+    fn close_group(&self, (): &(), _: &[Ended<'_, Model>]) -> (Vec<Closed<Model>>, ()) {
+        unreachable!("groups have a model of their own")
+    }
+
+    fn log_group(&self, _: &JointOpening<'_, Model>) -> Option<u64> {
+        unreachable!("groups have a model of their own")
     }
 }

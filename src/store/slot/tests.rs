@@ -1,7 +1,19 @@
 //! The slot by one thread: what each step leaves behind.
 
-use super::model::{Actor, Change, FOREVER, Kind, Log, Traced, instant};
+use super::model::{Actor, Change, FOREVER, Kind, Log, Model, Traced, instant};
 use super::*;
+
+fn grant_7() -> Succession<Model> {
+    Succession::Alone(Alone::new(Traced::new(Change { id: 1, kind: Kind::Grant(7) })))
+}
+
+/// The operation that was installed in a generation.
+fn alone<'g>(generation: &'g Generation<Model>, guard: &'g Guard) -> &'g Alone<Model> {
+    match generation.succession(guard) {
+        Some(Succession::Alone(alone)) => alone,
+        _ => panic!("an operation was installed"),
+    }
+}
 
 /// A generation was handed out by `read` while the pointer was still at its predecessor (the thread that opened it had not swung
 /// yet). An operation on it then finished two generations ahead of the pointer: readers spun until the late thread woke, and the
@@ -15,12 +27,12 @@ fn a_generation_that_was_read_can_be_ended_though_its_opener_sleeps() {
     {
         let guard = pin();
         let first = slot.present(&guard).expect("open");
-        let ours = Box::into_raw(Box::new(Succession::new(Traced::new(Change { id: 1, kind: Kind::Grant(7) }))));
+        let ours = Box::into_raw(Box::new(grant_7()));
         first.successor.store(ours, Ordering::Release);
-        let succession = first.succession(&guard).expect("installed");
+        let succession = alone(first, &guard);
         let outcome = slot.seal_and_compute(&sleeper, first, succession, &guard);
         slot.log_opening(&sleeper, first, succession, outcome, &guard);
-        slot.open_next(first, outcome, outcome.next(&guard));
+        slot.open_next(first, outcome.closing, outcome.next(&guard));
         // It sleeps before its swing.
         let reading = slot.read(&guard).expect("open");
         assert_eq!((reading.balance, reading.generation.number()), (107, 2));
@@ -44,9 +56,9 @@ fn a_half_done_operation_is_freed_with_its_slot() {
     {
         let guard = pin();
         let first = slot.present(&guard).expect("open");
-        let ours = Box::into_raw(Box::new(Succession::new(Traced::new(Change { id: 1, kind: Kind::Grant(7) }))));
+        let ours = Box::into_raw(Box::new(grant_7()));
         first.successor.store(ours, Ordering::Release);
-        slot.seal_and_compute(&actor, first, first.succession(&guard).expect("installed"), &guard);
+        slot.seal_and_compute(&actor, first, alone(first, &guard), &guard);
     }
     assert_eq!(log.alive(), 2);
     // SAFETY: the slot is this test's own.
@@ -63,10 +75,10 @@ fn readings_and_debits_during_an_operation() {
         let guard = pin();
         assert!(slot.debit(10, instant(0)).is_some());
         let first = slot.present(&guard).expect("open");
-        let ours = Box::into_raw(Box::new(Succession::new(Traced::new(Change { id: 1, kind: Kind::Grant(7) }))));
+        let ours = Box::into_raw(Box::new(grant_7()));
         first.successor.store(ours, Ordering::Release);
         assert!(slot.debit(9, instant(0)).is_some(), "not sealed yet");
-        slot.seal_and_compute(&actor, first, first.succession(&guard).expect("installed"), &guard);
+        slot.seal_and_compute(&actor, first, alone(first, &guard), &guard);
         assert!(slot.debit(1, instant(0)).is_none(), "sealed");
         let reading = slot.read(&guard).expect("open");
         assert_eq!((reading.balance, reading.generation.number()), (129, 1));

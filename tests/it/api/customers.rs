@@ -58,7 +58,7 @@ fn customers_are_listed_by_prefix_in_pages() {
     let server = TestServer::start();
     let mut client = server.client();
     for id in ["a", "b1", "b2", "b3", "c/d", "\u{fc}"] {
-        let path: String = id.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let path = id.bytes().fold(String::new(), |path, byte| path + &format!("%{byte:02x}"));
         client.put(&format!("/v1/customers/{path}"), &json!({"name": id})).expect_status(200);
     }
     let mut ids = |query: &str| {

@@ -18,6 +18,7 @@ mod process;
 mod reads;
 mod recurring;
 mod reports;
+mod transfers;
 mod usage;
 mod webhooks;
 

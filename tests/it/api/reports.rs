@@ -38,6 +38,7 @@ fn a_statement_leads_from_its_opening_to_its_closing_balance() {
     let totals = json!({
         "granted": "100", "used": "-5.26", "expired": "0", "voided": "0", "written_off": "0", "debt_written_off": "0",
         "adjusted": "0", "charged": "0", "reversed": "0", "rolled_over": "0",
+        "transferred_out": "0", "transferred_in": "0",
     });
     assert_eq!(statement["totals"], totals);
     assert_eq!(statement["debt"], json!({"incurred": "0", "repaid": "0"}));

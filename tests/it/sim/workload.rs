@@ -89,7 +89,7 @@ impl Maker {
     }
 
     fn hold_step(&mut self) -> Step {
-        match self.below(36) {
+        match self.below(46) {
             0..10 => Step::Hold(self.hold()),
             10..12 => Step::HoldAgain(self.below(6) as usize),
             12..22 => {
@@ -99,11 +99,29 @@ impl Maker {
             22..24 => Step::Release(self.below(6) as usize),
             24 => Step::Alerts(self.wallet(), vec![Level { watches: Watches::Available, ..self.level(0) }]),
             25..28 => Step::Extend(self.below(6) as usize, self.below(60)),
+            28..33 => {
+                let (from, further, units) = (self.wallet(), 1 + self.below(2) as usize, 1 + self.small(40));
+                let key = self.below(4) as u8;
+                Step::Transfer { from, further, units, key: self.maybe(key) }
+            }
+            33..38 => self.group(),
             _ => {
                 let (correction, key) = (self.correction(), self.below(5) as u8);
                 Step::Correct(correction, self.maybe(key))
             }
         }
+    }
+
+    /// Events that no other step has, and now and then one that an earlier group had.
+    fn group(&mut self) -> Step {
+        let count = 1 + self.below(4);
+        let event = |maker: &mut Maker| {
+            let usage = maker.usage();
+            let again = if maker.below(8) == 0 { maker.below(6) as u32 } else { 0 };
+            let id = (1 << 19) + maker.events - again;
+            Usage { id, source: id as usize % 3, ..usage }
+        };
+        Step::Group((0..count).map(|_| event(self)).collect())
     }
 
     fn hold(&mut self) -> HoldSpec {
