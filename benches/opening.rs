@@ -8,7 +8,7 @@ mod common;
 
 use common::batch::Batch;
 use common::{BATCH, Ledger, PLENTY, config, disk_dir, is_large, short, size};
-use drawdown::engine::{Engine, EngineConfig, SnapshotConfig, SystemClock};
+use drawdown::engine::{Engine, EngineConfig, SnapshotConfig, SystemClock, Unavailable};
 use drawdown_wal::Lsn;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,11 +66,11 @@ fn open(dir: &Path, wallets: u64, events: u64, units: i64, what: &str) {
     }
 }
 
-/// Waits while more identities are in memory than have room there: one thread that does nothing else sends faster than they go to files, and
-/// would be refused.
-fn keep_pace(engine: &Engine) {
-    let room = EngineConfig::default().idempotency_memory / 48;
-    while engine.stats().resident_events > room + room / 8 {
+/// Submits a batch. One thread that does nothing else sends faster than identities go to files, and is refused in between, with nothing done:
+/// it waits and sends again, as a client would.
+fn submit_when_there_is_room(batch: &mut Batch, ledger: &Ledger) {
+    while let Err(error) = batch.try_submit(ledger, 1) {
+        assert_eq!(error, Unavailable::Overloaded);
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -95,12 +95,9 @@ fn main() {
     let ledger = Ledger::reopen(dir, engine_config(wallets), wallets);
     let started = Instant::now();
     let mut batch = Batch::new(0);
-    for number in 0..events / BATCH as u64 {
-        if number.is_multiple_of(1000) {
-            keep_pace(&ledger.engine);
-        }
+    for _ in 0..events / BATCH as u64 {
         batch.renew(BATCH, wallets);
-        batch.submit(&ledger, 1);
+        submit_when_there_is_room(&mut batch, &ledger);
         assert_eq!(batch.tally().applied, BATCH);
     }
     units -= events.cast_signed();

@@ -64,7 +64,7 @@ pub trait Scratch: Contents {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// A draft is synced whenever so many bytes were written: a large backlog of dirty pages would hold up the log's own syncs, which share
+/// A draft is synced whenever so many bytes were written, within what is appended at once, too (a snapshot's parts have a hundred MiB): a large backlog of dirty pages would hold up the log's own syncs, which share
 /// the file system's journal with it.
 const SYNC_EVERY_BYTES: u64 = 8 << 20;
 
@@ -90,11 +90,16 @@ impl DirectoryDraft {
 
 impl Draft for DirectoryDraft {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.unsynced_bytes += bytes.len() as u64;
-        if self.unsynced_bytes >= SYNC_EVERY_BYTES {
-            self.file.sync_data()?;
-            self.unsynced_bytes = 0;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(rest.len().min((SYNC_EVERY_BYTES - self.unsynced_bytes) as usize));
+            self.file.write_all(piece)?;
+            self.unsynced_bytes += piece.len() as u64;
+            if self.unsynced_bytes == SYNC_EVERY_BYTES {
+                self.file.sync_data()?;
+                self.unsynced_bytes = 0;
+            }
+            rest = behind;
         }
         Ok(())
     }
