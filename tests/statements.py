@@ -49,9 +49,10 @@ class Grant:
     def __init__(self, event):
         data = event["data"]
         self.id, self.left = data["grant"], Decimal(data["amount"])
-        # The order of spending: priority, expiry (none is last), promotional before paid, what took effect first, the older one.
+        # The order of spending: priority, expiry (none is last), promotional before paid, lower cost, what took effect first, the older one.
         promotional = 0 if data["category"] == "promotional" else 1
-        self.rank = (data["priority"], data.get("expires_at") or "~", promotional, data["effective_at"], event["lsn"])
+        cost = Decimal(data.get("cost_basis") or 0)
+        self.rank = (data["priority"], data.get("expires_at") or "~", promotional, cost, data["effective_at"], event["lsn"])
 
 
 class Wallet:
