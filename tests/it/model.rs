@@ -368,6 +368,13 @@ impl Model {
         outcome
     }
 
+    /// The wallet once everything is carried out that is due.
+    pub(crate) fn at(&self, now: u64) -> Model {
+        let mut model = self.clone();
+        model.apply(&Command::Wait, now);
+        model
+    }
+
     fn choose_levels(&mut self, command: &Command, before: i128) {
         match command {
             Command::SetLevels(levels) => {
