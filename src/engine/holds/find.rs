@@ -1,5 +1,6 @@
 //! Holds looked up: from a client's text to the wallet, and from the wallet's records to how a hold ended.
 
+use super::keyed::is_effect_id;
 use super::requests::{HoldState, HoldStatus, HoldView, Standing};
 use super::{PREFIX, hold_fingerprint};
 use crate::engine::catalog::Catalog;
@@ -30,7 +31,7 @@ pub(super) struct Ended {
     /// What it had left, less late captures since.
     pub(super) left: Amount,
     pub(super) captured: Amount,
-    released: Amount,
+    pub(super) released: Amount,
 }
 
 impl Engine {
@@ -137,7 +138,8 @@ impl Inner {
         if text.starts_with(PREFIX) {
             return self.find_made(text).ok_or(MISSING);
         }
-        if text.is_empty() || text.len() > MAX_ID_BYTES {
+        // What an id is made of a key for is known by a text of our own.
+        if text.is_empty() || text.len() > MAX_ID_BYTES || is_effect_id(text) {
             return Err(MISSING);
         }
         let fingerprint = hold_fingerprint(&self.seed, text);
@@ -240,7 +242,7 @@ impl Inner {
         let catalog = self.catalog.snapshot();
         let currency = catalog.currency_by_number(name.currency).ok_or(MISSING)?;
         Ok(HoldView {
-            text: record.id.unwrap_or_else(|| self.made_text(place.id, place.slot)),
+            text: self.text_of(place.id, &record),
             customer: name.customer.to_owned(),
             currency: Arc::clone(currency),
             created_at: record.created_at,
