@@ -72,7 +72,7 @@ impl Engine {
                 }
                 let place = Place { id: hold.id, slot };
                 let record = inner.declared(hold.id)?;
-                let view = inner.make_view(place, record, HoldState::open(slot, hold))?;
+                let view = inner.make_view(place, &record, HoldState::open(slot, hold))?;
                 found.push((at, view));
             }
         }
@@ -234,15 +234,15 @@ impl Inner {
     /// A hold as it is at `now`.
     pub(super) fn hold_view_of(&self, place: Place, now: Timestamp, guard: &Guard) -> Result<HoldView, CommandError> {
         let (state, _) = self.state_of(place, now, guard)?;
-        self.make_view(place, self.declared(place.id)?, state)
+        self.make_view(place, &self.declared(place.id)?, state)
     }
 
-    fn make_view(&self, place: Place, record: HoldRecord, state: HoldState) -> Result<HoldView, CommandError> {
+    fn make_view(&self, place: Place, record: &HoldRecord, state: HoldState) -> Result<HoldView, CommandError> {
         let name = self.names.get(place.slot).ok_or(MISSING)?;
         let catalog = self.catalog.snapshot();
         let currency = catalog.currency_by_number(name.currency).ok_or(MISSING)?;
         Ok(HoldView {
-            text: self.text_of(place.id, &record),
+            text: self.text_of(place.id, record),
             customer: name.customer.to_owned(),
             currency: Arc::clone(currency),
             created_at: record.created_at,

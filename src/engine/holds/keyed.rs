@@ -129,8 +129,8 @@ impl Inner {
             return Err(other_content());
         }
         let found = earlier.found();
-        let (status, released, remaining) = (HoldStatus::Released, found.remaining, Amount::ZERO);
-        self.view_before(text, &earlier, HoldState { status, released, remaining, ..found }).map(Some)
+        let (status, remaining, released) = (HoldStatus::Released, Amount::ZERO, found.remaining);
+        self.view_before(text, &earlier, HoldState { status, remaining, released, ..found }).map(Some)
     }
 
     /// The hold as it was when it had been extended under this key.
