@@ -8,6 +8,7 @@
 //! happened, and what is granted stays spendable; reads, voids and alerts are as before.
 
 use super::grants::{check_metadata, check_text};
+use super::once::RequestKey;
 use super::ticket::Ticket;
 use super::vault::Vault;
 use super::view::{CommandError, Metadata, Unavailable};
@@ -266,12 +267,18 @@ impl Engine {
 
     /// Makes a customer, or changes one. A change to what is there already is none. May wait for the disk.
     pub fn put_customer(&self, id: &str, patch: &CustomerPatch) -> Result<(CustomerView, Ticket), CommandError> {
-        self.change_customer(id, patch, true)
+        self.change_customer(id, patch, true, None)
     }
 
     /// Changes a customer, or an owner of wallets of whom nothing was said. May wait for the disk.
     pub fn patch_customer(&self, id: &str, patch: &CustomerPatch) -> Result<(CustomerView, Ticket), CommandError> {
-        self.change_customer(id, patch, false)
+        self.change_customer(id, patch, false, None)
+    }
+
+    /// Archives a customer; under a request's key once, and not again where it was taken up since. Repeating it is success.
+    pub fn archive_customer(&self, id: &str, once: Option<RequestKey>) -> Result<(CustomerView, Ticket), CommandError> {
+        let patch = CustomerPatch { archived: Some(true), ..CustomerPatch::default() };
+        self.change_customer(id, &patch, false, once)
     }
 
     fn change_customer(
@@ -279,6 +286,7 @@ impl Engine {
         id: &str,
         patch: &CustomerPatch,
         makes: bool,
+        once: Option<RequestKey>,
     ) -> Result<(CustomerView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
@@ -290,7 +298,17 @@ impl Engine {
         if old.is_none() && !makes && !inner.owns_wallets(id) {
             return Err(CommandError::NotFound { what: "customer" });
         }
-        let record = inner.changed(id, old.as_deref(), patch)?;
+        let is_known = |at: &Timestamp| at.saturating_add(inner.config.idempotency_window_ms) >= inner.now();
+        if let (Some(once), Some(old)) = (once, &old)
+            && (once.is_replay || old.archived_by.iter().any(|(key, at)| *key == once.digest && is_known(at)))
+        {
+            return Ok((customers.view(old), self.barrier()));
+        }
+        let mut record = inner.changed(id, old.as_deref(), patch)?;
+        if record.change == CustomerChange::Archived {
+            record.archived_by.retain(|(_, at)| is_known(at));
+            record.archived_by.extend(once.map(|once| (once.digest, record.updated_at)));
+        }
         let is_new = |old: &Arc<CustomerRecord>| {
             CustomerRecord { updated_at: old.updated_at, change: old.change, ..record.clone() } != **old
         };
@@ -374,6 +392,7 @@ impl Inner {
             destroyed: Vec::new(),
             created_at: now,
             updated_at: now,
+            archived_by: Vec::new(),
         });
         let archives = patch.archived == Some(true) && !record.archived;
         record.change = match old {

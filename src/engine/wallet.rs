@@ -7,6 +7,7 @@ use super::shared::shared;
 use super::{Inner, Slab};
 use crate::journal::debit::Metered;
 use crate::journal::frame::{Prelude, kind};
+use crate::journal::keyed::Keyed;
 use crate::journal::note::Note;
 use crate::journal::operation::{self as record, OperationRecord, Repair};
 use crate::journal::snapshot::entry::{EntryTerms, WalletEntry};
@@ -45,6 +46,8 @@ pub(super) struct WalletOperation {
     pub(super) repair: Repair,
     /// What was said about a correction.
     pub(super) note: Option<Box<Note>>,
+    /// Under which key an operation on a hold was asked for.
+    pub(super) keyed: Option<Box<Keyed>>,
 }
 
 /// The event behind a debit that took the slow path.
@@ -72,7 +75,7 @@ pub(super) struct WalletEffects {
 impl WalletOperation {
     /// An operation that no event is behind.
     pub(super) fn new(operation: Operation, at: Timestamp) -> Self {
-        WalletOperation { operation, at, event: None, repair: Repair::default(), note: None }
+        WalletOperation { operation, at, event: None, repair: Repair::default(), note: None, keyed: None }
     }
 
     /// An operation that corrects.
@@ -212,7 +215,8 @@ pub(super) fn encode(
     new: &ledger::Terms,
 ) -> Vec<u8> {
     if operation.operation.hold().is_some() {
-        return record::encode_hold(head, &operation.operation, effects.result, &effects.effects, new);
+        let keyed = operation.keyed.as_deref();
+        return record::encode_hold(head, &operation.operation, effects.result, &effects.effects, new, keyed);
     }
     let event = operation.event.as_ref().map(|event| record::Event {
         id: &event.id,

@@ -19,6 +19,7 @@ pub mod debit;
 pub mod frame;
 pub mod head;
 pub mod hold;
+pub mod keyed;
 pub mod note;
 pub mod operation;
 mod packed;

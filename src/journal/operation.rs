@@ -20,6 +20,7 @@ use super::Corrupt;
 use super::bytes::{Fields, Writer};
 use super::debit::Metered;
 use super::frame::{PREFIX, Prelude, prefix_word, tag};
+use super::keyed::{KEYED_BYTES_MAX, Keyed};
 use super::note::Note;
 use super::packed;
 use super::special::{WireRollover, WireSpecial};
@@ -83,6 +84,8 @@ pub struct Body<'a> {
     pub repair: Repair,
     /// What was said about a correction.
     pub note: Option<Box<Note>>,
+    /// Under which key an operation on a hold was asked for, if it was under one.
+    pub keyed: Option<Box<Keyed>>,
 }
 
 /// The event behind a debit.
@@ -174,9 +177,11 @@ pub fn length_bound(
         _ => 0,
     };
     let note = note.map_or(0, Note::length_bound);
-    // A hold ends in one movement, and that it is made or captured is two.
+    // A hold ends in one movement, and that it is made or captured is two. Only operations on holds are keyed.
+    let keyed = operation.hold().map_or(0, |_| KEYED_BYTES_MAX);
     FIXED
         + 256
+        + keyed
         + lots * (20 + movements * 48)
         + holds * 48
         + 2 * names
@@ -304,6 +309,7 @@ pub fn encode_hold(
     result: Result<Taken, Rejection>,
     effects: &Effects,
     new: &Terms,
+    keyed: Option<&Keyed>,
 ) -> Vec<u8> {
     let (crossed, recovered) = (names(&effects.crossed, effects, new), names(&effects.recovered, effects, new));
     let parts = packed::Parts {
@@ -314,6 +320,7 @@ pub fn encode_hold(
         crossed: &crossed,
         recovered: &recovered,
         lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)),
+        keyed,
     };
     let mut out = begin_record();
     packed::write_parts(parts, &mut out);
@@ -477,6 +484,7 @@ impl<'a> TryFrom<WireBody<'a>> for Body<'a> {
             lots: wire.lots.into_iter().map(|(id, units)| (GrantId::new(id), Amount::new(units))).collect(),
             repair: wire.repair,
             note: wire.note,
+            keyed: None,
         })
     }
 }
@@ -948,6 +956,7 @@ pub fn body<'a>(
         lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)).collect(),
         repair,
         note,
+        keyed: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The body of an operation on a hold, packed: there are hundreds of thousands of them a second, and `MessagePack` took most of their time.
 //!
 //! ```text
-//! flags u8: 1 rejected, 2 taken, 4 lines, 8 quiet
+//! flags u8: 1 rejected, 2 taken, 4 lines, 8 quiet, 16 keyed
 //! operation u8: 1 hold, 2 capture, 3 final capture, 4 release, 5 extension, 6 late capture; its hold; then
 //!     1: amount, end, on exceed u8    2, 3: amount    5: end    6: amount, policy u8, left
 //! [taken: amount, shortfall, overdraft]
@@ -10,12 +10,14 @@
 //! lots: count, each: grant, remaining
 //! [lines: crossed, recovered, each: count * 4 + 1 if depleted + 2 if negative; each level's name: length u8, bytes]
 //! [quiet: of those crossed, of those recovered, each as lines: levels of which nobody is to be told]
+//! [keyed: which request asked for it, and the hold as it was before: `keyed.rs`]
 //! ```
 //! Numbers without a width are LEB128 varints; amounts are zigzagged first.
 
 use super::Corrupt;
 use super::bytes::{Fields, unzigzag, zigzag};
 use super::hold::{number_of, on_exceed_of};
+use super::keyed::Keyed;
 use super::operation::{Body, Names, Repair, policy_number, policy_of};
 use crate::ledger::{Amount, GrantId, HoldId, Movement, NewHold, Operation, Taken, Timestamp};
 
@@ -23,6 +25,7 @@ const REJECTED: u8 = 1;
 const TAKEN: u8 = 2;
 const LINES: u8 = 4;
 const QUIET: u8 = 8;
+const KEYED: u8 = 16;
 const OWN: u8 = 128;
 
 /// Whether an operation's body is packed.
@@ -39,6 +42,7 @@ pub(super) struct Parts<'a, L> {
     pub(super) crossed: &'a Names<'a>,
     pub(super) recovered: &'a Names<'a>,
     pub(super) lots: L,
+    pub(super) keyed: Option<&'a Keyed>,
 }
 
 /// Appends the body of an operation on a hold.
@@ -51,6 +55,7 @@ pub(super) fn write(body: &Body<'_>, out: &mut Vec<u8>) {
         crossed: &body.crossed,
         recovered: &body.recovered,
         lots: body.lots.iter().copied(),
+        keyed: body.keyed.as_deref(),
     };
     write_parts(parts, out);
 }
@@ -60,7 +65,9 @@ pub(super) fn write_parts(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantI
     let has_lines = [parts.crossed, parts.recovered].into_iter().any(|names| *names != Names::default());
     let has_quiet = [parts.crossed, parts.recovered].into_iter().any(|names| !names.quiet.is_empty());
     let has_taken = parts.taken != Taken::default();
-    let flags = [(parts.rejected, REJECTED), (has_taken, TAKEN), (has_lines, LINES), (has_quiet, QUIET)];
+    let is_keyed = parts.keyed.is_some();
+    let flags =
+        [(parts.rejected, REJECTED), (has_taken, TAKEN), (has_lines, LINES), (has_quiet, QUIET), (is_keyed, KEYED)];
     out.push(flags.into_iter().filter(|(holds, _)| *holds).map(|(_, flag)| flag).sum());
     let own = write_operation(parts.operation, out);
     if parts.taken != Taken::default() {
@@ -86,12 +93,15 @@ pub(super) fn write_parts(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantI
             write_names(&Names { levels: names.quiet.clone(), ..Names::default() }, out);
         }
     }
+    if let Some(keyed) = parts.keyed {
+        keyed.write(out);
+    }
 }
 
 /// Reads a body to its end.
 pub(super) fn read<'a>(fields: &mut Fields<'a>) -> Result<Body<'a>, Corrupt> {
     let flags = fields.u8()?;
-    if flags & !(REJECTED | TAKEN | LINES | QUIET) != 0 {
+    if flags & !(REJECTED | TAKEN | LINES | QUIET | KEYED) != 0 {
         return Err(Corrupt::Malformed("flags"));
     }
     let operation = read_operation(fields)?;
@@ -109,11 +119,12 @@ pub(super) fn read<'a>(fields: &mut Fields<'a>) -> Result<Body<'a>, Corrupt> {
     if flags & QUIET != 0 {
         (crossed.quiet, recovered.quiet) = (read_names(fields)?.levels, read_names(fields)?.levels);
     }
+    let keyed = if flags & KEYED == 0 { None } else { Some(Box::new(Keyed::read(fields)?)) };
     if !fields.0.is_empty() {
         return Err(Corrupt::Malformed("length"));
     }
-    let (rejected, repair) = (flags & REJECTED != 0, Repair::default());
-    Ok(Body { operation, event: None, taken, rejected, movements, crossed, recovered, lots, repair, note: None })
+    let (event, note, rejected, repair) = (None, None, flags & REJECTED != 0, Repair::default());
+    Ok(Body { operation, event, taken, rejected, movements, crossed, recovered, lots, repair, note, keyed })
 }
 
 fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
@@ -373,7 +384,7 @@ fn read_list<'a, T>(
     (0..count).map(|_| read(fields)).collect()
 }
 
-fn put(mut value: u64, out: &mut Vec<u8>) {
+pub(super) fn put(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -381,14 +392,14 @@ fn put(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-fn put_amount(amount: Amount, out: &mut Vec<u8>) {
+pub(super) fn put_amount(amount: Amount, out: &mut Vec<u8>) {
     put(zigzag(amount.units()), out);
 }
 
-fn amount(fields: &mut Fields<'_>) -> Result<Amount, Corrupt> {
+pub(super) fn amount(fields: &mut Fields<'_>) -> Result<Amount, Corrupt> {
     Ok(Amount::new(unzigzag(fields.varint()?)))
 }
 
-fn instant(fields: &mut Fields<'_>) -> Result<Timestamp, Corrupt> {
+pub(super) fn instant(fields: &mut Fields<'_>) -> Result<Timestamp, Corrupt> {
     Ok(Timestamp::from_millis(fields.varint()?))
 }

@@ -5,12 +5,14 @@
 //! trace; one that they refuse in a race, or because an earlier one of the batch was quicker, leaves a declaration that never takes effect.
 
 use super::find::Place;
+use super::keyed::not_done;
 use super::requests::{HoldOutcome, HoldRequest, HoldState, HoldStatus, Standing};
 use super::work::{Made, Work, at_once};
 use super::{PREFIX, hold_fingerprint};
 use crate::engine::budget::Budget;
 use crate::engine::catalog::{Catalog, CreditCurrency};
 use crate::engine::grants::check_text;
+use crate::engine::once::{EFFECT_PREFIX, RequestKey};
 use crate::engine::settings::currency_of;
 use crate::engine::ticket::Ticket;
 use crate::engine::view::{CommandError, Unavailable};
@@ -32,11 +34,30 @@ impl Engine {
     /// between two rounds of one batch do some of its holds have that as their outcome while others stand; those with an id of the caller's
     /// can be sent again.
     pub fn hold(&self, requests: &[HoldRequest<'_>]) -> Result<(Vec<HoldOutcome>, Ticket), Unavailable> {
+        self.hold_once(requests, None)
+    }
+
+    /// As [`Engine::hold`]; those without an id of the caller's are made once under the request's key.
+    pub fn hold_once(
+        &self,
+        requests: &[HoldRequest<'_>],
+        once: Option<RequestKey>,
+    ) -> Result<(Vec<HoldOutcome>, Ticket), Unavailable> {
         let inner = &*self.inner;
         inner.check_open()?;
         inner.room.check()?;
         let now = inner.now();
-        let mut batch = Batch { inner, requests, now, outcomes: Vec::new() };
+        // In the requests' order, where they have none of their own.
+        let made_ids: Vec<Option<String>> = match once {
+            Some(once) => {
+                let made =
+                    |(place, request): (usize, &HoldRequest<'_>)| request.id.is_none().then(|| once.hold_id(place));
+                requests.iter().enumerate().map(made).collect()
+            }
+            None => Vec::new(),
+        };
+        let is_replay = once.is_some_and(|once| once.is_replay);
+        let mut batch = Batch { inner, requests, made_ids: &made_ids, is_replay, now, outcomes: Vec::new() };
         batch.outcomes.resize_with(requests.len(), || None);
         let planned = batch.plan();
         let mut made_any = false;
@@ -60,7 +81,7 @@ struct Planned {
     amount: Amount,
     ttl_ms: u64,
     on_exceed: OnExceed,
-    /// Of the caller's id.
+    /// Of the id.
     fingerprint: Option<u64>,
 }
 
@@ -74,11 +95,21 @@ struct Making<'g> {
 struct Batch<'a> {
     inner: &'a Inner,
     requests: &'a [HoldRequest<'a>],
+    /// Ids made of the request's key, by place; nothing if it has none.
+    made_ids: &'a [Option<String>],
+    /// Nothing is made that was not made before.
+    is_replay: bool,
     now: Timestamp,
     outcomes: Vec<Option<HoldOutcome>>,
 }
 
 impl<'a> Batch<'a> {
+    /// The id under which a request's hold is declared and found again.
+    fn id(&self, index: u32) -> Option<&'a str> {
+        let index = index as usize;
+        self.requests[index].id.or_else(|| self.made_ids.get(index)?.as_deref())
+    }
+
     /// Decides what needs no wallet, and finds the wallets of all others.
     fn plan(&mut self) -> Vec<Planned> {
         let (catalog, guard) = (self.inner.catalog.snapshot(), pin());
@@ -110,8 +141,8 @@ impl<'a> Batch<'a> {
         check_text("customer", request.customer, MAX_ID_BYTES)?;
         if let Some(id) = request.id {
             check_text("id", id, MAX_ID_BYTES)?;
-            if id.starts_with(PREFIX) {
-                let detail = format!("ids that begin with {PREFIX} are the server's");
+            if let Some(prefix) = [PREFIX, EFFECT_PREFIX].into_iter().find(|prefix| id.starts_with(prefix)) {
+                let detail = format!("ids that begin with {prefix} are the server's");
                 return Err(CommandError::Invalid { field: "id", detail });
             }
         }
@@ -133,7 +164,7 @@ impl<'a> Batch<'a> {
         let wallet = inner.seed.wallet_hash(request.customer.as_bytes(), number.0);
         let slot = inner.find(wallet, guard).ok_or(Rejection::UnknownWallet)?;
         inner.slab.prefetch(slot);
-        let fingerprint = request.id.map(|id| hold_fingerprint(&inner.seed, id));
+        let fingerprint = self.id(index).map(|id| hold_fingerprint(&inner.seed, id));
         Ok(Planned { index, slot, amount, ttl_ms, on_exceed: request.on_exceed, fingerprint })
     }
 
@@ -179,6 +210,11 @@ impl<'a> Batch<'a> {
         let mut waiting = Vec::new();
         let mut making = self.claim(planned, &mut waiting, &guard);
         self.sift(&mut making, &guard)?;
+        if self.is_replay {
+            for making in making.drain(..) {
+                self.refuse(making.planned.index, not_done());
+            }
+        }
         self.refuse_archived(&mut making);
         work.prefetch(|| making.iter().map(|making| making.planned.slot));
         self.try_all(&mut making, &guard);
@@ -214,7 +250,7 @@ impl<'a> Batch<'a> {
             amount: planned.amount,
             expires_at: self.now.saturating_add(planned.ttl_ms),
             on_exceed: planned.on_exceed,
-            id: self.requests[planned.index as usize].id,
+            id: self.id(planned.index),
         }
     }
 
@@ -317,7 +353,7 @@ impl<'a> Batch<'a> {
 
     /// The outcome for a request whose id the record at `lsn` has, if it has it.
     fn replay(&self, lsn: u64, planned: &Planned, guard: &Guard) -> Option<HoldOutcome> {
-        let id = self.requests[planned.index as usize].id?;
+        let id = self.id(planned.index)?;
         let failed = |error| Some(HoldOutcome { result: Err(error), replayed: false });
         let record = match self.inner.declaration_of(HoldId::new(lsn)) {
             Ok(record) => record?,
@@ -377,7 +413,7 @@ impl<'a> Batch<'a> {
         let (planned, new) = (&making.planned, self.new_hold(&making.planned, making.id));
         let done = work.carry_out(planned.slot, |wallet| {
             wallet.check(&new, self.now)?;
-            Ok(Some(Operation::Hold(new)))
+            Ok(Some(Operation::Hold(new).into()))
         });
         done.map(|done| {
             let state = HoldState {

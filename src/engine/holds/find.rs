@@ -1,5 +1,6 @@
 //! Holds looked up: from a client's text to the wallet, and from the wallet's records to how a hold ended.
 
+use super::keyed::is_effect_id;
 use super::requests::{HoldState, HoldStatus, HoldView, Standing};
 use super::{PREFIX, hold_fingerprint};
 use crate::engine::catalog::Catalog;
@@ -30,7 +31,7 @@ pub(super) struct Ended {
     /// What it had left, less late captures since.
     pub(super) left: Amount,
     pub(super) captured: Amount,
-    released: Amount,
+    pub(super) released: Amount,
 }
 
 impl Engine {
@@ -71,7 +72,7 @@ impl Engine {
                 }
                 let place = Place { id: hold.id, slot };
                 let record = inner.declared(hold.id)?;
-                let view = inner.make_view(place, record, HoldState::open(slot, hold))?;
+                let view = inner.make_view(place, &record, HoldState::open(slot, hold))?;
                 found.push((at, view));
             }
         }
@@ -137,7 +138,8 @@ impl Inner {
         if text.starts_with(PREFIX) {
             return self.find_made(text).ok_or(MISSING);
         }
-        if text.is_empty() || text.len() > MAX_ID_BYTES {
+        // What an id is made of a key for is known by a text of our own.
+        if text.is_empty() || text.len() > MAX_ID_BYTES || is_effect_id(text) {
             return Err(MISSING);
         }
         let fingerprint = hold_fingerprint(&self.seed, text);
@@ -232,15 +234,15 @@ impl Inner {
     /// A hold as it is at `now`.
     pub(super) fn hold_view_of(&self, place: Place, now: Timestamp, guard: &Guard) -> Result<HoldView, CommandError> {
         let (state, _) = self.state_of(place, now, guard)?;
-        self.make_view(place, self.declared(place.id)?, state)
+        self.make_view(place, &self.declared(place.id)?, state)
     }
 
-    fn make_view(&self, place: Place, record: HoldRecord, state: HoldState) -> Result<HoldView, CommandError> {
+    fn make_view(&self, place: Place, record: &HoldRecord, state: HoldState) -> Result<HoldView, CommandError> {
         let name = self.names.get(place.slot).ok_or(MISSING)?;
         let catalog = self.catalog.snapshot();
         let currency = catalog.currency_by_number(name.currency).ok_or(MISSING)?;
         Ok(HoldView {
-            text: record.id.unwrap_or_else(|| self.made_text(place.id, place.slot)),
+            text: self.text_of(place.id, record),
             customer: name.customer.to_owned(),
             currency: Arc::clone(currency),
             created_at: record.created_at,

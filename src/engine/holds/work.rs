@@ -7,6 +7,7 @@ use crate::engine::kept::Kept;
 use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::wallet::{WalletDriver, WalletGeneration, WalletOperation, WalletSlot};
 use crate::engine::{Inner, MAX_ID_BYTES};
+use crate::journal::keyed::Keyed;
 use crate::ledger::{
     Amount, HoldId, NewHold, OpenHold, Operation, Rejection, Scale, Taken, Timestamp, decide_hold, find_hold,
 };
@@ -42,6 +43,18 @@ pub(super) struct Work<'a> {
     catalog: Arc<Catalog>,
     /// The scale of all currencies, if they have one: then nobody need look which a wallet's is.
     scale: Option<Scale>,
+}
+
+/// An operation to be carried out, and the key that its record is to carry.
+pub(super) struct Order {
+    pub(super) operation: Operation,
+    pub(super) keyed: Option<Box<Keyed>>,
+}
+
+impl From<Operation> for Order {
+    fn from(operation: Operation) -> Self {
+        Order { operation, keyed: None }
+    }
 }
 
 /// What became of something to be done.
@@ -114,7 +127,7 @@ impl<'a> Work<'a> {
     pub(super) fn carry_out(
         &self,
         handle: u32,
-        mut decide: impl FnMut(&Wallet<'_>) -> Result<Option<Operation>, CommandError>,
+        mut decide: impl FnMut(&Wallet<'_>) -> Result<Option<Order>, CommandError>,
     ) -> Made<Done> {
         let slot = self.inner.slab.get(handle);
         let driver = WalletDriver::new(self.inner, handle, &self.budget);
@@ -125,11 +138,11 @@ impl<'a> Work<'a> {
             let terms = reading.generation.terms();
             let balance = Amount::new(reading.balance);
             let is_due = terms.is_due(self.now);
-            let operation = if is_due {
-                Operation::Due
+            let Order { operation, keyed } = if is_due {
+                Operation::Due.into()
             } else {
                 match decide(&Wallet { terms, balance, generation: reading.generation }) {
-                    Ok(Some(operation)) => operation,
+                    Ok(Some(order)) => order,
                     Ok(None) => {
                         let standing = self.standing(handle, balance, terms.available(balance));
                         return Made::Decided(Ok(Done { taken: Taken::default(), standing, entry: None }));
@@ -137,7 +150,7 @@ impl<'a> Work<'a> {
                     Err(error) => return Made::Decided(Err(error)),
                 }
             };
-            let operation = WalletOperation::new(operation, self.now);
+            let operation = WalletOperation { keyed, ..WalletOperation::new(operation, self.now) };
             let needed = operation.log_bytes_after(terms);
             if !self.budget.covers(needed) {
                 return Made::Cramped(2 * needed);

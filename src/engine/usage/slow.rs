@@ -119,6 +119,7 @@ impl Batch<'_> {
             }),
             repair: Repair::default(),
             note: None,
+            keyed: None,
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::http::wire::holds::{
     hold,
 };
 use crate::http::wire::query::Query;
-use crate::ledger::Timestamp;
 use bumpalo::Bump;
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -73,7 +72,7 @@ fn request(asked: &HoldAsked) -> HoldRequest<'_> {
 }
 
 async fn one(call: Call<'_>, asked: &HoldAsked) -> Result<Reply, Problem> {
-    let (mut outcomes, ticket) = call.engine().hold(&[request(asked)])?;
+    let (mut outcomes, ticket) = call.engine().hold_once(&[request(asked)], call.request_key())?;
     ticket.await?;
     let outcome = outcomes.pop().expect("one outcome a request");
     let is_replayed = outcome.replayed;
@@ -91,8 +90,9 @@ fn text(engine: &Engine, asked: &HoldAsked, state: &HoldState) -> String {
 
 async fn many(call: Call<'_>, asked: &[HoldAsked]) -> Result<Reply, Problem> {
     let requests: Vec<_> = asked.iter().map(request).collect();
-    let (outcomes, ticket) = call.engine().hold(&requests)?;
+    let (outcomes, ticket) = call.engine().hold_once(&requests, call.request_key())?;
     ticket.await?;
+    call.check_decided(outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()))?;
     let all_replayed = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.replayed);
     let results = outcomes.into_iter().zip(asked).map(|(outcome, asked)| result(call.engine(), asked, outcome));
     let reply = Reply::ok(&Results { results: results.collect() });
@@ -146,7 +146,7 @@ where
         capture(&Fields::of(&parse(&body.bytes, &arena)?, None)?, false)?
     };
     let request = CaptureRequest { hold: call.first(), amount: asked.amount, is_final: asked.is_final };
-    let (mut outcomes, ticket) = call.engine().capture(&[request])?;
+    let (mut outcomes, ticket) = call.engine().capture_once(&[request], call.request_key())?;
     ticket.await?;
     let captured = outcomes.pop().expect("one outcome a request")?;
     Ok(Reply::ok(&CaptureBody::of(call.engine(), call.first(), &captured)))
@@ -167,8 +167,9 @@ where
     let request =
         |(asked, hold): (&CaptureAsked, _)| CaptureRequest { hold, amount: asked.amount, is_final: asked.is_final };
     let requests: Vec<_> = asked.iter().zip(names.iter().map(String::as_str)).map(request).collect();
-    let (outcomes, ticket) = call.engine().capture(&requests)?;
+    let (outcomes, ticket) = call.engine().capture_once(&requests, call.request_key())?;
     ticket.await?;
+    call.check_decided(outcomes.iter().filter_map(|outcome| outcome.as_ref().err()))?;
     let results = outcomes.into_iter().zip(&names).map(|(outcome, hold)| capture_result(call.engine(), hold, outcome));
     Ok(Reply::ok(&Results { results: results.collect() }))
 }
@@ -199,7 +200,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    let (hold, ticket) = call.engine().release_hold(call.first())?;
+    let (hold, ticket) = call.engine().release_hold_once(call.first(), call.request_key())?;
     ticket.await?;
     Ok(Reply::ok(&HoldBody::of(hold)))
 }
@@ -210,11 +211,11 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let body = call.json(body).await?;
-    let expires_at: Timestamp = {
+    let end = {
         let arena = Bump::new();
-        extension(&Fields::of(&parse(&body.bytes, &arena)?, None)?, call.engine().now())?
+        extension(&Fields::of(&parse(&body.bytes, &arena)?, None)?)?
     };
-    let (hold, ticket) = call.engine().extend_hold(call.first(), expires_at)?;
+    let (hold, ticket) = call.engine().extend_hold_once(call.first(), end, call.request_key())?;
     ticket.await?;
     Ok(Reply::ok(&HoldBody::of(hold)))
 }

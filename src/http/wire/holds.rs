@@ -3,7 +3,7 @@
 use super::fields::Fields;
 use super::{amount, instant};
 use crate::engine::Engine;
-use crate::engine::holds::{Captured, HoldCursor, HoldState, HoldView, Standing};
+use crate::engine::holds::{Captured, HoldCursor, HoldEnd, HoldState, HoldView, Standing};
 use crate::http::problem::Problem;
 use crate::ledger::{Decimal, HoldId, OnExceed, Scale, Timestamp};
 use drawdown_wal::Lsn;
@@ -162,13 +162,13 @@ pub(crate) fn capture(fields: &Fields<'_, '_>, named: bool) -> Result<CaptureAsk
 }
 
 /// Reads a hold's new end: an instant, or so long from now.
-pub(crate) fn extension(fields: &Fields<'_, '_>, now: Timestamp) -> Result<Timestamp, Problem> {
+pub(crate) fn extension(fields: &Fields<'_, '_>) -> Result<HoldEnd, Problem> {
     // A month is more than any hold can last.
     let ttl = fields.integer("ttl_seconds", 1..=34 * 86_400)?;
     match (fields.time("expires_at")?, ttl) {
         (Some(_), Some(_)) => Err(fields.refused("ttl_seconds", "give either this or expires_at, not both")),
-        (Some(expires_at), None) => Ok(expires_at),
-        (None, Some(seconds)) => Ok(now.saturating_add(seconds.cast_unsigned() * 1000)),
+        (Some(expires_at), None) => Ok(HoldEnd::At(expires_at)),
+        (None, Some(seconds)) => Ok(HoldEnd::In(seconds.cast_unsigned() * 1000)),
         (None, None) => Err(fields.refused("expires_at", "the field is missing: a time, or ttl_seconds from now")),
     }
 }
