@@ -1,6 +1,6 @@
 //! Captures, in batches; releases and extensions.
 
-use super::find::Place;
+use super::find::{Place, Sought};
 use super::requests::{CaptureOutcome, CaptureRequest, Captured, HoldState, HoldStatus, HoldView};
 use super::work::{Done, Made, Wallet, Work, at_once};
 use crate::engine::ticket::Ticket;
@@ -18,7 +18,7 @@ impl Engine {
         let (now, guard) = (inner.now(), pin());
         let mut outcomes = Vec::with_capacity(requests.len());
         for round in requests.chunks(at_once(inner)) {
-            let places: Vec<_> = round.iter().map(|request| inner.find_hold(request.hold, &guard)).collect();
+            let places = find_all(inner, round, &guard);
             let mut work = match Work::admit(inner, 0, round.len(), now, &guard) {
                 Ok(work) => Some(work),
                 Err(error) if outcomes.is_empty() => return Err(error),
@@ -99,6 +99,16 @@ impl Inner {
             }
         }
     }
+}
+
+/// Where the holds are that are to be captured.
+fn find_all(inner: &Inner, requests: &[CaptureRequest<'_>], guard: &Guard) -> Vec<Result<Place, CommandError>> {
+    let sought: Vec<_> = requests.iter().map(|request| inner.seek_hold(request.hold, guard)).collect();
+    let mut view = None;
+    let mut find = |(sought, request): (Result<Sought, CommandError>, &CaptureRequest<'_>)| {
+        inner.find_sought(sought?, request.hold, &mut view, guard)
+    };
+    sought.into_iter().zip(requests).map(&mut find).collect()
 }
 
 /// What a capture was decided to be.

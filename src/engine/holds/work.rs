@@ -12,6 +12,7 @@ use crate::ledger::{
 };
 use crate::store::Guard;
 use drawdown_wal::Lsn;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Log bytes that an operation on a hold takes in a wallet of few grants and holds; those that need more are done by themselves.
@@ -42,6 +43,14 @@ pub(super) struct Work<'a> {
     catalog: Arc<Catalog>,
     /// The scale of all currencies, if they have one: then nobody need look which a wallet's is.
     scale: Option<Scale>,
+    /// Generations opened.
+    opened: Cell<u64>,
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        self.inner.counters.operations(self.opened.get());
+    }
 }
 
 /// What became of something to be done.
@@ -102,7 +111,7 @@ impl<'a> Work<'a> {
         let catalog = inner.catalog.snapshot();
         let mut scales = catalog.currencies().iter().map(|currency| currency.scale);
         let scale = scales.next().filter(|first| scales.all(|scale| scale == *first));
-        Ok(Work { inner, budget, now, guard, catalog, scale })
+        Ok(Work { inner, budget, now, guard, catalog, scale, opened: Cell::new(0) })
     }
 
     pub(super) fn budget(&self) -> &Budget<'a> {
@@ -143,7 +152,7 @@ impl<'a> Work<'a> {
                 return Made::Cramped(2 * needed);
             }
             let Ok(changed) = slot.change(&driver, reading.generation, operation, self.guard) else { continue };
-            self.inner.counters.operation();
+            self.opened.set(self.opened.get() + 1);
             if is_due {
                 continue;
             }
