@@ -14,7 +14,7 @@ mod find;
 mod requests;
 mod work;
 
-pub use find::HoldCursor;
+pub use find::{HoldCursor, HoldOwners};
 pub use requests::{
     CaptureOutcome, CaptureRequest, Captured, HoldOutcome, HoldRequest, HoldState, HoldStatus, HoldView, Standing,
 };
@@ -56,7 +56,12 @@ impl Inner {
 
     /// The text of a hold whose caller gave none.
     pub(super) fn made_text(&self, id: HoldId, slot: u32) -> String {
-        format!("{PREFIX}{:012x}{slot:08x}{:08x}", id.get(), self.hold_check(id, slot))
+        let mut text = String::with_capacity(PREFIX.len() + 32);
+        text.push_str(PREFIX);
+        push_hex(id.get(), 12, &mut text);
+        push_hex(slot.into(), 8, &mut text);
+        push_hex(self.hold_check(id, slot).into(), 8, &mut text);
+        text
     }
 
     fn hold_check(&self, id: HoldId, slot: u32) -> u32 {
@@ -64,6 +69,14 @@ impl Inner {
         bytes[..8].copy_from_slice(&id.get().to_le_bytes());
         bytes[8..].copy_from_slice(&slot.to_le_bytes());
         self.seed.key_fingerprint(TEXT_DOMAIN, &bytes) as u32
+    }
+}
+
+/// Appends a number in lower-case hexadecimal digits, with zeros before it up to a width.
+fn push_hex(number: u64, width: u32, text: &mut String) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(width);
+    for place in (0..digits).rev() {
+        text.push(char::from(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]));
     }
 }
 

@@ -354,6 +354,17 @@ mod tests {
         let deadline = terms.deadline().map_or(Deadline::NEVER, |at| Deadline::from_unix_ms(at.millis()));
         assert_eq!((kept.opening(), kept.base()), (terms.opening.units(), terms.base().units()));
         assert_eq!((kept.deadline(), kept.is_plain()), (deadline, terms.is_plain()));
+        let due = [0, NOW, NOW + 1, 1_900_000_000_000, u64::MAX - 1].map(Timestamp::from_millis);
+        assert_eq!(due.map(|at| kept.is_due(at)), due.map(|at| terms.deadline().is_some_and(|end| at >= end)));
+        kept.with_lots(|lots, levels| assert_eq!((lots, levels), (&*terms.lots, terms.levels.as_deref())));
+        assert_eq!(kept.single().is_some(), Single::of(terms).is_some());
+        if let Some(Single { opening, allowance, held, lot, holds }) = kept.single() {
+            let next = SingleNext { opening, allowance, held, lot, holds: holds.to_vec() };
+            assert_eq!(ledger::Terms::from(next.clone()), *terms);
+            let again = Kept::from(next);
+            assert_eq!(matches!(again, Kept::One(_)), small);
+            assert_eq!(*again.get(), *terms);
+        }
     }
 
     #[test]

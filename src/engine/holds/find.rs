@@ -4,6 +4,7 @@ use super::requests::{HoldState, HoldStatus, HoldView, Standing};
 use super::{PREFIX, hold_fingerprint};
 use crate::engine::catalog::Catalog;
 use crate::engine::history::unreadable;
+use crate::engine::names::Names;
 use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::wallet::WalletGeneration;
 use crate::engine::{Engine, Inner, MAX_ID_BYTES};
@@ -89,14 +90,26 @@ impl Engine {
     }
 }
 
+/// Tells to whom holds belong.
+#[derive(Clone, Debug)]
+pub struct HoldOwners<'a> {
+    names: &'a Names,
+    catalog: Arc<Catalog>,
+}
+
 impl Engine {
+    /// For whoever asks to whom holds belong.
+    pub fn hold_owners(&self) -> HoldOwners<'_> {
+        HoldOwners { names: &self.inner.names, catalog: self.inner.catalog.snapshot() }
+    }
+}
+
+impl HoldOwners<'_> {
     /// Customer and currency of a hold's wallet.
-    pub fn hold_owner(&self, state: &HoldState) -> Option<(String, String)> {
-        let inner = &*self.inner;
-        let name = inner.names.get(state.slot)?;
-        let catalog = inner.catalog.snapshot();
-        let currency = catalog.currency_by_number(name.currency)?;
-        Some((name.customer.to_owned(), currency.id.clone()))
+    pub fn owner(&self, state: &HoldState) -> Option<(&str, &str)> {
+        let name = self.names.get(state.slot)?;
+        let currency = self.catalog.currency_by_number(name.currency)?;
+        Some((name.customer, &currency.id))
     }
 }
 
