@@ -113,6 +113,14 @@ pub struct Names<'a> {
     pub quiet: Vec<&'a str>,
 }
 
+impl Names<'_> {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        let Names { levels, depleted, negative, quiet } = self;
+        levels.is_empty() && !depleted && !negative && quiet.is_empty()
+    }
+}
+
 /// What recovery found and mended in the wallet's last records before a crash. None of them had been acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {

@@ -81,7 +81,7 @@ fn length_bound(parts: &Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount
 }
 
 fn write_to(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>, out: &mut Writer<'_>) {
-    let has_lines = [parts.crossed, parts.recovered].into_iter().any(|names| *names != Names::default());
+    let has_lines = !parts.crossed.is_empty() || !parts.recovered.is_empty();
     let has_quiet = [parts.crossed, parts.recovered].into_iter().any(|names| !names.quiet.is_empty());
     let has_taken = parts.taken != Taken::default();
     let flag = |holds: bool, flag: u8| if holds { flag } else { 0 };

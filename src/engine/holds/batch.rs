@@ -6,7 +6,7 @@
 
 use super::find::Place;
 use super::requests::{HoldOutcome, HoldRequest, HoldState, HoldStatus, Standing};
-use super::work::{Made, Work, at_once};
+use super::work::{Made, Work, at_once, clear_up};
 use super::{PREFIX, hold_fingerprint};
 use crate::engine::budget::Budget;
 use crate::engine::catalog::Catalog;
@@ -46,6 +46,7 @@ impl Engine {
                 Err(error) if !made_any => return Err(error),
                 Err(error) => batch.give_up(round, &error),
             }
+            clear_up(round.len());
         }
         let outcomes = batch.outcomes.into_iter().map(|outcome| outcome.expect("every request was decided")).collect();
         Ok((outcomes, self.barrier()))

@@ -2,7 +2,7 @@
 
 use super::find::{Place, Sought};
 use super::requests::{CaptureOutcome, CaptureRequest, Captured, HoldState, HoldStatus, HoldView};
-use super::work::{Done, Made, Wallet, Work, at_once};
+use super::work::{Done, Made, Wallet, Work, at_once, clear_up};
 use crate::engine::ticket::Ticket;
 use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::{Engine, Inner};
@@ -15,9 +15,10 @@ impl Engine {
     pub fn capture(&self, requests: &[CaptureRequest<'_>]) -> Result<(Vec<CaptureOutcome>, Ticket), Unavailable> {
         let inner = &*self.inner;
         inner.check_open()?;
-        let (now, guard) = (inner.now(), pin());
+        let now = inner.now();
         let mut outcomes = Vec::with_capacity(requests.len());
         for round in requests.chunks(at_once(inner)) {
+            let guard = pin();
             let places = find_all(inner, round, &guard);
             let mut work = match Work::admit(inner, 0, round.len(), now, &guard) {
                 Ok(work) => Some(work),
@@ -35,6 +36,9 @@ impl Engine {
                 let outcome = place.and_then(|place| capture(inner, request, place, &mut work, now, &guard));
                 outcomes.push(outcome);
             }
+            drop(work);
+            drop(guard);
+            clear_up(round.len());
         }
         Ok((outcomes, self.barrier()))
     }

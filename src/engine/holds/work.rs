@@ -10,7 +10,7 @@ use crate::engine::{Inner, MAX_ID_BYTES};
 use crate::ledger::{
     Amount, HoldId, NewHold, OpenHold, Operation, Rejection, Scale, Taken, Timestamp, decide_hold, find_hold,
 };
-use crate::store::Guard;
+use crate::store::{Guard, collect};
 use drawdown_wal::Lsn;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -32,6 +32,16 @@ pub(super) fn at_once(inner: &Inner) -> usize {
     let of_admission = room / (BYTES_PER_OPERATION + DECLARATION_BYTES_MAX);
     let of_frame = log.max_frame_bytes() / (2 * DECLARATION_BYTES_MAX);
     of_admission.min(of_frame).clamp(1, AT_ONCE_MAX) as usize
+}
+
+/// Operations behind which it is worth freeing what they left.
+const MANY: usize = 64;
+
+/// Frees what so many operations have left behind, if they are many. For threads that hold no guard any more.
+pub(super) fn clear_up(operations: usize) {
+    if operations >= MANY {
+        collect();
+    }
 }
 
 /// A share of the log, and what it is for.
