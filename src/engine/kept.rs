@@ -19,13 +19,18 @@ pub(super) enum Kept {
     /// An active wallet with this one active grant, nothing held or committed, no allowance, no levels; its only line is the one unit above nothing.
     One(Small),
     /// Any other.
-    Whole(Box<Whole>),
+    Whole {
+        /// The balance without headroom. Here, as the next is, for these are what debits ask.
+        base: Amount,
+        /// Available credit less balance.
+        adjustment: i64,
+        whole: Box<Whole>,
+    },
 }
 
 /// Terms with what the store asks of them again and again.
 #[derive(Debug)]
 pub(super) struct Whole {
-    base: Amount,
     deadline: Expiry,
     /// Whether [`Single`] knows them.
     is_single: bool,
@@ -106,9 +111,10 @@ impl Small {
 }
 
 impl Whole {
-    fn new(terms: ledger::Terms, base: Amount) -> Box<Self> {
-        let deadline = Expiry::from(terms.deadline());
-        Box::new(Whole { base, deadline, is_single: Single::is(&terms), terms })
+    fn keep(terms: ledger::Terms, base: Amount) -> Kept {
+        let (deadline, adjustment) = (Expiry::from(terms.deadline()), terms.available(Amount::ZERO).units());
+        let is_single = Single::is(&terms);
+        Kept::Whole { base, adjustment, whole: Box::new(Whole { deadline, is_single, terms }) }
     }
 }
 
@@ -125,7 +131,7 @@ impl Kept {
                 lots: Box::new([lot.get()]),
                 ..ledger::Terms::new()
             }),
-            Kept::Whole(whole) => Cow::Borrowed(&whole.terms),
+            Kept::Whole { whole, .. } => Cow::Borrowed(&whole.terms),
         }
     }
 
@@ -137,7 +143,7 @@ impl Kept {
                 let (allowance, held) = (Amount::ZERO, Amount::ZERO);
                 Some(Single { opening: lot.remaining, allowance, held, lot, holds: &[] })
             }
-            Kept::Whole(whole) => whole.is_single.then(|| Single::unchecked(&whole.terms)),
+            Kept::Whole { whole, .. } => whole.is_single.then(|| Single::unchecked(&whole.terms)),
         }
     }
 
@@ -145,7 +151,7 @@ impl Kept {
     pub(super) fn with_lots<T>(&self, show: impl FnOnce(&[Lot], Option<&Levels>) -> T) -> T {
         match self {
             Kept::One(lot) => show(&[lot.get()], None),
-            Kept::Whole(whole) => show(&whole.terms.lots, whole.terms.levels.as_deref()),
+            Kept::Whole { whole, .. } => show(&whole.terms.lots, whole.terms.levels.as_deref()),
         }
     }
 
@@ -153,7 +159,7 @@ impl Kept {
     pub(super) fn whole(&self) -> Option<&ledger::Terms> {
         match self {
             Kept::One(_) => None,
-            Kept::Whole(whole) => Some(&whole.terms),
+            Kept::Whole { whole, .. } => Some(&whole.terms),
         }
     }
 
@@ -161,7 +167,7 @@ impl Kept {
     pub(super) fn sums_at(&self, balance: Amount) -> (Amount, Amount) {
         match self {
             Kept::One(_) => (Amount::ZERO, balance),
-            Kept::Whole(whole) => (whole.terms.held, whole.terms.available(balance)),
+            Kept::Whole { whole, .. } => (whole.terms.held, whole.terms.available(balance)),
         }
     }
 
@@ -169,7 +175,7 @@ impl Kept {
     pub(super) fn status(&self) -> Status {
         match self {
             Kept::One(_) => Status::Active,
-            Kept::Whole(whole) => whole.terms.status,
+            Kept::Whole { whole, .. } => whole.terms.status,
         }
     }
 
@@ -177,7 +183,7 @@ impl Kept {
     pub(super) fn entry(&self) -> EntryTerms<'_> {
         match self {
             Kept::One(lot) => EntryTerms::One(lot.get()),
-            Kept::Whole(whole) => EntryTerms::Whole(Cow::Borrowed(&whole.terms)),
+            Kept::Whole { whole, .. } => EntryTerms::Whole(Cow::Borrowed(&whole.terms)),
         }
     }
 }
@@ -198,7 +204,7 @@ impl From<ledger::Terms> for Kept {
             [lot] if is_simple(&terms) && terms.opening == lot.remaining && base == Amount::ONE => Small::new(lot),
             _ => None,
         };
-        small.map_or_else(|| Kept::Whole(Whole::new(terms, base)), Kept::One)
+        small.map_or_else(|| Whole::keep(terms, base), Kept::One)
     }
 }
 
@@ -210,7 +216,7 @@ impl From<SingleNext> for Kept {
             None => {
                 let terms = ledger::Terms::from(next);
                 let base = terms.base();
-                Kept::Whole(Whole::new(terms, base))
+                Whole::keep(terms, base)
             }
         }
     }
@@ -245,7 +251,16 @@ impl Kept {
     pub(super) fn available(&self, balance: Amount) -> Amount {
         match self {
             Kept::One(_) => balance,
-            Kept::Whole(whole) => whole.terms.available(balance),
+            Kept::Whole { whole, .. } => whole.terms.available(balance),
+        }
+    }
+
+    /// Available credit less balance: a constant of the generation, which lies in its own cache line.
+    #[inline]
+    pub(super) fn adjustment(&self) -> i64 {
+        match self {
+            Kept::One(_) => 0,
+            Kept::Whole { adjustment, .. } => *adjustment,
         }
     }
 
@@ -253,14 +268,14 @@ impl Kept {
     pub(super) fn projected(&self, balance: Amount) -> Amount {
         match self {
             Kept::One(_) => balance,
-            Kept::Whole(whole) => whole.terms.projected(balance),
+            Kept::Whole { whole, .. } => whole.terms.projected(balance),
         }
     }
 
     /// Fetches what does not lie in the generation itself.
     #[inline]
     pub(super) fn prefetch(&self) {
-        if let Kept::Whole(whole) = self {
+        if let Kept::Whole { whole, .. } = self {
             let whole = std::ptr::from_ref::<Whole>(whole);
             for line in 0..size_of::<Whole>().div_ceil(64) {
                 prefetch(whole.wrapping_byte_add(64 * line));
@@ -272,7 +287,7 @@ impl Kept {
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         match self {
             Kept::One(lot) => lot.expires_at().is_due(now),
-            Kept::Whole(whole) => whole.deadline.is_due(now),
+            Kept::Whole { whole, .. } => whole.deadline.is_due(now),
         }
     }
 
@@ -280,7 +295,7 @@ impl Kept {
     pub(super) fn holds(&self) -> &[ledger::OpenHold] {
         match self {
             Kept::One(_) => &[],
-            Kept::Whole(whole) => &whole.terms.holds,
+            Kept::Whole { whole, .. } => &whole.terms.holds,
         }
     }
 }
@@ -289,28 +304,28 @@ impl Terms for Kept {
     fn opening(&self) -> i64 {
         match self {
             Kept::One(lot) => lot.remaining.units(),
-            Kept::Whole(whole) => whole.terms.opening.units(),
+            Kept::Whole { whole, .. } => whole.terms.opening.units(),
         }
     }
 
     fn base(&self) -> i64 {
         match self {
             Kept::One(_) => Amount::ONE.units(),
-            Kept::Whole(whole) => whole.base.units(),
+            Kept::Whole { base, .. } => base.units(),
         }
     }
 
     fn deadline(&self) -> Deadline {
         deadline_of(match self {
             Kept::One(lot) => lot.expires_at(),
-            Kept::Whole(whole) => whole.deadline,
+            Kept::Whole { whole, .. } => whole.deadline,
         })
     }
 
     fn is_plain(&self) -> bool {
         match self {
             Kept::One(_) => true,
-            Kept::Whole(whole) => whole.terms.is_plain(),
+            Kept::Whole { whole, .. } => whole.terms.is_plain(),
         }
     }
 }
@@ -350,6 +365,7 @@ mod tests {
         assert_eq!(kept.status(), terms.status);
         for balance in [terms.opening, Amount::ZERO] {
             assert_eq!(kept.sums_at(balance), (terms.held, terms.available(balance)));
+            assert_eq!(balance.units() + kept.adjustment(), terms.available(balance).units());
         }
         let deadline = terms.deadline().map_or(Deadline::NEVER, |at| Deadline::from_unix_ms(at.millis()));
         assert_eq!((kept.opening(), kept.base()), (terms.opening.units(), terms.base().units()));

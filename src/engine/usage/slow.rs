@@ -48,7 +48,7 @@ impl Batch<'_> {
             if has_room {
                 let posted = slot.debit_from(reading.generation, plan.amount.units(), self.deadline, guard);
                 if let Some((posted, generation)) = posted {
-                    return Slow::Posted(posted, generation.terms().available(Amount::ZERO).units());
+                    return Slow::Posted(posted, generation.terms().adjustment());
                 }
             } else if let Some(posted) = slot.debit(plan.amount.units(), self.deadline) {
                 return Slow::Posted(posted, 0);
