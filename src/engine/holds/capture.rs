@@ -109,10 +109,10 @@ impl Inner {
 fn find_all(inner: &Inner, requests: &[CaptureRequest<'_>], guard: &Guard) -> Vec<Result<Place, CommandError>> {
     let sought: Vec<_> = requests.iter().map(|request| inner.seek_hold(request.hold, guard)).collect();
     let mut view = None;
-    let mut find = |(sought, request): (Result<Sought, CommandError>, &CaptureRequest<'_>)| {
+    let find = |(sought, request): (Result<Sought, CommandError>, &CaptureRequest<'_>)| {
         inner.find_sought(sought?, request.hold, &mut view, guard)
     };
-    sought.into_iter().zip(requests).map(&mut find).collect()
+    sought.into_iter().zip(requests).map(find).collect()
 }
 
 /// What a capture was decided to be.

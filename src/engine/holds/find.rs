@@ -231,7 +231,7 @@ impl Inner {
         let (number, rest) = digits.split_at_checked(digits.len().checked_sub(16)?)?;
         let (slot, check) = rest.split_at(8);
         // Zeros before it only as far as it is filled up with them.
-        if number.len() < 12 || number.len() > 16 || number.len() > 12 && number[0] == b'0' {
+        if !(12..=16).contains(&number.len()) || number.len() > 12 && number[0] == b'0' {
             return None;
         }
         let (id, slot) = (HoldId::new(hex(number)?), hex(slot)? as u32);

@@ -90,7 +90,8 @@ pub(crate) fn bytes(time: Timestamp) -> [u8; 24] {
     let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
     let (second, fraction) = (in_day / 1000 % 60, in_day % 1000);
     let mut out = *b"0000-00-00T00:00:00.000Z";
-    let mut put = |places: Range<usize>, mut value: i64| {
+    let mut put = |places: Range<usize>, value: i64| {
+        let mut value = value.cast_unsigned();
         for place in places.rev() {
             out[place] = b'0' + (value % 10) as u8;
             value /= 10;
