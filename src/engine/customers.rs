@@ -22,6 +22,7 @@ use crate::store::pin;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Bytes of a name at most.
@@ -141,12 +142,15 @@ pub(super) struct Customers {
     /// Held by who changes one: what stands in memory last stands in the log last.
     writer: Mutex<()>,
     vault: Vault,
+    /// Some customer has been archived at some time: where none has, nobody need be looked for. Set (Release) before such a record is entered,
+    /// so whoever knows of the record sees it (Acquire).
+    any_archived: AtomicBool,
 }
 
 impl Customers {
     /// None, with the keys that there are.
     pub(super) fn new(vault: Vault) -> Self {
-        Customers { all: RwLock::default(), writer: Mutex::default(), vault }
+        Customers { all: RwLock::default(), writer: Mutex::default(), vault, any_archived: AtomicBool::new(false) }
     }
 
     fn writer(&self) -> MutexGuard<'_, ()> {
@@ -159,6 +163,9 @@ impl Customers {
 
     /// Enters a customer as a record has it.
     pub(super) fn enter(&self, record: CustomerRecord) {
+        if record.archived {
+            self.any_archived.store(true, Ordering::Release);
+        }
         self.all.write().unwrap_or_else(PoisonError::into_inner).insert(record.id.clone(), Arc::new(record));
     }
 
@@ -357,7 +364,8 @@ impl Engine {
 impl Inner {
     /// Refuses what an archived customer does not take any more: grants, holds, wallets.
     pub(super) fn check_customer(&self, id: &str) -> Result<(), CommandError> {
-        if self.customers.get(id).is_some_and(|customer| customer.archived) {
+        let any = self.customers.any_archived.load(Ordering::Acquire); // with enter
+        if any && self.customers.get(id).is_some_and(|customer| customer.archived) {
             return Err(CommandError::FieldConflict {
                 slug: "customer_archived",
                 field: "customer",

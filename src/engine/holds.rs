@@ -15,7 +15,7 @@ mod keyed;
 mod requests;
 mod work;
 
-pub use find::HoldCursor;
+pub use find::{HoldCursor, HoldOwners};
 pub use requests::{
     CaptureOutcome, CaptureRequest, Captured, HoldEnd, HoldOutcome, HoldRequest, HoldState, HoldStatus, HoldView,
     Standing,
@@ -61,7 +61,12 @@ impl Inner {
 
     /// The text of a hold whose caller gave none.
     pub(super) fn made_text(&self, id: HoldId, slot: u32) -> String {
-        format!("{PREFIX}{:012x}{slot:08x}{:08x}", id.get(), self.hold_check(id, slot))
+        let mut text = String::with_capacity(PREFIX.len() + 32);
+        text.push_str(PREFIX);
+        push_hex(id.get(), 12, &mut text);
+        push_hex(slot.into(), 8, &mut text);
+        push_hex(self.hold_check(id, slot).into(), 8, &mut text);
+        text
     }
 
     fn hold_check(&self, id: HoldId, slot: u32) -> u32 {
@@ -84,6 +89,14 @@ fn after_capture(mut state: HoldState, capture: &Capture, is_final: bool) -> Hol
         state.released = std::mem::take(&mut state.remaining);
     }
     state
+}
+
+/// Appends a number in lower-case hexadecimal digits, with zeros before it up to a width.
+fn push_hex(number: u64, width: u32, text: &mut String) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(width);
+    for place in (0..digits).rev() {
+        text.push(char::from(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]));
+    }
 }
 
 /// The fingerprint by which a caller's id of a hold is remembered.

@@ -142,7 +142,7 @@ impl Inner {
         operation.repair = repair;
         let guard = pin();
         let Some(reading) = slot.read(&guard) else { return Ok(()) };
-        let (terms, effects) = close(&reading.generation.terms().get(), reading.balance, &operation);
+        let (terms, effects) = close(reading.generation.terms().get(), reading.balance, &operation);
         let new = WalletGeneration::new(number, 0, terms.into());
         let record = Opening {
             old: reading.generation,

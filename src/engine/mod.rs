@@ -629,7 +629,7 @@ impl Inner {
     /// still, and is waited for.
     fn read_record<'v>(&self, lsn: u64, view: &'v mut Option<SegmentView>) -> Result<Record<'v>, Corrupt> {
         let lsn = Lsn::new(lsn);
-        if matches!(journal::read_at(&self.log, lsn, &mut None), Err(Corrupt::Absent)) {
+        if !journal::is_published(&self.log, lsn) {
             // An error is the poisoned log's, which every ticket tells; reading may still do.
             let _ = self.log.wait_durable(self.log.tail());
         }

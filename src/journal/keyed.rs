@@ -7,9 +7,9 @@
 //! In the notation of [`super::packed`], behind everything else in the body.
 
 use super::Corrupt;
-use super::bytes::Fields;
+use super::bytes::{Fields, Writer};
 use super::hold::{number_of, on_exceed_of};
-use super::packed::{amount, instant, put, put_amount};
+use super::packed::{amount, instant, put_amount};
 use crate::ledger::{Amount, OnExceed, Timestamp};
 
 /// Bytes of it at most.
@@ -56,15 +56,15 @@ pub struct Keyed {
 }
 
 impl Keyed {
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.key.request);
-        put(self.key.place.into(), out);
+    pub(super) fn write(&self, out: &mut Writer<'_>) {
+        out.put(&self.key.request);
+        out.varint(self.key.place.into());
         for each in [self.asked, self.amount, self.captured, self.released] {
             put_amount(each, out);
         }
-        put(self.expires_at.millis(), out);
-        put(self.created_at.millis(), out);
-        out.push(number_of(self.on_exceed));
+        out.varint(self.expires_at.millis());
+        out.varint(self.created_at.millis());
+        out.put(&[number_of(self.on_exceed)]);
     }
 
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<Self, Corrupt> {

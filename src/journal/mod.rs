@@ -27,7 +27,7 @@ pub mod recurring;
 pub mod snapshot;
 mod special;
 
-pub use frame::{Record, frame_of, opening_at, read_at, records};
+pub use frame::{Record, declared_at, frame_of, is_published, opening_at, read_at, records};
 pub use head::{Opening, OperationHead};
 
 /// Bytes that are no record of ours.

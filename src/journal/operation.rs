@@ -116,6 +116,14 @@ pub struct Names<'a> {
     pub quiet: Vec<&'a str>,
 }
 
+impl Names<'_> {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        let Names { levels, depleted, negative, quiet } = self;
+        levels.is_empty() && !depleted && !negative && quiet.is_empty()
+    }
+}
+
 /// What recovery found and mended in the wallet's last records before a crash. None of them had been acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repair {
@@ -197,13 +205,20 @@ pub fn length_bound(
 impl<'a> OperationRecord<'a> {
     /// The record's bytes but for the three fields that are known only when its place in the log is: see [`place`].
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = begin_record();
+        let mut out = Vec::with_capacity(3 * FIXED);
+        self.write(&mut out);
+        out
+    }
+
+    /// As [`OperationRecord::encode`], in place of what `out` has.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        begin_record(out);
         let version = if packed::is_packed(&self.body.operation) {
-            packed::write(&self.body, &mut out);
+            packed::write(&self.body, out);
             VERSION_PACKED
         } else {
             let body = WireBody::from(&self.body);
-            rmp_serde::encode::write(&mut out, &body).expect("a vector takes what is written to it");
+            rmp_serde::encode::write(out, &body).expect("a vector takes what is written to it");
             VERSION
         };
         let head = Head {
@@ -215,9 +230,8 @@ impl<'a> OperationRecord<'a> {
             time: self.time,
             adjustment: self.adjustment,
         };
-        head.write(version, &mut out);
-        place(&mut out, 0, self.previous, self.counts);
-        out
+        head.write(version, out);
+        place(out, 0, self.previous, self.counts);
     }
 
     pub(super) fn read(bytes: &'a [u8], _prelude: Prelude<'a>) -> Result<Self, Corrupt> {
@@ -295,23 +309,24 @@ impl Head {
     }
 }
 
-fn begin_record() -> Vec<u8> {
-    let mut out = Vec::with_capacity(3 * FIXED);
+fn begin_record(out: &mut Vec<u8>) {
+    out.clear();
     out.resize(FIXED, 0);
-    out
 }
 
-/// The record of an operation, but for what [`place`] fills in; as [`OperationRecord::encode`] of [`body`] for operations on holds, without a
-/// body in between.
-pub fn encode_hold(
+/// Writes the record of an operation, but for what [`place`] fills in, in place of what `out` has; as [`OperationRecord::write`] of [`body`] for
+/// operations on holds, without a body in between. `lots` and `levels` are of the new terms.
+pub fn write_hold(
     head: &Head,
     operation: &Operation,
     result: Result<Taken, Rejection>,
     effects: &Effects,
-    new: &Terms,
+    lots: impl ExactSizeIterator<Item = (GrantId, Amount)>,
+    levels: Option<&Levels>,
     keyed: Option<&Keyed>,
-) -> Vec<u8> {
-    let (crossed, recovered) = (names(&effects.crossed, effects, new), names(&effects.recovered, effects, new));
+    out: &mut Vec<u8>,
+) {
+    let (crossed, recovered) = (names(&effects.crossed, effects, levels), names(&effects.recovered, effects, levels));
     let parts = packed::Parts {
         operation,
         taken: result.unwrap_or_default(),
@@ -319,13 +334,12 @@ pub fn encode_hold(
         movements: &effects.movements,
         crossed: &crossed,
         recovered: &recovered,
-        lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)),
+        lots,
         keyed,
     };
-    let mut out = begin_record();
-    packed::write_parts(parts, &mut out);
-    head.write(VERSION_PACKED, &mut out);
-    out
+    begin_record(out);
+    packed::write_parts(parts, out);
+    head.write(VERSION_PACKED, out);
 }
 
 /// Fills in what is known only when an encoded record's place is: its distance from the start of its frame's payload, the wallet's
@@ -951,8 +965,8 @@ pub fn body<'a>(
         taken: result.unwrap_or_default(),
         rejected: result.is_err(),
         movements: effects.movements.clone(),
-        crossed: names(&effects.crossed, effects, new),
-        recovered: names(&effects.recovered, effects, new),
+        crossed: names(&effects.crossed, effects, new.levels.as_deref()),
+        recovered: names(&effects.recovered, effects, new.levels.as_deref()),
         lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)).collect(),
         repair,
         note,
@@ -960,8 +974,11 @@ pub fn body<'a>(
     }
 }
 
-fn names<'a>(lines: &crate::ledger::Lines, effects: &Effects, new: &'a Terms) -> Names<'a> {
-    let named = |mask: u64| match &new.levels {
+fn names<'a>(lines: &crate::ledger::Lines, effects: &Effects, levels: Option<&'a Levels>) -> Names<'a> {
+    if lines.is_empty() {
+        return Names::default();
+    }
+    let named = |mask: u64| match levels {
         Some(levels) => levels.of_mask(mask).map(|level| &*level.name).collect(),
         None => Vec::new(),
     };

@@ -15,9 +15,9 @@
 //! Numbers without a width are LEB128 varints; amounts are zigzagged first.
 
 use super::Corrupt;
-use super::bytes::{Fields, unzigzag, zigzag};
+use super::bytes::{Fields, Writer, unzigzag, zigzag};
 use super::hold::{number_of, on_exceed_of};
-use super::keyed::Keyed;
+use super::keyed::{KEYED_BYTES_MAX, Keyed};
 use super::operation::{Body, Names, Repair, policy_number, policy_of};
 use crate::ledger::{Amount, GrantId, HoldId, Movement, NewHold, Operation, Taken, Timestamp};
 
@@ -62,26 +62,50 @@ pub(super) fn write(body: &Body<'_>, out: &mut Vec<u8>) {
 
 /// As [`write()`], without a body.
 pub(super) fn write_parts(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>, out: &mut Vec<u8>) {
-    let has_lines = [parts.crossed, parts.recovered].into_iter().any(|names| *names != Names::default());
+    let begin = out.len();
+    out.resize(begin + length_bound(&parts), 0);
+    let mut writer = Writer::new(&mut out[begin..]);
+    write_to(parts, &mut writer);
+    let length = writer.written();
+    out.truncate(begin + length);
+}
+
+/// Bytes that a varint takes at most.
+const VARINT: usize = 10;
+
+/// Bytes that a body takes at most.
+fn length_bound(parts: &Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>) -> usize {
+    // Flags, the operation of four numbers, what was taken, two counts; each movement is one byte and four numbers.
+    let fixed = 1 + (2 + 4 * VARINT) + 3 * VARINT + 2 * VARINT;
+    let named = |names: &Names<'_>| {
+        let bytes = |levels: &[&str]| VARINT + levels.iter().map(|name| 1 + name.len()).sum::<usize>();
+        bytes(&names.levels) + bytes(&names.quiet)
+    };
+    let lists = (1 + 4 * VARINT) * parts.movements.len() + 2 * VARINT * parts.lots.len();
+    let keyed = parts.keyed.map_or(0, |_| KEYED_BYTES_MAX);
+    fixed + lists + named(parts.crossed) + named(parts.recovered) + keyed
+}
+
+fn write_to(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>, out: &mut Writer<'_>) {
+    let has_lines = !parts.crossed.is_empty() || !parts.recovered.is_empty();
     let has_quiet = [parts.crossed, parts.recovered].into_iter().any(|names| !names.quiet.is_empty());
     let has_taken = parts.taken != Taken::default();
-    let is_keyed = parts.keyed.is_some();
-    let flags =
-        [(parts.rejected, REJECTED), (has_taken, TAKEN), (has_lines, LINES), (has_quiet, QUIET), (is_keyed, KEYED)];
-    out.push(flags.into_iter().filter(|(holds, _)| *holds).map(|(_, flag)| flag).sum());
+    let flag = |holds: bool, flag: u8| if holds { flag } else { 0 };
+    let flags = flag(parts.rejected, REJECTED) | flag(has_taken, TAKEN) | flag(parts.keyed.is_some(), KEYED);
+    out.put(&[flags | flag(has_lines, LINES) | flag(has_quiet, QUIET)]);
     let own = write_operation(parts.operation, out);
-    if parts.taken != Taken::default() {
+    if has_taken {
         put_amount(parts.taken.amount, out);
         put_amount(parts.taken.shortfall, out);
         put_amount(parts.taken.overdraft, out);
     }
-    put(parts.movements.len() as u64, out);
+    out.varint(parts.movements.len() as u64);
     for movement in parts.movements {
         write_movement(movement, own, out);
     }
-    put(parts.lots.len() as u64, out);
+    out.varint(parts.lots.len() as u64);
     for (grant, left) in parts.lots {
-        put(grant.get(), out);
+        out.varint(grant.get());
         put_amount(left, out);
     }
     if has_lines {
@@ -127,35 +151,35 @@ pub(super) fn read<'a>(fields: &mut Fields<'a>) -> Result<Body<'a>, Corrupt> {
     Ok(Body { operation, event, taken, rejected, movements, crossed, recovered, lots, repair, note, keyed })
 }
 
-fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
-    let mut begin = |kind: u8, hold: HoldId| {
-        out.push(kind);
-        put(hold.get(), out);
+fn write_operation(operation: &Operation, out: &mut Writer<'_>) -> HoldId {
+    let begin = |out: &mut Writer<'_>, kind: u8, hold: HoldId| {
+        out.put(&[kind]);
+        out.varint(hold.get());
         hold
     };
     match *operation {
         Operation::Hold(new) => {
-            begin(1, new.id);
+            begin(out, 1, new.id);
             put_amount(new.amount, out);
-            put(new.expires_at.millis(), out);
-            out.push(number_of(new.on_exceed));
+            out.varint(new.expires_at.millis());
+            out.put(&[number_of(new.on_exceed)]);
             new.id
         }
         Operation::Capture { hold, amount, is_final } => {
-            begin(2 + u8::from(is_final), hold);
+            begin(out, 2 + u8::from(is_final), hold);
             put_amount(amount, out);
             hold
         }
-        Operation::Release { hold } => begin(4, hold),
+        Operation::Release { hold } => begin(out, 4, hold),
         Operation::ExtendHold { hold, expires_at } => {
-            begin(5, hold);
-            put(expires_at.millis(), out);
+            begin(out, 5, hold);
+            out.varint(expires_at.millis());
             hold
         }
         Operation::LateCapture { hold, amount, policy, left } => {
-            begin(6, hold);
+            begin(out, 6, hold);
             put_amount(amount, out);
-            out.push(policy_number(policy));
+            out.put(&[policy_number(policy)]);
             put_amount(left, out);
             hold
         }
@@ -202,23 +226,23 @@ fn read_operation(fields: &mut Fields<'_>) -> Result<Operation, Corrupt> {
     })
 }
 
-fn write_movement(movement: &Movement, own: HoldId, out: &mut Vec<u8>) {
+fn write_movement(movement: &Movement, own: HoldId, out: &mut Writer<'_>) {
     let wire = Wire::from(movement);
     let is_own = wire.hold == Some(own);
-    out.push(wire.kind | if is_own { OWN } else { 0 });
+    out.put(&[wire.kind | if is_own { OWN } else { 0 }]);
     if let Some(hold) = wire.hold.filter(|_| !is_own) {
-        put(hold.get(), out);
+        out.varint(hold.get());
     }
     if let Some(grant) = wire.grant {
-        put(grant.get(), out);
+        out.varint(grant.get());
     }
     match wire.instants {
         Some((from, to)) => {
             if wire.kind == ROLLED_OVER {
                 put_amount(wire.amount, out);
             }
-            put(from, out);
-            put(to, out);
+            out.varint(from);
+            out.varint(to);
         }
         None => put_amount(wire.amount, out),
     }
@@ -354,11 +378,11 @@ impl TryFrom<Wire> for Movement {
     }
 }
 
-fn write_names(names: &Names<'_>, out: &mut Vec<u8>) {
-    put((names.levels.len() as u64) << 2 | u64::from(names.depleted) | u64::from(names.negative) << 1, out);
+fn write_names(names: &Names<'_>, out: &mut Writer<'_>) {
+    out.varint((names.levels.len() as u64) << 2 | u64::from(names.depleted) | u64::from(names.negative) << 1);
     for name in &names.levels {
-        out.push(name.len() as u8);
-        out.extend_from_slice(name.as_bytes());
+        out.put(&[name.len() as u8]);
+        out.put(name.as_bytes());
     }
 }
 
@@ -384,16 +408,8 @@ fn read_list<'a, T>(
     (0..count).map(|_| read(fields)).collect()
 }
 
-pub(super) fn put(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-pub(super) fn put_amount(amount: Amount, out: &mut Vec<u8>) {
-    put(zigzag(amount.units()), out);
+pub(super) fn put_amount(amount: Amount, out: &mut Writer<'_>) {
+    out.varint(zigzag(amount.units()));
 }
 
 pub(super) fn amount(fields: &mut Fields<'_>) -> Result<Amount, Corrupt> {

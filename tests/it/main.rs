@@ -15,6 +15,7 @@ mod model;
 mod recurring;
 mod reports;
 mod sim;
+mod single;
 mod snapshots;
 mod spill;
 mod stress;

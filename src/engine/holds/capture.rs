@@ -1,10 +1,10 @@
 //! Captures, in batches; releases and extensions.
 
 use super::after_capture;
-use super::find::Place;
+use super::find::{Place, Sought};
 use super::keyed::keyed;
 use super::requests::{CaptureOutcome, CaptureRequest, Captured, HoldEnd, HoldState, HoldStatus, HoldView};
-use super::work::{Done, Made, Order, Wallet, Work, at_once};
+use super::work::{Done, Made, Order, Wallet, Work, at_once, clear_up};
 use crate::engine::once::RequestKey;
 use crate::engine::ticket::Ticket;
 use crate::engine::view::{CommandError, Unavailable};
@@ -33,13 +33,13 @@ impl Engine {
         if once.is_some() {
             inner.room.check()?;
         }
-        let (now, guard) = (inner.now(), pin());
+        let now = inner.now();
         let mut outcomes = Vec::with_capacity(requests.len());
         for round in requests.chunks(at_once(inner)) {
             let first = outcomes.len();
+            let guard = pin();
             // In this order: nobody waits for what others have in flight with room of its own.
-            let todo: Vec<_> =
-                (first..).zip(round).map(|(at, request)| inner.look(request, once, at, &guard)).collect();
+            let todo = look_all(inner, round, once, first, &guard);
             let mut work = match Work::admit(inner, 0, round.len(), now, &guard) {
                 Ok(work) => Some(work),
                 Err(error) if outcomes.is_empty() => return Err(error),
@@ -55,10 +55,13 @@ impl Engine {
             for (at, (request, todo)) in (first..).zip(round.iter().zip(todo)) {
                 let key = once.map(|once| once.operation(at));
                 outcomes.push(match todo {
-                    Todo::Decided(outcome) => outcome,
+                    Todo::Decided(outcome) => *outcome,
                     Todo::Capture(place) => capture(inner, request, key, place, &mut work, now, &guard),
                 });
             }
+            drop(work);
+            drop(guard);
+            clear_up(round.len());
         }
         Ok((outcomes, self.barrier()))
     }
@@ -130,14 +133,6 @@ impl Engine {
 }
 
 impl Inner {
-    /// What is to be done about a capture.
-    fn look(&self, request: &CaptureRequest<'_>, once: Option<RequestKey>, at: usize, guard: &Guard) -> Todo {
-        if let Some(outcome) = once.and_then(|once| self.earlier_capture(request, once, at)) {
-            return Todo::Decided(outcome);
-        }
-        self.find_hold(request.hold, guard).map_or_else(|error| Todo::Decided(Err(error)), Todo::Capture)
-    }
-
     /// What the record of an operation under a key says of an open hold.
     fn keyed(
         &self,
@@ -189,7 +184,7 @@ impl Inner {
 /// What is to be done about a requested capture.
 enum Todo {
     /// Nothing: it was made before, or there is no such hold.
-    Decided(CaptureOutcome),
+    Decided(Box<CaptureOutcome>),
     /// It is to be made from this hold.
     Capture(Place),
 }
@@ -201,6 +196,30 @@ impl Todo {
             Todo::Capture(place) => Some(*place),
         }
     }
+}
+
+/// What is to be done about some of a request's captures, the first of which is its `first`: those that were made before, and where the holds
+/// are that the others are to be made from.
+fn look_all(
+    inner: &Inner,
+    requests: &[CaptureRequest<'_>],
+    once: Option<RequestKey>,
+    first: usize,
+    guard: &Guard,
+) -> Vec<Todo> {
+    let refused = |error| Box::new(Err(error));
+    let seek = |(at, request): (usize, &CaptureRequest<'_>)| {
+        let earlier = once.and_then(|once| inner.earlier_capture(request, once, at));
+        earlier.map_or_else(|| inner.seek_hold(request.hold, guard).map_err(refused), |outcome| Err(Box::new(outcome)))
+    };
+    let sought: Vec<Result<Sought, Box<CaptureOutcome>>> = (first..).zip(requests).map(seek).collect();
+    let mut view = None;
+    let find = |(sought, request): (Result<Sought, _>, &CaptureRequest<'_>)| {
+        let found =
+            sought.and_then(|sought| inner.find_sought(sought, request.hold, &mut view, guard).map_err(refused));
+        found.map_or_else(Todo::Decided, Todo::Capture)
+    };
+    sought.into_iter().zip(requests).map(find).collect()
 }
 
 /// What a capture was decided to be.

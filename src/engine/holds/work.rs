@@ -11,8 +11,9 @@ use crate::journal::keyed::Keyed;
 use crate::ledger::{
     Amount, HoldId, NewHold, OpenHold, Operation, Rejection, Scale, Taken, Timestamp, decide_hold, find_hold,
 };
-use crate::store::Guard;
+use crate::store::{Guard, collect};
 use drawdown_wal::Lsn;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Log bytes that an operation on a hold takes in a wallet of few grants and holds; those that need more are done by themselves.
@@ -34,6 +35,16 @@ pub(super) fn at_once(inner: &Inner) -> usize {
     of_admission.min(of_frame).clamp(1, AT_ONCE_MAX) as usize
 }
 
+/// Operations behind which it is worth freeing what they left.
+const MANY: usize = 64;
+
+/// Frees what so many operations have left behind, if they are many. For threads that hold no guard any more.
+pub(super) fn clear_up(operations: usize) {
+    if operations >= MANY {
+        collect();
+    }
+}
+
 /// A share of the log, and what it is for.
 pub(super) struct Work<'a> {
     inner: &'a Inner,
@@ -43,6 +54,14 @@ pub(super) struct Work<'a> {
     catalog: Arc<Catalog>,
     /// The scale of all currencies, if they have one: then nobody need look which a wallet's is.
     scale: Option<Scale>,
+    /// Generations opened.
+    opened: Cell<u64>,
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        self.inner.counters.operations(self.opened.get());
+    }
 }
 
 /// An operation to be carried out, and the key that its record is to carry.
@@ -115,7 +134,7 @@ impl<'a> Work<'a> {
         let catalog = inner.catalog.snapshot();
         let mut scales = catalog.currencies().iter().map(|currency| currency.scale);
         let scale = scales.next().filter(|first| scales.all(|scale| scale == *first));
-        Ok(Work { inner, budget, now, guard, catalog, scale })
+        Ok(Work { inner, budget, now, guard, catalog, scale, opened: Cell::new(0) })
     }
 
     pub(super) fn budget(&self) -> &Budget<'a> {
@@ -156,7 +175,7 @@ impl<'a> Work<'a> {
                 return Made::Cramped(2 * needed);
             }
             let Ok(changed) = slot.change(&driver, reading.generation, operation, self.guard) else { continue };
-            self.inner.counters.operation();
+            self.opened.set(self.opened.get() + 1);
             if is_due {
                 continue;
             }

@@ -230,8 +230,11 @@ impl<'a> Batch<'a> {
                 Some(slot) if self.inner.slab.get(slot).has_key(wallet.key) => Some(slot),
                 _ => self.inner.find(wallet, guard),
             };
-            if pending.slot.is_some_and(|slot| !self.inner.slab.get(slot).is_plain()) {
+            let Some(slot) = pending.slot.map(|slot| self.inner.slab.get(slot)) else { continue };
+            if !slot.is_plain() {
                 pending.record_bytes += debit::ADJUSTMENT_BYTES_MAX as u32;
+                // Which says what is available, in its first line.
+                slot.prefetch_generation();
             }
         }
     }

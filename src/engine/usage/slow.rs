@@ -5,7 +5,7 @@ use super::recall::rejected;
 use super::{Batch, CROSSED_DEPLETED, CROSSED_NEGATIVE, Pending, SLOW_BYTES_PER_EVENT, built_in};
 use crate::engine::budget::Budget;
 use crate::engine::event::{EventOutcome, EventStatus};
-use crate::engine::wallet::{OwnedEvent, WalletDriver, WalletOperation, WalletSlot, adjustment};
+use crate::engine::wallet::{OwnedEvent, WalletDriver, WalletOperation, WalletSlot};
 use crate::journal::debit;
 use crate::journal::operation::Repair;
 use crate::ledger::{Amount, Levels, Lines, Operation, Rejection, decide_debit};
@@ -48,7 +48,7 @@ impl Batch<'_> {
             if has_room {
                 let posted = slot.debit_from(reading.generation, plan.amount.units(), self.deadline, guard);
                 if let Some((posted, generation)) = posted {
-                    return Slow::Posted(posted, adjustment(&generation.terms().get()));
+                    return Slow::Posted(posted, generation.terms().adjustment());
                 }
             } else if let Some(posted) = slot.debit(plan.amount.units(), self.deadline) {
                 return Slow::Posted(posted, 0);
