@@ -37,7 +37,9 @@ fn add_grants(ledger: &Ledger, wallets: &Range<u64>) {
         for first in wallets.clone().step_by(10_000) {
             let last = wallets.end.min(first + 10_000);
             let mut requests = requests(first..last, PLENTY / 10, Some(priority));
-            requests.iter_mut().for_each(|request| request.expires_at = expires_at);
+            for request in &mut requests {
+                request.expires_at = expires_at;
+            }
             ledger.grant(&requests);
             ledger.trim();
         }

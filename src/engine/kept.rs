@@ -211,14 +211,12 @@ impl From<ledger::Terms> for Kept {
 impl From<SingleNext> for Kept {
     fn from(next: SingleNext) -> Self {
         let is_one = next.holds.is_empty() && next.allowance == Amount::ZERO && next.opening == next.lot.remaining;
-        match Small::new(&next.lot).filter(|_| is_one) {
-            Some(lot) => Kept::One(lot),
-            None => {
-                let terms = ledger::Terms::from(next);
-                let base = terms.base();
-                Whole::keep(terms, base)
-            }
+        if let Some(lot) = Small::new(&next.lot).filter(|_| is_one) {
+            return Kept::One(lot);
         }
+        let terms = ledger::Terms::from(next);
+        let base = terms.base();
+        Whole::keep(terms, base)
     }
 }
 

@@ -256,10 +256,15 @@ fn write_kept(
     if operation.operation.hold().is_none() {
         return write(head, operation, effects, &new.get(), out);
     }
+    let done = record::OnHold {
+        operation: &operation.operation,
+        keyed: operation.keyed.as_deref(),
+        result: effects.result,
+        effects: &effects.effects,
+    };
     new.with_lots(|lots, levels| {
         let lots = lots.iter().map(|lot| (lot.id, lot.remaining));
-        let keyed = operation.keyed.as_deref();
-        record::write_hold(head, &operation.operation, effects.result, &effects.effects, lots, levels, keyed, out);
+        record::write_hold(head, done, lots, levels, out);
     });
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //! request 16 bytes, place, asked, amount, captured, released, end, made, on exceed u8
 //! ```
-//! In the notation of [`super::packed`], behind everything else in the body.
+//! In the notation of `packed.rs`, behind everything else in the body.
 
 use super::Corrupt;
 use super::bytes::{Fields, Writer};

@@ -314,18 +314,29 @@ fn begin_record(out: &mut Vec<u8>) {
     out.resize(FIXED, 0);
 }
 
+/// An operation on a hold that was carried out, as its record tells of it.
+#[derive(Clone, Copy, Debug)]
+pub struct OnHold<'a> {
+    /// What was asked.
+    pub operation: &'a Operation,
+    /// Under which key, if under one.
+    pub keyed: Option<&'a Keyed>,
+    /// What was taken, or why it was refused.
+    pub result: Result<Taken, Rejection>,
+    /// What happened on the way.
+    pub effects: &'a Effects,
+}
+
 /// Writes the record of an operation, but for what [`place`] fills in, in place of what `out` has; as [`OperationRecord::write`] of [`body`] for
 /// operations on holds, without a body in between. `lots` and `levels` are of the new terms.
 pub fn write_hold(
     head: &Head,
-    operation: &Operation,
-    result: Result<Taken, Rejection>,
-    effects: &Effects,
+    done: OnHold<'_>,
     lots: impl ExactSizeIterator<Item = (GrantId, Amount)>,
     levels: Option<&Levels>,
-    keyed: Option<&Keyed>,
     out: &mut Vec<u8>,
 ) {
+    let OnHold { operation, keyed, result, effects } = done;
     let (crossed, recovered) = (names(&effects.crossed, effects, levels), names(&effects.recovered, effects, levels));
     let parts = packed::Parts {
         operation,

@@ -552,6 +552,35 @@ fn operations_on_holds_survive() {
     }
 }
 
+/// What is made room for is what the longest numbers take: a body writes past its room with a panic.
+#[test]
+fn the_longest_numbers_of_an_operation_on_a_hold_have_room() {
+    let (hold, most) = (HoldId::new(u64::MAX), Amount::new(i64::MIN));
+    let longest = [
+        Operation::Hold(NewHold {
+            id: hold,
+            amount: most,
+            expires_at: Timestamp::from_millis(u64::MAX),
+            on_exceed: OnExceed::Overdraw,
+        }),
+        Operation::LateCapture { hold, amount: most, policy: Policy::Overdraft, left: most },
+    ];
+    for operation in longest {
+        let full = hold_operation(operation);
+        let nothing = Names::default();
+        let body = Body {
+            taken: Taken { amount: most, shortfall: most, overdraft: most },
+            movements: Vec::new(),
+            lots: Vec::new(),
+            crossed: nothing.clone(),
+            recovered: nothing,
+            keyed: Some(Box::new(longest_key())),
+            ..full.body.clone()
+        };
+        operation_survives(&OperationRecord { body, ..full });
+    }
+}
+
 fn only_record_of(payload: &[u8]) -> Option<()> {
     records(payload, PAYLOAD).ok()?.next()?.ok().map(|_| ())
 }

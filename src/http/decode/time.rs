@@ -77,12 +77,12 @@ pub fn format(time: Timestamp) -> String {
     text(&bytes(time)).to_owned()
 }
 
-/// What [`bytes`] gives, as text.
+/// What [`bytes()`] gives, as text.
 pub(crate) fn text(bytes: &[u8; 24]) -> &str {
     std::str::from_utf8(bytes).expect("digits and signs")
 }
 
-/// As [`format`], for those who copy it somewhere.
+/// As [`format()`], for those who copy it somewhere.
 pub(crate) fn bytes(time: Timestamp) -> [u8; 24] {
     let ms = time.millis().min(LAST_MS).cast_signed();
     let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));

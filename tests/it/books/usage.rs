@@ -205,7 +205,7 @@ impl Books {
                 break;
             }
         }
-        let model = self.wallets.get(&wallet).map(Book::model).unwrap_or_else(Model::new);
+        let model = self.wallets.get(&wallet).map_or_else(Model::new, Book::model);
         let parts: usize = model.open().map(|kept| kept.parts.len()).sum();
         let names: usize = model.amounts().keys().map(|name| name.len() + 5).sum();
         400 + (grants.len() + parts + 1) * 260 + model.open().count() * 48 + 2 * names

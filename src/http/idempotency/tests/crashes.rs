@@ -17,8 +17,10 @@ struct Case {
     sent: Sent,
     same: Same,
     /// What others do before it is sent again, given what the lost answer said.
-    meddle: Box<dyn Fn(&App, &Value)>,
+    meddle: Meddle,
 }
+
+type Meddle = Box<dyn Fn(&App, &Value)>;
 
 impl Case {
     fn new(key: &'static str, path: impl Into<String>, body: Value, same: Same) -> Self {
