@@ -372,6 +372,7 @@ fn repeat_all(how: Return) {
             fill(&app, 0);
             assert!(app.engine.snapshot_now().expect("made").is_some());
             app.engine.close().expect("a healthy log");
+            drop(app);
             open(&disk, &clock).expect("opens")
         }
         Return::Spilled => {
