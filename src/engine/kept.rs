@@ -253,15 +253,6 @@ impl Kept {
         }
     }
 
-    /// Available credit less balance: a constant of the generation, which lies in its own cache line.
-    #[inline]
-    pub(super) fn adjustment(&self) -> i64 {
-        match self {
-            Kept::One(_) => 0,
-            Kept::Whole { adjustment, .. } => *adjustment,
-        }
-    }
-
     /// What is projected at a balance.
     pub(super) fn projected(&self, balance: Amount) -> Amount {
         match self {
@@ -320,10 +311,10 @@ impl Terms for Kept {
         })
     }
 
-    fn is_plain(&self) -> bool {
+    fn adjustment(&self) -> i64 {
         match self {
-            Kept::One(_) => true,
-            Kept::Whole { whole, .. } => whole.terms.is_plain(),
+            Kept::One(_) => 0,
+            Kept::Whole { adjustment, .. } => *adjustment,
         }
     }
 }
@@ -367,7 +358,7 @@ mod tests {
         }
         let deadline = terms.deadline().map_or(Deadline::NEVER, |at| Deadline::from_unix_ms(at.millis()));
         assert_eq!((kept.opening(), kept.base()), (terms.opening.units(), terms.base().units()));
-        assert_eq!((kept.deadline(), kept.is_plain()), (deadline, terms.is_plain()));
+        assert_eq!((kept.deadline(), kept.adjustment() == 0), (deadline, terms.is_plain()));
         let due = [0, NOW, NOW + 1, 1_900_000_000_000, u64::MAX - 1].map(Timestamp::from_millis);
         assert_eq!(due.map(|at| kept.is_due(at)), due.map(|at| terms.deadline().is_some_and(|end| at >= end)));
         kept.with_lots(|lots, levels| assert_eq!((lots, levels), (&*terms.lots, terms.levels.as_deref())));
