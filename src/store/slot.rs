@@ -12,7 +12,7 @@
 //! 2. *seal*: the word's sealed bit is set; its headroom is now the closing value, the same for everybody;
 //! 3. *compute and log*: [`Driver::close`] gives the next generation from (old terms, closing balance, operation); the first result
 //!    offered becomes *the* result; its record is appended to the log;
-//! 4. *open*: the view goes to the next generation, and what is available beside the balance is told ([`aside`]), then the word goes there
+//! 4. *open*: the view goes to the next generation, and what is available beside the balance is told (`aside`), then the word goes there
 //!    too: from here debits apply to it;
 //! 5. *swing*: the terms pointer goes to the next generation, and the old one is retired through the epoch.
 //!
