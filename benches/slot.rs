@@ -34,8 +34,8 @@ impl Terms for Balance {
     fn deadline(&self) -> Deadline {
         Deadline::NEVER
     }
-    fn is_plain(&self) -> bool {
-        true
+    fn adjustment(&self) -> i64 {
+        0
     }
 }
 
@@ -86,20 +86,20 @@ fn what_does_a_debit_cost_in_its_slot(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("what does a debit cost in its slot");
     let slot = open(Slot::unopened());
     group.bench_function("one debit alone on a cached slot", |bench| {
-        bench.iter(|| slot.debit(black_box(1), now()).expect("rich"));
+        bench.iter(|| slot.debit(black_box(1), now(), true).expect("rich"));
     });
     group.bench_function("one debit alone, linked to its record", |bench| {
-        bench.iter(|| (slot.debit(black_box(1), now()).expect("rich"), slot.link(black_box(2))));
+        bench.iter(|| (slot.debit(black_box(1), now(), true).expect("rich"), slot.link(black_box(2))));
     });
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                black_box(slot.debit(1, now()));
+                black_box(slot.debit(1, now(), true));
             }
         });
         group.bench_function("one debit on a slot that another thread debits", |bench| {
-            bench.iter(|| slot.debit(black_box(1), now()).expect("rich"));
+            bench.iter(|| slot.debit(black_box(1), now(), true).expect("rich"));
         });
         done.store(true, Ordering::Relaxed);
     });

@@ -77,7 +77,7 @@ impl Engine {
         inner.check_open()?;
         inner.room.check()?;
         let headers: usize = answer.headers.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
-        let frame = (inner.config.log.max_frame_bytes as usize).saturating_sub(ENVELOPE_BYTES + headers);
+        let frame = (inner.log.max_frame_bytes() as usize).saturating_sub(ENVELOPE_BYTES + headers);
         let fingerprint = answer_fingerprint(&inner.seed, &answer.key);
         let record = AnswerRecord {
             key: answer.key,

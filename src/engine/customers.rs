@@ -8,6 +8,7 @@
 //! happened, and what is granted stays spendable; reads, voids and alerts are as before.
 
 use super::grants::{check_metadata, check_text};
+use super::once::RequestKey;
 use super::ticket::Ticket;
 use super::vault::Vault;
 use super::view::{CommandError, Metadata, Unavailable};
@@ -21,6 +22,7 @@ use crate::store::pin;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Bytes of a name at most.
@@ -140,12 +142,15 @@ pub(super) struct Customers {
     /// Held by who changes one: what stands in memory last stands in the log last.
     writer: Mutex<()>,
     vault: Vault,
+    /// Some customer has been archived at some time: where none has, nobody need be looked for. Set (Release) before such a record is entered,
+    /// so whoever knows of the record sees it (Acquire).
+    any_archived: AtomicBool,
 }
 
 impl Customers {
     /// None, with the keys that there are.
     pub(super) fn new(vault: Vault) -> Self {
-        Customers { all: RwLock::default(), writer: Mutex::default(), vault }
+        Customers { all: RwLock::default(), writer: Mutex::default(), vault, any_archived: AtomicBool::new(false) }
     }
 
     /// The keys, which those of webhooks' secrets are among.
@@ -163,6 +168,9 @@ impl Customers {
 
     /// Enters a customer as a record has it.
     pub(super) fn enter(&self, record: CustomerRecord) {
+        if record.archived {
+            self.any_archived.store(true, Ordering::Release);
+        }
         self.all.write().unwrap_or_else(PoisonError::into_inner).insert(record.id.clone(), Arc::new(record));
     }
 
@@ -271,12 +279,18 @@ impl Engine {
 
     /// Makes a customer, or changes one. A change to what is there already is none. May wait for the disk.
     pub fn put_customer(&self, id: &str, patch: &CustomerPatch) -> Result<(CustomerView, Ticket), CommandError> {
-        self.change_customer(id, patch, true)
+        self.change_customer(id, patch, true, None)
     }
 
     /// Changes a customer, or an owner of wallets of whom nothing was said. May wait for the disk.
     pub fn patch_customer(&self, id: &str, patch: &CustomerPatch) -> Result<(CustomerView, Ticket), CommandError> {
-        self.change_customer(id, patch, false)
+        self.change_customer(id, patch, false, None)
+    }
+
+    /// Archives a customer; under a request's key once, and not again where it was taken up since. Repeating it is success.
+    pub fn archive_customer(&self, id: &str, once: Option<RequestKey>) -> Result<(CustomerView, Ticket), CommandError> {
+        let patch = CustomerPatch { archived: Some(true), ..CustomerPatch::default() };
+        self.change_customer(id, &patch, false, once)
     }
 
     fn change_customer(
@@ -284,6 +298,7 @@ impl Engine {
         id: &str,
         patch: &CustomerPatch,
         makes: bool,
+        once: Option<RequestKey>,
     ) -> Result<(CustomerView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
@@ -295,7 +310,17 @@ impl Engine {
         if old.is_none() && !makes && !inner.owns_wallets(id) {
             return Err(CommandError::NotFound { what: "customer" });
         }
-        let record = inner.changed(id, old.as_deref(), patch)?;
+        let is_known = |at: &Timestamp| at.saturating_add(inner.config.idempotency_window_ms) >= inner.now();
+        if let (Some(once), Some(old)) = (once, &old)
+            && (once.is_replay || old.archived_by.iter().any(|(key, at)| *key == once.digest && is_known(at)))
+        {
+            return Ok((customers.view(old), self.barrier()));
+        }
+        let mut record = inner.changed(id, old.as_deref(), patch)?;
+        if record.change == CustomerChange::Archived {
+            record.archived_by.retain(|(_, at)| is_known(at));
+            record.archived_by.extend(once.map(|once| (once.digest, record.updated_at)));
+        }
         let is_new = |old: &Arc<CustomerRecord>| {
             CustomerRecord { updated_at: old.updated_at, change: old.change, ..record.clone() } != **old
         };
@@ -344,7 +369,8 @@ impl Engine {
 impl Inner {
     /// Refuses what an archived customer does not take any more: grants, holds, wallets.
     pub(super) fn check_customer(&self, id: &str) -> Result<(), CommandError> {
-        if self.customers.get(id).is_some_and(|customer| customer.archived) {
+        let any = self.customers.any_archived.load(Ordering::Acquire); // with enter
+        if any && self.customers.get(id).is_some_and(|customer| customer.archived) {
             return Err(CommandError::FieldConflict {
                 slug: "customer_archived",
                 field: "customer",
@@ -379,6 +405,7 @@ impl Inner {
             destroyed: Vec::new(),
             created_at: now,
             updated_at: now,
+            archived_by: Vec::new(),
         });
         let archives = patch.archived == Some(true) && !record.archived;
         record.change = match old {

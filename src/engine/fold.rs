@@ -401,7 +401,7 @@ fn open_next(slot: &WalletSlot, lsn: u64, number: u64, record: OperationRecord<'
         other => other,
     };
     let operation = WalletOperation::new(operation, record.time);
-    let (terms, effects) = close(&reading.generation.terms().get(), record.closing.units(), &operation);
+    let (terms, effects) = close(reading.generation.terms().get(), record.closing.units(), &operation);
     let lots_agree = terms.lots.iter().map(|lot| (lot.id, lot.remaining)).eq(record.body.lots.iter().copied());
     let result_agrees = effects.result.is_err() == record.body.rejected;
     if terms.opening != record.opening

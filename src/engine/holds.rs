@@ -4,24 +4,26 @@
 //! declarations of a batch stand in one frame. As with grants, the declaration's LSN *is* the hold's number. A caller's id is remembered as
 //! the identity of the declaration, as events' identities are, for the idempotency window; a hold without one is known by a text that says
 //! where its declaration and its wallet are, with a keyed check, so that none can be made up. No hold outlives the window, counted from when
-//! it was made, so one that is open is found by its caller's id.
+//! it was made, so one that is open is found by its caller's id. What a request with a key brought about is found by that: `keyed`.
 //!
 //! What a wallet's terms do not know any more, the wallet's records do: how a hold ended is read from the newest that names it.
 
 mod batch;
 mod capture;
 mod find;
+mod keyed;
 mod requests;
 mod work;
 
-pub use find::HoldCursor;
+pub use find::{HoldCursor, HoldOwners};
 pub use requests::{
-    CaptureOutcome, CaptureRequest, Captured, HoldOutcome, HoldRequest, HoldState, HoldStatus, HoldView, Standing,
+    CaptureOutcome, CaptureRequest, Captured, HoldEnd, HoldOutcome, HoldRequest, HoldState, HoldStatus, HoldView,
+    Standing,
 };
 
 use super::{Engine, Inner};
 use crate::journal::hold::HoldRecord;
-use crate::ledger::HoldId;
+use crate::ledger::{Amount, Capture, HoldId};
 use crate::store::hash::Seed;
 
 /// Separates the fingerprints of holds' ids from those of events and grants' keys.
@@ -48,15 +50,23 @@ impl Inner {
     /// See [`Engine::hold_text`]. Should the declaration be gone with the log that it stood in, its number is all there is to tell.
     pub(super) fn hold_text(&self, id: HoldId) -> String {
         match self.declaration_of(id) {
-            Ok(Some(HoldRecord { id: Some(text), .. })) => text,
-            Ok(Some(HoldRecord { slot, .. })) => self.made_text(id, slot),
+            Ok(Some(record)) => self.text_of(id, &record),
             Ok(None) | Err(_) => format!("{PREFIX}{:012x}", id.get()),
         }
     }
 
+    fn text_of(&self, id: HoldId, record: &HoldRecord) -> String {
+        keyed::callers_id(record).map_or_else(|| self.made_text(id, record.slot), str::to_owned)
+    }
+
     /// The text of a hold whose caller gave none.
     pub(super) fn made_text(&self, id: HoldId, slot: u32) -> String {
-        format!("{PREFIX}{:012x}{slot:08x}{:08x}", id.get(), self.hold_check(id, slot))
+        let mut text = String::with_capacity(PREFIX.len() + 32);
+        text.push_str(PREFIX);
+        push_hex(id.get(), 12, &mut text);
+        push_hex(slot.into(), 8, &mut text);
+        push_hex(self.hold_check(id, slot).into(), 8, &mut text);
+        text
     }
 
     fn hold_check(&self, id: HoldId, slot: u32) -> u32 {
@@ -64,6 +74,28 @@ impl Inner {
         bytes[..8].copy_from_slice(&id.get().to_le_bytes());
         bytes[8..].copy_from_slice(&slot.to_le_bytes());
         self.seed.key_fingerprint(TEXT_DOMAIN, &bytes) as u32
+    }
+}
+
+/// An open hold after a capture that the rules allow.
+fn after_capture(mut state: HoldState, capture: &Capture, is_final: bool) -> HoldState {
+    let Capture { within, beyond, .. } = *capture;
+    let sum = |one: Amount, other: Amount| one.checked_add(other).unwrap_or(Amount::MAX);
+    state.captured = sum(sum(state.captured, within), beyond);
+    state.remaining = state.remaining.checked_sub(within).unwrap_or(Amount::ZERO);
+    if state.remaining == Amount::ZERO || is_final {
+        let is_release = within == Amount::ZERO && beyond == Amount::ZERO;
+        state.status = if is_release { HoldStatus::Released } else { HoldStatus::Captured };
+        state.released = std::mem::take(&mut state.remaining);
+    }
+    state
+}
+
+/// Appends a number in lower-case hexadecimal digits, with zeros before it up to a width.
+fn push_hex(number: u64, width: u32, text: &mut String) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(width);
+    for place in (0..digits).rev() {
+        text.push(char::from(b"0123456789abcdef"[(number >> (4 * place)) as usize & 15]));
     }
 }
 

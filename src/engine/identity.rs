@@ -4,7 +4,8 @@
 //! 2. An operation that carried out a debit is its event's identity, at the copy that counts ([`counting`]); not if it was refused.
 //! 3. A grant's declaration is the identity of its key, once the grant is in effect; a hold's that of the caller's id.
 //! 4. An operation that carried out a correction is the identity of its key, as in 2.
-//! 5. An answer's record is the identity of the request's key.
+//! 5. An operation on a hold that was asked for under a key is the identity of that, as in 2.
+//! 6. An answer's record is the identity of the request's key.
 //!
 //! A run is derived from a part of the log, where it cannot be seen whether a declared grant or hold took effect or a later crash cut off a debit. It
 //! holds those too; whoever is led there looks, as with any candidate ([`super::usage`], [`super::grants`], [`super::holds`]).
@@ -14,6 +15,7 @@ use super::fold::is_record;
 use super::grants::key_fingerprint;
 use super::holds::hold_fingerprint;
 use crate::journal::admin::AdminRecord;
+use crate::journal::keyed::OperationKey;
 use crate::journal::operation::OperationRecord;
 use crate::journal::{self, Record};
 use crate::ledger::Operation;
@@ -46,10 +48,21 @@ pub(super) fn note_fingerprint(seed: &Seed, key: &str) -> u64 {
     seed.key_fingerprint(NOTE_DOMAIN, key.as_bytes())
 }
 
-/// The fingerprint of the event or of the correction that an operation carried out, if it did one.
+/// Separates the fingerprints of the keys of operations on holds from all others.
+const KEYED_DOMAIN: u8 = 5;
+
+/// The fingerprint by which an operation on a hold is remembered that was asked for under a key.
+pub(super) fn keyed_fingerprint(seed: &Seed, key: &OperationKey) -> u64 {
+    seed.key_fingerprint(KEYED_DOMAIN, &key.bytes())
+}
+
+/// The fingerprint of the event, of the correction or of the key that an operation carried out, if it did one.
 pub(super) fn carried_out(seed: &Seed, record: &OperationRecord<'_>) -> Option<u64> {
     if let Some(note) = record.body.note.as_ref().filter(|_| !record.body.rejected) {
         return note.key.as_deref().map(|key| note_fingerprint(seed, key));
+    }
+    if let Some(keyed) = record.body.keyed.as_ref().filter(|_| !record.body.rejected) {
+        return Some(keyed_fingerprint(seed, &keyed.key));
     }
     match (&record.body.operation, &record.body.event) {
         (Operation::Debit { .. }, Some(event)) if !record.body.rejected => {

@@ -25,6 +25,7 @@ use crate::journal::operation::{self as record, Names};
 use crate::ledger::{Amount, Effects, Lines, Operation, Taken, Terms, Timestamp};
 use crate::store::Guard;
 use crate::store::slot::group::{self, Closed, Ended, Joined, JointOpening};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -150,7 +151,7 @@ fn carry_out<'o>(
         let mut closing = Amount::new(member.closing);
         let mut distance = 0;
         for (place, operation) in (0..).zip(operations) {
-            let (new, WalletEffects { result, effects }) = close(&terms, closing.units(), operation);
+            let (new, WalletEffects { result, effects }) = close(Cow::Owned(terms), closing.units(), operation);
             let taken = result.ok()?;
             distance = payload.len();
             let head = record::Head {

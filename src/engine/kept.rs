@@ -5,7 +5,9 @@
 //! never do.
 
 use crate::journal::snapshot::entry::EntryTerms;
-use crate::ledger::{self, Amount, Category, Expiry, GrantId, LevelStates, Lot, Status, Timestamp};
+use crate::ledger::{
+    self, Amount, Category, Expiry, GrantId, LevelStates, Levels, Lot, Single, SingleNext, Status, Timestamp,
+};
 use crate::store::prefetch::prefetch;
 use crate::store::slot::Terms;
 use crate::store::word::Deadline;
@@ -17,7 +19,22 @@ pub(super) enum Kept {
     /// An active wallet with this one active grant, nothing held or committed, no allowance, no levels; its only line is the one unit above nothing.
     One(Small),
     /// Any other.
-    Whole(Box<ledger::Terms>),
+    Whole {
+        /// The balance without headroom. Here, as the next is, for these are what debits ask.
+        base: Amount,
+        /// Available credit less balance.
+        adjustment: i64,
+        whole: Box<Whole>,
+    },
+}
+
+/// Terms with what the store asks of them again and again.
+#[derive(Debug)]
+pub(super) struct Whole {
+    deadline: Expiry,
+    /// Whether [`Single`] knows them.
+    is_single: bool,
+    terms: ledger::Terms,
 }
 
 /// A [`Lot`] in fewer bytes, as nearly all can be.
@@ -93,6 +110,18 @@ impl Small {
     }
 }
 
+impl Whole {
+    fn keep(terms: ledger::Terms, base: Amount) -> Kept {
+        let (deadline, adjustment) = (Expiry::from(terms.deadline()), terms.available(Amount::ZERO).units());
+        let is_single = Single::is(&terms);
+        Kept::Whole { base, adjustment, whole: Box::new(Whole { deadline, is_single, terms }) }
+    }
+}
+
+fn deadline_of(deadline: Expiry) -> Deadline {
+    deadline.timestamp().map_or(Deadline::NEVER, |instant| Deadline::from_unix_ms(instant.millis()))
+}
+
 impl Kept {
     /// The terms as the rules know them.
     pub(super) fn get(&self) -> Cow<'_, ledger::Terms> {
@@ -102,7 +131,35 @@ impl Kept {
                 lots: Box::new([lot.get()]),
                 ..ledger::Terms::new()
             }),
-            Kept::Whole(terms) => Cow::Borrowed(terms),
+            Kept::Whole { whole, .. } => Cow::Borrowed(&whole.terms),
+        }
+    }
+
+    /// The terms in short, if they can be said so.
+    pub(super) fn single(&self) -> Option<Single<'_>> {
+        match self {
+            Kept::One(lot) => {
+                let lot = lot.get();
+                let (allowance, held) = (Amount::ZERO, Amount::ZERO);
+                Some(Single { opening: lot.remaining, allowance, held, lot, holds: &[] })
+            }
+            Kept::Whole { whole, .. } => whole.is_single.then(|| Single::unchecked(&whole.terms)),
+        }
+    }
+
+    /// Shows active grants with something left that is not held, and levels, without unfolding the terms.
+    pub(super) fn with_lots<T>(&self, show: impl FnOnce(&[Lot], Option<&Levels>) -> T) -> T {
+        match self {
+            Kept::One(lot) => show(&[lot.get()], None),
+            Kept::Whole { whole, .. } => show(&whole.terms.lots, whole.terms.levels.as_deref()),
+        }
+    }
+
+    /// The terms, unless they are folded.
+    pub(super) fn whole(&self) -> Option<&ledger::Terms> {
+        match self {
+            Kept::One(_) => None,
+            Kept::Whole { whole, .. } => Some(&whole.terms),
         }
     }
 
@@ -110,7 +167,7 @@ impl Kept {
     pub(super) fn sums_at(&self, balance: Amount) -> (Amount, Amount) {
         match self {
             Kept::One(_) => (Amount::ZERO, balance),
-            Kept::Whole(terms) => (terms.held, terms.available(balance)),
+            Kept::Whole { whole, .. } => (whole.terms.held, whole.terms.available(balance)),
         }
     }
 
@@ -118,7 +175,7 @@ impl Kept {
     pub(super) fn status(&self) -> Status {
         match self {
             Kept::One(_) => Status::Active,
-            Kept::Whole(terms) => terms.status,
+            Kept::Whole { whole, .. } => whole.terms.status,
         }
     }
 
@@ -126,7 +183,7 @@ impl Kept {
     pub(super) fn entry(&self) -> EntryTerms<'_> {
         match self {
             Kept::One(lot) => EntryTerms::One(lot.get()),
-            Kept::Whole(terms) => EntryTerms::Whole(Cow::Borrowed(terms)),
+            Kept::Whole { whole, .. } => EntryTerms::Whole(Cow::Borrowed(&whole.terms)),
         }
     }
 }
@@ -134,7 +191,7 @@ impl Kept {
 impl From<EntryTerms<'_>> for Kept {
     fn from(terms: EntryTerms<'_>) -> Self {
         match terms {
-            EntryTerms::One(lot) => Small::new(&lot).map_or_else(|| Kept::Whole(Box::new(of_one(lot))), Kept::One),
+            EntryTerms::One(lot) => Small::new(&lot).map_or_else(|| Kept::from(of_one(lot)), Kept::One),
             EntryTerms::Whole(terms) => Kept::from(terms.into_owned()),
         }
     }
@@ -142,13 +199,24 @@ impl From<EntryTerms<'_>> for Kept {
 
 impl From<ledger::Terms> for Kept {
     fn from(terms: ledger::Terms) -> Self {
+        let base = terms.base();
         let small = match &*terms.lots {
-            [lot] if is_simple(&terms) && terms.opening == lot.remaining && terms.base() == Amount::ONE => {
-                Small::new(lot)
-            }
+            [lot] if is_simple(&terms) && terms.opening == lot.remaining && base == Amount::ONE => Small::new(lot),
             _ => None,
         };
-        small.map_or_else(|| Kept::Whole(Box::new(terms)), Kept::One)
+        small.map_or_else(|| Whole::keep(terms, base), Kept::One)
+    }
+}
+
+impl From<SingleNext> for Kept {
+    fn from(next: SingleNext) -> Self {
+        let is_one = next.holds.is_empty() && next.allowance == Amount::ZERO && next.opening == next.lot.remaining;
+        if let Some(lot) = Small::new(&next.lot).filter(|_| is_one) {
+            return Kept::One(lot);
+        }
+        let terms = ledger::Terms::from(next);
+        let base = terms.base();
+        Whole::keep(terms, base)
     }
 }
 
@@ -181,7 +249,7 @@ impl Kept {
     pub(super) fn available(&self, balance: Amount) -> Amount {
         match self {
             Kept::One(_) => balance,
-            Kept::Whole(terms) => terms.available(balance),
+            Kept::Whole { whole, .. } => whole.terms.available(balance),
         }
     }
 
@@ -189,19 +257,18 @@ impl Kept {
     pub(super) fn projected(&self, balance: Amount) -> Amount {
         match self {
             Kept::One(_) => balance,
-            Kept::Whole(terms) => terms.projected(balance),
+            Kept::Whole { whole, .. } => whole.terms.projected(balance),
         }
     }
 
     /// Fetches what does not lie in the generation itself.
     #[inline]
     pub(super) fn prefetch(&self) {
-        if let Kept::Whole(terms) = self {
-            let terms = std::ptr::from_ref::<ledger::Terms>(terms);
-            prefetch(terms);
-            // They take two lines, or three.
-            prefetch(terms.wrapping_byte_add(64));
-            prefetch(terms.wrapping_byte_add(128));
+        if let Kept::Whole { whole, .. } = self {
+            let whole = std::ptr::from_ref::<Whole>(whole);
+            for line in 0..size_of::<Whole>().div_ceil(64) {
+                prefetch(whole.wrapping_byte_add(64 * line));
+            }
         }
     }
 
@@ -209,7 +276,7 @@ impl Kept {
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         match self {
             Kept::One(lot) => lot.expires_at().is_due(now),
-            Kept::Whole(terms) => terms.deadline().is_some_and(|deadline| now >= deadline),
+            Kept::Whole { whole, .. } => whole.deadline.is_due(now),
         }
     }
 
@@ -217,7 +284,7 @@ impl Kept {
     pub(super) fn holds(&self) -> &[ledger::OpenHold] {
         match self {
             Kept::One(_) => &[],
-            Kept::Whole(terms) => &terms.holds,
+            Kept::Whole { whole, .. } => &whole.terms.holds,
         }
     }
 }
@@ -226,29 +293,28 @@ impl Terms for Kept {
     fn opening(&self) -> i64 {
         match self {
             Kept::One(lot) => lot.remaining.units(),
-            Kept::Whole(terms) => terms.opening.units(),
+            Kept::Whole { whole, .. } => whole.terms.opening.units(),
         }
     }
 
     fn base(&self) -> i64 {
         match self {
             Kept::One(_) => Amount::ONE.units(),
-            Kept::Whole(terms) => terms.base().units(),
+            Kept::Whole { base, .. } => base.units(),
         }
     }
 
     fn deadline(&self) -> Deadline {
-        let deadline = match self {
-            Kept::One(lot) => lot.expires_at().timestamp(),
-            Kept::Whole(terms) => terms.deadline(),
-        };
-        deadline.map_or(Deadline::NEVER, |instant| Deadline::from_unix_ms(instant.millis()))
+        deadline_of(match self {
+            Kept::One(lot) => lot.expires_at(),
+            Kept::Whole { whole, .. } => whole.deadline,
+        })
     }
 
-    fn is_plain(&self) -> bool {
+    fn adjustment(&self) -> i64 {
         match self {
-            Kept::One(_) => true,
-            Kept::Whole(terms) => terms.is_plain(),
+            Kept::One(_) => 0,
+            Kept::Whole { adjustment, .. } => *adjustment,
         }
     }
 }
@@ -256,7 +322,7 @@ impl Terms for Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Clause, Commitment, Decimal, HoldId, OnExceed, OpenHold, Progress, Riders, Rollover};
+    use crate::ledger::{Clause, Commitment, Decimal, HoldId, OnExceed, OpenHold, Parts, Progress, Riders, Rollover};
     use std::sync::Arc;
 
     /// In 2026, ms.
@@ -288,10 +354,22 @@ mod tests {
         assert_eq!(kept.status(), terms.status);
         for balance in [terms.opening, Amount::ZERO] {
             assert_eq!(kept.sums_at(balance), (terms.held, terms.available(balance)));
+            assert_eq!(balance.units() + kept.adjustment(), terms.available(balance).units());
         }
         let deadline = terms.deadline().map_or(Deadline::NEVER, |at| Deadline::from_unix_ms(at.millis()));
         assert_eq!((kept.opening(), kept.base()), (terms.opening.units(), terms.base().units()));
-        assert_eq!((kept.deadline(), kept.is_plain()), (deadline, terms.is_plain()));
+        assert_eq!((kept.deadline(), kept.adjustment() == 0), (deadline, terms.is_plain()));
+        let due = [0, NOW, NOW + 1, 1_900_000_000_000, u64::MAX - 1].map(Timestamp::from_millis);
+        assert_eq!(due.map(|at| kept.is_due(at)), due.map(|at| terms.deadline().is_some_and(|end| at >= end)));
+        kept.with_lots(|lots, levels| assert_eq!((lots, levels), (&*terms.lots, terms.levels.as_deref())));
+        assert_eq!(kept.single().is_some(), Single::of(terms).is_some());
+        if let Some(Single { opening, allowance, held, lot, holds }) = kept.single() {
+            let next = SingleNext { opening, allowance, held, lot, holds: holds.to_vec() };
+            assert_eq!(ledger::Terms::from(next.clone()), *terms);
+            let again = Kept::from(next);
+            assert_eq!(matches!(again, Kept::One(_)), small);
+            assert_eq!(*again.get(), *terms);
+        }
     }
 
     #[test]
@@ -312,7 +390,7 @@ mod tests {
             remaining: Amount::new(5),
             expires_at: Timestamp::from_millis(NOW + 1),
             on_exceed: OnExceed::Cap,
-            parts: Box::default(),
+            parts: Parts::default(),
         };
         let held = ledger::Terms { held: Amount::new(5), holds: [hold].into(), ..one(100) };
         check(&held, false);

@@ -29,6 +29,7 @@ pub(super) fn mending(
     let mut mending: BTreeMap<u32, (u64, Repair)> = BTreeMap::new();
     let fresh = |slot: u32| (inner.slab.get(slot).position_alone().0 + 1, Repair::default());
     let mut gaps = HashMap::new();
+    let guard = pin();
     for slot in (worker..inner.slab.len() as u32).step_by(workers as usize) {
         let cell = inner.slab.get(slot);
         if !cell.is_open_alone() {
@@ -39,6 +40,7 @@ pub(super) fn mending(
             gaps.insert(slot, generation as u32);
             mending.entry(slot).or_insert_with(|| fresh(slot));
         }
+        cell.end_alone(&guard);
     }
     for (slot, corrected) in corrections(inner, &gaps)? {
         mending.entry(slot).or_insert_with(|| fresh(slot)).1.corrected = corrected;
@@ -142,7 +144,7 @@ impl Inner {
         operation.repair = repair;
         let guard = pin();
         let Some(reading) = slot.read(&guard) else { return Ok(()) };
-        let (terms, effects) = close(&reading.generation.terms().get(), reading.balance, &operation);
+        let (terms, effects) = close(reading.generation.terms().get(), reading.balance, &operation);
         let new = WalletGeneration::new(number, 0, terms.into());
         let record = Opening {
             old: reading.generation,
@@ -156,8 +158,8 @@ impl Inner {
             .log(slot, &record)
             .ok_or(OpenError::Unavailable(Unavailable::Overloaded))?;
         new.set_opened_at(lsn);
-        slot.set_scratch_alone(0);
         slot.install_alone(new);
+        slot.end_alone(&guard);
         Ok(())
     }
 }

@@ -48,6 +48,7 @@ mod joint;
 mod kept;
 mod mending;
 mod names;
+mod once;
 mod openings;
 mod pressure;
 mod recovery;
@@ -77,6 +78,7 @@ pub use drawdown_wal::Disposal;
 pub use event::{Charge, EventOutcome, EventStatus, UsageEvent};
 pub use feed::{FeedReader, Followed};
 pub use grants::GrantsPage;
+pub use once::{EFFECT_PREFIX, RequestKey};
 pub use pressure::{AdmissionStats, Room, Space};
 pub use runway::{HALF_LIFE_MS_MAX, HALF_LIFE_MS_MIN, RUNWAY_MINUTES_MAX, RunwayView, RunwayWatch};
 pub use snapshot::{Follower, Made, Retention, SnapshotConfig, SnapshotFailure, SnapshotStats};
@@ -647,7 +649,7 @@ impl Inner {
     /// still, and is waited for.
     fn read_record<'v>(&self, lsn: u64, view: &'v mut Option<SegmentView>) -> Result<Record<'v>, Corrupt> {
         let lsn = Lsn::new(lsn);
-        if matches!(journal::read_at(&self.log, lsn, &mut None), Err(Corrupt::Absent)) {
+        if !journal::is_published(&self.log, lsn) {
             // An error is the poisoned log's, which every ticket tells; reading may still do.
             let _ = self.log.wait_durable(self.log.tail());
         }

@@ -27,6 +27,11 @@ impl Names {
         NameFiller(self.0.filler())
     }
 
+    /// Whether a slot has a name.
+    pub(super) fn has(&self, slot: u32) -> bool {
+        self.0.has(slot)
+    }
+
     /// The name of a slot.
     pub(super) fn get(&self, slot: u32) -> Option<Name<'_>> {
         let (currency, customer) = self.0.get(slot)?;

@@ -110,7 +110,12 @@ impl Counters {
 
     /// Counts a generation that was opened.
     pub(super) fn operation(&self) {
-        self.0.local().operations.fetch_add(1, Ordering::Relaxed);
+        self.operations(1);
+    }
+
+    /// Counts so many generations that were opened.
+    pub(super) fn operations(&self, count: u64) {
+        self.0.local().operations.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Counts a grant that was made.

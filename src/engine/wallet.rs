@@ -7,12 +7,16 @@ use super::shared::shared;
 use super::{Inner, Slab};
 use crate::journal::debit::Metered;
 use crate::journal::frame::{Prelude, kind};
+use crate::journal::keyed::Keyed;
 use crate::journal::note::Note;
 use crate::journal::operation::{self as record, OperationRecord, Repair};
 use crate::journal::snapshot::entry::{EntryTerms, WalletEntry};
-use crate::ledger::{self, Amount, Effects, Operation, Rejection, Taken, Timestamp};
+use crate::ledger::{self, Amount, Effects, Operation, Rejection, SingleChange, Taken, Timestamp};
 use crate::store::slot::group::{Closed, Ended, JointOpening};
 use crate::store::slot::{Driver, Opening, Rules, Slot};
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::sync::LazyLock;
 
 /// The kind of wallet that the engine keeps.
 #[derive(Debug)]
@@ -45,6 +49,8 @@ pub(super) struct WalletOperation {
     pub(super) repair: Repair,
     /// What was said about a correction.
     pub(super) note: Option<Box<Note>>,
+    /// Under which key an operation on a hold was asked for.
+    pub(super) keyed: Option<Box<Keyed>>,
 }
 
 /// The event behind a debit that took the slow path.
@@ -69,10 +75,12 @@ pub(super) struct WalletEffects {
     pub(super) effects: Effects,
 }
 
+static EMPTY: LazyLock<ledger::Terms> = LazyLock::new(ledger::Terms::new);
+
 impl WalletOperation {
     /// An operation that no event is behind.
     pub(super) fn new(operation: Operation, at: Timestamp) -> Self {
-        WalletOperation { operation, at, event: None, repair: Repair::default(), note: None }
+        WalletOperation { operation, at, event: None, repair: Repair::default(), note: None, keyed: None }
     }
 
     /// An operation that corrects.
@@ -93,10 +101,10 @@ impl WalletOperation {
 
     /// As [`WalletOperation::log_bytes`], of terms as they are kept.
     pub(super) fn log_bytes_after(&self, terms: &Kept) -> u64 {
-        match terms {
+        match terms.whole() {
             // A lot more than none.
-            Kept::One(_) => self.log_bytes(&ledger::Terms::new()) + 256,
-            Kept::Whole(terms) => self.log_bytes(terms),
+            None => self.log_bytes(&EMPTY) + 256,
+            Some(terms) => self.log_bytes(terms),
         }
     }
 }
@@ -108,12 +116,21 @@ pub(super) fn adjustment(terms: &ledger::Terms) -> i64 {
 
 /// The next generation's terms: the store's view of [`ledger::transition`].
 pub(super) fn close(
-    terms: &ledger::Terms,
+    terms: Cow<'_, ledger::Terms>,
     closing: i64,
     operation: &WalletOperation,
 ) -> (ledger::Terms, WalletEffects) {
-    let change = ledger::transition(terms, Amount::new(closing), &operation.operation, operation.at);
+    let change = ledger::transition_of(terms, Amount::new(closing), &operation.operation, operation.at);
     (change.terms, WalletEffects { result: change.result, effects: change.effects })
+}
+
+/// As [`close`], of an operation on a hold in a wallet where that is simple.
+fn close_single(terms: &Kept, closing: i64, operation: &WalletOperation) -> Option<(Kept, WalletEffects)> {
+    let single = terms.single()?;
+    let SingleChange { next, taken, movements } =
+        single.change(Amount::new(closing), &operation.operation, operation.at)?;
+    let effects = Effects { movements, ..Effects::default() };
+    Some((next.into(), WalletEffects { result: Ok(taken), effects }))
 }
 
 /// Opens a zeroed slot as a fold had left it. The caller is alone with the slot.
@@ -149,38 +166,62 @@ impl<'a> WalletDriver<'a> {
     }
 }
 
-impl Driver<WalletRules> for WalletDriver<'_> {
-    fn close(&self, terms: &Kept, closing: i64, operation: &WalletOperation) -> (Kept, WalletEffects) {
-        let (terms, effects) = close(&terms.get(), closing, operation);
-        (terms.into(), effects)
-    }
+/// The longest record whose memory is kept for the next one, bytes.
+const RECORD_KEPT_MAX: usize = 64 << 10;
 
-    fn log(&self, slot: &WalletSlot, opening: &Opening<'_, WalletRules>) -> Option<u64> {
-        let (operation, new) = (opening.operation, &*opening.new.terms().get());
-        let effects = opening.effects;
+thread_local! {
+    /// Memory in which this thread makes records up.
+    static RECORD: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl WalletDriver<'_> {
+    /// Appends the record of an operation, which is made up in `record`.
+    fn append(&self, slot: &WalletSlot, opening: &Opening<'_, WalletRules>, record: &mut Vec<u8>) -> Option<u64> {
+        let (operation, new) = (opening.operation, opening.new.terms());
         let head = record::Head {
             slot: self.handle,
             generation: opening.new.number() as u32,
             closing: Amount::new(opening.closing),
-            opening: new.opening,
+            opening: new.opening_balance(),
             previous_opening: opening.old.opened_at(),
             time: operation.at,
-            adjustment: adjustment(new),
+            adjustment: new.available(Amount::ZERO).units(),
         };
-        let mut bytes = encode(&head, operation, effects, new);
+        write_kept(&head, operation, opening.effects, new, record);
         let prelude = Prelude { time: operation.at, source: "" };
-        let length = Prelude::length("") + bytes.len();
-        let mut frame = self.budget.reserve_beside(Own::kept(self.own), kind::OPERATION, length)?;
         let distance = Prelude::length("");
+        let length = distance + record.len();
+        let mut frame = self.budget.reserve_beside(Own::kept(self.own), kind::OPERATION, length)?;
         let lsn = frame.payload_lsn().get() + distance as u64;
         // In this order: no debit of the new generation may be linked before its opening is.
         let previous = slot.link(lsn);
-        record::place(&mut bytes, distance as u32, previous, opening.new.claim(lsn));
+        record::place(record, distance as u32, previous, opening.new.claim(lsn));
         let payload = frame.payload_mut();
         prelude.write(payload);
-        payload[distance..length].copy_from_slice(&bytes);
+        payload[distance..length].copy_from_slice(record);
         frame.publish(length, 1);
         Some(lsn)
+    }
+}
+
+impl Driver<WalletRules> for WalletDriver<'_> {
+    fn close(&self, terms: &Kept, closing: i64, operation: &WalletOperation) -> (Kept, WalletEffects) {
+        if operation.operation.hold().is_some()
+            && let Some(done) = close_single(terms, closing, operation)
+        {
+            return done;
+        }
+        let (terms, effects) = close(terms.get(), closing, operation);
+        (terms.into(), effects)
+    }
+
+    fn log(&self, slot: &WalletSlot, opening: &Opening<'_, WalletRules>) -> Option<u64> {
+        let mut record = RECORD.take();
+        let lsn = self.append(slot, opening, &mut record);
+        if record.capacity() <= RECORD_KEPT_MAX {
+            RECORD.set(record);
+        }
+        lsn
     }
 
     fn of(&self, handle: u32) -> Self {
@@ -204,16 +245,37 @@ impl Driver<WalletRules> for WalletDriver<'_> {
     }
 }
 
-/// The record of an operation, but for what depends on its place.
-pub(super) fn encode(
+/// Writes the record of an operation, but for what depends on its place, in place of what `out` has.
+fn write_kept(
+    head: &record::Head,
+    operation: &WalletOperation,
+    effects: &WalletEffects,
+    new: &Kept,
+    out: &mut Vec<u8>,
+) {
+    if operation.operation.hold().is_none() {
+        return write(head, operation, effects, &new.get(), out);
+    }
+    let done = record::OnHold {
+        operation: &operation.operation,
+        keyed: operation.keyed.as_deref(),
+        result: effects.result,
+        effects: &effects.effects,
+    };
+    new.with_lots(|lots, levels| {
+        let lots = lots.iter().map(|lot| (lot.id, lot.remaining));
+        record::write_hold(head, done, lots, levels, out);
+    });
+}
+
+/// As [`write_kept`], of terms that are not kept.
+fn write(
     head: &record::Head,
     operation: &WalletOperation,
     effects: &WalletEffects,
     new: &ledger::Terms,
-) -> Vec<u8> {
-    if operation.operation.hold().is_some() {
-        return record::encode_hold(head, &operation.operation, effects.result, &effects.effects, new);
-    }
+    out: &mut Vec<u8>,
+) {
     let event = operation.event.as_ref().map(|event| record::Event {
         id: &event.id,
         source: &event.source,
@@ -221,7 +283,8 @@ pub(super) fn encode(
         metered: event.metered,
     });
     let (repair, note) = (operation.repair.clone(), operation.note.clone());
-    OperationRecord {
+    let body = record::body(&operation.operation, event, effects.result, &effects.effects, new, repair, note);
+    let record = OperationRecord {
         slot: head.slot,
         generation: head.generation,
         closing: head.closing,
@@ -231,7 +294,19 @@ pub(super) fn encode(
         counts: 0,
         time: head.time,
         adjustment: head.adjustment,
-        body: record::body(&operation.operation, event, effects.result, &effects.effects, new, repair, note),
-    }
-    .encode()
+        body: record::Body { keyed: operation.keyed.clone(), ..body },
+    };
+    record.write(out);
+}
+
+/// The record of an operation, but for what depends on its place.
+pub(super) fn encode(
+    head: &record::Head,
+    operation: &WalletOperation,
+    effects: &WalletEffects,
+    new: &ledger::Terms,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(head, operation, effects, new, &mut out);
+    out
 }

@@ -25,7 +25,8 @@ use super::decode;
 use super::problem::{Problem, Reason};
 use super::reply::{Reply, RequestId};
 use super::route::{Action, Route};
-use crate::engine::Answer;
+pub(crate) use crate::engine::EFFECT_PREFIX;
+use crate::engine::{Answer, CommandError, RequestKey};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
@@ -39,12 +40,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Bytes of an `Idempotency-Key` at most.
 pub(crate) const KEY_BYTES_MAX: usize = 255;
-/// What the keys begin with by which effects are found again; callers' own keys do not.
-pub(crate) const EFFECT_PREFIX: &str = "idk:";
 /// Bytes of a kept body at most, compressed.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// The same for batches of events, which are found again by their ids.
-const EVENTS_BODY_BYTES_MAX: usize = 64 << 10;
 /// Log bytes of an answer beside its body.
 const ENVELOPE_LOG_BYTES: u64 = 16 << 10;
 
@@ -52,11 +49,16 @@ static HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Keys whose first request is under way. A key is in it only as long as its request is.
 #[derive(Debug, Default)]
-pub(crate) struct InProgress(Mutex<HashSet<[u8; 32]>>);
+pub(crate) struct InProgress {
+    keys: Mutex<HashSet<[u8; 32]>>,
+    /// Answers leave without being kept, as if a crash came between every effect and its answer.
+    #[cfg(test)]
+    loses_answers: std::sync::atomic::AtomicBool,
+}
 
 impl InProgress {
     fn enter(&self, key: [u8; 32]) -> Option<Turn<'_>> {
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         // Not made unless it is entered: dropping it takes the key away, which may be another's.
         if keys.insert(key) { Some(Turn { of: self, key }) } else { None }
     }
@@ -71,7 +73,7 @@ struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.of.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.of.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 
@@ -87,6 +89,24 @@ impl Call<'_> {
     /// handler makes that has a key or an id of its own. It differs from every key that a caller gives.
     pub(crate) fn effect_key(&self) -> Option<String> {
         Some(format!("{EFFECT_PREFIX}{}", hex(&self.once.as_ref()?.key[..16])))
+    }
+
+    /// As [`Call::effect_key`], for what notes in its own way by which request it was done.
+    pub(crate) fn request_key(&self) -> Option<RequestKey> {
+        let Once { key, is_replay } = self.once?;
+        Some(RequestKey { digest: *key.first_chunk().expect("a digest is longer"), is_replay })
+    }
+
+    /// Refuses to answer for a batch with a key some of which could not be decided just now, for its answer would be kept: sent again, it finds
+    /// what was done, and the rest is decided then.
+    pub(crate) fn check_decided<'e>(&self, errors: impl IntoIterator<Item = &'e CommandError>) -> Result<(), Problem> {
+        let undecided = errors.into_iter().find(|error| matches!(error, CommandError::Unavailable(_)));
+        match undecided.filter(|_| self.once.is_some()) {
+            Some(error) => Err(Problem::from(error.clone()).saying(
+                "a part of the batch could not be carried out: send it again with the same key for the rest".to_owned(),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// The ids, of 16 hexadecimal digits, of what this request makes: the first that nothing older has.
@@ -144,6 +164,8 @@ async fn again(app: &App, route: &'static Route, call: Call<'_>, kept: Answer, b
     let reply = match kept.body {
         Some(kept_body) => Reply::kept(kept.status, &kept.headers, kept_body),
         None if !app.engine.remembers_since(kept.began) => return Err(gone()),
+        // What was refused of it would be decided anew.
+        None if matches!(route.action, Action::Events | Action::CloudEvents) => return Err(gone()),
         None => {
             let once = Once { key: kept.key, is_replay: true };
             dispatch(route, call.with(once), Full::new(body)).await?
@@ -171,10 +193,10 @@ async fn first(
     if !is_kept(reply.status()) {
         return Ok(reply);
     }
-    let bytes_max = match route.action {
-        Action::Events | Action::CloudEvents => EVENTS_BODY_BYTES_MAX,
-        _ => BODY_BYTES_MAX,
-    };
+    #[cfg(test)]
+    if app.in_progress.loses_answers.load(std::sync::atomic::Ordering::Relaxed) {
+        return Ok(reply);
+    }
     let answer = Answer {
         key: once.key,
         request,
@@ -183,10 +205,10 @@ async fn first(
         headers: reply.own_headers(),
         body: reply.body().map(|body| body.to_vec()),
     };
-    let room = ENVELOPE_LOG_BYTES + answer.body.as_ref().map_or(0, |body| body.len().min(bytes_max) as u64);
+    let room = ENVELOPE_LOG_BYTES + answer.body.as_ref().map_or(0, |body| body.len().min(BODY_BYTES_MAX) as u64);
     let kept = async {
         app.await_room(room, app.room_deadline()).await?;
-        app.engine.keep_answer(answer, bytes_max)?.await?;
+        app.engine.keep_answer(answer, BODY_BYTES_MAX)?.await?;
         Ok::<(), Problem>(())
     };
     kept.await.map_err(|problem| {
@@ -281,7 +303,7 @@ fn in_progress() -> Problem {
 fn gone() -> Problem {
     Problem::new(
         Reason::Conflict("idempotency_answer_gone"),
-        "the request was answered before; the answer was too large to be kept, and what it brought about has left the idempotency window",
+        "the request was answered before; the answer was too large to be kept, and what it brought about cannot be told again",
     )
 }
 

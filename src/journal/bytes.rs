@@ -101,7 +101,27 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(super) fn varint(&mut self, mut value: u64) {
+    #[inline]
+    pub(super) fn varint(&mut self, value: u64) {
+        if value < 0x80 {
+            self.put(&[value as u8]);
+        } else {
+            self.long_varint(value);
+        }
+    }
+
+    fn long_varint(&mut self, mut value: u64) {
+        let rest = self.out.get_mut(self.at..).unwrap_or_default();
+        if let Some(place) = rest.first_chunk_mut::<8>()
+            && value < 1 << 56
+        {
+            // All bytes at once. Those behind the last one are zero, and not written yet.
+            let length = varint_length(value);
+            let more = 0x8080_8080_8080_8080 & ((1 << (8 * (length - 1))) - 1);
+            *place = (spread(value) | more).to_le_bytes();
+            self.at += length;
+            return;
+        }
         while value >= 0x80 {
             self.put(&[value as u8 | 0x80]);
             value >>= 7;
@@ -112,6 +132,13 @@ impl<'a> Writer<'a> {
     pub(super) fn written(&self) -> usize {
         self.at
     }
+}
+
+/// The seven-bit groups of a number below 2^56, each at the bottom of its byte: halves are moved apart, then quarters, then eighths.
+fn spread(value: u64) -> u64 {
+    let halves = (value & 0x0000_0000_0fff_ffff) | (value & 0x00ff_ffff_f000_0000) << 4;
+    let quarters = (halves & 0x0000_3fff_0000_3fff) | (halves & 0x0fff_c000_0fff_c000) << 2;
+    (quarters & 0x007f_007f_007f_007f) | (quarters & 0x3f80_3f80_3f80_3f80) << 1
 }
 
 /// Bytes that [`Writer::varint`] takes for `value`.
@@ -135,13 +162,18 @@ mod tests {
 
     #[test]
     fn varints_survive_at_their_limits() {
-        for value in [0, 1, 127, 128, 16_383, 16_384, u64::MAX - 1, u64::MAX] {
-            let mut buffer = [0; 10];
-            let mut writer = Writer::new(&mut buffer);
-            writer.varint(value);
-            let length = writer.written();
-            assert_eq!(length, varint_length(value));
-            assert_eq!(Fields(&buffer[..length]).varint(), Ok(value));
+        let limits = (0..64).map(|bit| 1 << bit).flat_map(|power: u64| [power - 1, power, power | 0x55]);
+        for value in limits.chain([u64::MAX - 1, u64::MAX]) {
+            // With room for all bytes at once, and with none to spare.
+            for room in [12, varint_length(value)] {
+                let mut buffer = vec![0; room];
+                let mut writer = Writer::new(&mut buffer);
+                writer.varint(value);
+                let length = writer.written();
+                assert_eq!(length, varint_length(value));
+                assert_eq!(Fields(&buffer[..length]).varint(), Ok(value));
+                assert!(buffer[length..].iter().all(|byte| *byte == 0), "{value}");
+            }
         }
         for value in [0, 1, -1, i64::MAX, i64::MIN] {
             assert_eq!(unzigzag(zigzag(value)), value);

@@ -64,6 +64,8 @@ pub struct CustomerRecord {
     pub created_at: Timestamp,
     /// When it was changed last.
     pub updated_at: Timestamp,
+    /// Requests with a key that archived it, each by half a digest of its key, and when: those of the idempotency window.
+    pub archived_by: Vec<([u8; 16], Timestamp)>,
 }
 
 /// Personal data under a key of their own: AES-256-GCM, bound to the customer's id.
@@ -178,6 +180,9 @@ pub(super) struct WireCustomer {
     destroyed: Vec<Blob>,
     created: u64,
     updated: u64,
+    /// Not there where there are none, as in records from before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    archived_by: Vec<(Blob, u64)>,
 }
 
 const CHANGES: [CustomerChange; 4] =
@@ -205,6 +210,7 @@ impl From<&CustomerRecord> for WireCustomer {
             destroyed: customer.destroyed.iter().map(|key| blob(key)).collect(),
             created: customer.created_at.millis(),
             updated: customer.updated_at.millis(),
+            archived_by: customer.archived_by.iter().map(|(key, at)| (blob(key), at.millis())).collect(),
         }
     }
 }
@@ -219,6 +225,7 @@ impl TryFrom<WireCustomer> for CustomerRecord {
             }
             None => None,
         };
+        let by = |(key, at): (Blob, u64)| Ok((key.array("key")?, Timestamp::from_millis(at)));
         Ok(CustomerRecord {
             id: wire.id,
             change: *CHANGES.get(usize::from(wire.change)).ok_or(Corrupt::Malformed("change"))?,
@@ -231,6 +238,7 @@ impl TryFrom<WireCustomer> for CustomerRecord {
             destroyed: wire.destroyed.into_iter().map(|key| key.array("key")).collect::<Result<_, _>>()?,
             created_at: Timestamp::from_millis(wire.created),
             updated_at: Timestamp::from_millis(wire.updated),
+            archived_by: wire.archived_by.into_iter().map(by).collect::<Result<_, Corrupt>>()?,
         })
     }
 }

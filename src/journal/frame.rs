@@ -215,6 +215,30 @@ impl<'a, F: Fn(u32) -> bool> Iterator for Only<'a, F> {
 /// the record is in it: a walk passes the same one each time. Where opening the log left frames unchecked, the
 /// record's is checked here.
 pub fn read_at<'v>(log: &Log, lsn: Lsn, view: &'v mut Option<SegmentView>) -> Result<Record<'v>, Corrupt> {
+    let Raw { tag, bytes, head } = raw_at(log, lsn, view)?;
+    decode(tag, bytes, Prelude::read(&mut Fields(head))?)
+}
+
+/// Wallet and caller's id of the hold that is declared at `lsn`, if that is what the record there does: for lookups, which compare nothing else. As
+/// [`read_at`] otherwise.
+pub fn declared_at<'v>(
+    log: &Log,
+    lsn: Lsn,
+    view: &'v mut Option<SegmentView>,
+) -> Result<Option<(u32, Option<&'v str>)>, Corrupt> {
+    let Raw { tag, bytes, head: _ } = raw_at(log, lsn, view)?;
+    if tag == admin::HOLD { super::hold::names(bytes).map(Some) } else { Ok(None) }
+}
+
+/// A record as it stands.
+struct Raw<'v> {
+    tag: u8,
+    bytes: &'v [u8],
+    /// What its frame's payload has before it.
+    head: &'v [u8],
+}
+
+fn raw_at<'v>(log: &Log, lsn: Lsn, view: &'v mut Option<SegmentView>) -> Result<Raw<'v>, Corrupt> {
     let view = at_hand(log, lsn, view)?;
     let (tag, length) = prefix(view.bytes(lsn, PREFIX).ok_or(Corrupt::Absent)?)?;
     let bytes = view.bytes(lsn, length).ok_or(Corrupt::Absent)?;
@@ -225,7 +249,12 @@ pub fn read_at<'v>(log: &Log, lsn: Lsn, view: &'v mut Option<SegmentView>) -> Re
     if !frame.is_some_and(|frame| log.vouches_for(view, frame, lsn.plus(length as u64))) {
         return Err(Corrupt::Malformed("frame"));
     }
-    decode(tag, bytes, Prelude::read(&mut Fields(head))?)
+    Ok(Raw { tag, bytes, head })
+}
+
+/// Whether the record at `lsn` is published, with all before it.
+pub fn is_published(log: &Log, lsn: Lsn) -> bool {
+    !matches!(raw_at(log, lsn, &mut None), Err(Corrupt::Absent))
 }
 
 /// What begins at `lsn` a wallet's generation, as far as a walk from one to the one before it must know: much quicker than [`read_at`],

@@ -80,20 +80,29 @@ impl HoldRecord {
 
     /// Reads the record, whose frame was written at `time`.
     pub(super) fn read(bytes: &[u8], time: Timestamp) -> Result<Self, Corrupt> {
-        let mut fields = Fields(bytes);
-        fields.take(PREFIX + 4)?;
-        let version = fields.u8()?;
-        if version != VERSION {
-            return Err(Corrupt::UnknownVersion { tag: super::admin::HOLD, version });
-        }
-        let slot = fields.u32()?;
-        let on_exceed = on_exceed_of(fields.u8()?)?;
-        let expires_at = Timestamp::from_millis(fields.u64()?);
-        let amount = Amount::new(fields.i64()?);
-        let id = fields.text(fields.0.len())?;
-        let id = (!id.is_empty()).then(|| id.to_owned());
-        Ok(HoldRecord { slot, amount, expires_at, on_exceed, id, created_at: time })
+        let Declaration { slot, amount, expires_at, on_exceed, id } = declaration(bytes)?;
+        Ok(HoldRecord { slot, amount, expires_at, on_exceed, id: id.map(str::to_owned), created_at: time })
     }
+}
+
+fn declaration(bytes: &[u8]) -> Result<Declaration<'_>, Corrupt> {
+    let mut fields = Fields(bytes);
+    fields.take(PREFIX + 4)?;
+    let version = fields.u8()?;
+    if version != VERSION {
+        return Err(Corrupt::UnknownVersion { tag: super::admin::HOLD, version });
+    }
+    let slot = fields.u32()?;
+    let on_exceed = on_exceed_of(fields.u8()?)?;
+    let expires_at = Timestamp::from_millis(fields.u64()?);
+    let amount = Amount::new(fields.i64()?);
+    let id = fields.text(fields.0.len())?;
+    Ok(Declaration { slot, amount, expires_at, on_exceed, id: (!id.is_empty()).then_some(id) })
+}
+
+/// The wallet's slot and the caller's id.
+pub(super) fn names(record: &[u8]) -> Result<(u32, Option<&str>), Corrupt> {
+    declaration(record).map(|declaration| (declaration.slot, declaration.id))
 }
 
 /// The wallet's slot, read without the rest.

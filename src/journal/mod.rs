@@ -20,6 +20,7 @@ pub mod debit;
 pub mod frame;
 pub mod head;
 pub mod hold;
+pub mod keyed;
 pub mod note;
 pub mod operation;
 mod packed;
@@ -28,7 +29,7 @@ pub mod snapshot;
 mod special;
 pub mod webhook;
 
-pub use frame::{Record, frame_of, opening_at, read_at, records};
+pub use frame::{Record, declared_at, frame_of, is_published, opening_at, read_at, records};
 pub use head::{Opening, OperationHead};
 
 /// Bytes that are no record of ours.

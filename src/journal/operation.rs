@@ -20,6 +20,7 @@ use super::Corrupt;
 use super::bytes::{Fields, Writer};
 use super::debit::Metered;
 use super::frame::{PREFIX, Prelude, prefix_word, tag};
+use super::keyed::{KEYED_BYTES_MAX, Keyed};
 use super::note::Note;
 use super::packed;
 use super::special::{WireRollover, WireSpecial};
@@ -83,6 +84,8 @@ pub struct Body<'a> {
     pub repair: Repair,
     /// What was said about a correction.
     pub note: Option<Box<Note>>,
+    /// Under which key an operation on a hold was asked for, if it was under one.
+    pub keyed: Option<Box<Keyed>>,
 }
 
 /// The event behind a debit.
@@ -111,6 +114,14 @@ pub struct Names<'a> {
     /// Levels among them of which nobody is to be told. Left out where there are none.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub quiet: Vec<&'a str>,
+}
+
+impl Names<'_> {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        let Names { levels, depleted, negative, quiet } = self;
+        levels.is_empty() && !depleted && !negative && quiet.is_empty()
+    }
 }
 
 /// What recovery found and mended in the wallet's last records before a crash. None of them had been acknowledged.
@@ -174,9 +185,11 @@ pub fn length_bound(
         _ => 0,
     };
     let note = note.map_or(0, Note::length_bound);
-    // A hold ends in one movement, and that it is made or captured is two.
+    // A hold ends in one movement, and that it is made or captured is two. Only operations on holds are keyed.
+    let keyed = operation.hold().map_or(0, |_| KEYED_BYTES_MAX);
     FIXED
         + 256
+        + keyed
         + lots * (20 + movements * 48)
         + holds * 48
         + 2 * names
@@ -192,13 +205,20 @@ pub fn length_bound(
 impl<'a> OperationRecord<'a> {
     /// The record's bytes but for the three fields that are known only when its place in the log is: see [`place`].
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = begin_record();
+        let mut out = Vec::with_capacity(3 * FIXED);
+        self.write(&mut out);
+        out
+    }
+
+    /// As [`OperationRecord::encode`], in place of what `out` has.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        begin_record(out);
         let version = if packed::is_packed(&self.body.operation) {
-            packed::write(&self.body, &mut out);
+            packed::write(&self.body, out);
             VERSION_PACKED
         } else {
             let body = WireBody::from(&self.body);
-            rmp_serde::encode::write(&mut out, &body).expect("a vector takes what is written to it");
+            rmp_serde::encode::write(out, &body).expect("a vector takes what is written to it");
             VERSION
         };
         let head = Head {
@@ -210,9 +230,8 @@ impl<'a> OperationRecord<'a> {
             time: self.time,
             adjustment: self.adjustment,
         };
-        head.write(version, &mut out);
-        place(&mut out, 0, self.previous, self.counts);
-        out
+        head.write(version, out);
+        place(out, 0, self.previous, self.counts);
     }
 
     pub(super) fn read(bytes: &'a [u8], _prelude: Prelude<'a>) -> Result<Self, Corrupt> {
@@ -290,22 +309,35 @@ impl Head {
     }
 }
 
-fn begin_record() -> Vec<u8> {
-    let mut out = Vec::with_capacity(3 * FIXED);
+fn begin_record(out: &mut Vec<u8>) {
+    out.clear();
     out.resize(FIXED, 0);
-    out
 }
 
-/// The record of an operation, but for what [`place`] fills in; as [`OperationRecord::encode`] of [`body`] for operations on holds, without a
-/// body in between.
-pub fn encode_hold(
+/// An operation on a hold that was carried out, as its record tells of it.
+#[derive(Clone, Copy, Debug)]
+pub struct OnHold<'a> {
+    /// What was asked.
+    pub operation: &'a Operation,
+    /// Under which key, if under one.
+    pub keyed: Option<&'a Keyed>,
+    /// What was taken, or why it was refused.
+    pub result: Result<Taken, Rejection>,
+    /// What happened on the way.
+    pub effects: &'a Effects,
+}
+
+/// Writes the record of an operation, but for what [`place`] fills in, in place of what `out` has; as [`OperationRecord::write`] of [`body`] for
+/// operations on holds, without a body in between. `lots` and `levels` are of the new terms.
+pub fn write_hold(
     head: &Head,
-    operation: &Operation,
-    result: Result<Taken, Rejection>,
-    effects: &Effects,
-    new: &Terms,
-) -> Vec<u8> {
-    let (crossed, recovered) = (names(&effects.crossed, effects, new), names(&effects.recovered, effects, new));
+    done: OnHold<'_>,
+    lots: impl ExactSizeIterator<Item = (GrantId, Amount)>,
+    levels: Option<&Levels>,
+    out: &mut Vec<u8>,
+) {
+    let OnHold { operation, keyed, result, effects } = done;
+    let (crossed, recovered) = (names(&effects.crossed, effects, levels), names(&effects.recovered, effects, levels));
     let parts = packed::Parts {
         operation,
         taken: result.unwrap_or_default(),
@@ -313,12 +345,12 @@ pub fn encode_hold(
         movements: &effects.movements,
         crossed: &crossed,
         recovered: &recovered,
-        lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)),
+        lots,
+        keyed,
     };
-    let mut out = begin_record();
-    packed::write_parts(parts, &mut out);
-    head.write(VERSION_PACKED, &mut out);
-    out
+    begin_record(out);
+    packed::write_parts(parts, out);
+    head.write(VERSION_PACKED, out);
 }
 
 /// Fills in what is known only when an encoded record's place is: its distance from the start of its frame's payload, the wallet's
@@ -479,6 +511,7 @@ impl<'a> TryFrom<WireBody<'a>> for Body<'a> {
             lots: wire.lots.into_iter().map(|(id, units)| (GrantId::new(id), Amount::new(units))).collect(),
             repair: wire.repair,
             note: wire.note,
+            keyed: None,
         })
     }
 }
@@ -952,16 +985,20 @@ pub fn body<'a>(
         taken: result.unwrap_or_default(),
         rejected: result.is_err(),
         movements: effects.movements.clone(),
-        crossed: names(&effects.crossed, effects, new),
-        recovered: names(&effects.recovered, effects, new),
+        crossed: names(&effects.crossed, effects, new.levels.as_deref()),
+        recovered: names(&effects.recovered, effects, new.levels.as_deref()),
         lots: new.lots.iter().map(|lot| (lot.id, lot.remaining)).collect(),
         repair,
         note,
+        keyed: None,
     }
 }
 
-fn names<'a>(lines: &crate::ledger::Lines, effects: &Effects, new: &'a Terms) -> Names<'a> {
-    let named = |mask: u64| match &new.levels {
+fn names<'a>(lines: &crate::ledger::Lines, effects: &Effects, levels: Option<&'a Levels>) -> Names<'a> {
+    if lines.is_empty() {
+        return Names::default();
+    }
+    let named = |mask: u64| match levels {
         Some(levels) => levels.of_mask(mask).map(|level| &*level.name).collect(),
         None => Vec::new(),
     };

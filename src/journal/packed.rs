@@ -1,7 +1,7 @@
 //! The body of an operation on a hold, packed: there are hundreds of thousands of them a second, and `MessagePack` took most of their time.
 //!
 //! ```text
-//! flags u8: 1 rejected, 2 taken, 4 lines, 8 quiet
+//! flags u8: 1 rejected, 2 taken, 4 lines, 8 quiet, 16 keyed
 //! operation u8: 1 hold, 2 capture, 3 final capture, 4 release, 5 extension, 6 late capture; its hold; then
 //!     1: amount, end, on exceed u8    2, 3: amount    5: end    6: amount, policy u8, left
 //! [taken: amount, shortfall, overdraft]
@@ -10,12 +10,14 @@
 //! lots: count, each: grant, remaining
 //! [lines: crossed, recovered, each: count * 4 + 1 if depleted + 2 if negative; each level's name: length u8, bytes]
 //! [quiet: of those crossed, of those recovered, each as lines: levels of which nobody is to be told]
+//! [keyed: which request asked for it, and the hold as it was before: `keyed.rs`]
 //! ```
 //! Numbers without a width are LEB128 varints; amounts are zigzagged first.
 
 use super::Corrupt;
-use super::bytes::{Fields, unzigzag, zigzag};
+use super::bytes::{Fields, Writer, unzigzag, zigzag};
 use super::hold::{number_of, on_exceed_of};
+use super::keyed::{KEYED_BYTES_MAX, Keyed};
 use super::operation::{Body, Names, Repair, policy_number, policy_of};
 use crate::ledger::{Amount, GrantId, HoldId, Movement, NewHold, Operation, Taken, Timestamp};
 
@@ -23,6 +25,7 @@ const REJECTED: u8 = 1;
 const TAKEN: u8 = 2;
 const LINES: u8 = 4;
 const QUIET: u8 = 8;
+const KEYED: u8 = 16;
 const OWN: u8 = 128;
 
 /// Whether an operation's body is packed.
@@ -39,6 +42,7 @@ pub(super) struct Parts<'a, L> {
     pub(super) crossed: &'a Names<'a>,
     pub(super) recovered: &'a Names<'a>,
     pub(super) lots: L,
+    pub(super) keyed: Option<&'a Keyed>,
 }
 
 /// Appends the body of an operation on a hold.
@@ -51,30 +55,57 @@ pub(super) fn write(body: &Body<'_>, out: &mut Vec<u8>) {
         crossed: &body.crossed,
         recovered: &body.recovered,
         lots: body.lots.iter().copied(),
+        keyed: body.keyed.as_deref(),
     };
     write_parts(parts, out);
 }
 
 /// As [`write()`], without a body.
 pub(super) fn write_parts(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>, out: &mut Vec<u8>) {
-    let has_lines = [parts.crossed, parts.recovered].into_iter().any(|names| *names != Names::default());
+    let begin = out.len();
+    out.resize(begin + length_bound(&parts), 0);
+    let mut writer = Writer::new(&mut out[begin..]);
+    write_to(parts, &mut writer);
+    let length = writer.written();
+    out.truncate(begin + length);
+}
+
+/// Bytes that a varint takes at most.
+const VARINT: usize = 10;
+
+/// Bytes that a body takes at most.
+fn length_bound(parts: &Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>) -> usize {
+    // Flags, the operation of four numbers, what was taken, two counts; each movement is one byte and four numbers.
+    let fixed = 1 + (2 + 4 * VARINT) + 3 * VARINT + 2 * VARINT;
+    let named = |names: &Names<'_>| {
+        let bytes = |levels: &[&str]| VARINT + levels.iter().map(|name| 1 + name.len()).sum::<usize>();
+        bytes(&names.levels) + bytes(&names.quiet)
+    };
+    let lists = (1 + 4 * VARINT) * parts.movements.len() + 2 * VARINT * parts.lots.len();
+    let keyed = parts.keyed.map_or(0, |_| KEYED_BYTES_MAX);
+    fixed + lists + named(parts.crossed) + named(parts.recovered) + keyed
+}
+
+fn write_to(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantId, Amount)>>, out: &mut Writer<'_>) {
+    let has_lines = !parts.crossed.is_empty() || !parts.recovered.is_empty();
     let has_quiet = [parts.crossed, parts.recovered].into_iter().any(|names| !names.quiet.is_empty());
     let has_taken = parts.taken != Taken::default();
-    let flags = [(parts.rejected, REJECTED), (has_taken, TAKEN), (has_lines, LINES), (has_quiet, QUIET)];
-    out.push(flags.into_iter().filter(|(holds, _)| *holds).map(|(_, flag)| flag).sum());
+    let flag = |holds: bool, flag: u8| if holds { flag } else { 0 };
+    let flags = flag(parts.rejected, REJECTED) | flag(has_taken, TAKEN) | flag(parts.keyed.is_some(), KEYED);
+    out.put(&[flags | flag(has_lines, LINES) | flag(has_quiet, QUIET)]);
     let own = write_operation(parts.operation, out);
-    if parts.taken != Taken::default() {
+    if has_taken {
         put_amount(parts.taken.amount, out);
         put_amount(parts.taken.shortfall, out);
         put_amount(parts.taken.overdraft, out);
     }
-    put(parts.movements.len() as u64, out);
+    out.varint(parts.movements.len() as u64);
     for movement in parts.movements {
         write_movement(movement, own, out);
     }
-    put(parts.lots.len() as u64, out);
+    out.varint(parts.lots.len() as u64);
     for (grant, left) in parts.lots {
-        put(grant.get(), out);
+        out.varint(grant.get());
         put_amount(left, out);
     }
     if has_lines {
@@ -86,12 +117,15 @@ pub(super) fn write_parts(parts: Parts<'_, impl ExactSizeIterator<Item = (GrantI
             write_names(&Names { levels: names.quiet.clone(), ..Names::default() }, out);
         }
     }
+    if let Some(keyed) = parts.keyed {
+        keyed.write(out);
+    }
 }
 
 /// Reads a body to its end.
 pub(super) fn read<'a>(fields: &mut Fields<'a>) -> Result<Body<'a>, Corrupt> {
     let flags = fields.u8()?;
-    if flags & !(REJECTED | TAKEN | LINES | QUIET) != 0 {
+    if flags & !(REJECTED | TAKEN | LINES | QUIET | KEYED) != 0 {
         return Err(Corrupt::Malformed("flags"));
     }
     let operation = read_operation(fields)?;
@@ -109,42 +143,43 @@ pub(super) fn read<'a>(fields: &mut Fields<'a>) -> Result<Body<'a>, Corrupt> {
     if flags & QUIET != 0 {
         (crossed.quiet, recovered.quiet) = (read_names(fields)?.levels, read_names(fields)?.levels);
     }
+    let keyed = if flags & KEYED == 0 { None } else { Some(Box::new(Keyed::read(fields)?)) };
     if !fields.0.is_empty() {
         return Err(Corrupt::Malformed("length"));
     }
-    let (rejected, repair) = (flags & REJECTED != 0, Repair::default());
-    Ok(Body { operation, event: None, taken, rejected, movements, crossed, recovered, lots, repair, note: None })
+    let (event, note, rejected, repair) = (None, None, flags & REJECTED != 0, Repair::default());
+    Ok(Body { operation, event, taken, rejected, movements, crossed, recovered, lots, repair, note, keyed })
 }
 
-fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
-    let mut begin = |kind: u8, hold: HoldId| {
-        out.push(kind);
-        put(hold.get(), out);
+fn write_operation(operation: &Operation, out: &mut Writer<'_>) -> HoldId {
+    let begin = |out: &mut Writer<'_>, kind: u8, hold: HoldId| {
+        out.put(&[kind]);
+        out.varint(hold.get());
         hold
     };
     match *operation {
         Operation::Hold(new) => {
-            begin(1, new.id);
+            begin(out, 1, new.id);
             put_amount(new.amount, out);
-            put(new.expires_at.millis(), out);
-            out.push(number_of(new.on_exceed));
+            out.varint(new.expires_at.millis());
+            out.put(&[number_of(new.on_exceed)]);
             new.id
         }
         Operation::Capture { hold, amount, is_final } => {
-            begin(2 + u8::from(is_final), hold);
+            begin(out, 2 + u8::from(is_final), hold);
             put_amount(amount, out);
             hold
         }
-        Operation::Release { hold } => begin(4, hold),
+        Operation::Release { hold } => begin(out, 4, hold),
         Operation::ExtendHold { hold, expires_at } => {
-            begin(5, hold);
-            put(expires_at.millis(), out);
+            begin(out, 5, hold);
+            out.varint(expires_at.millis());
             hold
         }
         Operation::LateCapture { hold, amount, policy, left } => {
-            begin(6, hold);
+            begin(out, 6, hold);
             put_amount(amount, out);
-            out.push(policy_number(policy));
+            out.put(&[policy_number(policy)]);
             put_amount(left, out);
             hold
         }
@@ -192,23 +227,23 @@ fn read_operation(fields: &mut Fields<'_>) -> Result<Operation, Corrupt> {
     })
 }
 
-fn write_movement(movement: &Movement, own: HoldId, out: &mut Vec<u8>) {
+fn write_movement(movement: &Movement, own: HoldId, out: &mut Writer<'_>) {
     let wire = Wire::from(movement);
     let is_own = wire.hold == Some(own);
-    out.push(wire.kind | if is_own { OWN } else { 0 });
+    out.put(&[wire.kind | if is_own { OWN } else { 0 }]);
     if let Some(hold) = wire.hold.filter(|_| !is_own) {
-        put(hold.get(), out);
+        out.varint(hold.get());
     }
     if let Some(grant) = wire.grant {
-        put(grant.get(), out);
+        out.varint(grant.get());
     }
     match wire.instants {
         Some((from, to)) => {
             if wire.kind == ROLLED_OVER {
                 put_amount(wire.amount, out);
             }
-            put(from, out);
-            put(to, out);
+            out.varint(from);
+            out.varint(to);
         }
         None => put_amount(wire.amount, out),
     }
@@ -344,11 +379,11 @@ impl TryFrom<Wire> for Movement {
     }
 }
 
-fn write_names(names: &Names<'_>, out: &mut Vec<u8>) {
-    put((names.levels.len() as u64) << 2 | u64::from(names.depleted) | u64::from(names.negative) << 1, out);
+fn write_names(names: &Names<'_>, out: &mut Writer<'_>) {
+    out.varint((names.levels.len() as u64) << 2 | u64::from(names.depleted) | u64::from(names.negative) << 1);
     for name in &names.levels {
-        out.push(name.len() as u8);
-        out.extend_from_slice(name.as_bytes());
+        out.put(&[name.len() as u8]);
+        out.put(name.as_bytes());
     }
 }
 
@@ -374,22 +409,14 @@ fn read_list<'a, T>(
     (0..count).map(|_| read(fields)).collect()
 }
 
-fn put(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
+pub(super) fn put_amount(amount: Amount, out: &mut Writer<'_>) {
+    out.varint(zigzag(amount.units()));
 }
 
-fn put_amount(amount: Amount, out: &mut Vec<u8>) {
-    put(zigzag(amount.units()), out);
-}
-
-fn amount(fields: &mut Fields<'_>) -> Result<Amount, Corrupt> {
+pub(super) fn amount(fields: &mut Fields<'_>) -> Result<Amount, Corrupt> {
     Ok(Amount::new(unzigzag(fields.varint()?)))
 }
 
-fn instant(fields: &mut Fields<'_>) -> Result<Timestamp, Corrupt> {
+pub(super) fn instant(fields: &mut Fields<'_>) -> Result<Timestamp, Corrupt> {
     Ok(Timestamp::from_millis(fields.varint()?))
 }

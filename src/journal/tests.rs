@@ -11,6 +11,7 @@ use super::control::{AnswerBody, AnswerRecord, CustomerRecord, Sealed};
 use super::debit::{self, DebitRecord, Metered};
 use super::frame::Prelude;
 use super::hold::HoldRecord;
+use super::keyed::{KEYED_BYTES_MAX, Keyed, OperationKey};
 use super::note::{Asked, Note, NoteKind};
 use super::operation::{self, Body, Event, Names, OperationRecord, Repair};
 use super::{Corrupt, Record, records};
@@ -226,6 +227,7 @@ pub(super) fn full_operation(operation: Operation) -> OperationRecord<'static> {
             repair: Repair { relinked: vec![(1, 2)], corrected: vec![(3, -4)], dropped: vec![5, u64::MAX] },
             // Without: the pinned bytes are from before there were notes.
             note: None,
+            keyed: None,
         },
     }
 }
@@ -473,6 +475,35 @@ fn hold_operation(operation: Operation) -> OperationRecord<'static> {
     OperationRecord { body: Body { event: None, movements, repair: Repair::default(), ..full.body }, ..full }
 }
 
+fn keyed() -> Keyed {
+    Keyed {
+        key: OperationKey { request: [0xa5; 16], place: 3 },
+        asked: Amount::new(80),
+        amount: Amount::new(100),
+        captured: Amount::new(20),
+        released: Amount::new(3),
+        expires_at: NOW,
+        created_at: Timestamp::from_millis(NOW.millis() - 1_000),
+        on_exceed: OnExceed::Cap,
+    }
+}
+
+fn longest_key() -> Keyed {
+    let (most, end) = (Amount::new(i64::MIN), Timestamp::from_millis(u64::MAX));
+    let key = OperationKey { request: [0xff; 16], place: u32::MAX };
+    let on_exceed = OnExceed::Overdraw;
+    Keyed {
+        key,
+        asked: most,
+        amount: most,
+        captured: most,
+        released: most,
+        expires_at: end,
+        created_at: end,
+        on_exceed,
+    }
+}
+
 fn hold_operations() -> [Operation; 7] {
     let amount = Amount::new(77);
     let new = NewHold { id: HOLD, amount, expires_at: NOW, on_exceed: OnExceed::Overdraw };
@@ -492,6 +523,12 @@ fn operations_on_holds_survive() {
     for operation in hold_operations() {
         let full = hold_operation(operation);
         operation_survives(&full);
+        for keyed in [keyed(), longest_key()] {
+            let body = Body { keyed: Some(Box::new(keyed)), ..full.body.clone() };
+            let with = OperationRecord { body, ..full.clone() };
+            operation_survives(&with);
+            assert!(with.encode().len() <= full.encode().len() + KEYED_BYTES_MAX);
+        }
         let nothing = Names::default();
         let body = Body {
             rejected: true,
@@ -504,13 +541,43 @@ fn operations_on_holds_survive() {
         };
         operation_survives(&OperationRecord { body, ..full.clone() });
         // Cut anywhere, changed anywhere: an error or another record, but no panic.
-        let bytes = frame_of(&placed(&full));
+        let body = Body { keyed: Some(Box::new(keyed())), ..full.body.clone() };
+        let bytes = frame_of(&placed(&OperationRecord { body, ..full }));
         for length in 0..bytes.len() {
             let _ = only_record_of(&bytes[..length]);
             let mut changed = bytes.clone();
             changed[length] ^= 0x81;
             let _ = only_record_of(&changed);
         }
+    }
+}
+
+/// What is made room for is what the longest numbers take: a body writes past its room with a panic.
+#[test]
+fn the_longest_numbers_of_an_operation_on_a_hold_have_room() {
+    let (hold, most) = (HoldId::new(u64::MAX), Amount::new(i64::MIN));
+    let longest = [
+        Operation::Hold(NewHold {
+            id: hold,
+            amount: most,
+            expires_at: Timestamp::from_millis(u64::MAX),
+            on_exceed: OnExceed::Overdraw,
+        }),
+        Operation::LateCapture { hold, amount: most, policy: Policy::Overdraft, left: most },
+    ];
+    for operation in longest {
+        let full = hold_operation(operation);
+        let nothing = Names::default();
+        let body = Body {
+            taken: Taken { amount: most, shortfall: most, overdraft: most },
+            movements: Vec::new(),
+            lots: Vec::new(),
+            crossed: nothing.clone(),
+            recovered: nothing,
+            keyed: Some(Box::new(longest_key())),
+            ..full.body.clone()
+        };
+        operation_survives(&OperationRecord { body, ..full });
     }
 }
 
@@ -524,6 +591,10 @@ fn the_bytes_of_an_operation_on_a_hold_are_pinned() {
     let [hold, .., late] = hold_operations();
     assert_eq!(hex(&frame_of(&placed(&hold_operation(hold)))), GOLDEN_HOLD_OPERATION);
     assert_eq!(hex(&frame_of(&placed(&hold_operation(late)))), GOLDEN_LATE_CAPTURE);
+    let [_, _, capture, ..] = hold_operations();
+    let mut with_key = hold_operation(capture);
+    with_key.body.keyed = Some(Box::new(keyed()));
+    assert_eq!(hex(&frame_of(&placed(&with_key))), GOLDEN_KEYED_CAPTURE);
 }
 
 #[test]
@@ -638,6 +709,8 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
                 destroyed: vec![[6; 16]],
                 created_at: NOW,
                 updated_at: NOW,
+                // Without: the pinned bytes are from before requests were noted.
+                archived_by: Vec::new(),
             }),
             GOLDEN_CUSTOMER,
         ),
@@ -752,6 +825,7 @@ fn administrative_records_survive() {
             destroyed: Vec::new(),
             created_at: NOW,
             updated_at: NOW,
+            archived_by: vec![([0xff; 16], NOW), ([0; 16], Timestamp::from_millis(u64::MAX))],
         }));
     }
     for source in Source::ALL {
@@ -1053,6 +1127,7 @@ const GOLDEN_REDECLARED: &str = "00505c18a3010000002840000009000000019407cd1068c
 const GOLDEN_HOLD: &str = "00505c18a3010000001724000009000000010700000001a00b6a18a30100004d00000000000000686f6c642d31";
 const GOLDEN_HOLD_OPERATION: &str = "00505c18a30100000002180100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000002ecffffffffffffff80100000000000000601cc219a0180a0f1c2b134020604021c01e8209a0102e8209a0103e8209a0104e8209a0105e8209a01069a0107e8200008e8209a0109e8209a010ae8209a010ce8209a010d9a018e9a018fe8209a01909a0191e8209a01929a01939a0194e8209a019580a0f1c2b134ffffffffffffffffff018e9a018fe8209a01909a0191e8209a01929a0113ffffffffffffffffff019a0194e8209a019580a0f1c2b134ffffffffffffffffff0102e8209a01ffffffffffffffffff01feffffffffffffffff0109036c6f77056c6f77657202";
 const GOLDEN_LATE_CAPTURE: &str = "00505c18a30100000002130100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000002ecffffffffffffff80100000000000000606cc219a0101020604021c01e8209a0102e8209a0103e8209a0104e8209a0105e8209a01069a0107e8200008e8209a0109e8209a010ae8209a010ce8209a010d9a018e9a018fe8209a01909a0191e8209a01929a01939a0194e8209a019580a0f1c2b134ffffffffffffffffff018e9a018fe8209a01909a0191e8209a01929a0113ffffffffffffffffff019a0194e8209a019580a0f1c2b134ffffffffffffffffff0102e8209a01ffffffffffffffffff01feffffffffffffffff0109036c6f77056c6f77657202";
+const GOLDEN_KEYED_CAPTURE: &str = "00505c18a30100000002350100090000000700000004000000d606000000000000be0a0000000000004010000000000000001000000000000000505c18a301000002ecffffffffffffff80100000000000001602cc219a010604021c01e8209a0102e8209a0103e8209a0104e8209a0105e8209a01069a0107e8200008e8209a0109e8209a010ae8209a010ce8209a010d9a018e9a018fe8209a01909a0191e8209a01929a01939a0194e8209a019580a0f1c2b134ffffffffffffffffff018e9a018fe8209a01909a0191e8209a01929a0113ffffffffffffffffff019a0194e8209a019580a0f1c2b134ffffffffffffffffff0102e8209a01ffffffffffffffffff01feffffffffffffffff0109036c6f77056c6f77657202a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a503a001c801280680a0f1c2b1349898f1c2b13401";
 const GOLDEN_ANSWER: &str = "\
     00505c18a301000000407f0000090000000198c4200101010101010101010101010101010101010101010101010101010101010101c420\
     0202020202020202020202020202020202020202020202020202020202020202cf000001a3185c5000ccc99192ac636f6e74656e742d74\

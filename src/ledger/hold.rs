@@ -12,6 +12,7 @@ use super::grant::{GrantId, Lot};
 use super::rejection::Rejection;
 use super::terms::{Status, Terms};
 use super::time::Timestamp;
+use std::ops::{Deref, DerefMut};
 
 /// The most open holds of a wallet.
 pub const MAX_HOLDS: usize = 1000;
@@ -96,7 +97,7 @@ pub struct OpenHold {
     /// What becomes of a capture that exceeds it.
     pub on_exceed: OnExceed,
     /// The credits that back it, in spend order; `remaining` at most. What is missing was covered by the overdraft allowance.
-    pub parts: Box<[Part]>,
+    pub parts: Parts,
 }
 
 /// Credits of one grant under a hold.
@@ -108,9 +109,83 @@ pub struct Part {
     pub is_voided: bool,
 }
 
+/// The credits that back a hold: a slice of parts. Most holds are backed by one grant, whose part then lies in the hold itself.
+#[derive(Clone, Debug)]
+pub struct Parts(Few);
+
+#[derive(Clone, Debug)]
+enum Few {
+    One(Part),
+    Any(Box<[Part]>),
+}
+
 // A wallet's holds are copied at every change of generation.
 const _: () = assert!(size_of::<Part>() <= 64);
-const _: () = assert!(size_of::<OpenHold>() <= 56);
+const _: () = assert!(size_of::<OpenHold>() <= 104);
+
+impl Deref for Parts {
+    type Target = [Part];
+
+    fn deref(&self) -> &[Part] {
+        match &self.0 {
+            Few::One(part) => std::slice::from_ref(part),
+            Few::Any(parts) => parts,
+        }
+    }
+}
+
+impl DerefMut for Parts {
+    fn deref_mut(&mut self) -> &mut [Part] {
+        match &mut self.0 {
+            Few::One(part) => std::slice::from_mut(part),
+            Few::Any(parts) => parts,
+        }
+    }
+}
+
+impl FromIterator<Part> for Parts {
+    fn from_iter<I: IntoIterator<Item = Part>>(parts: I) -> Self {
+        let mut parts = parts.into_iter();
+        Parts(match (parts.next(), parts.next()) {
+            (None, _) => Few::Any(Box::default()),
+            (Some(one), None) => Few::One(one),
+            (Some(first), Some(second)) => Few::Any([first, second].into_iter().chain(parts).collect()),
+        })
+    }
+}
+
+impl<'a> IntoIterator for &'a Parts {
+    type Item = &'a Part;
+    type IntoIter = std::slice::Iter<'a, Part>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a mut Parts {
+    type Item = &'a mut Part;
+    type IntoIter = std::slice::IterMut<'a, Part>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter_mut()
+    }
+}
+
+impl Default for Parts {
+    /// None.
+    fn default() -> Self {
+        Parts(Few::Any(Box::default()))
+    }
+}
+
+impl PartialEq for Parts {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Parts {}
 
 impl OpenHold {
     /// What its parts add up to.
@@ -252,6 +327,34 @@ mod tests {
         check(10, OnExceed::Cap, 11, false, Ok((10, 0, 1)));
         check(10, OnExceed::Overdraw, 11, false, Ok((10, 1, 0)));
         check(1, OnExceed::Overdraw, i64::MAX, false, Ok((1, i64::MAX - 1, 0)));
+    }
+
+    #[test]
+    fn parts_are_the_slice_that_they_were_made_of() {
+        let part = |id| Part {
+            lot: Lot {
+                id: GrantId::new(id),
+                remaining: Amount::ONE,
+                granted: Amount::ONE,
+                effective_at: Timestamp::EPOCH,
+                expires_at: super::super::time::Expiry::NEVER,
+                cost: 0,
+                priority: 0,
+                category: super::super::grant::Category::Paid,
+            },
+            is_voided: false,
+        };
+        for count in 0..4 {
+            let all: Vec<Part> = (0..count).map(part).collect();
+            let mut parts: Parts = all.iter().copied().collect();
+            assert_eq!(*parts, *all);
+            assert_eq!(parts, Parts(Few::Any(all.clone().into())), "however it is kept");
+            for part in &mut parts {
+                part.is_voided = true;
+            }
+            assert!(parts.iter().all(|part| part.is_voided));
+        }
+        assert_eq!(Parts::default(), Parts::from_iter([]));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod operation;
 mod rejection;
 mod riders;
 mod schedule;
+mod single;
 mod terms;
 mod time;
 mod transition;
@@ -38,13 +39,15 @@ pub use debit::{Policy, Taken, decide_debit};
 pub use decimal::{Decimal, DecimalError};
 pub use grant::{Category, GrantId, Lot, MAX_PRIORITY, Source};
 pub use hold::{
-    Capture, HoldId, MAX_HOLDS, MAX_PARTS, NewHold, OnExceed, OpenHold, Part, decide_capture, decide_hold, find_hold,
+    Capture, HoldId, MAX_HOLDS, MAX_PARTS, NewHold, OnExceed, OpenHold, Part, Parts, decide_capture, decide_hold,
+    find_hold,
 };
 pub use level::{Bearings, Level, LevelProblem, LevelStates, Levels, LevelsError, Percent, Trigger, Watches};
 pub use operation::{Change, Effects, Lines, Movement, NewGrant, Operation, Return, Reversal};
 pub use rejection::Rejection;
 pub use riders::{Clause, Occurrence, Payment, Progress, Riders, Rollover, Special, Unpaid};
 pub use schedule::{Ends, Schedule};
+pub use single::{Single, SingleChange, SingleNext};
 pub use terms::{Allocation, Holdings, Invariant, MAX_LOTS, Status, Terms};
 pub use time::{Expiry, Timestamp};
-pub use transition::transition;
+pub use transition::{transition, transition_of};

@@ -28,7 +28,7 @@ use super::grant::{GrantId, Lot, MAX_PRIORITY};
 use super::hold::{MAX_HOLDS, MAX_PARTS, OpenHold};
 use super::level::{Bearings, LevelStates, Levels};
 use super::riders::Riders;
-use super::time::Timestamp;
+use super::time::{Expiry, Timestamp};
 
 /// The most grants that a wallet can have at a time, scheduled and unpaid ones included.
 pub const MAX_LOTS: usize = 1000;
@@ -191,13 +191,14 @@ impl Terms {
     /// The first instant at which these terms do not hold any more: a grant ends or takes effect, a hold or a commitment ends, or an alert
     /// that was held back is to be told.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let ends = self.lots.iter().filter_map(|lot| lot.expires_at.timestamp());
+        let at = |instant: Option<Timestamp>| Expiry::from(instant);
         // A scheduled lot begins before it ends, and the first in order begins first. What is held of a grant lasts as long as the hold.
-        let begins = self.scheduled.first().map(|lot| lot.effective_at);
-        let lapses = self.committed.first().and_then(|first| first.until.timestamp());
-        let tells = self.levels.as_ref().and_then(|levels| levels.deadline(self.states, &self.told));
-        let ends_held = self.holds.first().map(|hold| hold.expires_at);
-        ends.chain([begins, ends_held, lapses, tells].into_iter().flatten()).min()
+        let begins = at(self.scheduled.first().map(|lot| lot.effective_at));
+        let lapses = self.committed.first().map_or(Expiry::NEVER, |first| first.until);
+        let tells = at(self.levels.as_ref().and_then(|levels| levels.deadline(self.states, &self.told)));
+        let ends_held = at(self.holds.first().map(|hold| hold.expires_at));
+        let others = begins.min(lapses).min(tells).min(ends_held);
+        self.lots.iter().fold(others, |first, lot| first.min(lot.expires_at)).timestamp()
     }
 
     /// What the lines of levels depend on.
@@ -292,7 +293,7 @@ impl Terms {
         }
     }
 
-    fn spent(&self, balance: Amount) -> Amount {
+    pub(super) fn spent(&self, balance: Amount) -> Amount {
         debug_assert!(balance <= self.opening, "a balance cannot rise within a generation");
         self.opening.minus(balance.min(self.opening))
     }
@@ -398,7 +399,6 @@ mod tests {
     use super::super::grant::Category;
     use super::super::hold::{HoldId, OnExceed, Part};
     use super::super::level::{Level, Percent, Watches};
-    use super::super::time::Expiry;
     use super::*;
 
     fn lot(id: u64, remaining: i64) -> Lot {

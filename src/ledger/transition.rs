@@ -18,6 +18,7 @@
 //! 2. Pure: it is computed by every helper of a change and again at replay, with the same result.
 //! 3. The new terms satisfy the invariants of [`Terms`].
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::amount::Amount;
@@ -29,7 +30,7 @@ use super::level::{Bearings, LevelStates, Levels};
 use super::operation::{Change, Effects, Lines, Movement, NewGrant, Operation};
 use super::rejection::Rejection;
 use super::riders::{Clause, Progress, Unpaid, unpaid_total};
-use super::terms::{Holdings, MAX_LOTS, Status, Terms, available, total};
+use super::terms::{MAX_LOTS, Status, Terms, available, total};
 use super::time::{Expiry, Timestamp};
 
 mod claw_back;
@@ -41,6 +42,11 @@ mod transfer;
 ///
 /// `old` must satisfy its invariants ([`Terms::validate`]) and admit `closing` ([`Terms::admits`]).
 pub fn transition(old: &Terms, closing: Amount, operation: &Operation, now: Timestamp) -> Change {
+    transition_of(Cow::Borrowed(old), closing, operation, now)
+}
+
+/// As [`transition()`], of terms that need not be copied where they are the caller's to give.
+pub fn transition_of(old: Cow<'_, Terms>, closing: Amount, operation: &Operation, now: Timestamp) -> Change {
     debug_assert!(old.admits(closing), "{closing:?} is no end of {old:?}");
     let mut draft = Draft::settle(old, closing, now);
     // Recovery puts back what was there; what has fallen due since is for whoever touches the wallet next.
@@ -50,6 +56,9 @@ pub fn transition(old: &Terms, closing: Amount, operation: &Operation, now: Time
     let result = draft.apply(operation);
     draft.finish(result, *operation == Operation::Reopen)
 }
+
+/// Movements that most operations make no more than.
+const MOVEMENTS: usize = 4;
 
 /// A wallet between two generations.
 struct Draft {
@@ -86,37 +95,55 @@ struct Draft {
 
 impl Draft {
     /// Step 1.
-    fn settle(old: &Terms, closing: Amount, now: Timestamp) -> Draft {
-        let Holdings { lots, debt } = old.lots_at(closing);
+    fn settle(old: Cow<'_, Terms>, closing: Amount, now: Timestamp) -> Draft {
+        let debt = old.debt();
+        let mut spent = old.spent(closing);
+        let old = old.into_owned();
+        let (mut lots, holds) = (old.lots.into_vec(), old.holds.into_vec());
+        let mut movements = Vec::with_capacity(MOVEMENTS);
         // Lots are spent in order, so those that are gone are the first ones.
-        let gone = &old.lots[..old.lots.len() - lots.len()];
+        let mut gone = 0;
+        for lot in &mut lots {
+            if spent == Amount::ZERO {
+                break;
+            }
+            let part = spent.min(lot.remaining);
+            spent = spent.minus(part);
+            lot.remaining = lot.remaining.minus(part);
+            if lot.remaining > Amount::ZERO {
+                break;
+            }
+            gone += 1;
+            if held_of(&holds, lot.id).is_none() {
+                movements.push(Movement::Depleted { grant: lot.id });
+            }
+        }
+        if gone > 0 {
+            lots.drain(..gone);
+        }
         Draft {
             closing,
             now,
             status: old.status,
             allowance: old.allowance,
-            levels: old.levels.clone(),
+            levels: old.levels,
             states: old.states,
-            told: old.told.clone(),
+            told: old.told,
             granted: old.granted,
-            committed: old.committed.clone(),
+            committed: old.committed,
             inherited: old.inherited,
             lots,
-            scheduled: old.scheduled.to_vec(),
-            holds: old.holds.to_vec(),
+            scheduled: old.scheduled.into_vec(),
+            holds,
             held: old.held,
             voided: Vec::new(),
             late: Vec::new(),
-            debt,
+            debt: debt.plus(spent),
             balance: closing,
-            movements: gone
-                .iter()
-                .filter(|lot| held_of(&old.holds, lot.id).is_none())
-                .map(|lot| Movement::Depleted { grant: lot.id })
-                .collect(),
-            clauses: old.riders.clauses.to_vec(),
-            unpaid: old.riders.unpaid.to_vec(),
-            progress: old.riders.progress.to_vec(),
+            movements,
+            clauses: old.riders.clauses.into_vec(),
+            unpaid: old.riders.unpaid.into_vec(),
+            progress: old.riders.progress.into_vec(),
         }
     }
 
@@ -151,8 +178,12 @@ impl Draft {
             self.balance = self.balance.minus(lot.remaining);
             self.movements.push(Movement::Voided { grant: lot.id, amount: lot.remaining });
         }
-        let ended: Vec<Lot> = self.lots.extract_if(.., |lot| lot.expires_at.is_due(now)).collect();
         let late = std::mem::take(&mut self.late);
+        let ended: Vec<Lot> = if self.lots.iter().any(|lot| lot.expires_at.is_due(now)) {
+            self.lots.extract_if(.., |lot| lot.expires_at.is_due(now)).collect()
+        } else {
+            Vec::new()
+        };
         for lot in ended {
             let late =
                 late.iter().filter(|(grant, _)| *grant == lot.id).fold(Amount::ZERO, |sum, (_, part)| sum.plus(*part));

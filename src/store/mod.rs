@@ -13,5 +13,6 @@ pub mod texts;
 pub mod word;
 pub(crate) mod zeroed;
 
+pub(crate) use sync::collect;
 pub use sync::{Guard, await_guards, pin};
 pub use zeroed::ZeroValid;

@@ -12,7 +12,8 @@
 //! 2. *seal*: the word's sealed bit is set; its headroom is now the closing value, the same for everybody;
 //! 3. *compute and log*: [`Driver::close`] gives the next generation from (old terms, closing balance, operation); the first result
 //!    offered becomes *the* result; its record is appended to the log;
-//! 4. *open*: the view goes to the next generation, then the word does: from here debits apply to it;
+//! 4. *open*: the view goes to the next generation, and what is available beside the balance is told (`aside`), then the word goes there
+//!    too: from here debits apply to it;
 //! 5. *swing*: the terms pointer goes to the next generation, and the old one is retired through the epoch.
 //!
 //! # Invariants
@@ -34,6 +35,7 @@ use super::sync::{Guard, Ordering, pin, spin, yield_now};
 use super::word::{AtomicView, AtomicWord, Deadline, View, Word};
 use std::ptr;
 
+use aside::Aside;
 use group::{Closed, Ended, Joint, JointOpening};
 
 /// The content of a generation, as far as the slot must know it.
@@ -44,8 +46,8 @@ pub trait Terms: Send + Sync {
     fn base(&self) -> i64;
     /// When the terms change by themselves.
     fn deadline(&self) -> Deadline;
-    /// Available credit equals the balance.
-    fn is_plain(&self) -> bool;
+    /// Available credit less balance.
+    fn adjustment(&self) -> i64;
 }
 
 /// The types that a kind of wallet is made of.
@@ -170,6 +172,8 @@ pub struct Posted {
     pub generation: u64,
     /// The balance after it: within the generation, its exact position.
     pub balance: i64,
+    /// Available credit less balance.
+    pub adjustment: i64,
 }
 
 /// One wallet: 64 bytes, aligned to 64. Zeroed memory is a slot that was never opened.
@@ -183,12 +187,13 @@ pub struct Slot<R: Rules> {
     last_lsn: AtomicU64,
     /// The present generation, or its predecessor during an operation. Owned.
     terms: AtomicPtr<Generation<R>>,
-    spare: AtomicU64,
+    aside: Aside,
 }
 
 #[cfg(not(drawdown_loom))]
 const _: () = assert!(size_of::<Slot<layout::Nothing>>() == 64 && align_of::<Slot<layout::Nothing>>() == 64);
 
+mod aside;
 pub mod group;
 #[cfg(all(test, drawdown_loom))]
 mod loom_tests;
@@ -241,7 +246,7 @@ impl<R: Rules> Generation<R> {
     }
 
     fn view(&self) -> View {
-        View::new(self.number, self.terms.base(), self.terms.deadline(), self.terms.is_plain())
+        View::new(self.number, self.terms.base(), self.terms.deadline(), self.terms.adjustment() == 0)
     }
 
     fn word(&self) -> Word {
@@ -262,7 +267,7 @@ impl<R: Rules> Slot<R> {
             key: AtomicU64::new(0),
             last_lsn: AtomicU64::new(0),
             terms: AtomicPtr::new(ptr::null_mut()),
-            spare: AtomicU64::new(0),
+            aside: Aside::new(),
         }
     }
 
@@ -279,7 +284,7 @@ impl<R: Rules> Slot<R> {
         let word = Word { headroom: balance - generation.terms.base(), ..generation.word() };
         self.key.store(key, Ordering::Relaxed);
         self.last_lsn.store(last_lsn, Ordering::Relaxed);
-        self.spare.store(scratch, Ordering::Relaxed);
+        self.aside.set_scratch(scratch);
         self.view.store(generation.view(), Ordering::Relaxed);
         let old = self.terms.swap(Box::into_raw(Box::new(generation)), Ordering::Release); // with present
         assert!(old.is_null(), "a slot is opened once");
@@ -315,12 +320,16 @@ impl<R: Rules> Slot<R> {
         self.last_lsn.swap(lsn, Ordering::AcqRel) // each swap pairs with the one before it
     }
 
-    /// The fast path: debits `amount` (> 0) if nothing but the balance changes by it, and the balance is all that there is to tell.
-    /// `None` when the slow path must look at it: too little headroom, an operation under way, terms that are due to change at `now`, or
-    /// available credit that differs from the balance.
+    /// The fast path: debits `amount` (> 0) if nothing but the balance changes by it. `None` when the slow path must look at it: too little
+    /// headroom, an operation under way, terms that are due to change at `now`, or available credit that differs from the balance, which
+    /// the caller cannot tell (`can_tell`) or the slot does not know.
     #[inline]
-    pub fn debit(&self, amount: i64, now: Deadline) -> Option<Posted> {
-        self.debit_if(amount, now, |view| view.plain)
+    pub fn debit(&self, amount: i64, now: Deadline, can_tell: bool) -> Option<Posted> {
+        self.debit_if(amount, now, |slot, generation, view| match view.plain {
+            true => Some(0),
+            false if can_tell => slot.aside.get(generation),
+            false => None,
+        })
     }
 
     /// As [`Slot::debit`] for any wallet; gives the generation that the debit was applied in, which is `since` or a later one.
@@ -331,7 +340,7 @@ impl<R: Rules> Slot<R> {
         now: Deadline,
         guard: &'g Guard,
     ) -> Option<(Posted, &'g Generation<R>)> {
-        let posted = self.debit_if(amount, now, |_| true)?;
+        let mut posted = self.debit_if(amount, now, |_, _, _| Some(0))?;
         let mut generation = since;
         if generation.number != posted.generation {
             // Makes the pointer follow the word, as invariant 5 asks before a later generation is handed out.
@@ -342,24 +351,33 @@ impl<R: Rules> Slot<R> {
             let next = generation.next(guard);
             generation = next.expect("a generation that takes debits was opened by its predecessor's end");
         }
+        posted.adjustment = generation.terms.adjustment();
         Some((posted, generation))
     }
 
+    /// Debits if `adjustment` knows what is available beside the balance, given the slot, the generation that is live, and its view.
     #[inline]
-    fn debit_if(&self, amount: i64, now: Deadline, condition: impl Fn(View) -> bool) -> Option<Posted> {
+    fn debit_if(
+        &self,
+        amount: i64,
+        now: Deadline,
+        adjustment: impl Fn(&Self, u64, View) -> Option<i64>,
+    ) -> Option<Posted> {
         debug_assert!(amount > 0);
         let mut word = self.word.load(Ordering::Acquire); // with open_next: the view of this generation is visible
         loop {
             let view = self.view.load(Ordering::Acquire);
             // A view of another generation would fail the swap as well, for its word was sealed first; looking saves the swap.
-            if !word.is_live_with(view) || word.headroom < amount || now >= view.deadline || !condition(view) {
+            if !word.is_live_with(view) || word.headroom < amount || now >= view.deadline {
                 return None;
             }
+            let adjustment = adjustment(self, word.generation, view)?;
             let after = Word { headroom: word.headroom - amount, ..word };
             // Release: whoever acquires this word may rely on what this thread reserved in the log before.
             match self.word.compare_exchange(word, after, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(()) => {
-                    return Some(Posted { generation: word.generation, balance: after.headroom + view.base });
+                    let balance = after.headroom + view.base;
+                    return Some(Posted { generation: word.generation, balance, adjustment });
                 }
                 Err(found) => word = found,
             }
@@ -469,14 +487,23 @@ impl<R: Rules> Slot<R> {
         self.word.load(Ordering::Relaxed).generation > 0
     }
 
-    /// A number for whoever is alone with the slot; it means nothing otherwise.
+    /// A number for whoever is alone with the slot, until [`Slot::end_alone`].
     pub fn scratch_alone(&self) -> u64 {
-        self.spare.load(Ordering::Relaxed)
+        self.aside.scratch()
+    }
+
+    /// Ends the use of [`Slot::scratch_alone`], before another thread can reach the slot.
+    pub fn end_alone(&self, guard: &Guard) {
+        let view = self.view.load(Ordering::Relaxed);
+        match self.present(guard) {
+            Some(generation) if !view.plain => self.aside.tell_alone(generation.number, generation.terms.adjustment()),
+            _ => self.aside.set_scratch(0),
+        }
     }
 
     /// See [`Slot::scratch_alone`].
     pub fn set_scratch_alone(&self, scratch: u64) {
-        self.spare.store(scratch, Ordering::Relaxed);
+        self.aside.set_scratch(scratch);
     }
 
     /// Sets the chain's head while no other thread can reach the slot.
@@ -618,11 +645,15 @@ impl<R: Rules> Slot<R> {
     /// up to the same base and deadline. We live with that.
     fn open_next(&self, old: &Generation<R>, closing: i64, next: &Generation<R>) {
         let closed = Word { headroom: closing - old.terms.base(), generation: old.number, sealed: true };
+        let (adjustment, seen) = (next.terms.adjustment(), self.aside.seen());
         if self.word.load(Ordering::Acquire) != closed {
             return; // The word was sealed before there was an outcome, so it can only have been opened since.
         }
         // Release pairs with the loads in `debit` and `read`. Failing means that it was done before.
         let _ = self.view.compare_exchange(old.view(), next.view(), Ordering::AcqRel, Ordering::Acquire);
+        if adjustment != 0 {
+            self.aside.tell(seen, next.number, adjustment);
+        }
         let _ = self.word.compare_exchange(closed, next.word(), Ordering::AcqRel, Ordering::Acquire);
     }
 
@@ -729,8 +760,8 @@ mod layout {
         fn deadline(&self) -> Deadline {
             Deadline::NEVER
         }
-        fn is_plain(&self) -> bool {
-            true
+        fn adjustment(&self) -> i64 {
+            0
         }
     }
 

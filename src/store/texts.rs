@@ -137,14 +137,22 @@ impl Texts {
         assert!(fresh.is_ok(), "a number gets a text once");
     }
 
-    /// The tag and the text of a number.
-    pub fn get(&self, number: u32) -> Option<(u16, &str)> {
+    /// Whether a number has a text, without touching it.
+    pub fn has(&self, number: u32) -> bool {
+        self.start(number).is_some()
+    }
+
+    /// Where a number's text begins, with its head.
+    fn start(&self, number: u32) -> Option<*const u8> {
         let (row, piece, place) = locate(number);
         // Acquire, with set.
         let at = self.rows[row].get()?[piece].get()?[place].load(Ordering::Acquire);
-        if at.is_null() {
-            return None;
-        }
+        (!at.is_null()).then_some(at.cast_const())
+    }
+
+    /// The tag and the text of a number.
+    pub fn get(&self, number: u32) -> Option<(u16, &str)> {
+        let at = self.start(number)?;
         // SAFETY: invariant 1: a head of three bytes, written before the pointer and never again, alive as long as `self`.
         let head = unsafe { std::slice::from_raw_parts(at, HEAD_BYTES) };
         // SAFETY: as above; the text follows its head in the same block.

@@ -40,8 +40,8 @@ pub struct View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(u64);
 
-const GENERATION_BITS: u32 = 23;
-const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
+pub(super) const GENERATION_BITS: u32 = 23;
+pub(super) const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 
 impl Deadline {
     /// The earliest one.

@@ -309,6 +309,19 @@ fn a_grant_that_debt_took_is_depleted_however_long_nobody_looked() {
     ]);
 }
 
+/// What rolls over begins in the very operation that moves its end. The books took it to be without an end before, so that taking it away was
+/// no change to them. (Found by a story, seed 100.)
+#[test]
+fn the_end_of_a_remainder_can_be_taken_away_before_anybody_has_seen_it() {
+    let rollover = Some(RolloverSpecs { tenths: 5, max: None, lasts: Some(9) });
+    tell(&[
+        Step::Grant(GrantSpec { lasts: Some(2), rollover, ..grant_of(0, 10) }),
+        Step::Pause(3),
+        Step::MoveExpiry(0, None),
+        Step::Batch(vec![usage_of(1, 0, 2, Policy::Reject)]),
+    ]);
+}
+
 /// A key and an event that are used again after the idempotency window, for something else, are new; and a restart does not bring the old
 /// ones back. The model had known of no window, and a story of some seventy years told it otherwise.
 #[test]

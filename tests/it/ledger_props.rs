@@ -254,7 +254,7 @@ fn holds_of(seeds: Vec<HoldSeed>, lots: &mut Vec<Lot>) -> Vec<OpenHold> {
             remaining,
             expires_at: at(end),
             on_exceed: on_exceed(policy),
-            parts: parts.into(),
+            parts: parts.into_iter().collect(),
         });
     }
     holds.sort_by_key(|hold| (hold.expires_at, hold.id));

@@ -17,6 +17,7 @@ mod payments;
 mod recurring;
 mod reports;
 mod sim;
+mod single;
 mod snapshots;
 mod spill;
 mod stress;

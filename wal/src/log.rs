@@ -30,7 +30,8 @@ pub struct Options {
     pub segments_ahead: usize,
     /// Bound on bytes that are admitted or written and not yet durable.
     pub max_unsynced_bytes: u64,
-    /// Largest frame, header and rounding included, in bytes: a multiple of 32, at most an eighth of a segment.
+    /// Largest frame, header and rounding included, in bytes: a multiple of 32, at most an eighth of a segment. In a log that exists, an
+    /// eighth of its segments if that is less.
     pub max_frame_bytes: u32,
     /// How much to check when opening.
     pub verify: Verify,
@@ -92,6 +93,13 @@ impl Options {
         Ok(Geometry { segment_bytes, max_frame_bytes })
     }
 
+    /// The geometry of a log that exists, with segments of a size that may be another than the options'.
+    fn geometry_of(&self, segment_bytes: u64) -> Result<Geometry, OpenError> {
+        let largest = u32::try_from(segment_bytes / 8).unwrap_or(u32::MAX) / FRAME_ALIGN as u32 * FRAME_ALIGN as u32;
+        let max_frame_bytes = self.max_frame_bytes.min(largest);
+        Options { max_frame_bytes, ..self.clone() }.geometry(segment_bytes)
+    }
+
     /// The most that one admission may ask for: what is certain to be granted once everything is durable and prepared.
     fn max_admission(&self, geometry: Geometry) -> u64 {
         let ahead = geometry.fresh_capacity() * self.segments_ahead as u64;
@@ -151,7 +159,7 @@ impl Log {
         } else {
             recovery::recover(&*medium, &numbers, options.verify)?
         };
-        let geometry = options.geometry(scan.geometry_bytes)?;
+        let geometry = options.geometry_of(scan.geometry_bytes)?;
         let exhausted = OpenError::Options { option: "run", reason: "the log has used up its run numbers" };
         let run = scan.highest_run.checked_add(1).ok_or(exhausted)?;
         let first = numbers.first().copied().unwrap_or(0);

@@ -246,6 +246,10 @@ fn operation_fields(record: &OperationRecord<'_>, scale: Scale, known: &Known) -
         let asked = json!({"all": note.asked.all, "regrant": note.asked.regrant});
         fields.push(("note", json!({"kind": note_name(note.kind), "key": note.key, "reason": note.reason, "invoice": note.invoice, "asked": asked, "metadata": note.metadata, "other": note.other})));
     }
+    if let Some(keyed) = &record.body.keyed {
+        let request = format!("{:032x}", u128::from_be_bytes(keyed.key.request));
+        fields.push(("keyed", json!({"request": request, "place": keyed.key.place})));
+    }
     let movements: Vec<_> = record.body.movements.iter().map(|movement| movement_value(movement, scale)).collect();
     fields.push(("movements", movements.into()));
     if let Some(hold) = record.body.operation.hold() {

@@ -221,6 +221,7 @@ impl Book {
         if i128::from(record.closing.units()) != self.balance() {
             return Err("its closing balance is not what its generation's debits leave");
         }
+        self.check_keyed(record)?;
         let (lots, debt) = self.holdings();
         self.sums.spent += self.taken();
         let (knows_schedule, scheduled, sums) = (self.is_whole, &mut self.scheduled, &mut self.sums);
@@ -269,6 +270,20 @@ impl Book {
         self.generation = record.generation;
         self.debits = Debits::default();
         Ok(())
+    }
+
+    /// Whether an operation under a key found its hold as it says: its answer is given again by that.
+    fn check_keyed(&self, record: &OperationRecord<'_>) -> Result<(), Found> {
+        let Some(keyed) = &record.body.keyed else { return Ok(()) };
+        let (Operation::Capture { hold, .. } | Operation::Release { hold } | Operation::ExtendHold { hold, .. }) =
+            record.body.operation
+        else {
+            return Ok(());
+        };
+        let left = i128::from(keyed.amount.units()) - i128::from(keyed.captured.units());
+        let open = self.holds.open.iter().find(|(id, _)| *id == hold);
+        let agrees = open.map_or(self.holds.unseen.is_some(), |(_, open)| *open == left);
+        if agrees || record.body.rejected { Ok(()) } else { Err("an operation under a key found its hold otherwise") }
     }
 
     /// Whether a reversal goes on where the last one of its debit ended, and accounts for all that it gives back.

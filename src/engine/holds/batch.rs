@@ -5,22 +5,24 @@
 //! trace; one that they refuse in a race, or because an earlier one of the batch was quicker, leaves a declaration that never takes effect.
 
 use super::find::Place;
+use super::keyed::not_done;
 use super::requests::{HoldOutcome, HoldRequest, HoldState, HoldStatus, Standing};
-use super::work::{Made, Work, at_once};
+use super::work::{Made, Work, at_once, clear_up};
 use super::{PREFIX, hold_fingerprint};
 use crate::engine::budget::Budget;
-use crate::engine::catalog::{Catalog, CreditCurrency};
+use crate::engine::catalog::Catalog;
 use crate::engine::grants::check_text;
+use crate::engine::once::{EFFECT_PREFIX, RequestKey};
 use crate::engine::settings::currency_of;
 use crate::engine::ticket::Ticket;
 use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::{Engine, Inner, MAX_ID_BYTES};
 use crate::journal::frame::{Prelude, kind};
 use crate::journal::hold::Declaration;
-use crate::ledger::{Amount, HoldId, NewHold, OnExceed, Operation, Rejection, Timestamp};
+use crate::ledger::{Amount, HoldId, NewHold, OnExceed, Operation, Rejection, Scale, Timestamp};
+use crate::store::hash::{WalletHash, WalletsOf};
 use crate::store::idempotency::{Claim, Entry};
 use crate::store::{Guard, pin};
-use std::sync::Arc;
 
 const DEFAULT_TTL_MS: u64 = 15 * 60_000;
 const MAX_TTL_MS: u64 = 24 * 3_600_000;
@@ -32,11 +34,30 @@ impl Engine {
     /// between two rounds of one batch do some of its holds have that as their outcome while others stand; those with an id of the caller's
     /// can be sent again.
     pub fn hold(&self, requests: &[HoldRequest<'_>]) -> Result<(Vec<HoldOutcome>, Ticket), Unavailable> {
+        self.hold_once(requests, None)
+    }
+
+    /// As [`Engine::hold`]; those without an id of the caller's are made once under the request's key.
+    pub fn hold_once(
+        &self,
+        requests: &[HoldRequest<'_>],
+        once: Option<RequestKey>,
+    ) -> Result<(Vec<HoldOutcome>, Ticket), Unavailable> {
         let inner = &*self.inner;
         inner.check_open()?;
         inner.room.check()?;
         let now = inner.now();
-        let mut batch = Batch { inner, requests, now, outcomes: Vec::new() };
+        // In the requests' order, where they have none of their own.
+        let made_ids: Vec<Option<String>> = match once {
+            Some(once) => {
+                let made =
+                    |(place, request): (usize, &HoldRequest<'_>)| request.id.is_none().then(|| once.hold_id(place));
+                requests.iter().enumerate().map(made).collect()
+            }
+            None => Vec::new(),
+        };
+        let is_replay = once.is_some_and(|once| once.is_replay);
+        let mut batch = Batch { inner, requests, made_ids: &made_ids, is_replay, now, outcomes: Vec::new() };
         batch.outcomes.resize_with(requests.len(), || None);
         let planned = batch.plan();
         let mut made_any = false;
@@ -46,10 +67,25 @@ impl Engine {
                 Err(error) if !made_any => return Err(error),
                 Err(error) => batch.give_up(round, &error),
             }
+            clear_up(round.len());
         }
         let outcomes = batch.outcomes.into_iter().map(|outcome| outcome.expect("every request was decided")).collect();
         Ok((outcomes, self.barrier()))
     }
+}
+
+/// Requests whose wallets are looked up one after the other: more than it takes to fetch a line from memory.
+const GROUP: usize = 32;
+
+/// The place of a wallet that has not been looked up.
+const NOWHERE: u32 = u32::MAX;
+
+/// What requests of one currency share.
+struct Unit<'a> {
+    /// How they name it.
+    asked: Option<&'a str>,
+    wallets: WalletsOf,
+    scale: Scale,
 }
 
 /// A request with everything looked up and defaulted.
@@ -60,7 +96,7 @@ struct Planned {
     amount: Amount,
     ttl_ms: u64,
     on_exceed: OnExceed,
-    /// Of the caller's id.
+    /// Of the id.
     fingerprint: Option<u64>,
 }
 
@@ -74,54 +110,75 @@ struct Making<'g> {
 struct Batch<'a> {
     inner: &'a Inner,
     requests: &'a [HoldRequest<'a>],
+    /// Ids made of the request's key, by place; nothing if it has none.
+    made_ids: &'a [Option<String>],
+    /// Nothing is made that was not made before.
+    is_replay: bool,
     now: Timestamp,
     outcomes: Vec<Option<HoldOutcome>>,
 }
 
 impl<'a> Batch<'a> {
-    /// Decides what needs no wallet, and finds the wallets of all others.
+    /// The id under which a request's hold is declared and found again.
+    fn id(&self, index: u32) -> Option<&'a str> {
+        let index = index as usize;
+        self.requests[index].id.or_else(|| self.made_ids.get(index)?.as_deref())
+    }
+
+    /// Decides what needs no wallet, and finds the wallets of all others: a group of requests at a time, so that what the second pass over
+    /// it touches was asked for by the first.
     fn plan(&mut self) -> Vec<Planned> {
         let (catalog, guard) = (self.inner.catalog.snapshot(), pin());
         let mut planned = Vec::with_capacity(self.requests.len());
-        let mut last: Option<(Option<&str>, Arc<CreditCurrency>)> = None;
-        for (index, request) in (0..).zip(self.requests) {
-            match self.plan_one(index, request, &catalog, &mut last, &guard) {
-                Ok(plan) => {
-                    if let Some(fingerprint) = plan.fingerprint {
-                        self.inner.idempotency.prefetch(fingerprint, &guard);
-                    }
-                    planned.push(plan);
+        let mut sought = Vec::with_capacity(GROUP);
+        let mut last = None;
+        let mut index = 0;
+        for group in self.requests.chunks(GROUP) {
+            for request in group {
+                match self.plan_one(index, request, &catalog, &mut last, &guard) {
+                    Ok(plan) => sought.push(plan),
+                    Err(error) => self.refuse(index, error),
                 }
-                Err(error) => self.refuse(index, error),
+                index += 1;
+            }
+            for (wallet, plan) in sought.drain(..) {
+                match self.inner.find(wallet, &guard) {
+                    Some(slot) => {
+                        self.inner.slab.prefetch(slot);
+                        planned.push(Planned { slot, ..plan });
+                    }
+                    None => self.refuse(plan.index, Rejection::UnknownWallet.into()),
+                }
             }
         }
         planned
     }
 
+    /// A request but for its wallet's place, and what that is found by.
     fn plan_one(
         &self,
         index: u32,
         request: &HoldRequest<'a>,
         catalog: &Catalog,
-        last: &mut Option<(Option<&'a str>, Arc<CreditCurrency>)>,
+        last: &mut Option<Unit<'a>>,
         guard: &Guard,
-    ) -> Result<Planned, CommandError> {
+    ) -> Result<(WalletHash, Planned), CommandError> {
         let inner = self.inner;
         check_text("customer", request.customer, MAX_ID_BYTES)?;
         if let Some(id) = request.id {
             check_text("id", id, MAX_ID_BYTES)?;
-            if id.starts_with(PREFIX) {
-                let detail = format!("ids that begin with {PREFIX} are the server's");
+            if let Some(prefix) = [PREFIX, EFFECT_PREFIX].into_iter().find(|prefix| id.starts_with(prefix)) {
+                let detail = format!("ids that begin with {prefix} are the server's");
                 return Err(CommandError::Invalid { field: "id", detail });
             }
         }
-        let (number, scale) = match last {
-            Some((id, currency)) if *id == request.currency => (currency.number, currency.scale),
+        let (wallets, scale) = match last {
+            Some(unit) if unit.asked == request.currency => (unit.wallets, unit.scale),
             _ => {
                 let currency = currency_of(catalog, request.currency)?;
-                let found = (currency.number, currency.scale);
-                *last = Some((request.currency, currency));
-                found
+                let (wallets, scale) = (inner.seed.wallets_of(currency.number.0), currency.scale);
+                *last = Some(Unit { asked: request.currency, wallets, scale });
+                (wallets, scale)
             }
         };
         let amount = Amount::from_decimal(request.amount, scale)
@@ -130,11 +187,14 @@ impl<'a> Batch<'a> {
             return Err(CommandError::Invalid { field: "amount", detail: "must be greater than zero".to_owned() });
         }
         let ttl_ms = inner.ttl(request.ttl_ms)?;
-        let wallet = inner.seed.wallet_hash(request.customer.as_bytes(), number.0);
-        let slot = inner.find(wallet, guard).ok_or(Rejection::UnknownWallet)?;
-        inner.slab.prefetch(slot);
-        let fingerprint = request.id.map(|id| hold_fingerprint(&inner.seed, id));
-        Ok(Planned { index, slot, amount, ttl_ms, on_exceed: request.on_exceed, fingerprint })
+        let wallet = inner.seed.wallet_of(wallets, request.customer.as_bytes());
+        inner.index.prefetch(wallet, guard);
+        let fingerprint = self.id(index).map(|id| hold_fingerprint(&inner.seed, id));
+        if let Some(fingerprint) = fingerprint {
+            inner.idempotency.prefetch(fingerprint, guard);
+        }
+        let slot = NOWHERE;
+        Ok((wallet, Planned { index, slot, amount, ttl_ms, on_exceed: request.on_exceed, fingerprint }))
     }
 
     fn refuse(&mut self, index: u32, error: CommandError) {
@@ -179,6 +239,11 @@ impl<'a> Batch<'a> {
         let mut waiting = Vec::new();
         let mut making = self.claim(planned, &mut waiting, &guard);
         self.sift(&mut making, &guard)?;
+        if self.is_replay {
+            for making in making.drain(..) {
+                self.refuse(making.planned.index, not_done());
+            }
+        }
         self.refuse_archived(&mut making);
         work.prefetch(|| making.iter().map(|making| making.planned.slot));
         self.try_all(&mut making, &guard);
@@ -214,7 +279,7 @@ impl<'a> Batch<'a> {
             amount: planned.amount,
             expires_at: self.now.saturating_add(planned.ttl_ms),
             on_exceed: planned.on_exceed,
-            id: self.requests[planned.index as usize].id,
+            id: self.id(planned.index),
         }
     }
 
@@ -317,7 +382,7 @@ impl<'a> Batch<'a> {
 
     /// The outcome for a request whose id the record at `lsn` has, if it has it.
     fn replay(&self, lsn: u64, planned: &Planned, guard: &Guard) -> Option<HoldOutcome> {
-        let id = self.requests[planned.index as usize].id?;
+        let id = self.id(planned.index)?;
         let failed = |error| Some(HoldOutcome { result: Err(error), replayed: false });
         let record = match self.inner.declaration_of(HoldId::new(lsn)) {
             Ok(record) => record?,
@@ -377,7 +442,7 @@ impl<'a> Batch<'a> {
         let (planned, new) = (&making.planned, self.new_hold(&making.planned, making.id));
         let done = work.carry_out(planned.slot, |wallet| {
             wallet.check(&new, self.now)?;
-            Ok(Some(Operation::Hold(new)))
+            Ok(Some(Operation::Hold(new).into()))
         });
         done.map(|done| {
             let state = HoldState {

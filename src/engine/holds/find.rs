@@ -1,19 +1,22 @@
 //! Holds looked up: from a client's text to the wallet, and from the wallet's records to how a hold ended.
 
+use super::keyed::is_effect_id;
 use super::requests::{HoldState, HoldStatus, HoldView, Standing};
 use super::{PREFIX, hold_fingerprint};
 use crate::engine::catalog::Catalog;
 use crate::engine::history::unreadable;
+use crate::engine::names::Names;
 use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::wallet::WalletGeneration;
 use crate::engine::{Engine, Inner, MAX_ID_BYTES};
-use crate::journal::Record;
 use crate::journal::admin::AdminRecord;
 use crate::journal::hold::HoldRecord;
 use crate::journal::operation::Body;
+use crate::journal::{self, Record};
 use crate::ledger::{Amount, HoldId, Movement, OnExceed, OpenHold, Operation, Scale, Timestamp, transition};
 use crate::store::idempotency::Found;
 use crate::store::{Guard, pin};
+use drawdown_wal::{Lsn, SegmentView};
 use std::sync::Arc;
 
 /// Where a hold is.
@@ -23,6 +26,15 @@ pub(super) struct Place {
     pub(super) slot: u32,
 }
 
+/// What a text says of where a hold is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sought {
+    /// All: it is one of our own making.
+    Made(Place),
+    /// Under which fingerprint its caller's id is remembered.
+    Given { fingerprint: u64 },
+}
+
 /// How a hold ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
@@ -30,7 +42,7 @@ pub(super) struct Ended {
     /// What it had left, less late captures since.
     pub(super) left: Amount,
     pub(super) captured: Amount,
-    released: Amount,
+    pub(super) released: Amount,
 }
 
 impl Engine {
@@ -71,7 +83,7 @@ impl Engine {
                 }
                 let place = Place { id: hold.id, slot };
                 let record = inner.declared(hold.id)?;
-                let view = inner.make_view(place, record, HoldState::open(slot, hold))?;
+                let view = inner.make_view(place, &record, HoldState::open(slot, hold))?;
                 found.push((at, view));
             }
         }
@@ -79,14 +91,26 @@ impl Engine {
     }
 }
 
+/// Tells to whom holds belong.
+#[derive(Clone, Debug)]
+pub struct HoldOwners<'a> {
+    names: &'a Names,
+    catalog: Arc<Catalog>,
+}
+
 impl Engine {
+    /// For whoever asks to whom holds belong.
+    pub fn hold_owners(&self) -> HoldOwners<'_> {
+        HoldOwners { names: &self.inner.names, catalog: self.inner.catalog.snapshot() }
+    }
+}
+
+impl HoldOwners<'_> {
     /// Customer and currency of a hold's wallet.
-    pub fn hold_owner(&self, state: &HoldState) -> Option<(String, String)> {
-        let inner = &*self.inner;
-        let name = inner.names.get(state.slot)?;
-        let catalog = inner.catalog.snapshot();
-        let currency = catalog.currency_by_number(name.currency)?;
-        Some((name.customer.to_owned(), currency.id.clone()))
+    pub fn owner(&self, state: &HoldState) -> Option<(&str, &str)> {
+        let name = self.names.get(state.slot)?;
+        let currency = self.catalog.currency_by_number(name.currency)?;
+        Some((name.customer, &currency.id))
     }
 }
 
@@ -134,17 +158,39 @@ impl HoldState {
 impl Inner {
     /// The hold that a client means.
     pub(super) fn find_hold(&self, text: &str, guard: &Guard) -> Result<Place, CommandError> {
+        self.find_sought(self.seek_hold(text, guard)?, text, &mut None, guard)
+    }
+
+    /// Begins to look for the hold that a client means: whoever looks for several finds them in a second pass, when what that touches has come.
+    pub(super) fn seek_hold(&self, text: &str, guard: &Guard) -> Result<Sought, CommandError> {
         if text.starts_with(PREFIX) {
-            return self.find_made(text).ok_or(MISSING);
+            return self.find_made(text).map(Sought::Made).ok_or(MISSING);
         }
-        if text.is_empty() || text.len() > MAX_ID_BYTES {
+        // What an id is made of a key for is known by a text of our own.
+        if text.is_empty() || text.len() > MAX_ID_BYTES || is_effect_id(text) {
             return Err(MISSING);
         }
         let fingerprint = hold_fingerprint(&self.seed, text);
+        self.idempotency.prefetch(fingerprint, guard);
+        Ok(Sought::Given { fingerprint })
+    }
+
+    /// Finds what [`Inner::seek_hold`] began to look for. `view` is storage for a segment of the log, the same one for several.
+    pub(super) fn find_sought(
+        &self,
+        sought: Sought,
+        text: &str,
+        view: &mut Option<SegmentView>,
+        guard: &Guard,
+    ) -> Result<Place, CommandError> {
+        let fingerprint = match sought {
+            Sought::Made(place) => return Ok(place),
+            Sought::Given { fingerprint } => fingerprint,
+        };
         let mut strangers = Vec::new();
         loop {
             match self.idempotency.lookup(fingerprint, &strangers, guard) {
-                Found::Finished { lsn } => match self.is_hold_of(lsn, text)? {
+                Found::Finished { lsn } => match self.is_hold_of(lsn, text, view)? {
                     Some(place) => return Ok(place),
                     None => strangers.push(lsn),
                 },
@@ -158,7 +204,7 @@ impl Inner {
         let horizon = self.horizon.lsn();
         for lsn in lsns.into_iter().filter(|lsn| *lsn >= horizon) {
             // A run knows what was declared; of what never took effect the wallet knows nothing.
-            if let Some(place) = self.is_hold_of(lsn, text)?
+            if let Some(place) = self.is_hold_of(lsn, text, view)?
                 && self.took_hold(place, guard)?
             {
                 return Ok(place);
@@ -168,27 +214,32 @@ impl Inner {
     }
 
     /// Whether the record at `lsn` declares a hold with that id of its caller's.
-    pub(super) fn is_hold_of(&self, lsn: u64, id: &str) -> Result<Option<Place>, CommandError> {
+    fn is_hold_of(&self, lsn: u64, id: &str, view: &mut Option<SegmentView>) -> Result<Option<Place>, CommandError> {
+        let place = |slot| Place { id: HoldId::new(lsn), slot };
+        // What is not at hand, for whatever reason, is read with all care.
+        if !self.is_retired(lsn)
+            && let Ok(declared) = journal::declared_at(&self.log, Lsn::new(lsn), view)
+        {
+            return Ok(declared.filter(|(_, other)| *other == Some(id)).map(|(slot, _)| place(slot)));
+        }
         let record = self.declaration_of(HoldId::new(lsn))?;
         let is_it = record.filter(|record| record.id.as_deref() == Some(id));
-        Ok(is_it.map(|record| Place { id: HoldId::new(lsn), slot: record.slot }))
+        Ok(is_it.map(|record| place(record.slot)))
     }
 
     /// The place that a text of our own making names. Whether a hold is there is for the wallet to say.
     fn find_made(&self, text: &str) -> Option<Place> {
-        let digits = text.strip_prefix(PREFIX)?;
-        let is_hex = digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        if digits.len() < 28 || !is_hex {
+        let digits = text.strip_prefix(PREFIX)?.as_bytes();
+        let (number, rest) = digits.split_at_checked(digits.len().checked_sub(16)?)?;
+        let (slot, check) = rest.split_at(8);
+        // Zeros before it only as far as it is filled up with them.
+        if !(12..=16).contains(&number.len()) || number.len() > 12 && number[0] == b'0' {
             return None;
         }
-        let (number, rest) = digits.split_at(digits.len() - 16);
-        let (slot, check) = rest.split_at(8);
-        let id = HoldId::new(u64::from_str_radix(number, 16).ok()?);
-        let slot = u32::from_str_radix(slot, 16).ok()?;
-        let is_canonical = number.len() == 12 || !number.starts_with('0');
-        let is_ours = is_canonical && u32::from_str_radix(check, 16).ok()? == self.hold_check(id, slot);
+        let (id, slot) = (HoldId::new(hex(number)?), hex(slot)? as u32);
+        let is_ours = hex(check)? as u32 == self.hold_check(id, slot);
         // A crash may have taken back the wallet that a text was made for.
-        (is_ours && self.names.get(slot).is_some()).then_some(Place { id, slot })
+        (is_ours && self.names.has(slot)).then_some(Place { id, slot })
     }
 
     /// The declaration of a hold, if the log or a snapshot has it.
@@ -232,15 +283,15 @@ impl Inner {
     /// A hold as it is at `now`.
     pub(super) fn hold_view_of(&self, place: Place, now: Timestamp, guard: &Guard) -> Result<HoldView, CommandError> {
         let (state, _) = self.state_of(place, now, guard)?;
-        self.make_view(place, self.declared(place.id)?, state)
+        self.make_view(place, &self.declared(place.id)?, state)
     }
 
-    fn make_view(&self, place: Place, record: HoldRecord, state: HoldState) -> Result<HoldView, CommandError> {
+    fn make_view(&self, place: Place, record: &HoldRecord, state: HoldState) -> Result<HoldView, CommandError> {
         let name = self.names.get(place.slot).ok_or(MISSING)?;
         let catalog = self.catalog.snapshot();
         let currency = catalog.currency_by_number(name.currency).ok_or(MISSING)?;
         Ok(HoldView {
-            text: record.id.unwrap_or_else(|| self.made_text(place.id, place.slot)),
+            text: self.text_of(place.id, record),
             customer: name.customer.to_owned(),
             currency: Arc::clone(currency),
             created_at: record.created_at,
@@ -318,6 +369,20 @@ impl Inner {
         // It was declared, or its text was made for a declaration, and a crash or the rules kept it from taking effect.
         Err(MISSING)
     }
+}
+
+/// The number that up to sixteen lower-case hexadecimal digits write.
+fn hex(digits: &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for digit in digits {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        number = number << 4 | u64::from(value);
+    }
+    Some(number)
 }
 
 /// The way down a wallet's operations to a hold's beginning.

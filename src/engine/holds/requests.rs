@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// A hold to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct HoldRequest<'a> {
-    /// The caller's id, 1 to 128 bytes, not beginning with `hld_`: the same id and content is the same hold. `None` has one made.
+    /// The caller's id, 1 to 128 bytes, not beginning with `hld_` or `idk:`: the same id and content is the same hold. `None` has one made.
     pub id: Option<&'a str>,
     /// The wallet's owner. The wallet must be there.
     pub customer: &'a str,
@@ -32,6 +32,25 @@ pub struct CaptureRequest<'a> {
     pub amount: Decimal,
     /// Whether what is left of the hold is released.
     pub is_final: bool,
+}
+
+/// A new end of a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldEnd {
+    /// An instant.
+    At(Timestamp),
+    /// So long from now, ms.
+    In(u64),
+}
+
+impl HoldEnd {
+    /// The instant that it is if it is asked for at `now`.
+    pub(super) fn from(self, now: Timestamp) -> Timestamp {
+        match self {
+            HoldEnd::At(instant) => instant,
+            HoldEnd::In(ms) => now.saturating_add(ms),
+        }
+    }
 }
 
 /// Where a hold is in its life.

@@ -7,11 +7,13 @@ use crate::engine::kept::Kept;
 use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::wallet::{WalletDriver, WalletGeneration, WalletOperation, WalletSlot};
 use crate::engine::{Inner, MAX_ID_BYTES};
+use crate::journal::keyed::Keyed;
 use crate::ledger::{
     Amount, HoldId, NewHold, OpenHold, Operation, Rejection, Scale, Taken, Timestamp, decide_hold, find_hold,
 };
-use crate::store::Guard;
+use crate::store::{Guard, collect};
 use drawdown_wal::Lsn;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Log bytes that an operation on a hold takes in a wallet of few grants and holds; those that need more are done by themselves.
@@ -33,6 +35,16 @@ pub(super) fn at_once(inner: &Inner) -> usize {
     of_admission.min(of_frame).clamp(1, AT_ONCE_MAX) as usize
 }
 
+/// Operations behind which it is worth freeing what they left.
+const MANY: usize = 64;
+
+/// Frees what so many operations have left behind, if they are many. For threads that hold no guard any more.
+pub(super) fn clear_up(operations: usize) {
+    if operations >= MANY {
+        collect();
+    }
+}
+
 /// A share of the log, and what it is for.
 pub(super) struct Work<'a> {
     inner: &'a Inner,
@@ -42,6 +54,26 @@ pub(super) struct Work<'a> {
     catalog: Arc<Catalog>,
     /// The scale of all currencies, if they have one: then nobody need look which a wallet's is.
     scale: Option<Scale>,
+    /// Generations opened.
+    opened: Cell<u64>,
+}
+
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        self.inner.counters.operations(self.opened.get());
+    }
+}
+
+/// An operation to be carried out, and the key that its record is to carry.
+pub(super) struct Order {
+    pub(super) operation: Operation,
+    pub(super) keyed: Option<Box<Keyed>>,
+}
+
+impl From<Operation> for Order {
+    fn from(operation: Operation) -> Self {
+        Order { operation, keyed: None }
+    }
 }
 
 /// What became of something to be done.
@@ -102,7 +134,7 @@ impl<'a> Work<'a> {
         let catalog = inner.catalog.snapshot();
         let mut scales = catalog.currencies().iter().map(|currency| currency.scale);
         let scale = scales.next().filter(|first| scales.all(|scale| scale == *first));
-        Ok(Work { inner, budget, now, guard, catalog, scale })
+        Ok(Work { inner, budget, now, guard, catalog, scale, opened: Cell::new(0) })
     }
 
     pub(super) fn budget(&self) -> &Budget<'a> {
@@ -114,7 +146,7 @@ impl<'a> Work<'a> {
     pub(super) fn carry_out(
         &self,
         handle: u32,
-        mut decide: impl FnMut(&Wallet<'_>) -> Result<Option<Operation>, CommandError>,
+        mut decide: impl FnMut(&Wallet<'_>) -> Result<Option<Order>, CommandError>,
     ) -> Made<Done> {
         let slot = self.inner.slab.get(handle);
         let driver = WalletDriver::new(self.inner, handle, &self.budget);
@@ -125,11 +157,11 @@ impl<'a> Work<'a> {
             let terms = reading.generation.terms();
             let balance = Amount::new(reading.balance);
             let is_due = terms.is_due(self.now);
-            let operation = if is_due {
-                Operation::Due
+            let Order { operation, keyed } = if is_due {
+                Operation::Due.into()
             } else {
                 match decide(&Wallet { terms, balance, generation: reading.generation }) {
-                    Ok(Some(operation)) => operation,
+                    Ok(Some(order)) => order,
                     Ok(None) => {
                         let standing = self.standing(handle, balance, terms.available(balance));
                         return Made::Decided(Ok(Done { taken: Taken::default(), standing, entry: None }));
@@ -137,13 +169,13 @@ impl<'a> Work<'a> {
                     Err(error) => return Made::Decided(Err(error)),
                 }
             };
-            let operation = WalletOperation::new(operation, self.now);
+            let operation = WalletOperation { keyed, ..WalletOperation::new(operation, self.now) };
             let needed = operation.log_bytes_after(terms);
             if !self.budget.covers(needed) {
                 return Made::Cramped(2 * needed);
             }
             let Ok(changed) = slot.change(&driver, reading.generation, operation, self.guard) else { continue };
-            self.inner.counters.operation();
+            self.opened.set(self.opened.get() + 1);
             if is_due {
                 continue;
             }

@@ -132,6 +132,8 @@ struct Pending {
     record_bytes: u32,
     /// Its source is not the one that the batch's frames name.
     has_own_source: bool,
+    /// Its record has room for what is available beside the balance.
+    can_tell: bool,
     /// Log bytes that it may need on the slow path.
     slow_bytes: u64,
 }
@@ -212,7 +214,15 @@ impl<'a> Batch<'a> {
                 let own_source = has_own_source.then_some(event.source);
                 let record_bytes = debit::length(event.id, own_source, plan.metered.as_ref()) as u32;
                 let (index, slow_bytes) = (index as u32, SLOW_BYTES_PER_EVENT);
-                pending.push(Pending { plan, index, slot: None, record_bytes, has_own_source, slow_bytes });
+                pending.push(Pending {
+                    plan,
+                    index,
+                    slot: None,
+                    record_bytes,
+                    has_own_source,
+                    can_tell: false,
+                    slow_bytes,
+                });
                 UNDECIDED
             }
             Err(rejection) => rejected(rejection, None, Amount::ZERO, Amount::ZERO),
@@ -230,8 +240,10 @@ impl<'a> Batch<'a> {
                 Some(slot) if self.inner.slab.get(slot).has_key(wallet.key) => Some(slot),
                 _ => self.inner.find(wallet, guard),
             };
-            if pending.slot.is_some_and(|slot| !self.inner.slab.get(slot).is_plain()) {
+            let Some(slot) = pending.slot.map(|slot| self.inner.slab.get(slot)) else { continue };
+            if !slot.is_plain() {
                 pending.record_bytes += debit::ADJUSTMENT_BYTES_MAX as u32;
+                pending.can_tell = true;
             }
         }
     }

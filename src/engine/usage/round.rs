@@ -199,14 +199,14 @@ impl<'a> Batch<'a> {
         for claimed in claimed {
             let pending = &pending[claimed.at as usize];
             let slot = self.inner.slab.get(claimed.slot);
-            let slow = match slot.debit(pending.plan.amount.units(), self.deadline) {
-                Some(posted) => Slow::Posted(posted, 0),
+            let slow = match slot.debit(pending.plan.amount.units(), self.deadline, pending.can_tell) {
+                Some(posted) => Slow::Posted(posted),
                 None => self.debit_slow(slot, claimed.slot, pending, page.spare(), budget, guard),
             };
             match slow {
-                Slow::Posted(posted, adjustment) => {
+                Slow::Posted(posted) => {
                     claimed.lsn = page.lsn().get();
-                    self.record(&mut page, slot, claimed.slot, pending, posted, adjustment);
+                    self.record(&mut page, slot, claimed.slot, pending, posted);
                 }
                 Slow::Decided(outcome) => {
                     page.pass_over(pending.record_bytes as usize);
@@ -229,15 +229,7 @@ impl<'a> Batch<'a> {
 
     /// Writes the record of a debit that the fast path has applied.
     #[inline]
-    fn record(
-        &mut self,
-        page: &mut Page<'_>,
-        slot: &WalletSlot,
-        handle: u32,
-        pending: &Pending,
-        posted: Posted,
-        adjustment: i64,
-    ) {
+    fn record(&mut self, page: &mut Page<'_>, slot: &WalletSlot, handle: u32, pending: &Pending, posted: Posted) {
         let event = &self.events[pending.index as usize];
         let plan = &pending.plan;
         let lsn = page.lsn();
@@ -246,7 +238,7 @@ impl<'a> Batch<'a> {
             generation: posted.generation as u32,
             amount: plan.amount,
             balance_after: Amount::new(posted.balance),
-            adjustment,
+            adjustment: posted.adjustment,
             previous: slot.link(lsn.get()),
             event_time: plan.time,
             time: self.now,
@@ -261,7 +253,7 @@ impl<'a> Batch<'a> {
             amount: plan.amount,
             shortfall: Amount::ZERO,
             balance: Amount::new(posted.balance),
-            available: Amount::new(posted.balance.saturating_add(adjustment)),
+            available: Amount::new(posted.balance.saturating_add(posted.adjustment)),
             scale: plan.scale,
             entry: Some(lsn),
             crossed: Vec::new(),

@@ -5,7 +5,7 @@ use super::recall::rejected;
 use super::{Batch, CROSSED_DEPLETED, CROSSED_NEGATIVE, Pending, SLOW_BYTES_PER_EVENT, built_in};
 use crate::engine::budget::Budget;
 use crate::engine::event::{EventOutcome, EventStatus};
-use crate::engine::wallet::{OwnedEvent, WalletDriver, WalletOperation, WalletSlot, adjustment};
+use crate::engine::wallet::{OwnedEvent, WalletDriver, WalletOperation, WalletSlot};
 use crate::journal::debit;
 use crate::journal::operation::Repair;
 use crate::ledger::{Amount, Levels, Lines, Operation, Rejection, decide_debit};
@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 /// What the slow path made of an event. Boxed where it is large, for the fast path answers with this type too.
 pub(super) enum Slow {
-    /// Applied without an operation after all; with available credit less balance.
-    Posted(Posted, i64),
+    /// Applied without an operation after all.
+    Posted(Posted),
     /// Decided.
     Decided(Box<EventOutcome>),
     /// It needs more log space than is left; so much the next time.
@@ -47,15 +47,15 @@ impl Batch<'_> {
             let terms = &*reading.generation.terms().get();
             if has_room {
                 let posted = slot.debit_from(reading.generation, plan.amount.units(), self.deadline, guard);
-                if let Some((posted, generation)) = posted {
-                    return Slow::Posted(posted, adjustment(&generation.terms().get()));
+                if let Some((posted, _)) = posted {
+                    return Slow::Posted(posted);
                 }
-            } else if let Some(posted) = slot.debit(plan.amount.units(), self.deadline) {
-                return Slow::Posted(posted, 0);
+            } else if let Some(posted) = slot.debit(plan.amount.units(), self.deadline, false) {
+                return Slow::Posted(posted);
             } else if !terms.is_plain() {
                 // It has become so since the place of the record was reckoned.
                 let record_bytes = pending.record_bytes + debit::ADJUSTMENT_BYTES_MAX as u32;
-                return Slow::Deferred(Box::new(Pending { record_bytes, ..*pending }));
+                return Slow::Deferred(Box::new(Pending { record_bytes, can_tell: true, ..*pending }));
             }
             let balance = Amount::new(reading.balance);
             let operation = if terms.deadline().is_some_and(|deadline| self.now >= deadline) {
@@ -119,6 +119,7 @@ impl Batch<'_> {
             }),
             repair: Repair::default(),
             note: None,
+            keyed: None,
         }
     }
 }

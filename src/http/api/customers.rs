@@ -89,12 +89,9 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    if call.is_replay() {
-        // It may have been taken up again since.
-        return get(call);
-    }
-    let patch = CustomerPatch { archived: Some(true), ..CustomerPatch::default() };
-    changed(call, &patch, false).await
+    let (customer, ticket) = apart(|| call.engine().archive_customer(call.first(), call.request_key()))?;
+    ticket.await?;
+    Ok(shown(&call, customer))
 }
 
 /// `DELETE /v1/customers/{customer}/personal-data`: repeating it is success.

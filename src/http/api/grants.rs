@@ -74,6 +74,7 @@ async fn one(call: Call<'_>, request: GrantRequest) -> Result<Reply, Problem> {
 async fn many(call: Call<'_>, requests: Vec<GrantRequest>) -> Result<Reply, Problem> {
     let (outcomes, ticket) = make(&call, &requests)?;
     ticket.await?;
+    call.check_decided(outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()))?;
     let all_replayed = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.replayed);
     let reply =
         Reply::ok(&Results { results: outcomes.into_iter().map(|outcome| result(call.engine(), outcome)).collect() });

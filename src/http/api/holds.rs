@@ -2,7 +2,7 @@
 
 use super::{named, parse};
 use crate::engine::Engine;
-use crate::engine::holds::{CaptureOutcome, CaptureRequest, HoldOutcome, HoldRequest, HoldState};
+use crate::engine::holds::{CaptureOutcome, CaptureRequest, HoldOutcome, HoldOwners, HoldRequest, HoldState};
 use crate::http::app::Call;
 use crate::http::body;
 use crate::http::decode::{Node, Value};
@@ -15,12 +15,12 @@ use crate::http::wire::holds::{
     hold,
 };
 use crate::http::wire::query::Query;
-use crate::ledger::Timestamp;
 use bumpalo::Bump;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::Body;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// What a body of holds has.
 enum Requests {
@@ -73,37 +73,46 @@ fn request(asked: &HoldAsked) -> HoldRequest<'_> {
 }
 
 async fn one(call: Call<'_>, asked: &HoldAsked) -> Result<Reply, Problem> {
-    let (mut outcomes, ticket) = call.engine().hold(&[request(asked)])?;
+    let (mut outcomes, ticket) = call.engine().hold_once(&[request(asked)], call.request_key())?;
     ticket.await?;
     let outcome = outcomes.pop().expect("one outcome a request");
     let is_replayed = outcome.replayed;
     let (state, standing) = outcome.result.map_err(named)?;
-    let hold = HoldBody::standing(call.engine(), &text(call.engine(), asked, &state), &state, standing);
+    let owners = call.engine().hold_owners();
+    let hold = HoldBody::standing(&owners, text(call.engine(), asked, &state), &state, standing);
     let location = format!("/v1/holds/{}", crate::http::percent::encode(hold.id()));
     let reply = Reply::json(StatusCode::CREATED, &hold).header("location", location);
     Ok(if is_replayed { reply.header("idempotency-replayed", "true") } else { reply })
 }
 
 /// The text by which the client knows the hold that it asked for.
-fn text(engine: &Engine, asked: &HoldAsked, state: &HoldState) -> String {
-    asked.id.clone().unwrap_or_else(|| engine.made_hold_text(state))
+fn text<'a>(engine: &Engine, asked: &'a HoldAsked, state: &HoldState) -> Cow<'a, str> {
+    asked.id.as_deref().map_or_else(|| Cow::Owned(engine.made_hold_text(state)), Cow::Borrowed)
 }
 
 async fn many(call: Call<'_>, asked: &[HoldAsked]) -> Result<Reply, Problem> {
     let requests: Vec<_> = asked.iter().map(request).collect();
-    let (outcomes, ticket) = call.engine().hold(&requests)?;
+    let (outcomes, ticket) = call.engine().hold_once(&requests, call.request_key())?;
     ticket.await?;
+    call.check_decided(outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()))?;
     let all_replayed = !outcomes.is_empty() && outcomes.iter().all(|outcome| outcome.replayed);
-    let results = outcomes.into_iter().zip(asked).map(|(outcome, asked)| result(call.engine(), asked, outcome));
+    let owners = call.engine().hold_owners();
+    let result = |(outcome, asked)| result(call.engine(), &owners, asked, outcome);
+    let results = outcomes.into_iter().zip(asked).map(result);
     let reply = Reply::ok(&Results { results: results.collect() });
     Ok(if all_replayed { reply.header("idempotency-replayed", "true") } else { reply })
 }
 
-fn result(engine: &Engine, asked: &HoldAsked, outcome: HoldOutcome) -> HoldResult {
+fn result<'a>(
+    engine: &Engine,
+    owners: &'a HoldOwners<'_>,
+    asked: &'a HoldAsked,
+    outcome: HoldOutcome,
+) -> HoldResult<'a> {
     match outcome.result {
         Ok((state, standing)) => {
             let status = if outcome.replayed { "replayed" } else { "created" };
-            let hold = HoldBody::standing(engine, &text(engine, asked, &state), &state, standing);
+            let hold = HoldBody::standing(owners, text(engine, asked, &state), &state, standing);
             HoldResult { status, hold: Some(hold), error: None }
         }
         Err(error) => HoldResult { status: "rejected", hold: None, error: Some(named(error).brief()) },
@@ -146,10 +155,10 @@ where
         capture(&Fields::of(&parse(&body.bytes, &arena)?, None)?, false)?
     };
     let request = CaptureRequest { hold: call.first(), amount: asked.amount, is_final: asked.is_final };
-    let (mut outcomes, ticket) = call.engine().capture(&[request])?;
+    let (mut outcomes, ticket) = call.engine().capture_once(&[request], call.request_key())?;
     ticket.await?;
     let captured = outcomes.pop().expect("one outcome a request")?;
-    Ok(Reply::ok(&CaptureBody::of(call.engine(), call.first(), &captured)))
+    Ok(Reply::ok(&CaptureBody::of(&call.engine().hold_owners(), call.first(), &captured)))
 }
 
 /// `POST /v1/holds/captures`
@@ -167,9 +176,11 @@ where
     let request =
         |(asked, hold): (&CaptureAsked, _)| CaptureRequest { hold, amount: asked.amount, is_final: asked.is_final };
     let requests: Vec<_> = asked.iter().zip(names.iter().map(String::as_str)).map(request).collect();
-    let (outcomes, ticket) = call.engine().capture(&requests)?;
+    let (outcomes, ticket) = call.engine().capture_once(&requests, call.request_key())?;
     ticket.await?;
-    let results = outcomes.into_iter().zip(&names).map(|(outcome, hold)| capture_result(call.engine(), hold, outcome));
+    call.check_decided(outcomes.iter().filter_map(|outcome| outcome.as_ref().err()))?;
+    let owners = call.engine().hold_owners();
+    let results = outcomes.into_iter().zip(&names).map(|(outcome, hold)| capture_result(&owners, hold, outcome));
     Ok(Reply::ok(&Results { results: results.collect() }))
 }
 
@@ -183,10 +194,10 @@ fn read_captures(node: &Node<'_>, limit: usize) -> Result<Vec<CaptureAsked>, Pro
     elements.iter().enumerate().map(|(index, element)| capture(&Fields::of(element, Some(index))?, true)).collect()
 }
 
-fn capture_result(engine: &Engine, hold: &str, outcome: CaptureOutcome) -> CaptureResult {
+fn capture_result<'a>(owners: &'a HoldOwners<'_>, hold: &'a str, outcome: CaptureOutcome) -> CaptureResult<'a> {
     match outcome {
         Ok(captured) => {
-            let capture = CaptureBody::of(engine, hold, &captured);
+            let capture = CaptureBody::of(owners, hold, &captured);
             CaptureResult { status: "captured", capture: Some(capture), error: None }
         }
         Err(error) => CaptureResult { status: "rejected", capture: None, error: Some(Problem::from(error).brief()) },
@@ -199,7 +210,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    let (hold, ticket) = call.engine().release_hold(call.first())?;
+    let (hold, ticket) = call.engine().release_hold_once(call.first(), call.request_key())?;
     ticket.await?;
     Ok(Reply::ok(&HoldBody::of(hold)))
 }
@@ -210,11 +221,11 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let body = call.json(body).await?;
-    let expires_at: Timestamp = {
+    let end = {
         let arena = Bump::new();
-        extension(&Fields::of(&parse(&body.bytes, &arena)?, None)?, call.engine().now())?
+        extension(&Fields::of(&parse(&body.bytes, &arena)?, None)?)?
     };
-    let (hold, ticket) = call.engine().extend_hold(call.first(), expires_at)?;
+    let (hold, ticket) = call.engine().extend_hold_once(call.first(), end, call.request_key())?;
     ticket.await?;
     Ok(Reply::ok(&HoldBody::of(hold)))
 }

@@ -2,6 +2,7 @@
 
 use crate::ledger::Timestamp;
 use crate::ledger::calendar::{civil_from_days, days_from_civil, days_in};
+use std::ops::Range;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -73,12 +74,37 @@ fn offset(rest: &[u8]) -> Option<i64> {
 
 /// The time as RFC 3339 in UTC with milliseconds.
 pub fn format(time: Timestamp) -> String {
+    text(&bytes(time)).to_owned()
+}
+
+/// What [`bytes()`] gives, as text.
+pub(crate) fn text(bytes: &[u8; 24]) -> &str {
+    std::str::from_utf8(bytes).expect("digits and signs")
+}
+
+/// As [`format()`], for those who copy it somewhere.
+pub(crate) fn bytes(time: Timestamp) -> [u8; 24] {
     let ms = time.millis().min(LAST_MS).cast_signed();
     let (year, month, day) = civil_from_days(ms.div_euclid(DAY_MS));
     let in_day = ms.rem_euclid(DAY_MS);
     let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
     let (second, fraction) = (in_day / 1000 % 60, in_day % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z")
+    let mut out = *b"0000-00-00T00:00:00.000Z";
+    let mut put = |places: Range<usize>, value: i64| {
+        let mut value = value.cast_unsigned();
+        for place in places.rev() {
+            out[place] = b'0' + (value % 10) as u8;
+            value /= 10;
+        }
+    };
+    put(0..4, year);
+    put(5..7, month);
+    put(8..10, day);
+    put(11..13, hour);
+    put(14..16, minute);
+    put(17..19, second);
+    put(20..23, fraction);
+    out
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The layer over an engine on the simulated disk: the power is cut at every sync of a request, and the request sent again.
 
+mod crashes;
+
 use super::*;
 use crate::engine::catalog::{CurrencyKind, CurrencySpec, MeterSpec};
 use crate::engine::view::GrantRequest;
@@ -15,6 +17,14 @@ use std::sync::Arc;
 const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 fn open(disk: &Disk, clock: &Arc<ManualClock>) -> Result<App, crate::engine::OpenError> {
+    open_with(disk, clock, |_| {})
+}
+
+fn open_with(
+    disk: &Disk,
+    clock: &Arc<ManualClock>,
+    change: impl FnOnce(&mut EngineConfig),
+) -> Result<App, crate::engine::OpenError> {
     let mut config = EngineConfig { background: false, replay_workers: 1, ..EngineConfig::default() };
     config.log.manual = true;
     config.log.segment_bytes = 256 << 10;
@@ -23,6 +33,7 @@ fn open(disk: &Disk, clock: &Arc<ManualClock>) -> Result<App, crate::engine::Ope
     config.expected_events = 64;
     config.expected_wallets = 16;
     config.snapshots.memory_bytes = 1 << 20;
+    change(&mut config);
     let (engine, _) = Engine::open_on(disk.medium(), config, Arc::clone(clock) as Arc<dyn Clock>)?;
     Ok(App::new(engine, Gate::Open, Limits::default(), 1))
 }

@@ -472,7 +472,7 @@ fn holds() -> Group {
     let policies = || one_of(&[OnExceed::Reject, OnExceed::Cap, OnExceed::Overdraw].map(OnExceed::as_str));
     let is_final = || json!({"type": "boolean", "default": false, "description": "Releases what is left."});
     let request = object(&[
-        ("id??", json!({"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^(?!hld_)"})),
+        ("id??", json!({"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^(?!hld_|idk:)"})),
         ("customer", text(1, 128)),
         ("currency??", text(1, 64)),
         ("amount", reference("PositiveInput")),

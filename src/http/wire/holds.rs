@@ -1,13 +1,13 @@
 //! Holds: requests to make and capture them, and holds as they are shown.
 
 use super::fields::Fields;
-use super::{amount, instant};
-use crate::engine::Engine;
-use crate::engine::holds::{Captured, HoldCursor, HoldState, HoldView, Standing};
+use super::{Credits, Instant};
+use crate::engine::holds::{Captured, HoldCursor, HoldEnd, HoldOwners, HoldState, HoldView, Standing};
 use crate::http::problem::Problem;
 use crate::ledger::{Decimal, HoldId, OnExceed, Scale, Timestamp};
 use drawdown_wal::Lsn;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// A hold to be made, as a client asks for it.
 #[derive(Debug)]
@@ -31,54 +31,62 @@ pub(crate) struct CaptureAsked {
 
 /// A hold as it is shown.
 #[derive(Debug, Serialize)]
-pub(crate) struct HoldBody {
-    id: String,
-    customer: String,
-    currency: String,
-    amount: String,
-    captured: String,
-    remaining: String,
-    released: String,
+pub(crate) struct HoldBody<'a> {
+    id: Cow<'a, str>,
+    customer: Cow<'a, str>,
+    currency: Cow<'a, str>,
+    amount: Credits,
+    captured: Credits,
+    remaining: Credits,
+    released: Credits,
     status: &'static str,
     on_exceed: &'static str,
-    expires_at: String,
+    expires_at: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
-    created_at: Option<String>,
+    created_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    balance: Option<String>,
+    balance: Option<Credits>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    available: Option<String>,
+    available: Option<Credits>,
 }
 
-impl HoldBody {
+impl HoldBody<'static> {
     pub(crate) fn of(hold: HoldView) -> Self {
         let scale = hold.currency.scale;
-        let created_at = Some(instant(hold.created_at));
-        HoldBody { created_at, ..HoldBody::new(hold.text, hold.customer, hold.currency.id.clone(), &hold.state, scale) }
+        let names = [hold.text, hold.customer, hold.currency.id.clone()].map(Cow::Owned);
+        HoldBody { created_at: Some(Instant(hold.created_at)), ..HoldBody::new(names, &hold.state, scale) }
     }
+}
 
+impl<'a> HoldBody<'a> {
     /// A hold whose declaration need not be read, with its wallet behind it.
-    pub(crate) fn standing(engine: &Engine, text: &str, state: &HoldState, standing: Standing) -> Self {
-        let (customer, currency) = engine.hold_owner(state).unwrap_or_default();
+    pub(crate) fn standing(
+        owners: &'a HoldOwners<'_>,
+        text: Cow<'a, str>,
+        state: &HoldState,
+        standing: Standing,
+    ) -> Self {
+        let (customer, currency) = owners.owner(state).unwrap_or_default();
+        let names = [text, Cow::Borrowed(customer), Cow::Borrowed(currency)];
         HoldBody {
-            balance: Some(amount(standing.balance, standing.scale)),
-            available: Some(amount(standing.available, standing.scale)),
-            ..HoldBody::new(text.to_owned(), customer, currency, state, standing.scale)
+            balance: Some(Credits(standing.balance, standing.scale)),
+            available: Some(Credits(standing.available, standing.scale)),
+            ..HoldBody::new(names, state, standing.scale)
         }
     }
 
-    fn new(id: String, customer: String, currency: String, state: &HoldState, scale: Scale) -> Self {
+    fn new([id, customer, currency]: [Cow<'a, str>; 3], state: &HoldState, scale: Scale) -> Self {
         HoldBody {
             id,
             customer,
             currency,
-            amount: amount(state.amount, scale),
-            captured: amount(state.captured, scale),
-            remaining: amount(state.remaining, scale),
-            released: amount(state.released, scale),
+            amount: Credits(state.amount, scale),
+            captured: Credits(state.captured, scale),
+            remaining: Credits(state.remaining, scale),
+            released: Credits(state.released, scale),
             status: state.status.as_str(),
             on_exceed: state.on_exceed.as_str(),
-            expires_at: instant(state.expires_at),
+            expires_at: Instant(state.expires_at),
             created_at: None,
             balance: None,
             available: None,
@@ -93,23 +101,23 @@ impl HoldBody {
 
 /// What a capture took.
 #[derive(Debug, Serialize)]
-pub(crate) struct CaptureBody {
-    hold: HoldBody,
-    amount: String,
-    shortfall: String,
-    overdraft: String,
+pub(crate) struct CaptureBody<'a> {
+    hold: HoldBody<'a>,
+    amount: Credits,
+    shortfall: Credits,
+    overdraft: Credits,
     late: bool,
     entry: Option<u64>,
 }
 
-impl CaptureBody {
-    pub(crate) fn of(engine: &Engine, text: &str, captured: &Captured) -> Self {
+impl<'a> CaptureBody<'a> {
+    pub(crate) fn of(owners: &'a HoldOwners<'_>, text: &'a str, captured: &Captured) -> Self {
         let scale = captured.standing.scale;
         CaptureBody {
-            hold: HoldBody::standing(engine, text, &captured.state, captured.standing),
-            amount: amount(captured.amount, scale),
-            shortfall: amount(captured.shortfall, scale),
-            overdraft: amount(captured.overdraft, scale),
+            hold: HoldBody::standing(owners, Cow::Borrowed(text), &captured.state, captured.standing),
+            amount: Credits(captured.amount, scale),
+            shortfall: Credits(captured.shortfall, scale),
+            overdraft: Credits(captured.overdraft, scale),
             late: captured.is_late,
             entry: captured.entry.map(Lsn::get),
         }
@@ -118,22 +126,22 @@ impl CaptureBody {
 
 /// What became of one hold of several.
 #[derive(Debug, Serialize)]
-pub(crate) struct HoldResult {
+pub(crate) struct HoldResult<'a> {
     /// `created`, `replayed` or `rejected`.
     pub(crate) status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) hold: Option<HoldBody>,
+    pub(crate) hold: Option<HoldBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<serde_json::Value>,
 }
 
 /// What became of one capture of several.
 #[derive(Debug, Serialize)]
-pub(crate) struct CaptureResult {
+pub(crate) struct CaptureResult<'a> {
     /// `captured` or `rejected`.
     pub(crate) status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) capture: Option<CaptureBody>,
+    pub(crate) capture: Option<CaptureBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<serde_json::Value>,
 }
@@ -162,13 +170,13 @@ pub(crate) fn capture(fields: &Fields<'_, '_>, named: bool) -> Result<CaptureAsk
 }
 
 /// Reads a hold's new end: an instant, or so long from now.
-pub(crate) fn extension(fields: &Fields<'_, '_>, now: Timestamp) -> Result<Timestamp, Problem> {
+pub(crate) fn extension(fields: &Fields<'_, '_>) -> Result<HoldEnd, Problem> {
     // A month is more than any hold can last.
     let ttl = fields.integer("ttl_seconds", 1..=34 * 86_400)?;
     match (fields.time("expires_at")?, ttl) {
         (Some(_), Some(_)) => Err(fields.refused("ttl_seconds", "give either this or expires_at, not both")),
-        (Some(expires_at), None) => Ok(expires_at),
-        (None, Some(seconds)) => Ok(now.saturating_add(seconds.cast_unsigned() * 1000)),
+        (Some(expires_at), None) => Ok(HoldEnd::At(expires_at)),
+        (None, Some(seconds)) => Ok(HoldEnd::In(seconds.cast_unsigned() * 1000)),
         (None, None) => Err(fields.refused("expires_at", "the field is missing: a time, or ttl_seconds from now")),
     }
 }

@@ -25,11 +25,31 @@ pub(crate) mod webhooks;
 use super::decode::time;
 use crate::ledger::{Amount, Scale, Timestamp};
 use rust_decimal::Decimal;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// An amount as text in credits.
 pub(crate) fn amount(amount: Amount, scale: Scale) -> String {
     amount.display(scale).to_string()
+}
+
+/// An amount that is shown as text in credits where it is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credits(pub(crate) Amount, pub(crate) Scale);
+
+impl Serialize for Credits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0.display(self.1))
+    }
+}
+
+/// An instant that is shown as text where it is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Instant(pub(crate) Timestamp);
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(time::text(&time::bytes(self.0)))
+    }
 }
 
 /// A sum of amounts as text in credits; it may exceed what one amount can hold. Exact: at most 2^32 wallets of 63 bits each fit in the

@@ -71,7 +71,9 @@ fn full() -> Terms {
             remaining: Amount::new(5),
             expires_at: Timestamp::from_millis(1_800_000_000_000),
             on_exceed: OnExceed::Overdraw,
-            parts: [Part { lot: lot(2, 1), is_voided: true }, Part { lot: lot(4, 2), is_voided: false }].into(),
+            parts: [Part { lot: lot(2, 1), is_voided: true }, Part { lot: lot(4, 2), is_voided: false }]
+                .into_iter()
+                .collect(),
         }]
         .into(),
         lots: [lot(1, 10), Lot { expires_at: Expiry::NEVER, ..lot(2, 50) }].into(),

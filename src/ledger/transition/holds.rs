@@ -3,7 +3,7 @@
 use super::super::amount::Amount;
 use super::super::debit::{Policy, Taken, decide_amount};
 use super::super::grant::{GrantId, Lot};
-use super::super::hold::{Capture, HoldId, MAX_PARTS, NewHold, OpenHold, Part, decide_capture, decide_hold};
+use super::super::hold::{Capture, HoldId, MAX_PARTS, NewHold, OpenHold, Part, Parts, decide_capture, decide_hold};
 use super::super::operation::Movement;
 use super::super::rejection::Rejection;
 use super::super::time::{Expiry, Timestamp};
@@ -48,19 +48,22 @@ impl Draft {
     }
 
     /// Takes an amount out of the first `count` lots. What they do not have is nobody's.
-    fn reserve(&mut self, hold: HoldId, amount: Amount, count: usize) -> Box<[Part]> {
-        let mut parts = Vec::with_capacity(count);
+    fn reserve(&mut self, hold: HoldId, amount: Amount, count: usize) -> Parts {
         let mut rest = amount;
-        for lot in &mut self.lots[..count] {
+        let movements = &mut self.movements;
+        let part = |lot: &mut Lot| {
             let part = rest.min(lot.remaining);
             rest = rest.minus(part);
             lot.remaining = lot.remaining.minus(part);
-            self.movements.push(Movement::Reserved { hold, grant: lot.id, amount: part });
-            parts.push(Part { lot: Lot { remaining: part, ..*lot }, is_voided: false });
-        }
+            movements.push(Movement::Reserved { hold, grant: lot.id, amount: part });
+            Part { lot: Lot { remaining: part, ..*lot }, is_voided: false }
+        };
+        let parts = self.lots[..count].iter_mut().map(part).collect();
         let gone = self.lots[..count].iter().take_while(|lot| lot.remaining == Amount::ZERO).count();
-        self.lots.drain(..gone);
-        parts.into_boxed_slice()
+        if gone > 0 {
+            self.lots.drain(..gone);
+        }
+        parts
     }
 
     fn place(&mut self, hold: OpenHold) {
@@ -94,7 +97,7 @@ impl Draft {
             self.holds.insert(place, hold);
         } else if hold.remaining > Amount::ZERO {
             self.movements.push(Movement::Released { hold: id, amount: hold.remaining });
-            self.end_hold(hold, self.now);
+            self.end_hold(&hold, self.now);
             self.end_grants();
         }
         let amount = within.plus(excess.amount);
@@ -123,7 +126,7 @@ impl Draft {
             }
         }
         if gone > 0 {
-            hold.parts = hold.parts[gone..].into();
+            hold.parts = hold.parts[gone..].iter().copied().collect();
         }
         rest
     }
@@ -139,7 +142,7 @@ impl Draft {
         let place = self.find_hold(id)?;
         let hold = self.holds.remove(place);
         self.movements.push(Movement::Released { hold: id, amount: hold.remaining });
-        self.end_hold(hold, self.now);
+        self.end_hold(&hold, self.now);
         self.end_grants();
         Ok(())
     }
@@ -163,14 +166,14 @@ impl Draft {
         let hold = self.holds.remove(0);
         self.movements.push(Movement::HoldExpired { hold: hold.id, amount: hold.remaining });
         let at = hold.expires_at;
-        self.end_hold(hold, at);
+        self.end_hold(&hold, at);
     }
 
     /// Gives back what a hold has of grants, as of the instant at which it ended. What had ended by then pays no debt, does not roll over, and
     /// goes in [`Draft::end_grants`].
-    fn end_hold(&mut self, hold: OpenHold, at: Timestamp) {
+    fn end_hold(&mut self, hold: &OpenHold, at: Timestamp) {
         self.held = self.held.minus(hold.remaining);
-        for Part { lot, is_voided } in hold.parts {
+        for &Part { lot, is_voided } in &hold.parts {
             self.movements.push(Movement::Returned { hold: hold.id, grant: lot.id, amount: lot.remaining });
             if is_voided {
                 match self.voided.iter_mut().find(|other| other.id == lot.id) {

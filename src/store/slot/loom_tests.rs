@@ -7,6 +7,7 @@
 //! - an operation that took place twice, or not at all though it was answered;
 //! - a debit or an operation acknowledged, at the tail as read after its last swap, ahead of its own record or of the opening record
 //!   of the generation that it used;
+//! - a debit that tells the available credit of another generation than the one that took it;
 //! - a debit's record behind the record that closed its generation;
 //! - a record that is not reached from the newest one by its links, or is reached twice.
 //!
@@ -17,7 +18,7 @@
 //! Run with `RUSTFLAGS="--cfg drawdown_loom" cargo test --lib --release loom`.
 
 use super::super::sync::pin;
-use super::model::{Actor, FOREVER, Kind, Log};
+use super::model::{Actor, FOREVER, Kind, Log, MUCH};
 use loom::thread;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -161,6 +162,20 @@ fn debit_and_debit_on_little_credit() {
 #[test]
 fn debit_and_grant() {
     model(49, &[debit_3, grant_5], 2).allows(&[(&[1, 1], 51, 2)]);
+}
+
+/// (b) Where what is available differs from the balance: the debit tells the adjustment of the generation that took it (checked by the
+/// audit), in the first generation by the slow path, for nothing was told of it yet.
+#[test]
+fn debit_that_tells_more_than_the_balance_and_grant() {
+    model(MUCH + 49, &[debit_3, grant_5], 2).allows(&[(&[1, 1], MUCH + 51, 2)]);
+}
+
+/// (b) Both operations tell something, and whoever comes late to the first one's opening writes over nothing.
+#[test]
+fn debit_that_tells_more_than_the_balance_and_two_grants() {
+    let model = model(MUCH + 49, &[debit_3, grant_5, grant_20], 1).for_at_most(Duration::from_secs(25));
+    model.allows(&[(&[1, 1, 1], MUCH + 71, 3)]);
 }
 
 /// (c) One is installed, the other one helps it, fails, and is installed on the next generation. Forbidden: one of them is lost, or

@@ -68,6 +68,8 @@ impl<T> Traced<T> {
 unsafe impl<T: Sync> Sync for Traced<T> {}
 
 pub(super) const FOREVER: u64 = u64::MAX - Deadline::EPOCH_MS;
+/// From such an opening on, what is available differs from the balance.
+pub(super) const MUCH: i64 = 1000;
 /// From one deadline to the next.
 pub(super) const PERIOD: u64 = 50;
 
@@ -97,9 +99,14 @@ impl Terms for Account {
     fn deadline(&self) -> Deadline {
         instant(self.deadline)
     }
-    fn is_plain(&self) -> bool {
-        self.opening() % 2 == 0 // has no meaning here; any pure function of the terms will do
+    fn adjustment(&self) -> i64 {
+        adjustment(self.opening())
     }
+}
+
+/// Has no meaning here; any pure function of the terms will do. Most models are kept small by openings that have none.
+fn adjustment(opening: i64) -> i64 {
+    if opening < MUCH { 0 } else { -opening }
 }
 
 /// The model's time as the slot knows it.
@@ -132,7 +139,7 @@ pub(super) enum Effect {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Record {
-    Debit { generation: u64, amount: i64, balance: i64 },
+    Debit { generation: u64, amount: i64, balance: i64, adjustment: i64 },
     Opened { generation: u64, closing: i64, opening: i64, base: i64, deadline: u64, change: Change, effect: Effect },
 }
 
@@ -257,7 +264,9 @@ fn audit_sums(records: &BTreeMap<u64, (Record, u64)>, openings: &Openings, slot:
     // Generation to (balance to amount, LSN of the last one).
     let mut debits: BTreeMap<u64, (BTreeMap<i64, i64>, u64)> = BTreeMap::new();
     for (&lsn, &(record, _)) in records {
-        if let Record::Debit { generation, amount, balance } = record {
+        if let Record::Debit { generation, amount, balance, adjustment: told } = record {
+            let Some((_, Record::Opened { opening, .. })) = openings.get(&generation) else { panic!("no opening") };
+            assert_eq!(told, adjustment(*opening), "what was told beside the balance in generation {generation}");
             let (positions, newest) = debits.entry(generation).or_default();
             assert_eq!(positions.insert(balance, amount), None, "two debits at one position");
             *newest = lsn;
@@ -350,7 +359,7 @@ impl<'a> Actor<'a> {
     pub(super) fn debit(&self, amount: i64, now: u64) -> bool {
         let lsn = self.log.reserve();
         loop {
-            if let Some(posted) = self.slot.debit(amount, instant(now)) {
+            if let Some(posted) = self.slot.debit(amount, instant(now), true) {
                 self.post(lsn, amount, posted);
                 return true;
             }
@@ -376,7 +385,8 @@ impl<'a> Actor<'a> {
 
     fn post(&self, lsn: u64, amount: i64, posted: Posted) {
         let previous = self.slot.link(lsn);
-        let record = Record::Debit { generation: posted.generation, amount, balance: posted.balance };
+        let Posted { generation, balance, adjustment } = posted;
+        let record = Record::Debit { generation, amount, balance, adjustment };
         self.log.publish(lsn, record, previous);
         self.answered.borrow_mut().debits.push((lsn, self.log.tail(), posted.generation));
     }

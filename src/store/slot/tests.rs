@@ -1,6 +1,6 @@
 //! The slot by one thread: what each step leaves behind.
 
-use super::model::{Actor, Change, FOREVER, Kind, Log, Model, Traced, instant};
+use super::model::{Actor, Change, FOREVER, Kind, Log, MUCH, Model, Traced, instant};
 use super::*;
 
 fn grant_7() -> Succession<Model> {
@@ -73,13 +73,13 @@ fn readings_and_debits_during_an_operation() {
     let actor = Actor::new(&slot, &log, 0);
     {
         let guard = pin();
-        assert!(slot.debit(10, instant(0)).is_some());
+        assert!(slot.debit(10, instant(0), true).is_some());
         let first = slot.present(&guard).expect("open");
         let ours = Box::into_raw(Box::new(grant_7()));
         first.successor.store(ours, Ordering::Release);
-        assert!(slot.debit(9, instant(0)).is_some(), "not sealed yet");
+        assert!(slot.debit(9, instant(0), true).is_some(), "not sealed yet");
         slot.seal_and_compute(&actor, first, alone(first, &guard), &guard);
-        assert!(slot.debit(1, instant(0)).is_none(), "sealed");
+        assert!(slot.debit(1, instant(0), true).is_none(), "sealed");
         let reading = slot.read(&guard).expect("open");
         assert_eq!((reading.balance, reading.generation.number()), (129, 1));
         let settled = slot.read_settled(&actor, &guard).expect("open");
@@ -91,9 +91,31 @@ fn readings_and_debits_during_an_operation() {
 }
 
 #[test]
+fn what_is_available_beside_the_balance_is_told_from_the_slot_itself() {
+    let log = Log::new();
+    let slot = log.open(MUCH + 148, 50, FOREVER);
+    let actor = Actor::new(&slot, &log, 0);
+    assert!(slot.debit(1, instant(0), true).is_none(), "nothing was told of the first generation");
+    actor.grant(7);
+    assert!(slot.debit(1, instant(0), false).is_none(), "the caller cannot tell it");
+    let posted = slot.debit(1, instant(0), true).expect("told");
+    assert_eq!((posted.balance, posted.adjustment), (MUCH + 154, -(MUCH + 155)));
+    // As after a restart.
+    slot.set_scratch_alone(u64::MAX);
+    slot.end_alone(&pin());
+    let posted = slot.debit(1, instant(0), true).expect("told");
+    assert_eq!((posted.balance, posted.adjustment), (MUCH + 153, -(MUCH + 155)));
+    // A helper that comes late to the opening of the first generation's successor writes over nothing.
+    slot.aside.tell(0, 2, 5);
+    assert_eq!(slot.debit(1, instant(0), true).map(|posted| posted.adjustment), Some(-(MUCH + 155)));
+    // SAFETY: the slot is this test's own.
+    unsafe { slot.free() };
+}
+
+#[test]
 fn a_slot_that_was_never_opened_has_nothing_to_read_or_debit() {
     let slot = Slot::<super::model::Model>::unopened();
     assert!(slot.read(&pin()).is_none());
-    assert!(slot.debit(1, instant(0)).is_none());
+    assert!(slot.debit(1, instant(0), true).is_none());
     assert!(slot.deadline().is_none());
 }

@@ -460,5 +460,6 @@ fn nothing_due() -> Body<'static> {
         lots: Vec::new(),
         repair: Repair::default(),
         note: None,
+        keyed: None,
     }
 }

@@ -6,9 +6,11 @@
 //!
 //! Beside these, which try every place, [`story`] tells whole stories by chance, thousands of them.
 //!
-//! `DRAWDOWN_SIM_SEED=<seed> cargo test --test it sim` replays one seed; `DRAWDOWN_SIM_SEEDS=<count>` runs more.
+//! `DRAWDOWN_SIM_SEED=<seed> cargo test --test it sim` replays one seed; `DRAWDOWN_SIM_SEEDS=<count>` runs more. With `DRAWDOWN_SIM_TRACE=1`
+//! stories say each thing that they do, with the log's end and the time, ms, before it.
 
 mod damage;
+mod due;
 mod flips;
 #[cfg(drawdown_planted)]
 mod planted;

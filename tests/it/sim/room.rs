@@ -1,7 +1,7 @@
 //! What is refused because the log has no room leaves no trace.
 
-use super::{SEGMENT_BYTES, fresh_disk};
-use crate::books::{BEGIN, Books, WalletNumber, at, config};
+use super::{Run, SEGMENT_BYTES, fresh_disk, open, workload};
+use crate::books::{BEGIN, Books, Step, WalletNumber, at, config};
 use crate::engine_props::grant_of;
 use drawdown::engine::{CommandError, Engine, ManualClock, Unavailable};
 use drawdown_wal::Pumped;
@@ -31,4 +31,24 @@ fn a_grant_for_which_there_is_no_room_makes_no_wallet() {
     grant(&engine, 2).expect_err("there is no room");
     let wallet = engine.wallet(WalletNumber(2).customer(), WalletNumber(2).currency());
     assert!(matches!(wallet, Err(CommandError::NotFound { what: "wallet" })), "{wallet:?}");
+}
+
+/// Frames are small here, and each event of a group is allowed for all that could happen to the grants of its wallet. (Found by stories.)
+#[test]
+fn a_group_that_does_not_fit_into_a_frame_leaves_no_trace_and_its_events_fit_one_by_one() {
+    let (mut run, disk) = (Run::new(), fresh_disk());
+    let engine = open(&disk, &run.clock);
+    for _ in 0..12 {
+        let _ = run.books.make(&Step::Grant(grant_of(0, 5)), &engine, &run.clock).expect("a healthy engine");
+        while engine.log().pump() != (Pumped { synced: false, prepared: false }) {}
+    }
+    let (events, tail) = ((1..=4).map(workload::usage).collect::<Vec<_>>(), engine.log().tail());
+    let refused = run.books.make(&Step::Group(events.clone()), &engine, &run.clock).expect("a healthy engine");
+    assert!(refused.is_none(), "it is too large");
+    assert_eq!(engine.log().tail(), tail);
+    run.books.audit(&engine);
+    for event in events {
+        let _ = run.books.make(&Step::Batch(vec![event]), &engine, &run.clock).expect("a healthy engine");
+    }
+    run.books.audit(&engine);
 }

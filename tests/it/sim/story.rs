@@ -126,6 +126,9 @@ impl Story {
 
     fn doing(&mut self, what: &str) {
         self.replay.doing = format!("step {}: {what}", self.books.step);
+        if std::env::var_os("DRAWDOWN_SIM_TRACE").is_some() {
+            eprintln!("{} at {}: {}", self.engine.log().tail().get(), self.books.now - BEGIN, self.replay.doing);
+        }
     }
 
     /// What the world adds to the workload.

@@ -37,8 +37,8 @@ impl Terms for Account {
     fn deadline(&self) -> Deadline {
         Deadline::NEVER
     }
-    fn is_plain(&self) -> bool {
-        true
+    fn adjustment(&self) -> i64 {
+        0
     }
 }
 
@@ -291,7 +291,7 @@ impl<'a> Actor<'a> {
         let lsn = self.log.reserve(1);
         let cell = &self.slots[slot as usize];
         loop {
-            if let Some(posted) = cell.debit(amount, Deadline::EPOCH) {
+            if let Some(posted) = cell.debit(amount, Deadline::EPOCH, true) {
                 let previous = cell.link(lsn);
                 let generation = posted.generation;
                 let record = Record::Debit { slot, generation, amount, balance: posted.balance };
