@@ -165,7 +165,9 @@ fn write_operation(operation: &Operation, out: &mut Vec<u8>) -> HoldId {
         | Operation::SetCommitments(_)
         | Operation::TransferOut { .. }
         | Operation::TransferIn { .. }
-        | Operation::ClawBack { .. } => unreachable!("is_packed names the others"),
+        | Operation::ClawBack { .. }
+        | Operation::FreezeGrant { .. }
+        | Operation::ThawGrant { .. } => unreachable!("is_packed names the others"),
     }
 }
 

@@ -196,7 +196,7 @@ impl Terms {
         let begins = self.scheduled.first().map(|lot| lot.effective_at);
         let lapses = self.committed.first().and_then(|first| first.until.timestamp());
         let tells = self.levels.as_ref().and_then(|levels| levels.deadline(self.states, &self.told));
-        let ends_held = self.holds.first().map(|hold| hold.expires_at);
+        let ends_held = self.holds.first().filter(|hold| !hold.is_freeze()).map(|hold| hold.expires_at);
         ends.chain([begins, ends_held, lapses, tells].into_iter().flatten()).min()
     }
 

@@ -7,6 +7,7 @@ mod books;
 mod control;
 mod corrections;
 mod demo;
+mod disputes;
 mod engine_props;
 mod fuzz;
 mod holds;

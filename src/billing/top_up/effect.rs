@@ -33,7 +33,7 @@ pub enum Effect {
     },
     /// The ledger has to freeze what is left of the grant.
     Freeze,
-    /// The ledger has to release what it froze.
+    /// The ledger has to release what it froze, if it did.
     Release,
     /// The feed has to tell.
     Tell(News),

@@ -16,13 +16,13 @@ impl TopUp {
         if let Credit::Due(amount) = self.credit {
             effects.push(Effect::Credit(self.credit_order(amount)));
         }
+        if let Some(amount) = self.to_claw_back.checked_sub(self.clawed_back).filter(|rest| *rest > Amount::ZERO) {
+            effects.push(Effect::ClawBack { amount, total: self.to_claw_back });
+        }
         match (self.to_freeze, self.frozen) {
             (true, false) => effects.push(Effect::Freeze),
             (false, true) => effects.push(Effect::Release),
             _ => {}
-        }
-        if let Some(amount) = self.to_claw_back.checked_sub(self.clawed_back).filter(|rest| *rest > Amount::ZERO) {
-            effects.push(Effect::ClawBack { amount, total: self.to_claw_back });
         }
         let pending =
             self.refunds.iter().filter(|refund| refund.status == RefundStatus::Pending && self.has_provider());

@@ -348,13 +348,18 @@ impl Draft {
         top_up.to_claw_back = top_up.to_claw_back.max(top_up.claw_back_target());
         let has_credits = matches!(top_up.credit, Credit::Due(_) | Credit::Granted { .. });
         top_up.to_freeze = has_credits && top_up.status() == Status::Disputed;
-        match (before.to_freeze, top_up.to_freeze) {
-            (false, true) => self.effects.push(Effect::Freeze),
-            (true, false) => self.effects.push(Effect::Release),
-            _ => {}
-        }
         if let Some(amount) = top_up.to_claw_back.checked_sub(before.to_claw_back).filter(|more| *more > Amount::ZERO) {
             self.effects.push(Effect::ClawBack { amount, total: top_up.to_claw_back });
+        }
+        // What is taken back is taken of what is frozen, so it is not released before.
+        match (before.to_freeze, top_up.to_freeze) {
+            (false, true) => self.effects.push(Effect::Freeze),
+            (true, false) => {
+                // It may be, though nobody has said so yet.
+                top_up.frozen = true;
+                self.effects.push(Effect::Release);
+            }
+            _ => {}
         }
         let path = route(before.status(), top_up.status());
         let refunded = top_up.refunded().units - before.refunded().units;

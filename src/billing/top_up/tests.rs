@@ -315,8 +315,10 @@ fn a_dispute_freezes_and_its_end_releases_or_takes_back() {
     let all = Amount::new(CREDITS);
     assert_eq!(
         lost.effects,
-        [Effect::Release, Effect::ClawBack { amount: all, total: all }, Effect::Tell(News::Disputed)]
+        [Effect::ClawBack { amount: all, total: all }, Effect::Release, Effect::Tell(News::Disputed)]
     );
+    assert!(lost.top_up.frozen, "it may be, and nobody has said so");
+    assert_eq!((top_up.freezable(), lost.top_up.freezable()), (all, Amount::ZERO));
     assert_eq!(run(&lost.top_up, &[Event::DisputeWon]).oddity, Some(Oddity::Contradiction));
     // Nobody told that it was opened.
     let at_once = run(&top_up, &[Event::DisputeLost]);
@@ -372,7 +374,9 @@ fn what_a_crash_interrupted_is_given_again() {
     assert_eq!(resume(&frozen), []);
     let lost = run(&frozen, &[Event::DisputeLost]).top_up;
     let all = Amount::new(CREDITS);
-    assert_eq!(resume(&lost), [Effect::Release, Effect::ClawBack { amount: all, total: all }]);
+    assert_eq!(resume(&lost), [Effect::ClawBack { amount: all, total: all }, Effect::Release]);
+    // That it was frozen was not noted before it was to be released.
+    assert_eq!(resume(&run(&disputed, &[Event::DisputeWon]).top_up), [Effect::Release]);
     let done = run(&lost, &[Event::Frozen(false), Event::ClawedBack { total: all }]).top_up;
     assert_eq!(resume(&done), []);
     let asked = run(&top_up, &[ask("r", Some(5))]).top_up;

@@ -41,7 +41,7 @@ impl Inner {
         self.take_step_with(tables, before, step, None, now)
     }
 
-    /// As [`Inner::take_step`], and records in the same frame what has become of a rule that set it off.
+    /// As [`Inner::take_step`], and records in the same frame what belongs to it.
     pub(super) fn take_step_with(
         &self,
         tables: &mut Tables,
@@ -88,7 +88,8 @@ impl Inner {
                 Effect::IssueInvoice { .. } | Effect::InvoicePaid | Effect::VoidInvoice | Effect::RefundNote { .. } => {
                     tables.invoice_effect(&mut invoice, &mut numbers, &step.top_up, effect, now);
                 }
-                Effect::Provider(_) | Effect::Freeze | Effect::Release => {}
+                Effect::Freeze | Effect::Release => todo.freezes = true,
+                Effect::Provider(_) => {}
             }
         }
         let top_up = Box::new(TopUpRecord { top_up: step.top_up.clone(), declaration, news });
@@ -139,14 +140,18 @@ impl Inner {
         if let Some(grant) = todo.grant {
             self.make_declared(tables, id, &grant, first, now)?;
         }
-        if todo.claws_back { self.claw_back(tables, id, false, now) } else { Ok(()) }
+        if todo.claws_back {
+            self.claw_back(tables, id, false, now)?;
+        }
+        if todo.freezes { self.freeze_or_release(tables, id, now) } else { Ok(()) }
     }
 
     /// Makes what an earlier run, or an earlier try, left undone of a top-up.
     pub(super) fn settle(&self, tables: &mut Tables, id: &str) -> Result<(), CommandError> {
         let now = self.now();
         self.credit(tables, id, now)?;
-        self.claw_back(tables, id, true, now)
+        self.claw_back(tables, id, true, now)?;
+        self.freeze_or_release(tables, id, now)
     }
 
     /// Credits a top-up that is owed credits, unless the grant that was declared for it took effect: then only that is noted.
@@ -190,7 +195,13 @@ impl Inner {
     }
 
     /// Applies an event of the ledger's own to a top-up.
-    fn tell(&self, tables: &mut Tables, id: &str, event: &Event, now: Timestamp) -> Result<(), CommandError> {
+    pub(super) fn tell(
+        &self,
+        tables: &mut Tables,
+        id: &str,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
         let kept = tables.top_ups[id].clone();
         let step = kept.top_up.apply(event, now).expect("what the ledger reports is not refused");
         self.take_step(tables, Some(&kept), &step, now)

@@ -94,6 +94,7 @@ impl Inner {
                 Err(error) => tracing::debug!(top_up = id, %error, "a top-up is not settled yet"),
             }
         }
+        self.freeze_what_came_back(&tables);
         if let Err(error) = self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {
             tracing::debug!(%error, "top-ups are not given up yet");
         }

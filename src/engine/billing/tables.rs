@@ -10,7 +10,7 @@ use crate::catalog::CurrencyNumber;
 use crate::journal::billing::{
     BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord,
 };
-use crate::ledger::Timestamp;
+use crate::ledger::{Amount, Timestamp};
 use drawdown_wal::Lsn;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub(super) struct Tables {
     pub(super) waiting: BTreeSet<(Timestamp, String)>,
     /// Those of which something is still to be done on the ledger.
     pub(super) undone: BTreeSet<String>,
+    /// Those whose credits are frozen, because their payments are disputed.
+    pub(super) disputed: BTreeSet<String>,
     pub(super) rules: BTreeMap<(String, CurrencyNumber), Arc<RuleRecord>>,
     pub(super) invoices: BTreeMap<Number, Arc<Invoice>>,
     /// By the top-up that they are for.
@@ -194,7 +196,8 @@ fn is_undone(top_up: &TopUp) -> bool {
     let has_grant = matches!(top_up.credit, Credit::Due(_) | Credit::Granted { .. });
     top_up.resume().iter().any(|effect| match effect {
         Effect::Credit(_) => true,
-        Effect::ClawBack { .. } => has_grant,
+        Effect::ClawBack { .. } | Effect::Freeze => has_grant,
+        Effect::Release => true,
         _ => false,
     })
 }

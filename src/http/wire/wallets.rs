@@ -33,6 +33,7 @@ pub(crate) struct WalletBody {
     metadata: Metadata,
     pending_grants: PendingBody,
     holds: usize,
+    frozen: String,
 }
 
 /// Grants that wait for their payment, together.
@@ -64,6 +65,7 @@ impl WalletBody {
             customer: wallet.customer,
             metadata: wallet.metadata,
             holds: wallet.holds,
+            frozen: amount(wallet.frozen, scale),
         }
     }
 }
@@ -80,6 +82,7 @@ struct LotBody {
     expires_at: Option<String>,
     status: &'static str,
     held: String,
+    frozen: String,
 }
 
 impl LotBody {
@@ -94,6 +97,7 @@ impl LotBody {
             expires_at: lot.expires_at.map(instant),
             status: if lot.scheduled { "scheduled" } else { "active" },
             held: amount(lot.held, scale),
+            frozen: amount(lot.frozen, scale),
         }
     }
 }
@@ -197,7 +201,7 @@ impl EntryBody {
                 entry: transfer.entry.get(),
             }),
             hold: entry.hold.map(|hold| engine.hold_text(hold)),
-            held: entry.hold.map(|_| amount(entry.held, scale)),
+            held: (entry.hold.is_some() || entry.held.units() != 0).then(|| amount(entry.held, scale)),
         }
     }
 }

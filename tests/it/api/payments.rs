@@ -2,6 +2,7 @@
 
 use super::*;
 use drawdown::payments::{Config, Payments, SimulatedBank};
+use drawdown_outbound::providers::DisputeEnd;
 use drawdown_outbound::providers::external::External;
 use drawdown_outbound::providers::simulated::Local;
 use drawdown_outbound::webhooks;
