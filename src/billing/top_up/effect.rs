@@ -76,10 +76,17 @@ pub enum Command {
     },
     /// Say how it stands.
     Lookup,
-    /// Take no money any more, if none was taken.
+    /// Take no money any more, if none was taken; and say whether some was.
     Withdraw,
     /// Pay money back.
     Refund {
+        /// The refund's key.
+        key: String,
+        /// How much.
+        money: Money,
+    },
+    /// Say how a refund stands that was asked for before.
+    LookupRefund {
         /// The refund's key.
         key: String,
         /// How much.

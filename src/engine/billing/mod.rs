@@ -16,6 +16,8 @@
 
 mod carry;
 mod follow;
+mod freeze;
+mod lookups;
 mod methods;
 mod outbox;
 mod packages;

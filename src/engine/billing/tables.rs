@@ -1,5 +1,6 @@
 //! The tables: what the newest record of each object says, and where it is found by.
 
+use super::lookups::Lookups;
 use super::view::Work;
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;

@@ -78,11 +78,14 @@ impl Engine {
         Ok((tables.view(&tables.top_ups[id], currency), self.barrier()))
     }
 
-    /// Gives up waiting for what was not paid in time. To be called now and then by who speaks with the providers.
+    /// Gives up waiting for what was not paid in time, and has providers asked after payments of which nothing has been heard for a while
+    /// (`lookups.rs`). To be called now and then by who speaks with the providers.
     pub fn expire_top_ups(&self) -> Result<Ticket, CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
-        inner.expire(&mut inner.billing.lock(), |_| true)?;
+        let mut tables = inner.billing.lock();
+        inner.expire(&mut tables, |_| true)?;
+        inner.ask_after(&mut tables, inner.now());
         Ok(self.barrier())
     }
 
