@@ -222,7 +222,7 @@ fn every_kind_and_choice_survives() {
         ..top_up()
     };
     survives(of_top_up(bare, Declaration::None));
-    for kind in [Kind::Manual, Kind::Auto, Kind::Deposit, Kind::Offline] {
+    for kind in [Kind::Manual, Kind::Auto, Kind::Deposit, Kind::Offline, Kind::Charge { entry: u64::MAX }] {
         survives(of_top_up(TopUp { kind, ..top_up() }, Declaration::At(u64::MAX)));
     }
     for collection in [Collection::Charge, Collection::Checkout, Collection::Invoice, Collection::Outside] {

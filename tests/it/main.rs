@@ -4,6 +4,7 @@ mod alerts;
 mod api;
 mod billing;
 mod books;
+mod charges;
 mod control;
 mod corrections;
 mod demo;

@@ -45,6 +45,11 @@ pub enum Kind {
     Deposit,
     /// Money that is collected without any provider.
     Offline,
+    /// The rest of a charge that the wallet did not cover: it pays an invoice and buys nothing.
+    Charge {
+        /// The charge's entry in the wallet.
+        entry: u64,
+    },
 }
 
 /// How the money is collected.

@@ -15,6 +15,7 @@
 //! 4. One thread at a time changes any of it.
 
 mod carry;
+mod charges;
 mod follow;
 mod freeze;
 mod lookups;

@@ -5,7 +5,7 @@ use super::view::Work;
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;
 use crate::billing::recharge::RechargeConfig;
-use crate::billing::top_up::{Collection, Credit, Effect, Status, TopUp};
+use crate::billing::top_up::{Collection, Credit, Effect, Kind, Status, TopUp};
 use crate::billing::{CreditPackage, PaymentMethod};
 use crate::catalog::CurrencyNumber;
 use crate::journal::billing::{
@@ -46,7 +46,7 @@ pub(super) struct Tables {
     pub(super) disputed: BTreeSet<String>,
     pub(super) rules: BTreeMap<(String, CurrencyNumber), Arc<RuleRecord>>,
     pub(super) invoices: BTreeMap<Number, Arc<Invoice>>,
-    /// By the top-up that they are for.
+    /// By the top-up that they are for, or that pays them.
     pub(super) invoice_of: HashMap<String, Number>,
     pub(super) numbers: Numbers,
     /// Providers that somebody speaks with. Not of the log: each start says so anew.
@@ -117,6 +117,9 @@ impl Tables {
                 self.by_payment.entry(payment.key.clone()).or_insert_with(|| id.clone());
             }
         }
+        if let Kind::Charge { entry } = top_up.kind {
+            self.by_charge.insert(entry, id.clone());
+        }
         if let Some(key) = &top_up.key {
             self.by_key.insert(key.clone(), id.clone());
         }
@@ -129,8 +132,13 @@ impl Tables {
         self.numbers.invoices = self.numbers.invoices.max(number.0);
         let notes = invoice.notes.iter().map(|note| note.number.0).max().unwrap_or(0);
         self.numbers.notes = self.numbers.notes.max(notes);
-        if let Subject::TopUp(id) = &invoice.subject {
+        let payer = match &invoice.subject {
             // A void one is followed by another if it is paid after all.
+            Subject::TopUp(id) => Some(id),
+            // What pays its rest is recorded before it.
+            Subject::Charge { entry, .. } => self.by_charge.get(entry),
+        };
+        if let Some(id) = payer {
             self.invoice_of.insert(id.clone(), number);
         }
         self.invoices.insert(number, Arc::new(invoice));

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Separates the ids of top-ups from other hashes.
 const ID_DOMAIN: u8 = 40;
 /// The provider of what is collected elsewhere.
-const OUTSIDE: &str = "external";
+pub(super) const OUTSIDE: &str = "external";
 
 impl Engine {
     /// Makes a top-up. Answers whether an earlier one with the same key was found instead. What the provider has to do is in the outbox.
@@ -164,7 +164,7 @@ impl Tables {
         Ok(method)
     }
 
-    fn view(&self, kept: &Kept, currency: Arc<CreditCurrency>) -> TopUpView {
+    pub(super) fn view(&self, kept: &Kept, currency: Arc<CreditCurrency>) -> TopUpView {
         let top_up = kept.top_up.clone();
         let invoice = self.invoice_of.get(&top_up.id).copied();
         TopUpView { top_up, currency, invoice }
@@ -204,7 +204,7 @@ impl Tables {
             (None, Some((amount, code)), credits) => {
                 let worth = match request.kind {
                     Kind::Deposit => deposit_worth(currency),
-                    Kind::Manual | Kind::Auto | Kind::Offline => Worth::of_fiat(currency),
+                    Kind::Manual | Kind::Auto | Kind::Offline | Kind::Charge { .. } => Worth::of_fiat(currency),
                 };
                 let code = worth
                     .map(Worth::code)

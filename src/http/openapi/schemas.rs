@@ -714,7 +714,13 @@ fn corrections() -> Group {
         ("reason", name()),
         ("metadata", reference("Metadata")),
     ]);
-    let charge = and(&[("from_wallet", amount()), ("to_pay", amount()), ("invoice", name_or_null()), crossed()]);
+    let charge = and(&[
+        ("from_wallet", amount()),
+        ("to_pay", amount()),
+        ("invoice", name_or_null()),
+        ("payment", billing::rest_of_charge()),
+        crossed(),
+    ]);
     vec![
         (
             "ReversalRequest",
