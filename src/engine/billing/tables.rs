@@ -61,6 +61,14 @@ pub(super) struct Tables {
     pub(super) by_payment: HashMap<String, String>,
     /// When rules are to be looked at again though nothing happens to their wallets. Not logged: a start looks at all of them.
     pub(super) look_again: BTreeSet<(Timestamp, String, CurrencyNumber)>,
+    /// Top-ups that pay the rests of charges, by the charges' entries.
+    pub(super) by_charge: HashMap<u64, String>,
+    /// The provider that is taken where nobody says which. Not of the log, like those that are connected.
+    pub(super) usual: Option<String>,
+    /// Credits that are on their way, by wallet and top-up.
+    on_the_way: HashMap<(String, CurrencyNumber), BTreeMap<String, Amount>>,
+    /// When providers are asked again. Not logged.
+    pub(super) lookups: Lookups,
     /// Counts the rules that were set or taken away, for who keeps a list of them.
     pub(super) rules_changed: u64,
 }
@@ -112,6 +120,13 @@ impl Tables {
         } else {
             self.undone.remove(&id);
         }
+        self.lookups.note(&top_up);
+        self.note_on_the_way(&top_up);
+        if top_up.to_freeze && top_up.frozen {
+            self.disputed.insert(id.clone());
+        } else {
+            self.disputed.remove(&id);
+        }
         if matches!(top_up.collection, Collection::Charge | Collection::Checkout) {
             for payment in &top_up.payments {
                 self.by_payment.entry(payment.key.clone()).or_insert_with(|| id.clone());
@@ -125,6 +140,24 @@ impl Tables {
         }
         self.top_ups_of.entry(top_up.customer.clone()).or_default().insert(id.clone());
         self.top_ups.insert(id, Arc::new(Kept { top_up, declaration }));
+    }
+
+    fn note_on_the_way(&mut self, top_up: &TopUp) {
+        let (wallet, credits) = ((top_up.customer.clone(), top_up.currency), top_up.in_flight());
+        if credits > Amount::ZERO {
+            self.on_the_way.entry(wallet).or_default().insert(top_up.id.clone(), credits);
+        } else if let Some(others) = self.on_the_way.get_mut(&wallet) {
+            others.remove(&top_up.id);
+            if others.is_empty() {
+                self.on_the_way.remove(&wallet);
+            }
+        }
+    }
+
+    /// Credits that are on their way to a wallet.
+    pub(super) fn on_the_way(&self, customer: &str, currency: CurrencyNumber) -> Amount {
+        let credits = self.on_the_way.get(&(customer.to_owned(), currency)).into_iter().flat_map(BTreeMap::values);
+        credits.fold(Amount::ZERO, |sum, credits| sum.checked_add(*credits).unwrap_or(Amount::MAX))
     }
 
     fn enter_invoice(&mut self, invoice: Invoice) {

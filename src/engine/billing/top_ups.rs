@@ -9,7 +9,7 @@ use crate::billing::money::Worth;
 use crate::billing::portal;
 use crate::billing::top_up::{Collection, Event, Goods, Kind, NewTopUp, Purchase, Refusal, TopUp, create};
 use crate::billing::{Invalid, Money, MoneyCode, PaymentMethod};
-use crate::catalog::{CollectionMethod, CreditCurrency};
+use crate::catalog::{CollectionMethod, CreditCurrency, CurrencyNumber};
 use crate::engine::grants::{check_active, check_metadata};
 use crate::engine::ticket::Ticket;
 use crate::engine::view::CommandError;
@@ -87,6 +87,11 @@ impl Engine {
         inner.expire(&mut tables, |_| true)?;
         inner.ask_after(&mut tables, inner.now());
         Ok(self.barrier())
+    }
+
+    /// Credits that are on their way to a wallet: of top-ups that may still be paid, or were paid a moment ago.
+    pub fn credits_on_the_way(&self, customer: &str, currency: CurrencyNumber) -> Amount {
+        self.inner.billing.lock().on_the_way(customer, currency)
     }
 
     /// A top-up.

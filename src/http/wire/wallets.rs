@@ -54,7 +54,7 @@ impl WalletBody {
             available: amount(wallet.available, scale),
             projected: amount(wallet.projected, scale),
             committed: amount(wallet.committed, scale),
-            pending_top_ups: "0".to_owned(),
+            pending_top_ups: amount(engine.credits_on_the_way(&wallet.customer, wallet.currency.number), scale),
             floor: amount(wallet.floor, scale),
             grants: wallet.grants.iter().map(|lot| LotBody::of(engine, lot, scale)).collect(),
             alerts: wallet.alerts.iter().map(|alert| AlertBody::of(alert, scale)).collect(),
