@@ -143,6 +143,10 @@ pub(crate) struct ServeArgs {
     /// Where customers reach this server's pages, and providers its webhooks [default: http:// and the address listened on]
     #[arg(long, env = "DRAWDOWN_PUBLIC_URL", value_name = "URL", help_heading = "Payments")]
     public_url: Option<String>,
+    /// What becomes of credits that are to be taken back because their money went back, and have been spent: they are owed (debt), or
+    /// written off (write_off) [default: debt]
+    #[arg(long, env = "DRAWDOWN_REFUND_SHORTFALL", value_name = "POLICY", help_heading = "Payments")]
+    refund_shortfall: Option<RefundShortfall>,
     /// Payment providers: in the file only, save for Stripe's secrets.
     #[arg(skip)]
     providers: Option<ProvidersFile>,
@@ -195,6 +199,18 @@ pub(crate) enum Acknowledge {
     Buffered,
 }
 
+/// What becomes of credits that are to be taken back and have been spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum RefundShortfall {
+    /// They are owed.
+    #[default]
+    Debt,
+    /// They are written off.
+    WriteOff,
+}
+
 /// Settings of a server, with nothing left open.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -214,6 +230,7 @@ pub(crate) struct Settings {
     pub(crate) snapshots: SnapshotConfig,
     pub(crate) retention: Retention,
     pub(crate) public_url: Option<String>,
+    pub(crate) refund_shortfall: RefundShortfall,
     pub(crate) providers: ProviderSettings,
     pub(crate) webhooks: WebhookSettings,
 }
@@ -289,7 +306,7 @@ impl ServeArgs {
             answer_time, idle_time, connections, in_flight_requests, in_flight_bytes, admission_wait, feed_waiters, start_wait, drain_time, acknowledge, idempotency_window,
             idempotency_memory, segment_bytes, unsynced_bytes,
             snapshot_log_bytes, snapshot_interval, snapshot_memory, retain_history, retain_bytes, archive_dir, recycle_segments,
-            public_url, providers,
+            public_url, refund_shortfall, providers,
             webhook_allow_private, webhook_time, webhooks_in_flight, webhook_disable_after, webhook_secret_overlap, webhook_hold_bytes,
         );
         let listen = all.listen.unwrap_or(LISTEN);
@@ -322,6 +339,7 @@ impl ServeArgs {
             snapshots,
             retention,
             public_url: all.public_url.map(|url| check_public_url(&url)).transpose()?,
+            refund_shortfall: all.refund_shortfall.unwrap_or_default(),
             providers: ProviderSettings::resolve(all.providers.unwrap_or_default(), dev, |name| {
                 std::env::var(name).ok()
             })?,
@@ -533,6 +551,19 @@ mod tests {
         assert_eq!(memory("16MiB").expect("resolves").idempotency_memory, Some(16 << 20));
         assert!(matches!(memory("15MiB"), Err(SettingsError::IdempotencyMemory)));
         assert_eq!(parse(&["--data", "d"]).resolve().expect("resolves").listen, LISTEN);
+    }
+
+    #[test]
+    fn what_refunds_do_not_find_is_owed_or_written_off() {
+        let policy = |flags: &[&str]| parse(&[&["--data", "d"], flags].concat()).resolve().expect("resolves");
+        assert_eq!(policy(&[]).refund_shortfall, RefundShortfall::Debt);
+        assert_eq!(policy(&["--refund-shortfall", "write_off"]).refund_shortfall, RefundShortfall::WriteOff);
+        assert!(Cli::try_parse_from(["serve", "--refund-shortfall", "forget"]).is_err());
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("drawdown.toml");
+        std::fs::write(&path, "refund_shortfall = 'write_off'").expect("written");
+        let config = path.to_str().expect("UTF-8");
+        assert_eq!(policy(&["--config", config]).refund_shortfall, RefundShortfall::WriteOff);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::system;
 use crate::config::{
-    Acknowledge, LogFormat, ProviderSettings, ServeArgs, Settings, SettingsError, WebhookSettings,
+    Acknowledge, LogFormat, ProviderSettings, RefundShortfall, ServeArgs, Settings, SettingsError, WebhookSettings,
 };
+use drawdown::billing::top_up::Shortfall;
 use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
 use drawdown::http::{App, Listener, Server};
@@ -106,6 +107,10 @@ fn open(settings: &Settings) -> Result<Engine, ServeError> {
     tracing::info!("opening the ledger");
     let (snapshots, retention) = (settings.snapshots.clone(), settings.retention.clone());
     let mut config = EngineConfig { acknowledge, snapshots, retention, ..EngineConfig::default() };
+    config.refund_shortfall = match settings.refund_shortfall {
+        RefundShortfall::Debt => Shortfall::Debt,
+        RefundShortfall::WriteOff => Shortfall::WriteOff,
+    };
     if let Some(window) = settings.idempotency_window {
         config.idempotency_window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
     }

@@ -12,7 +12,7 @@ pub use follow::{FeedReader, Followed};
 pub(super) use webhooks::TEST;
 
 use super::catalog::{Catalog, CreditCurrency};
-use super::history::{event_ref, line_names, unreadable};
+use super::history::{event_ref, frozen_by, line_names, unreadable};
 use super::ticket::Ticket;
 use super::view::{CommandError, EventRef, FeedEvent, FeedPage, FeedValue, Unavailable};
 use super::{Engine, Inner};
@@ -430,6 +430,17 @@ impl Telling<'_, '_> {
     fn movement(&mut self, movement: &Movement, operation: &Operation) {
         if matches!(movement, Movement::Voided { amount: Amount::ZERO, .. }) {
             // What is held goes when the hold ends, and is told then.
+            return;
+        }
+        if let Some(grant) = frozen_by(operation, movement) {
+            let (kind, amount) = match (movement, operation) {
+                (Movement::Held { amount, .. }, _) => ("grant.frozen", *amount),
+                (Movement::Released { amount, .. }, Operation::ThawGrant { .. }) => ("grant.thawed", *amount),
+                // More is frozen, which is told, or it is taken back, which the top-up tells.
+                _ => return,
+            };
+            let grant = FeedValue::Text(self.page.inner.grant_text(grant));
+            self.push(kind, vec![("grant", grant), ("amount", self.amount(amount))]);
             return;
         }
         let kind = match movement {

@@ -13,7 +13,7 @@ use crate::journal::debit::{DebitRecord, Metered};
 use crate::journal::note::{Note, NoteKind};
 use crate::journal::operation::{Event, Names, OperationRecord};
 use crate::journal::{self, Corrupt, Record};
-use crate::ledger::{Amount, GrantId, Movement, Operation, Timestamp};
+use crate::ledger::{Amount, GrantId, HoldId, Movement, Operation, Timestamp};
 use crate::store::pin;
 use drawdown_wal::{Lsn, SegmentView};
 use std::sync::Arc;
@@ -307,7 +307,10 @@ pub(super) fn operation_entries(
         if !wanted(place) {
             continue;
         }
-        entries.extend(hold_entry(lsn, record, movement, balance));
+        entries.extend(match frozen_by(&body.operation, movement) {
+            Some(grant) => freeze_entry(lsn, record, movement, grant, balance),
+            None => hold_entry(lsn, record, movement, balance),
+        });
         let Some(entry) = movement_entry(lsn, movement, record.time) else { continue };
         let mut entry = Entry { balance_after: balance, ..entry };
         if let (Operation::Grant(made), Some(note)) = (&body.operation, &body.note)
@@ -340,6 +343,33 @@ pub(super) fn operation_entries(
         last.crossed = line_names(&body.crossed);
     }
     entries
+}
+
+/// The grant that a movement freezes or thaws, or of which it takes what is frozen.
+pub(super) fn frozen_by(operation: &Operation, movement: &Movement) -> Option<GrantId> {
+    let (Operation::FreezeGrant { grant, .. } | Operation::ThawGrant { grant } | Operation::ClawBack { grant, .. }) =
+        operation
+    else {
+        return None;
+    };
+    movement.hold().filter(|hold| *hold == HoldId::freezing(*grant)).map(|_| *grant)
+}
+
+/// What a movement of what is frozen of a grant shows as, if as anything. What is taken back of it is part of the claw-back's entry.
+fn freeze_entry(
+    lsn: u64,
+    record: &OperationRecord<'_>,
+    movement: &Movement,
+    grant: GrantId,
+    balance: Amount,
+) -> Option<Entry> {
+    let (kind, amount, held) = match *movement {
+        Movement::Held { amount, .. } => (EntryKind::Freeze, amount, amount),
+        Movement::Released { amount, .. } => (EntryKind::Thaw, amount, negative(amount)),
+        _ => return None,
+    };
+    let plain = plain_entry(lsn, kind, Amount::ZERO, balance, record.time);
+    Some(Entry { grant: Some(grant), allocations: vec![(grant, amount)], held, ..plain })
 }
 
 /// What a movement of a hold shows as, if as anything. Which grants were concerned is told by other movements of the record.
@@ -407,10 +437,18 @@ pub(super) fn movement_entry(lsn: u64, movement: &Movement, time: Timestamp) -> 
 
 /// The entry of a debit that was an operation; its movements say who paid.
 fn operation_debit(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) -> Entry {
-    let (mut allocations, mut debt) = (Vec::new(), Amount::ZERO);
+    let (mut allocations, mut debt, mut held) = (Vec::<(GrantId, Amount)>::new(), Amount::ZERO, Amount::ZERO);
     for movement in &record.body.movements {
         match *movement {
-            Movement::Spent { grant, amount } => allocations.push((grant, amount)),
+            // What was frozen of a grant, and then what was free of it.
+            Movement::PartSpent { grant, amount, .. } => {
+                held = negative(amount);
+                allocations.push((grant, amount));
+            }
+            Movement::Spent { grant, amount } => match allocations.last_mut() {
+                Some((last, sum)) if *last == grant => *sum = sum.checked_add(amount).unwrap_or(*sum),
+                _ => allocations.push((grant, amount)),
+            },
             Movement::Overdrawn { amount } => debt = amount,
             _ => {}
         }
@@ -426,6 +464,7 @@ fn operation_debit(catalog: &Catalog, lsn: u64, record: &OperationRecord<'_>) ->
         event: record.body.event.as_ref().map(|event| event_ref(catalog, event)),
         allocations,
         debt,
+        held,
         correction: note.map(|note| Box::new(correction_ref(note, None))),
         ..plain_entry(lsn, kind, amount, record.opening, record.time)
     }

@@ -20,7 +20,7 @@ pub struct WalletView {
     pub status: Status,
     /// Sum of what remains of active grants, less debt.
     pub balance: Amount,
-    /// In open holds.
+    /// In open holds, or frozen.
     pub held: Amount,
     /// `balance - held + overdraft allowance`.
     pub available: Amount,
@@ -42,12 +42,14 @@ pub struct WalletView {
     pub last_entry: Option<Lsn>,
     /// The caller's own data.
     pub metadata: Metadata,
-    /// How many open holds there are.
+    /// How many open holds there are, without what is frozen.
     pub holds: usize,
     /// How many grants wait for their payment.
     pub pending_count: u64,
     /// What they come to, in smallest units. Debt that they will pay makes room for more than an amount can say.
     pub pending_amount: i128,
+    /// What of `held` is frozen, because the payments for it are disputed.
+    pub frozen: Amount,
 }
 
 /// One grant inside a wallet's balance.
@@ -69,8 +71,10 @@ pub struct LotView {
     pub expires_at: Option<Timestamp>,
     /// Not yet effective.
     pub scheduled: bool,
-    /// What of `remaining` is in open holds. A grant that has ended can have such credits still.
+    /// What of `remaining` is in open holds or frozen. A grant that has ended can have such credits still.
     pub held: Amount,
+    /// What of `held` is frozen, because the payment for the grant is disputed.
+    pub frozen: Amount,
 }
 
 /// Whose levels a wallet has.
@@ -431,11 +435,15 @@ pub enum EntryKind {
     TransferOut,
     /// Credits that came from another wallet. The allocations are the grants that were made of them.
     TransferIn,
+    /// Credits of a grant were frozen because the payment for it is disputed; the balance does not move.
+    Freeze,
+    /// They are free again; the balance does not move.
+    Thaw,
 }
 
 impl EntryKind {
     /// Every kind.
-    pub const ALL: [EntryKind; 21] = [
+    pub const ALL: [EntryKind; 23] = [
         EntryKind::Debit,
         EntryKind::Grant,
         EntryKind::GrantScheduled,
@@ -457,6 +465,8 @@ impl EntryKind {
         EntryKind::Rollover,
         EntryKind::TransferOut,
         EntryKind::TransferIn,
+        EntryKind::Freeze,
+        EntryKind::Thaw,
     ];
 
     /// The name on the wire.
@@ -483,6 +493,8 @@ impl EntryKind {
             EntryKind::Rollover => "rollover",
             EntryKind::TransferOut => "transfer_out",
             EntryKind::TransferIn => "transfer_in",
+            EntryKind::Freeze => "freeze",
+            EntryKind::Thaw => "thaw",
         }
     }
 }

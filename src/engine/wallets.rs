@@ -272,7 +272,8 @@ impl Inner {
             runway: self.runways.view(slot, terms.available(balance), now),
             last_entry: (last_lsn != 0).then(|| Lsn::new(last_lsn)),
             metadata: self.metadata.get(&slot).map(|entry| entry.clone()).unwrap_or_default(),
-            holds: terms.holds.len(),
+            holds: terms.holds.iter().filter(|hold| !hold.is_freeze()).count(),
+            frozen: terms.frozen(),
             pending_count: terms.riders.unpaid.len() as u64,
             pending_amount: terms.riders.unpaid_total(),
         })
@@ -351,7 +352,8 @@ fn active_lots(terms: &Terms, balance: Amount) -> Vec<LotView> {
         }
     }
     lots.sort_by(|(one, _), (other, _)| one.spend_order(other));
-    lots.into_iter().map(|(lot, held)| LotView { held, ..lot_view(&lot, false) }).collect()
+    let view = |(lot, held): (Lot, Amount)| LotView { held, frozen: terms.frozen_of(lot.id), ..lot_view(&lot, false) };
+    lots.into_iter().map(view).collect()
 }
 
 fn lot_view(lot: &Lot, scheduled: bool) -> LotView {
@@ -365,6 +367,7 @@ fn lot_view(lot: &Lot, scheduled: bool) -> LotView {
         expires_at: lot.expires_at.timestamp(),
         scheduled,
         held: Amount::ZERO,
+        frozen: Amount::ZERO,
     }
 }
 

@@ -507,16 +507,26 @@ pub(super) struct WireTopUp {
     /// Kind and number.
     declaration: (u8, u64),
     news: Vec<u8>,
+    /// The charge whose rest it pays. Left out where it pays none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    charge: Option<u64>,
 }
+
+/// The number of the kind of top-ups that pay the rest of a charge, which stands beside it.
+const KIND_CHARGE: u8 = KINDS.len() as u8;
 
 impl From<&TopUpRecord> for WireTopUp {
     fn from(record: &TopUpRecord) -> Self {
         let top_up = &record.top_up;
+        let (kind, charge) = match top_up.kind {
+            Kind::Charge { entry } => (KIND_CHARGE, Some(entry)),
+            kind => (number_of(&KINDS, &kind), None),
+        };
         WireTopUp {
             id: top_up.id.clone(),
             customer: top_up.customer.clone(),
             currency: top_up.currency.0,
-            kind: number_of(&KINDS, &top_up.kind),
+            kind,
             purchase: (&top_up.purchase).into(),
             collection: number_of(&COLLECTIONS, &top_up.collection),
             provider: top_up.provider.clone(),
@@ -559,6 +569,7 @@ impl From<&TopUpRecord> for WireTopUp {
                 Declaration::At(lsn) => (2, lsn),
             },
             news: record.news.iter().map(|news| number_of(&NEWS, news)).collect(),
+            charge,
         }
     }
 }
@@ -578,7 +589,10 @@ impl TryFrom<WireTopUp> for TopUpRecord {
             id: wire.id,
             customer: wire.customer,
             currency: CurrencyNumber(wire.currency),
-            kind: at(&KINDS, wire.kind, "kind of a top-up")?,
+            kind: match (wire.kind, wire.charge) {
+                (KIND_CHARGE, Some(entry)) => Kind::Charge { entry },
+                (kind, _) => at(&KINDS, kind, "kind of a top-up")?,
+            },
             purchase: wire.purchase.try_into()?,
             collection: at(&COLLECTIONS, wire.collection, "collection")?,
             provider: wire.provider,

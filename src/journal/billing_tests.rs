@@ -222,7 +222,7 @@ fn every_kind_and_choice_survives() {
         ..top_up()
     };
     survives(of_top_up(bare, Declaration::None));
-    for kind in [Kind::Manual, Kind::Auto, Kind::Deposit, Kind::Offline] {
+    for kind in [Kind::Manual, Kind::Auto, Kind::Deposit, Kind::Offline, Kind::Charge { entry: u64::MAX }] {
         survives(of_top_up(TopUp { kind, ..top_up() }, Declaration::At(u64::MAX)));
     }
     for collection in [Collection::Charge, Collection::Checkout, Collection::Invoice, Collection::Outside] {
@@ -256,10 +256,17 @@ const GOLDEN: &str = include_str!("../../tests/golden/billing-v1.hex");
 fn the_bytes_of_money_in_are_pinned() {
     let line = |record| hex(&frame_of(&placed_admin(&AdminRecord::Billing(record)))) + "\n";
     let (grant, amount, total) = (GrantId::new(700), Amount::new(40), Amount::new(90));
-    let claw_back = full_operation(Operation::ClawBack { grant, amount, total, is_written_off: true });
-    let body = Body { movements: Vec::new(), repair: Repair::default(), ..claw_back.body };
-    let claw_back = hex(&frame_of(&placed(&OperationRecord { body, ..claw_back }))) + "\n";
-    let lines: String = full().into_iter().map(line).chain([claw_back]).collect();
+    let operations = [
+        Operation::ClawBack { grant, amount, total, is_written_off: true },
+        Operation::FreezeGrant { grant, most: total },
+        Operation::ThawGrant { grant },
+    ];
+    let operations = operations.map(|operation| {
+        let whole = full_operation(operation);
+        let body = Body { movements: Vec::new(), repair: Repair::default(), ..whole.body };
+        hex(&frame_of(&placed(&OperationRecord { body, ..whole }))) + "\n"
+    });
+    let lines: String = full().into_iter().map(line).chain(operations).collect();
     assert_eq!(lines, GOLDEN, "\n{lines}");
 }
 

@@ -409,6 +409,9 @@ enum WireOperation {
     TransferIn(Vec<(WireGrant, WireSpecial)>),
     /// Grant, amount, total, and whether the rest is written off.
     ClawBack(u64, i64, i64, bool),
+    /// Grant, and how much of it at most.
+    FreezeGrant(u64, i64),
+    ThawGrant(u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -573,6 +576,8 @@ impl From<&Operation> for WireOperation {
             Operation::ClawBack { grant, amount, total, is_written_off } => {
                 WireOperation::ClawBack(grant.get(), amount.units(), total.units(), *is_written_off)
             }
+            Operation::FreezeGrant { grant, most } => WireOperation::FreezeGrant(grant.get(), most.units()),
+            Operation::ThawGrant { grant } => WireOperation::ThawGrant(grant.get()),
         }
     }
 }
@@ -625,6 +630,10 @@ impl TryFrom<WireOperation> for Operation {
                 let (amount, total) = (Amount::new(amount), Amount::new(total));
                 Operation::ClawBack { grant: GrantId::new(grant), amount, total, is_written_off }
             }
+            WireOperation::FreezeGrant(grant, most) => {
+                Operation::FreezeGrant { grant: GrantId::new(grant), most: Amount::new(most) }
+            }
+            WireOperation::ThawGrant(grant) => Operation::ThawGrant { grant: GrantId::new(grant) },
         })
     }
 }

@@ -200,7 +200,9 @@ fn write_operation(operation: &Operation, out: &mut Writer<'_>) -> HoldId {
         | Operation::SetCommitments(_)
         | Operation::TransferOut { .. }
         | Operation::TransferIn { .. }
-        | Operation::ClawBack { .. } => unreachable!("is_packed names the others"),
+        | Operation::ClawBack { .. }
+        | Operation::FreezeGrant { .. }
+        | Operation::ThawGrant { .. } => unreachable!("is_packed names the others"),
     }
 }
 

@@ -144,6 +144,9 @@ fn records_of_the_second_version_survive() {
     operation_survives(&operation());
     operation_survives(&full_operation(Operation::Pay { grant: GrantId::new(u64::MAX) }));
     operation_survives(&full_operation(Operation::EndSchedule { schedule: u64::MAX }));
+    let (grant, most) = (GrantId::new(u64::MAX), Amount::MAX);
+    operation_survives(&full_operation(Operation::FreezeGrant { grant, most }));
+    operation_survives(&full_operation(Operation::ThawGrant { grant }));
     for is_written_off in [false, true] {
         let (grant, amount, total) = (GrantId::new(u64::MAX), Amount::new(i64::MAX), Amount::new(7));
         operation_survives(&full_operation(Operation::ClawBack { grant, amount, total, is_written_off }));

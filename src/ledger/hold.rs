@@ -6,6 +6,9 @@
 //! grants: a grant that ends takes what is free of it (that much rolls over, if it does), and what is held of it can be captured until the hold
 //! ends, and expires then. The balance
 //! counts parts like all other credits; what is available does not.
+//!
+//! What is frozen of a grant because its payment is disputed is a hold, too, but for its end, which it has not
+//! ([`OpenHold::is_freeze`]): nobody captures, releases or moves it but the operations that freeze, thaw and claw back.
 
 use super::amount::Amount;
 use super::grant::{GrantId, Lot};
@@ -33,6 +36,12 @@ impl HoldId {
     /// The number.
     pub const fn get(self) -> u64 {
         self.0
+    }
+
+    /// The number of the hold that has what is frozen of a grant: the grant's own. Whoever gives numbers gives no grant and no hold the same;
+    /// where they are positions of records in a log, none have.
+    pub const fn freezing(grant: GrantId) -> HoldId {
+        HoldId(grant.get())
     }
 }
 
@@ -188,6 +197,16 @@ impl PartialEq for Parts {
 impl Eq for Parts {}
 
 impl OpenHold {
+    /// The end of what has none: the last instant that exists.
+    pub(super) const WITHOUT_END: Timestamp = Timestamp::from_millis(u64::MAX);
+
+    /// Whether it is what is frozen of a grant, because the payment for it is disputed: it has no end, and all of it is of one grant, whose
+    /// number it has.
+    pub fn is_freeze(&self) -> bool {
+        let is_of = |part: &Part| HoldId::freezing(part.lot.id) == self.id && part.lot.remaining == self.remaining;
+        self.expires_at == OpenHold::WITHOUT_END && matches!(&*self.parts, [part] if is_of(part))
+    }
+
     /// What its parts add up to.
     pub fn backed(&self) -> Amount {
         self.parts.iter().fold(Amount::ZERO, |sum, part| sum.plus(part.lot.remaining))
@@ -261,6 +280,18 @@ impl Terms {
     /// What open holds have of a grant, and whether the grant was voided.
     pub fn held_of(&self, grant: GrantId) -> Option<Part> {
         held_of(&self.holds, grant)
+    }
+
+    /// Credits that are frozen because the payments for them are disputed. They are among those held.
+    pub fn frozen(&self) -> Amount {
+        let freezes = self.holds.iter().filter(|hold| hold.is_freeze());
+        freezes.fold(Amount::ZERO, |sum, hold| sum.plus(hold.remaining))
+    }
+
+    /// What is frozen of a grant.
+    pub fn frozen_of(&self, grant: GrantId) -> Amount {
+        let freeze = find_hold(&self.holds, HoldId::freezing(grant)).filter(|hold| hold.is_freeze());
+        freeze.map_or(Amount::ZERO, |hold| hold.remaining)
     }
 
     /// Credits under open holds that belong to grants.

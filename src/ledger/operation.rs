@@ -122,7 +122,8 @@ pub enum Operation {
         /// What arrives, as the grants that it becomes here. They are effective.
         grants: Box<[NewGrant]>,
     },
-    /// Takes back credits whose money went back: what is free of their grant first; of the rest, what the wallet has, and then debt, or nothing.
+    /// Takes back credits whose money went back: what is frozen and then what is free of their grant first; of the rest, what the wallet has,
+    /// and then debt, or nothing.
     ClawBack {
         /// The grant.
         grant: GrantId,
@@ -132,6 +133,19 @@ pub enum Operation {
         total: Amount,
         /// Whether what the grant does not cover is written off.
         is_written_off: bool,
+    },
+    /// Freezes what is free of a grant whose payment is disputed, until so much of it is: the balance goes on counting it, and nobody can
+    /// use it. Success, be there anything free or not: it may be said again.
+    FreezeGrant {
+        /// The grant.
+        grant: GrantId,
+        /// How much of it is to be frozen at most; above zero.
+        most: Amount,
+    },
+    /// Gives back what is frozen of a grant. Success without effect if nothing is: it may be said again.
+    ThawGrant {
+        /// The grant.
+        grant: GrantId,
     },
 }
 
@@ -510,7 +524,9 @@ impl Operation {
             | Operation::SetCommitments(_)
             | Operation::TransferOut { .. }
             | Operation::TransferIn { .. }
-            | Operation::ClawBack { .. } => None,
+            | Operation::ClawBack { .. }
+            | Operation::FreezeGrant { .. }
+            | Operation::ThawGrant { .. } => None,
         }
     }
 }

@@ -130,7 +130,7 @@ impl<'a> Single<'a> {
         is_final: bool,
         now: Timestamp,
     ) -> Option<SingleChange> {
-        let place = self.holds.iter().position(|hold| hold.id == id)?;
+        let place = self.holds.iter().position(|hold| hold.id == id && !hold.is_freeze())?;
         let hold = &self.holds[place];
         let Capture { within, beyond, shortfall } =
             decide_capture(hold.remaining, hold.on_exceed, amount, is_final).ok()?;

@@ -196,7 +196,7 @@ impl Terms {
         let begins = at(self.scheduled.first().map(|lot| lot.effective_at));
         let lapses = self.committed.first().map_or(Expiry::NEVER, |first| first.until);
         let tells = at(self.levels.as_ref().and_then(|levels| levels.deadline(self.states, &self.told)));
-        let ends_held = at(self.holds.first().map(|hold| hold.expires_at));
+        let ends_held = at(self.holds.first().filter(|hold| !hold.is_freeze()).map(|hold| hold.expires_at));
         let others = begins.min(lapses).min(tells).min(ends_held);
         self.lots.iter().fold(others, |first, lot| first.min(lot.expires_at)).timestamp()
     }

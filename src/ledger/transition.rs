@@ -34,6 +34,7 @@ use super::terms::{MAX_LOTS, Status, Terms, available, total};
 use super::time::{Expiry, Timestamp};
 
 mod claw_back;
+mod freeze;
 mod holds;
 mod reverse;
 mod transfer;
@@ -230,6 +231,8 @@ impl Draft {
             Operation::Void { grant } => self.void(*grant),
             Operation::SetStatus(status) => self.set_status(*status)?,
             Operation::EndSchedule { schedule } => self.end_schedule(*schedule),
+            Operation::FreezeGrant { grant, most } => self.freeze(*grant, *most)?,
+            Operation::ThawGrant { grant } => self.thaw(*grant),
             Operation::Grant(_)
             | Operation::Pay { .. }
             | Operation::MoveExpiry { .. }

@@ -71,6 +71,8 @@ impl Payments {
         };
         match command {
             Command::Refund { key, money } => self.refund(provider, &top_up, key, *money, is_repeat).await,
+            // It may have been asked longer ago than the provider keeps keys.
+            Command::LookupRefund { key, money } => self.refund(provider, &top_up, key, *money, true).await,
             Command::Withdraw => self.withdraw(provider, &top_up).await,
             _ if !top_up.status().is_open() => Ok(Tried::Done),
             Command::Charge { .. } => self.charge(provider, &top_up, is_repeat).await,
@@ -94,9 +96,11 @@ impl Payments {
     async fn charge(&self, provider: &dyn Provider, top_up: &TopUp, is_repeat: bool) -> Result<Tried, Failed> {
         let ask = match self.ask_charge(provider, top_up, is_repeat).await {
             Ok(ask) => ask,
-            Err(Failed::Provider(CallError::Refused { code, message })) => {
+            Err(Failed::Provider(CallError::Refused { code, message })) if !is_repeat => {
                 return self.declined(top_up, &code, &message).await;
             }
+            // It may have been asked before.
+            Err(Failed::Provider(CallError::Refused { message, .. })) => return self.in_doubt(top_up, message).await,
             Err(error) => return Err(error),
         };
         let money = top_up.purchase.price.expect("what is charged has a price");
@@ -135,6 +139,26 @@ impl Payments {
             Ok(None) | Err(CallError::Unsupported(_)) => Ok(Tried::Done),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether one that was given up was paid all the same; `is_there` says that there is a payment, however it stands.
+    async fn look_up_late(&self, provider: &dyn Provider, top_up: &TopUp, is_there: bool) -> Result<Tried, Failed> {
+        let ask = self.ask_after(provider, top_up).await?;
+        let found = match provider.find_charge(&ask).await {
+            Ok(Some(found)) => found,
+            Ok(None) if is_there => return Ok(Tried::Again("its payment is not found".to_owned())),
+            Ok(None) => {
+                self.tell(&top_up.id, &Event::CheckoutClosed).await?;
+                return Ok(Tried::Done);
+            }
+            Err(CallError::Unsupported(_)) => return Ok(Tried::Done),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(money) = money_in(found.money) else {
+            return Ok(Tried::Again(format!("paid in strange money: {}", found.money)));
+        };
+        let method = self.saved(provider, top_up, found.method, &found.outcome).await?;
+        self.settled(top_up, money, found.outcome, method).await
     }
 
     /// The method that a payment on a page has saved.
@@ -225,11 +249,20 @@ impl Payments {
 
     /// Ends a page. A charge that was sent cannot be called back: what comes of it is credited.
     async fn withdraw(&self, provider: &dyn Provider, top_up: &TopUp) -> Result<Tried, Failed> {
+        if top_up.captured.is_some() || top_up.status().is_open() {
+            return Ok(Tried::Done);
+        }
         let of = format!("{CHECKOUT}{}", top_up.id);
-        let Some(checkout) = self.shared.engine.reference(provider.name(), &of) else { return Ok(Tried::Done) };
+        let Some(checkout) = self.shared.engine.reference(provider.name(), &of) else {
+            // A charge that was sent; or a page that nobody was ever shown.
+            return self.look_up_late(provider, top_up, false).await;
+        };
         match provider.close_checkout(&CheckoutRef::new(checkout)).await {
-            Ok(CheckoutState::Completed { .. }) => self.look_up(provider, top_up).await,
-            Ok(CheckoutState::Expired) | Err(CallError::Unsupported(_)) => Ok(Tried::Done),
+            Ok(CheckoutState::Completed { .. }) => self.look_up_late(provider, top_up, true).await,
+            Ok(CheckoutState::Expired) | Err(CallError::Unsupported(_)) => {
+                self.tell(&top_up.id, &Event::CheckoutClosed).await?;
+                Ok(Tried::Done)
+            }
             Ok(CheckoutState::Open) => Ok(Tried::Again("the page is still open".to_owned())),
             Err(CallError::Refused { code, message }) => {
                 tracing::error!(top_up = top_up.id, code, message, "the page cannot be closed");

@@ -130,6 +130,9 @@ impl Payments {
         payments.begin(true);
         // The follower's first look comes before the rules are evaluated, so that nothing falls between the two.
         drop(payments.shared.engine.follow_rules());
+        if let Some(usual) = payments.usual().filter(|name| *name != OUTSIDE) {
+            payments.shared.engine.prefer_provider(usual);
+        }
         for name in payments.names().into_iter().filter(|name| *name != OUTSIDE) {
             payments.report(payments.shared.engine.connect_provider(name));
         }

@@ -18,27 +18,27 @@ use drawdown_wal::{Heap, Lsn, Medium};
 
 use crate::books::{BEGIN, at, config};
 
-const SEGMENT_BYTES: u64 = 64 << 10;
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
 const HOUR: u64 = 3_600_000;
 const DAY: u64 = 24 * HOUR;
 
-fn open_on(medium: Arc<dyn Medium>, clock: &Arc<ManualClock>) -> Engine {
+pub(crate) fn open_on(medium: Arc<dyn Medium>, clock: &Arc<ManualClock>) -> Engine {
     let engine = Engine::open_on(medium, config(SEGMENT_BYTES), clock.clone()).expect("a sound ledger").0;
     drop(engine.connect_provider("simulated").expect("a healthy engine"));
     engine
 }
 
 /// What the provider has to do by now.
-fn work(engine: &Engine) -> Vec<Work> {
+pub(crate) fn work(engine: &Engine) -> Vec<Work> {
     engine.barrier().wait().expect("durable");
     engine.take_work()
 }
 
-fn euros(cents: i64) -> Money {
+pub(crate) fn euros(cents: i64) -> Money {
     Money::new(cents, MoneyCode::iso("EUR").expect("euros"))
 }
 
-fn currency(id: &str, kind: CurrencyKind) -> CurrencySpec {
+pub(crate) fn currency(id: &str, kind: CurrencyKind) -> CurrencySpec {
     CurrencySpec {
         id: id.to_owned(),
         name: id.to_owned(),
@@ -50,7 +50,7 @@ fn currency(id: &str, kind: CurrencyKind) -> CurrencySpec {
     }
 }
 
-fn package(id: &str, credits: i64, cents: i64) -> PackageSpec {
+pub(crate) fn package(id: &str, credits: i64, cents: i64) -> PackageSpec {
     PackageSpec {
         id: id.to_owned(),
         name: "Starter".to_owned(),
@@ -66,7 +66,7 @@ fn package(id: &str, credits: i64, cents: i64) -> PackageSpec {
     }
 }
 
-fn request(package: &str) -> TopUpRequest {
+pub(crate) fn request(package: &str) -> TopUpRequest {
     TopUpRequest {
         customer: "ada".to_owned(),
         currency: Some("credits".to_owned()),
@@ -88,7 +88,7 @@ fn request(package: &str) -> TopUpRequest {
     }
 }
 
-fn card(id: &str, fingerprint: &str) -> PaymentMethod {
+pub(crate) fn card(id: &str, fingerprint: &str) -> PaymentMethod {
     PaymentMethod {
         id: id.to_owned(),
         customer: "ada".to_owned(),
@@ -104,38 +104,38 @@ fn card(id: &str, fingerprint: &str) -> PaymentMethod {
     }
 }
 
-fn balance(engine: &Engine) -> i64 {
+pub(crate) fn balance(engine: &Engine) -> i64 {
     engine.wallet("ada", "credits").map_or(0, |wallet| wallet.balance.units())
 }
 
-fn set_up(engine: &Engine) -> Result<(), CommandError> {
+pub(crate) fn set_up(engine: &Engine) -> Result<(), CommandError> {
     engine.put_currency(currency("credits", CurrencyKind::Unit))?.1.wait()?;
     engine.put_package(&package("starter", 1_000, 1_999), Some("credits"))?.1.wait()?;
     Ok(())
 }
 
-fn debit(engine: &Engine, id: &str, amount: i64) {
+pub(crate) fn debit(engine: &Engine, id: &str, amount: i64) {
     let charge = Charge::Amount { currency: Some("credits"), amount: Ok(Decimal::from_integer(amount)) };
     let event = UsageEvent { id, source: "", customer: "ada", charge, time: None, policy: None };
     let mut outcomes = Vec::new();
     drop(engine.submit(&[event], &mut outcomes).expect("a healthy engine"));
 }
 
-fn confirm(engine: &Engine, id: &str) -> TopUpView {
+pub(crate) fn confirm(engine: &Engine, id: &str) -> TopUpView {
     let event = Event::Confirm { key: "transfer-1".to_owned(), money: euros(1_999), is_last: false };
     engine.top_up_event(id, &event).expect("it is taken").0
 }
 
-fn refund(engine: &Engine, id: &str, key: &str, cents: i64) -> TopUpView {
+pub(crate) fn refund(engine: &Engine, id: &str, key: &str, cents: i64) -> TopUpView {
     let event = Event::AskRefund { key: key.to_owned(), money: Some(euros(cents)) };
     engine.top_up_event(id, &event).expect("it is taken").0
 }
 
-fn buy(engine: &Engine) -> TopUpView {
+pub(crate) fn buy(engine: &Engine) -> TopUpView {
     engine.create_top_up(&request("starter")).expect("a top-up").0
 }
 
-fn told(engine: &Engine) -> Vec<&'static str> {
+pub(crate) fn told(engine: &Engine) -> Vec<&'static str> {
     engine.barrier().wait().expect("durable");
     let (mut after, mut kinds) = (Lsn::ZERO, Vec::new());
     loop {
@@ -154,7 +154,7 @@ fn of_money(kinds: &[&'static str]) -> Vec<&'static str> {
 }
 
 #[track_caller]
-fn check_sound(engine: &Engine) {
+pub(crate) fn check_sound(engine: &Engine) {
     let audit = engine.audit(&AtomicU64::new(0)).expect("it can be read");
     assert!(audit.findings.is_empty(), "{:?}", audit.findings);
 }
@@ -323,7 +323,7 @@ fn a_purchase_cut_anywhere_credits_once_and_takes_back_once() {
 }
 
 /// Fills what is left of the log's segment.
-fn seal_segment(engine: &Engine) {
+pub(crate) fn seal_segment(engine: &Engine) {
     let segment = |lsn: Lsn| lsn.get() / SEGMENT_BYTES;
     let before = segment(engine.log().tail());
     while segment(engine.log().durable()) == before {
@@ -395,7 +395,7 @@ fn charge_of(work: &[Work]) -> String {
     top_up.clone()
 }
 
-fn outcome(engine: &Engine, id: &str, outcome: Outcome) -> TopUpView {
+pub(crate) fn outcome(engine: &Engine, id: &str, outcome: Outcome) -> TopUpView {
     engine.top_up_event(id, &Event::Outcome(outcome)).expect("it is taken").0
 }
 

@@ -462,6 +462,10 @@ fn any_operation() -> impl Strategy<Value = Operation> {
             let (grant, amount) = (GrantId::new(grant), Amount::new(units));
             Operation::ClawBack { grant, amount, total: amount, is_written_off }
         }),
+        2 => (0..12_u64, any_units()).prop_map(|(grant, units)| {
+            Operation::FreezeGrant { grant: GrantId::new(grant), most: Amount::new(units) }
+        }),
+        1 => (0..12_u64).prop_map(|grant| Operation::ThawGrant { grant: GrantId::new(grant) }),
     ]
 }
 

@@ -370,3 +370,74 @@ fn a_page_that_nobody_pays_is_closed_and_its_money_never_taken() {
     assert_eq!((taken(&bank.book()), balance(&engine)), ((0, 0), 0));
     engine.close().expect("a healthy log");
 }
+
+/// Payments whose provider's webhooks never arrive.
+fn start_deaf(engine: &Engine, bank: &Local) -> Payments {
+    let bank = Arc::new(bank.clone());
+    let simulated = SimulatedBank::new(bank, "http://pages.test".to_owned(), engine.secret_for("a test's bank"));
+    let mut config = Config::new(vec![Arc::new(simulated.provider().clone())], "http://pages.test");
+    (config.retry, config.retry_max) = (Duration::from_millis(2), Duration::from_millis(20));
+    Payments::start(engine.clone(), config)
+}
+
+#[test]
+fn a_payment_whose_webhook_is_lost_is_asked_after() {
+    for (card, end, credits) in
+        [("9999000000000012", Status::Completed, 1_040), ("9999000000000020", Status::Failed, 40)]
+    {
+        let (disk, clock, bank) = prepared(card);
+        let engine = open(&disk, &clock);
+        let runtime = runtime();
+        runtime.block_on(async {
+            let payments = start_deaf(&engine, &bank);
+            let debited = engine.clone();
+            tokio::task::spawn_blocking(move || debit(&debited, "e1", 60)).await.expect("a debit");
+            let stands = |status| newest(&engine).is_some_and(|view| view.top_up.status() == status);
+            until("a payment under way", || stands(Status::Processing) && payments.is_quiet()).await;
+            let settled = bank.execute(Command::Advance { now_s: BEGIN / 1_000 + 30 }).await;
+            settled.expect("the bank is there");
+            clock.set(at(BEGIN + 59_999));
+            drop(engine.expire_top_ups().expect("a healthy engine"));
+            assert!(engine.take_work().is_empty(), "it is not time yet");
+            clock.set(at(BEGIN + 60_000));
+            until("its end", || stands(end)).await;
+            payments.stop();
+        });
+        runtime.shutdown_background();
+        assert_eq!(balance(&engine), credits);
+        engine.close().expect("a healthy log");
+    }
+}
+
+#[test]
+fn a_page_that_was_paid_and_whose_webhook_is_lost_is_credited_at_its_end() {
+    for card in ["4242424242424242", "9999000000000012"] {
+        let (disk, clock, bank) = (Disk::new(), Arc::new(ManualClock::new(at(BEGIN))), Local::in_memory());
+        let engine = open(&disk, &clock);
+        set_up(&engine);
+        drop(engine.connect_provider("simulated").expect("a healthy engine"));
+        let id = buy(&engine, Some(Collection::Checkout)).top_up.id;
+        let runtime = runtime();
+        runtime.block_on(async {
+            let payments = start_deaf(&engine, &bank);
+            let top_up = || engine.top_up(&id).expect("it is there").top_up;
+            until("a page", || top_up().checkout_url.is_some()).await;
+            let url = top_up().checkout_url.expect("a page");
+            let session = CheckoutRef::new(url.rsplit('/').next().expect("a name"));
+            let other = SimulatedBank::new(Arc::new(bank.clone()), String::new(), [0; 32]);
+            // Past all questions that come before the end.
+            clock.set(at(BEGIN + 299_999));
+            other.provider().pay(&session, card, BEGIN / 1_000 + 299).await.expect("an open page");
+            clock.set(at(BEGIN + 300_000));
+            // One that is processing when its time is over is asked after until the money is there.
+            until("its end", || top_up().status() != Status::Created && payments.is_quiet()).await;
+            bank.execute(Command::Advance { now_s: BEGIN / 1_000 + 400 }).await.expect("the bank is there");
+            clock.set(at(BEGIN + 700_000));
+            until("the money", || top_up().status() == Status::Completed && payments.is_quiet()).await;
+            payments.stop();
+        });
+        runtime.shutdown_background();
+        assert_eq!((taken(&bank.book()), balance(&engine)), ((1, 1_999), 1_000), "{card}");
+        engine.close().expect("a healthy log");
+    }
+}

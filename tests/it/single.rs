@@ -44,7 +44,7 @@ fn of_a_hold(numbers: &mut Numbers, terms: &Terms) -> HoldId {
 }
 
 fn operation(numbers: &mut Numbers, terms: &Terms, step: u64, now: Timestamp) -> Operation {
-    match numbers.below(24) {
+    match numbers.below(26) {
         0..10 => Operation::Hold(NewHold {
             id: HoldId::new(1000 + step - numbers.below(40) / 39),
             amount: numbers.amount(30),
@@ -63,6 +63,8 @@ fn operation(numbers: &mut Numbers, terms: &Terms, step: u64, now: Timestamp) ->
         22 if numbers.below(8) == 0 => Operation::Void { grant: GrantId::new(1) },
         22 if numbers.below(8) == 0 => Operation::SetStatus(Status::Frozen),
         22 => Operation::SetAllowance(numbers.amount(40)),
+        23 => Operation::FreezeGrant { grant: GrantId::new(1), most: numbers.amount(40) },
+        24 => Operation::ThawGrant { grant: GrantId::new(1) },
         _ => Operation::Debit { amount: numbers.amount(60), policy: Policy::Partial },
     }
 }

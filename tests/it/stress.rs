@@ -338,7 +338,9 @@ fn check_grants(entries: &[Entry], remaining: &BTreeMap<u64, i64>, balance: i64)
                 | EntryKind::HoldExpiry
                 | EntryKind::GrantPending
                 | EntryKind::GrantPaid
-                | EntryKind::Rollover => 0,
+                | EntryKind::Rollover
+                | EntryKind::Freeze
+                | EntryKind::Thaw => 0,
             };
             if entry.kind == EntryKind::DebtRepayment {
                 debt -= amount;

@@ -133,7 +133,7 @@ fn check(new: &NewTopUp) -> Result<(), Invalid> {
     if !matches!(new.expiry_ms, None | Some(1..=EXPIRY_MAX_MS)) {
         return Err(Invalid::new("expires_in_seconds", "must be above zero, and 30 days at most"));
     }
-    check_purchase(&new.purchase)?;
+    check_purchase(&new.purchase, matches!(new.kind, Kind::Charge { .. }))?;
     match new.collection {
         Collection::Charge if new.method.is_none() => {
             return Err(Invalid::new("payment_method", "must be given: there is none to charge"));
@@ -155,7 +155,7 @@ fn check(new: &NewTopUp) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn check_purchase(purchase: &Purchase) -> Result<(), Invalid> {
+fn check_purchase(purchase: &Purchase, buys_nothing: bool) -> Result<(), Invalid> {
     if purchase.price.is_some_and(|price| price.units <= 0) {
         return Err(Invalid::new("amount", "must be greater than zero"));
     }
@@ -175,6 +175,7 @@ fn check_purchase(purchase: &Purchase) -> Result<(), Invalid> {
         (Goods::Worth(_), None) => return Ok(()),
     };
     match credits {
+        Some(Amount::ZERO) if buys_nothing => Ok(()),
         Some(credits) if credits <= Amount::ZERO => Err(Invalid::new("credits", "must be greater than zero")),
         Some(credits) if credits <= Amount::MAX_BALANCE => Ok(()),
         _ => Err(Invalid::new("amount", "is too large, or in other money than the credits stand for")),

@@ -33,7 +33,7 @@ pub enum Effect {
     },
     /// The ledger has to freeze what is left of the grant.
     Freeze,
-    /// The ledger has to release what it froze.
+    /// The ledger has to release what it froze, if it did.
     Release,
     /// The feed has to tell.
     Tell(News),
@@ -76,10 +76,17 @@ pub enum Command {
     },
     /// Say how it stands.
     Lookup,
-    /// Take no money any more, if none was taken.
+    /// Take no money any more, if none was taken; and say whether some was.
     Withdraw,
     /// Pay money back.
     Refund {
+        /// The refund's key.
+        key: String,
+        /// How much.
+        money: Money,
+    },
+    /// Say how a refund stands that was asked for before.
+    LookupRefund {
         /// The refund's key.
         key: String,
         /// How much.

@@ -56,7 +56,7 @@ pub enum Event {
         /// Where.
         url: String,
     },
-    /// Provider: its page is closed, unpaid.
+    /// Provider: its page is closed, unpaid, or a payment that was given up has not been made and will not be.
     CheckoutClosed,
     /// Provider: how a refund stands, ours or one that its own people made.
     Refund {

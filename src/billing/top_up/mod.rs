@@ -45,6 +45,11 @@ pub enum Kind {
     Deposit,
     /// Money that is collected without any provider.
     Offline,
+    /// The rest of a charge that the wallet did not cover: it pays an invoice and buys nothing.
+    Charge {
+        /// The charge's entry in the wallet.
+        entry: u64,
+    },
 }
 
 /// How the money is collected.
@@ -344,7 +349,7 @@ pub struct TopUp {
     pub address: Option<String>,
     /// Where collecting stands, as long as nothing was captured.
     pub progress: Status,
-    /// The answer to a charge is not known.
+    /// The answer to a charge is not known; or, of one that was given up, whether it was paid all the same.
     pub in_doubt: bool,
     /// Attempts that were declined.
     pub declines: u32,
@@ -366,7 +371,7 @@ pub struct TopUp {
     pub clawed_back: Amount,
     /// The rest of them is to be frozen.
     pub to_freeze: bool,
-    /// It is.
+    /// It is; or it may be, where it is not to be any more.
     pub frozen: bool,
     /// The caller's idempotency key.
     pub key: Option<String>,
@@ -431,6 +436,14 @@ impl TopUp {
             (Some(price), _) => price.code,
             (None, Goods::Worth(worth)) => worth.code(),
             (None, Goods::Fixed(_)) => unreachable!("what has a fixed number of credits has a price"),
+        }
+    }
+
+    /// How many of its credits are its payer's still: so many are frozen while the payment is disputed, if they are there.
+    pub fn freezable(&self) -> Amount {
+        match self.credit {
+            Credit::Granted { amount, .. } => amount.checked_sub(self.to_claw_back).unwrap_or(Amount::ZERO),
+            Credit::None | Credit::Due(_) | Credit::Refused(_) => Amount::ZERO,
         }
     }
 

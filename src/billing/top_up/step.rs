@@ -108,7 +108,7 @@ impl Draft {
                 let is_last = self.top_up.kind != Kind::Deposit;
                 self.pay(reference, *money, is_last);
             }
-            _ if !is_waiting => {}
+            _ if !is_waiting => self.told_late(outcome),
             Outcome::RequiresAction { url } => {
                 self.top_up.in_doubt = false;
                 if progress != Status::Processing {
@@ -139,6 +139,13 @@ impl Draft {
         }
     }
 
+    /// One that was given up may be paid all the same, as long as the provider does not say no.
+    fn told_late(&mut self, outcome: &Outcome) {
+        if self.top_up.captured.is_none() && self.top_up.has_provider() {
+            self.top_up.in_doubt = !matches!(outcome, Outcome::Declined { .. });
+        }
+    }
+
     /// The customer gets as much time for what it has to do as it had for paying.
     fn give_time(&mut self) {
         let top_up = &mut self.top_up;
@@ -159,6 +166,8 @@ impl Draft {
         let is_waiting = matches!(top_up.progress, Status::Created | Status::RequiresAction) && !top_up.in_doubt;
         if is_waiting && top_up.collection == Collection::Checkout {
             top_up.progress = Status::Expired;
+        } else if !top_up.progress.is_open() {
+            top_up.in_doubt = false;
         }
     }
 
@@ -264,13 +273,11 @@ impl Draft {
             return;
         }
         match top_up.progress {
-            Status::Created | Status::RequiresAction if top_up.may_be_charged() => {
-                self.effects.push(Effect::Provider(Command::Lookup));
-            }
-            Status::Created | Status::RequiresAction => {
+            Status::Created | Status::RequiresAction if !top_up.may_be_charged() => {
                 top_up.progress = Status::Expired;
                 self.withdraw();
             }
+            // Its provider is asked until it has said.
             _ => {}
         }
     }
@@ -297,6 +304,7 @@ impl Draft {
 
     fn withdraw(&mut self) {
         if self.top_up.has_provider() {
+            self.top_up.in_doubt = true;
             self.effects.push(Effect::Provider(Command::Withdraw));
         }
     }
@@ -348,13 +356,18 @@ impl Draft {
         top_up.to_claw_back = top_up.to_claw_back.max(top_up.claw_back_target());
         let has_credits = matches!(top_up.credit, Credit::Due(_) | Credit::Granted { .. });
         top_up.to_freeze = has_credits && top_up.status() == Status::Disputed;
-        match (before.to_freeze, top_up.to_freeze) {
-            (false, true) => self.effects.push(Effect::Freeze),
-            (true, false) => self.effects.push(Effect::Release),
-            _ => {}
-        }
         if let Some(amount) = top_up.to_claw_back.checked_sub(before.to_claw_back).filter(|more| *more > Amount::ZERO) {
             self.effects.push(Effect::ClawBack { amount, total: top_up.to_claw_back });
+        }
+        // What is taken back is taken of what is frozen, so it is not released before.
+        match (before.to_freeze, top_up.to_freeze) {
+            (false, true) => self.effects.push(Effect::Freeze),
+            (true, false) => {
+                // It may be, though nobody has said so yet.
+                top_up.frozen = true;
+                self.effects.push(Effect::Release);
+            }
+            _ => {}
         }
         let path = route(before.status(), top_up.status());
         let refunded = top_up.refunded().units - before.refunded().units;

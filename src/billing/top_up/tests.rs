@@ -173,7 +173,8 @@ fn a_success_counts_however_late_it_comes() {
 fn what_may_have_been_charged_neither_expires_nor_is_called_off() {
     let charge = made(Collection::Charge);
     let step = charge.apply(&Event::Expire, at(300_000)).expect("due");
-    assert_eq!((step.top_up, step.effects), (charge.clone(), vec![Effect::Provider(Command::Lookup)]));
+    assert_eq!((step.top_up, step.effects), (charge.clone(), Vec::new()));
+    assert_eq!(charge.questions(), [Command::Lookup]);
     check_refused(&charge, &Event::Cancel, Refusal::UnderWay);
     let processing = check(Collection::Checkout, &[PROCESSING], Status::Processing);
     check_refused(&processing, &Event::Cancel, Refusal::UnderWay);
@@ -184,6 +185,32 @@ fn what_may_have_been_charged_neither_expires_nor_is_called_off() {
     // What asks for 3-D Secure has not been charged.
     let waiting = check(Collection::Charge, &[UNKNOWN, action()], Status::RequiresAction);
     assert_eq!(run(&waiting, &[Event::Cancel]).top_up.status(), Status::Canceled);
+}
+
+/// Whether what was given up was paid is asked until it is known, or it is paid.
+#[test]
+fn what_was_given_up_is_asked_after_until_the_provider_says_no() {
+    let acting = run(&made(Collection::Charge), &[action()]).top_up;
+    let canceled = run(&acting, &[Event::Cancel]).top_up;
+    let expired = made(Collection::Checkout).apply(&Event::Expire, at(300_000)).expect("due").top_up;
+    for ended in [canceled, expired] {
+        assert_eq!(ended.questions(), [Command::Withdraw]);
+        assert_eq!(ended.resume(), [Effect::Provider(Command::Withdraw)]);
+        for still in [PROCESSING, action(), UNKNOWN] {
+            assert_eq!(run(&ended, &[still.clone()]).top_up, ended, "{still:?}");
+        }
+        for no in [declined(), Event::CheckoutClosed] {
+            let settled = run(&ended, &[no.clone()]).top_up;
+            assert_eq!((settled.status(), settled.questions()), (ended.status(), Vec::new()), "{no:?}");
+            // It moves on after all.
+            assert_eq!(run(&settled, &[PROCESSING]).top_up.questions(), [Command::Withdraw]);
+        }
+        let paid = run(&ended, &[paid("late", PRICE)]).top_up;
+        assert_eq!((paid.status(), paid.questions()), (Status::Completed, Vec::new()));
+    }
+    assert_eq!(run(&made(Collection::Outside), &[Event::Cancel]).top_up.questions(), []);
+    let asked = granted(&run(&made(Collection::Charge), &[paid("pi", PRICE), ask("r", Some(5))]).top_up);
+    assert_eq!(asked.questions(), [Command::LookupRefund { key: "r".to_owned(), money: euros(5) }]);
 }
 
 #[test]
@@ -315,8 +342,10 @@ fn a_dispute_freezes_and_its_end_releases_or_takes_back() {
     let all = Amount::new(CREDITS);
     assert_eq!(
         lost.effects,
-        [Effect::Release, Effect::ClawBack { amount: all, total: all }, Effect::Tell(News::Disputed)]
+        [Effect::ClawBack { amount: all, total: all }, Effect::Release, Effect::Tell(News::Disputed)]
     );
+    assert!(lost.top_up.frozen, "it may be, and nobody has said so");
+    assert_eq!((top_up.freezable(), lost.top_up.freezable()), (all, Amount::ZERO));
     assert_eq!(run(&lost.top_up, &[Event::DisputeWon]).oddity, Some(Oddity::Contradiction));
     // Nobody told that it was opened.
     let at_once = run(&top_up, &[Event::DisputeLost]);
@@ -372,7 +401,9 @@ fn what_a_crash_interrupted_is_given_again() {
     assert_eq!(resume(&frozen), []);
     let lost = run(&frozen, &[Event::DisputeLost]).top_up;
     let all = Amount::new(CREDITS);
-    assert_eq!(resume(&lost), [Effect::Release, Effect::ClawBack { amount: all, total: all }]);
+    assert_eq!(resume(&lost), [Effect::ClawBack { amount: all, total: all }, Effect::Release]);
+    // That it was frozen was not noted before it was to be released.
+    assert_eq!(resume(&run(&disputed, &[Event::DisputeWon]).top_up), [Effect::Release]);
     let done = run(&lost, &[Event::Frozen(false), Event::ClawedBack { total: all }]).top_up;
     assert_eq!(resume(&done), []);
     let asked = run(&top_up, &[ask("r", Some(5))]).top_up;

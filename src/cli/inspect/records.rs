@@ -308,6 +308,8 @@ fn operation_name(operation: &Operation) -> &'static str {
         Operation::InheritLevels { .. } => "inherit_levels",
         Operation::SetCommitments(_) => "set_commitments",
         Operation::ClawBack { .. } => "claw_back",
+        Operation::FreezeGrant { .. } => "freeze_grant",
+        Operation::ThawGrant { .. } => "thaw_grant",
         Operation::TransferOut { .. } => "transfer_out",
         Operation::TransferIn { .. } => "transfer_in",
     }

@@ -4,7 +4,7 @@ use super::tables::{Kept, Tables};
 use super::view::Work;
 use crate::billing::Money;
 use crate::billing::invoice::{Invoice, InvoiceStatus, Line, Note, Numbers, Paid, Payer, Subject};
-use crate::billing::top_up::{Credit, CreditOrder, Effect, Event, Shortfall, Step, TopUp};
+use crate::billing::top_up::{Credit, CreditOrder, Effect, Event, Kind, Shortfall, Step, TopUp};
 use crate::catalog::CostBasis;
 use crate::engine::Inner;
 use crate::engine::history::unreadable;
@@ -25,6 +25,16 @@ struct ToDo {
     /// The wallet takes none.
     is_refused: bool,
     claws_back: bool,
+    freezes: bool,
+}
+
+/// What is recorded with a step beside what follows from it.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// What has become of the rule that set it off.
+    pub(super) rule: Option<RuleRecord>,
+    /// The invoice that it is to pay.
+    pub(super) invoice: Option<Invoice>,
 }
 
 impl Inner {
@@ -38,16 +48,16 @@ impl Inner {
         step: &Step,
         now: Timestamp,
     ) -> Result<(), CommandError> {
-        self.take_step_with(tables, before, step, None, now)
+        self.take_step_with(tables, before, step, Beside::default(), now)
     }
 
-    /// As [`Inner::take_step`], and records in the same frame what has become of a rule that set it off.
+    /// As [`Inner::take_step`], and records in the same frame what belongs to it.
     pub(super) fn take_step_with(
         &self,
         tables: &mut Tables,
         before: Option<&Kept>,
         step: &Step,
-        rule: Option<RuleRecord>,
+        beside: Beside,
         now: Timestamp,
     ) -> Result<(), CommandError> {
         if let Some(oddity) = step.oddity {
@@ -61,7 +71,7 @@ impl Inner {
         let mut records = Vec::new();
         let mut declaration = before.map_or(Declaration::None, |before| before.declaration);
         let (mut news, mut numbers) = (Vec::new(), tables.numbers);
-        let mut invoice = tables.invoice_for(&step.top_up.id);
+        let mut invoice = tables.invoice_for(&step.top_up.id).or(beside.invoice.map(|invoice| (invoice, false)));
         for effect in &step.effects {
             match effect {
                 Effect::Credit(order) => match self.declare(&step.top_up, order, now) {
@@ -88,7 +98,8 @@ impl Inner {
                 Effect::IssueInvoice { .. } | Effect::InvoicePaid | Effect::VoidInvoice | Effect::RefundNote { .. } => {
                     tables.invoice_effect(&mut invoice, &mut numbers, &step.top_up, effect, now);
                 }
-                Effect::Provider(_) | Effect::Freeze | Effect::Release => {}
+                Effect::Freeze | Effect::Release => todo.freezes = true,
+                Effect::Provider(_) => {}
             }
         }
         let top_up = Box::new(TopUpRecord { top_up: step.top_up.clone(), declaration, news });
@@ -97,7 +108,7 @@ impl Inner {
             let paid_now = !was_paid && invoice.status() == InvoiceStatus::Paid;
             records.push(AdminRecord::Billing(BillingRecord::Invoice(Box::new(InvoiceRecord { invoice, paid_now }))));
         }
-        let rule = rule.or_else(|| tables.rule_after(before.map(|before| &before.top_up), step, now));
+        let rule = beside.rule.or_else(|| tables.rule_after(before.map(|before| &before.top_up), step, now));
         records.extend(rule.map(|rule| AdminRecord::Billing(BillingRecord::Rule(Box::new(rule)))));
         let first = self.append_admins(&records)?.get();
         for record in records {
@@ -139,14 +150,18 @@ impl Inner {
         if let Some(grant) = todo.grant {
             self.make_declared(tables, id, &grant, first, now)?;
         }
-        if todo.claws_back { self.claw_back(tables, id, false, now) } else { Ok(()) }
+        if todo.claws_back {
+            self.claw_back(tables, id, false, now)?;
+        }
+        if todo.freezes { self.freeze_or_release(tables, id, now) } else { Ok(()) }
     }
 
     /// Makes what an earlier run, or an earlier try, left undone of a top-up.
     pub(super) fn settle(&self, tables: &mut Tables, id: &str) -> Result<(), CommandError> {
         let now = self.now();
         self.credit(tables, id, now)?;
-        self.claw_back(tables, id, true, now)
+        self.claw_back(tables, id, true, now)?;
+        self.freeze_or_release(tables, id, now)
     }
 
     /// Credits a top-up that is owed credits, unless the grant that was declared for it took effect: then only that is noted.
@@ -190,7 +205,13 @@ impl Inner {
     }
 
     /// Applies an event of the ledger's own to a top-up.
-    fn tell(&self, tables: &mut Tables, id: &str, event: &Event, now: Timestamp) -> Result<(), CommandError> {
+    pub(super) fn tell(
+        &self,
+        tables: &mut Tables,
+        id: &str,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
         let kept = tables.top_ups[id].clone();
         let step = kept.top_up.apply(event, now).expect("what the ledger reports is not refused");
         self.take_step(tables, Some(&kept), &step, now)
@@ -317,6 +338,11 @@ fn new_grant(id: GrantId, record: &GrantRecord) -> NewGrant {
     }
 }
 
+/// Whether it pays the rest of a charge.
+const fn pays_charge(top_up: &TopUp) -> bool {
+    matches!(top_up.kind, Kind::Charge { .. })
+}
+
 /// What was paid, as grants have it: of coins, which ISO 4217 does not know, the top-up tells.
 fn cost_basis(money: Money) -> Option<CostBasis> {
     money.code.is_iso().then(|| CostBasis { amount: money.units, currency: money.code.as_str().to_owned() })
@@ -353,6 +379,12 @@ impl Tables {
         now: Timestamp,
     ) {
         let outcome = match (effect, invoice.as_mut()) {
+            // What a charge comes to is on its invoice from the beginning, with what the wallet paid.
+            (Effect::IssueInvoice { paid: false } | Effect::VoidInvoice, Some(_)) if pays_charge(top_up) => Ok(()),
+            (Effect::IssueInvoice { paid: true }, Some((invoice, _))) if pays_charge(top_up) => {
+                let money = invoice.due();
+                invoice.pay(Paid { by: self.payer_of(top_up), money }, now)
+            }
             (Effect::IssueInvoice { paid }, _) => {
                 let lines = vec![self.line_of(top_up)];
                 let subject = Subject::TopUp(top_up.id.clone());

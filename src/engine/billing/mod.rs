@@ -15,7 +15,10 @@
 //! 4. One thread at a time changes any of it.
 
 mod carry;
+mod charges;
 mod follow;
+mod freeze;
+mod lookups;
 mod methods;
 mod outbox;
 mod packages;
@@ -94,6 +97,7 @@ impl Inner {
                 Err(error) => tracing::debug!(top_up = id, %error, "a top-up is not settled yet"),
             }
         }
+        self.freeze_what_came_back(&tables);
         if let Err(error) = self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {
             tracing::debug!(%error, "top-ups are not given up yet");
         }

@@ -18,6 +18,11 @@ impl Engine {
         self.evaluate_rules()
     }
 
+    /// Says which provider is taken where nobody does.
+    pub fn prefer_provider(&self, name: &str) {
+        self.inner.billing.lock().usual = Some(name.to_owned());
+    }
+
     /// Takes what providers have to do by now, in the order in which it was decided. Whoever takes it does it, as often as need be: a command that
     /// is lost is given again at the next start only.
     pub fn take_work(&self) -> Vec<Work> {

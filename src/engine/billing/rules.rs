@@ -1,5 +1,6 @@
 //! Automatic rules: set, evaluated, and told what became of their top-ups.
 
+use super::carry::Beside;
 use super::missing;
 use super::tables::Tables;
 use super::view::RuleView;
@@ -156,7 +157,7 @@ impl Inner {
                 let attempt = Attempt { top_up: step.top_up.id.clone(), at: now, money: order.price };
                 next.state.fired(attempt, card.identity());
                 next.news = vec![News::Triggered];
-                self.take_step_with(tables, None, &step, Some(next), now)
+                self.take_step_with(tables, None, &step, Beside { rule: Some(next), ..Beside::default() }, now)
             }
         }
     }
@@ -284,6 +285,9 @@ impl Tables {
     /// What has become of a wallet's rule with a step of one of its top-ups, if anything has.
     pub(super) fn rule_after(&self, before: Option<&TopUp>, step: &Step, now: Timestamp) -> Option<RuleRecord> {
         let top_up = &step.top_up;
+        if matches!(top_up.kind, Kind::Charge { .. }) {
+            return None;
+        }
         let record = self.rules.get(&(top_up.customer.clone(), top_up.currency))?;
         let mut next = (**record).clone();
         let is_paid_now = step.path.contains(&Status::Completed);

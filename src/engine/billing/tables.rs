@@ -1,16 +1,17 @@
 //! The tables: what the newest record of each object says, and where it is found by.
 
+use super::lookups::Lookups;
 use super::view::Work;
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;
 use crate::billing::recharge::RechargeConfig;
-use crate::billing::top_up::{Collection, Credit, Effect, Status, TopUp};
+use crate::billing::top_up::{Collection, Credit, Effect, Kind, Status, TopUp};
 use crate::billing::{CreditPackage, PaymentMethod};
 use crate::catalog::CurrencyNumber;
 use crate::journal::billing::{
     BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord,
 };
-use crate::ledger::Timestamp;
+use crate::ledger::{Amount, Timestamp};
 use drawdown_wal::Lsn;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -41,9 +42,11 @@ pub(super) struct Tables {
     pub(super) waiting: BTreeSet<(Timestamp, String)>,
     /// Those of which something is still to be done on the ledger.
     pub(super) undone: BTreeSet<String>,
+    /// Those whose credits are frozen, because their payments are disputed.
+    pub(super) disputed: BTreeSet<String>,
     pub(super) rules: BTreeMap<(String, CurrencyNumber), Arc<RuleRecord>>,
     pub(super) invoices: BTreeMap<Number, Arc<Invoice>>,
-    /// By the top-up that they are for.
+    /// By the top-up that they are for, or that pays them.
     pub(super) invoice_of: HashMap<String, Number>,
     pub(super) numbers: Numbers,
     /// Providers that somebody speaks with. Not of the log: each start says so anew.
@@ -58,6 +61,14 @@ pub(super) struct Tables {
     pub(super) by_payment: HashMap<String, String>,
     /// When rules are to be looked at again though nothing happens to their wallets. Not logged: a start looks at all of them.
     pub(super) look_again: BTreeSet<(Timestamp, String, CurrencyNumber)>,
+    /// Top-ups that pay the rests of charges, by the charges' entries.
+    pub(super) by_charge: HashMap<u64, String>,
+    /// The provider that is taken where nobody says which. Not of the log, like those that are connected.
+    pub(super) usual: Option<String>,
+    /// Credits that are on their way, by wallet and top-up.
+    on_the_way: HashMap<(String, CurrencyNumber), BTreeMap<String, Amount>>,
+    /// When providers are asked again. Not logged.
+    pub(super) lookups: Lookups,
     /// Counts the rules that were set or taken away, for who keeps a list of them.
     pub(super) rules_changed: u64,
 }
@@ -109,10 +120,20 @@ impl Tables {
         } else {
             self.undone.remove(&id);
         }
+        self.lookups.note(&top_up);
+        self.note_on_the_way(&top_up);
+        if top_up.to_freeze && top_up.frozen {
+            self.disputed.insert(id.clone());
+        } else {
+            self.disputed.remove(&id);
+        }
         if matches!(top_up.collection, Collection::Charge | Collection::Checkout) {
             for payment in &top_up.payments {
                 self.by_payment.entry(payment.key.clone()).or_insert_with(|| id.clone());
             }
+        }
+        if let Kind::Charge { entry } = top_up.kind {
+            self.by_charge.insert(entry, id.clone());
         }
         if let Some(key) = &top_up.key {
             self.by_key.insert(key.clone(), id.clone());
@@ -121,13 +142,36 @@ impl Tables {
         self.top_ups.insert(id, Arc::new(Kept { top_up, declaration }));
     }
 
+    fn note_on_the_way(&mut self, top_up: &TopUp) {
+        let (wallet, credits) = ((top_up.customer.clone(), top_up.currency), top_up.in_flight());
+        if credits > Amount::ZERO {
+            self.on_the_way.entry(wallet).or_default().insert(top_up.id.clone(), credits);
+        } else if let Some(others) = self.on_the_way.get_mut(&wallet) {
+            others.remove(&top_up.id);
+            if others.is_empty() {
+                self.on_the_way.remove(&wallet);
+            }
+        }
+    }
+
+    /// Credits that are on their way to a wallet.
+    pub(super) fn on_the_way(&self, customer: &str, currency: CurrencyNumber) -> Amount {
+        let credits = self.on_the_way.get(&(customer.to_owned(), currency)).into_iter().flat_map(BTreeMap::values);
+        credits.fold(Amount::ZERO, |sum, credits| sum.checked_add(*credits).unwrap_or(Amount::MAX))
+    }
+
     fn enter_invoice(&mut self, invoice: Invoice) {
         let number = invoice.number;
         self.numbers.invoices = self.numbers.invoices.max(number.0);
         let notes = invoice.notes.iter().map(|note| note.number.0).max().unwrap_or(0);
         self.numbers.notes = self.numbers.notes.max(notes);
-        if let Subject::TopUp(id) = &invoice.subject {
+        let payer = match &invoice.subject {
             // A void one is followed by another if it is paid after all.
+            Subject::TopUp(id) => Some(id),
+            // What pays its rest is recorded before it.
+            Subject::Charge { entry, .. } => self.by_charge.get(entry),
+        };
+        if let Some(id) = payer {
             self.invoice_of.insert(id.clone(), number);
         }
         self.invoices.insert(number, Arc::new(invoice));
@@ -194,7 +238,8 @@ fn is_undone(top_up: &TopUp) -> bool {
     let has_grant = matches!(top_up.credit, Credit::Due(_) | Credit::Granted { .. });
     top_up.resume().iter().any(|effect| match effect {
         Effect::Credit(_) => true,
-        Effect::ClawBack { .. } => has_grant,
+        Effect::ClawBack { .. } | Effect::Freeze => has_grant,
+        Effect::Release => true,
         _ => false,
     })
 }

@@ -9,7 +9,7 @@ use crate::billing::money::Worth;
 use crate::billing::portal;
 use crate::billing::top_up::{Collection, Event, Goods, Kind, NewTopUp, Purchase, Refusal, TopUp, create};
 use crate::billing::{Invalid, Money, MoneyCode, PaymentMethod};
-use crate::catalog::{CollectionMethod, CreditCurrency};
+use crate::catalog::{CollectionMethod, CreditCurrency, CurrencyNumber};
 use crate::engine::grants::{check_active, check_metadata};
 use crate::engine::ticket::Ticket;
 use crate::engine::view::CommandError;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Separates the ids of top-ups from other hashes.
 const ID_DOMAIN: u8 = 40;
 /// The provider of what is collected elsewhere.
-const OUTSIDE: &str = "external";
+pub(super) const OUTSIDE: &str = "external";
 
 impl Engine {
     /// Makes a top-up. Answers whether an earlier one with the same key was found instead. What the provider has to do is in the outbox.
@@ -78,12 +78,20 @@ impl Engine {
         Ok((tables.view(&tables.top_ups[id], currency), self.barrier()))
     }
 
-    /// Gives up waiting for what was not paid in time. To be called now and then by who speaks with the providers.
+    /// Gives up waiting for what was not paid in time, and has providers asked after payments of which nothing has been heard for a while
+    /// (`lookups.rs`). To be called now and then by who speaks with the providers.
     pub fn expire_top_ups(&self) -> Result<Ticket, CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
-        inner.expire(&mut inner.billing.lock(), |_| true)?;
+        let mut tables = inner.billing.lock();
+        inner.expire(&mut tables, |_| true)?;
+        inner.ask_after(&mut tables, inner.now());
         Ok(self.barrier())
+    }
+
+    /// Credits that are on their way to a wallet: of top-ups that may still be paid, or were paid a moment ago.
+    pub fn credits_on_the_way(&self, customer: &str, currency: CurrencyNumber) -> Amount {
+        self.inner.billing.lock().on_the_way(customer, currency)
     }
 
     /// A top-up.
@@ -161,7 +169,7 @@ impl Tables {
         Ok(method)
     }
 
-    fn view(&self, kept: &Kept, currency: Arc<CreditCurrency>) -> TopUpView {
+    pub(super) fn view(&self, kept: &Kept, currency: Arc<CreditCurrency>) -> TopUpView {
         let top_up = kept.top_up.clone();
         let invoice = self.invoice_of.get(&top_up.id).copied();
         TopUpView { top_up, currency, invoice }
@@ -201,7 +209,7 @@ impl Tables {
             (None, Some((amount, code)), credits) => {
                 let worth = match request.kind {
                     Kind::Deposit => deposit_worth(currency),
-                    Kind::Manual | Kind::Auto | Kind::Offline => Worth::of_fiat(currency),
+                    Kind::Manual | Kind::Auto | Kind::Offline | Kind::Charge { .. } => Worth::of_fiat(currency),
                 };
                 let code = worth
                     .map(Worth::code)

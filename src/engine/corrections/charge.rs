@@ -1,4 +1,5 @@
-//! Charges: an invoice is paid from the wallet as far as that reaches; the rest is to be paid otherwise, and whoever asked is told how much.
+//! Charges: an invoice is paid from the wallet as far as that reaches. Where the currency stands for money, the rest is collected
+//! (`engine::billing`); otherwise it is to be paid elsewhere. Whoever asked is told how much it is.
 //!
 //! A charge takes what the wallet has and nobody holds, never from the overdraft allowance: an invoice is not paid with debt. Nothing there is
 //! no refusal: the charge says that all of it is left to pay, and says the same when it is asked again.
@@ -15,11 +16,17 @@ use crate::ledger::{Amount, Operation, Rejection};
 use crate::store::pin;
 
 impl Engine {
-    /// Takes the most that the wallet has, up to the amount. Answers whether that is the answer to an earlier request with the same key.
+    /// Takes the most that the wallet has, up to the amount, and has the rest collected: from the customer's payment method, on a page, or by an
+    /// invoice. Answers whether that is the answer to an earlier request with the same key.
     pub fn charge(&self, request: &ChargeRequest) -> Result<(ChargeView, bool, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
-        let (view, replayed) = inner.charge(request)?;
+        let (mut view, replayed) = inner.charge(request)?;
+        match inner.collect_rest(&view) {
+            Ok(payment) => view.payment = payment.map(Box::new),
+            // The wallet has paid, and that is the answer. Who asks again has the rest collected.
+            Err(error) => tracing::warn!(charge = %view.entry, %error, "the rest of a charge is not collected yet"),
+        }
         Ok((view, replayed, self.barrier()))
     }
 
@@ -69,6 +76,7 @@ impl Inner {
             return Err(CommandError::NotFound { what: "charge" });
         };
         Ok(ChargeView {
+            payment: self.payment_of_charge(done.lsn, &currency).map(Box::new),
             entry: done.lsn,
             customer,
             currency,

@@ -1,6 +1,7 @@
 //! What corrections are asked for with and shown as.
 
 use crate::catalog::{CreditCurrency, Metadata};
+use crate::engine::billing::TopUpView;
 use crate::ledger::{Amount, Decimal, GrantId, Policy, Timestamp};
 use drawdown_wal::Lsn;
 use std::sync::Arc;
@@ -174,6 +175,8 @@ pub struct ChargeView {
     pub key: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// What collects the rest, if it is collected here.
+    pub payment: Option<Box<TopUpView>>,
 }
 
 /// Credits to be moved from one wallet to another of the same currency.

@@ -73,7 +73,7 @@ impl Engine {
             let wallet = inner.seed.wallet_hash(customer.as_bytes(), currency.number.0);
             let Some(slot) = inner.find(wallet, &guard) else { continue };
             let Some((terms, _)) = inner.read_at(slot, now, &guard) else { continue };
-            for hold in &terms.holds {
+            for hold in terms.holds.iter().filter(|hold| !hold.is_freeze()) {
                 let at = HoldCursor { currency: currency.number.0, expires_at: hold.expires_at, id: hold.id };
                 if after.is_some_and(|after| at <= after) {
                     continue;

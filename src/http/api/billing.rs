@@ -130,13 +130,13 @@ fn by_provider(call: &Call<'_>, request: TopUpRequest) -> TopUpRequest {
     let usual = call.app.payments.as_ref().and_then(Payments::usual).filter(|name| *name != OUTSIDE);
     let provider = match request.kind {
         Kind::Manual => request.provider.or_else(|| usual.map(str::to_owned)),
-        Kind::Auto | Kind::Deposit | Kind::Offline => request.provider,
+        Kind::Auto | Kind::Deposit | Kind::Offline | Kind::Charge { .. } => request.provider,
     };
     TopUpRequest { provider, saves_method: true, ..request }
 }
 
 /// Waits for the disk, and for a while for what the provider says, and shows how the top-up stands then.
-async fn settled(call: &Call<'_>, top_up: TopUpView, ticket: Ticket) -> Result<TopUpView, Problem> {
+pub(super) async fn settled(call: &Call<'_>, top_up: TopUpView, ticket: Ticket) -> Result<TopUpView, Problem> {
     ticket.await?;
     let Some(payments) = &call.app.payments else { return Ok(top_up) };
     payments.take_up();

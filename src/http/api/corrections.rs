@@ -1,5 +1,6 @@
 //! Corrections: debits taken back, adjustments, charges, transfers.
 
+use super::billing::settled;
 use super::grants::replayed;
 use super::{named, parse};
 use crate::http::app::{Call, unsupported};
@@ -74,8 +75,11 @@ where
         let arena = Bump::new();
         charge_request(&Fields::of(&parse(&body.bytes, &arena)?, None)?, key)?
     };
-    let (charge, is_replayed, ticket) = call.engine().charge(&request).map_err(named)?;
-    ticket.await?;
+    let (mut charge, is_replayed, ticket) = call.engine().charge(&request).map_err(named)?;
+    match charge.payment.take() {
+        Some(payment) => charge.payment = Some(Box::new(settled(&call, *payment, ticket).await?)),
+        None => ticket.await?,
+    }
     let charge = ChargeBody::of(call.engine(), charge);
     let location = format!("/v1/charges/{}", charge.id());
     Ok(made(&charge, is_replayed).header("location", location))

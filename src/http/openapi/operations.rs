@@ -334,7 +334,8 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
             Operation::new("Corrections", "postCharge", "Pay an invoice from a wallet, as far as it reaches")
                 .about(
                     "Takes the most that the wallet has and nobody holds, never from the overdraft allowance. Nothing there is no \
-                     refusal: `to_pay` says what is left to be paid otherwise.",
+                     refusal: `to_pay` says what is left to be paid otherwise. If the currency stands for money, it is charged to the \
+                     default payment method, or paid on a page, or invoiced, as `payment` says; the invoice lists both parts.",
                 )
                 .takes("ChargeRequest")
                 .fails(&[404, 409, 422]),

@@ -261,7 +261,8 @@ fn wallets() -> Group {
         ("effective_at", time()),
         ("expires_at", time_or_null()),
         ("status", one_of(&["active", "scheduled"])),
-        ("held", json!({"allOf": [amount()], "description": "What of `remaining` is in open holds."})),
+        ("held", json!({"allOf": [amount()], "description": "What of `remaining` is in open holds, or frozen."})),
+        ("frozen", json!({"allOf": [amount()], "description": "What of `held` is frozen: its payment is disputed."})),
     ]);
     let wallet = object(&[
         ("customer", json!({"type": "string"})),
@@ -282,6 +283,7 @@ fn wallets() -> Group {
         ("metadata", reference("Metadata")),
         ("holds", json!({"type": "integer", "minimum": 0, "description": "How many are open."})),
         ("pending_grants", object(&[("count", json!({"type": "integer", "minimum": 0})), ("amount", amount())])),
+        ("frozen", json!({"allOf": [amount()], "description": "What of `held` is frozen: its payment is disputed."})),
     ]);
     let totals = object(&[
         ("currency", json!({"type": "string"})),
@@ -712,7 +714,13 @@ fn corrections() -> Group {
         ("reason", name()),
         ("metadata", reference("Metadata")),
     ]);
-    let charge = and(&[("from_wallet", amount()), ("to_pay", amount()), ("invoice", name_or_null()), crossed()]);
+    let charge = and(&[
+        ("from_wallet", amount()),
+        ("to_pay", amount()),
+        ("invoice", name_or_null()),
+        ("payment", billing::rest_of_charge()),
+        crossed(),
+    ]);
     vec![
         (
             "ReversalRequest",

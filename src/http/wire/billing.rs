@@ -190,7 +190,7 @@ const KINDS: [(&str, Kind); 4] =
     [("manual", Kind::Manual), ("auto", Kind::Auto), ("deposit", Kind::Deposit), ("offline", Kind::Offline)];
 
 fn kind_name(kind: Kind) -> &'static str {
-    KINDS.into_iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| name)
+    KINDS.into_iter().find(|(_, known)| *known == kind).map_or("charge", |(name, _)| name)
 }
 
 impl TopUpBody {
@@ -427,6 +427,9 @@ pub(crate) struct InvoiceBody {
     refund_notes: Vec<NoteBody>,
     issued_at: String,
     paid_at: Option<String>,
+    /// The entry of the charge that it is for, and the caller's own number of it.
+    charge_entry: Option<u64>,
+    reference: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -457,7 +460,13 @@ impl InvoiceBody {
             Payer::Method { id, .. } => ("payment_method", Some(id.clone())),
             Payer::Offline => ("offline", None),
         };
+        let (charge_entry, reference) = match &invoice.subject {
+            Subject::TopUp(_) => (None, None),
+            Subject::Charge { entry, invoice } => (Some(*entry), invoice.clone()),
+        };
         InvoiceBody {
+            charge_entry,
+            reference,
             id: invoice_id(invoice.number.0),
             number: invoice.number.0,
             customer: invoice.customer.clone(),

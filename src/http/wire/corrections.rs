@@ -1,8 +1,10 @@
 //! Corrections: what they are asked for with, and how they are shown.
 
+use super::billing::invoice_id;
 use super::fields::Fields;
 use super::{amount, instant};
 use crate::engine::Engine;
+use crate::engine::billing::TopUpView;
 use crate::engine::corrections::view::{
     AdjustmentRequest, AdjustmentView, ChargeRequest, ChargeView, Expired, ReversalRequest, ReversalView,
 };
@@ -182,6 +184,32 @@ pub(crate) struct ChargeBody {
     crossed: Vec<String>,
     key: Option<String>,
     created_at: String,
+    payment: Option<PaymentBody>,
+}
+
+/// What collects the rest of a charge.
+#[derive(Debug, Serialize)]
+struct PaymentBody {
+    top_up: String,
+    status: &'static str,
+    amount: String,
+    amount_currency: String,
+    checkout_url: Option<String>,
+    invoice: Option<String>,
+}
+
+impl PaymentBody {
+    fn of(payment: TopUpView) -> Self {
+        let top_up = payment.top_up;
+        PaymentBody {
+            status: top_up.status().as_str(),
+            amount: top_up.purchase.price.map_or_else(String::new, |price| price.to_string()),
+            amount_currency: top_up.code().as_str().to_owned(),
+            checkout_url: top_up.checkout_url,
+            invoice: payment.invoice.map(|number| invoice_id(number.0)),
+            top_up: top_up.id,
+        }
+    }
 }
 
 impl ChargeBody {
@@ -196,6 +224,7 @@ impl ChargeBody {
             from_wallet: amount(charge.from_wallet, scale),
             to_pay: amount(charge.to_pay, scale),
             invoice: charge.invoice,
+            payment: charge.payment.map(|payment| PaymentBody::of(*payment)),
             balance: amount(charge.balance, scale),
             available: amount(charge.available, scale),
             crossed: charge.crossed.iter().map(ToString::to_string).collect(),

@@ -33,6 +33,7 @@ pub(crate) struct WalletBody {
     metadata: Metadata,
     pending_grants: PendingBody,
     holds: usize,
+    frozen: String,
 }
 
 /// Grants that wait for their payment, together.
@@ -53,7 +54,7 @@ impl WalletBody {
             available: amount(wallet.available, scale),
             projected: amount(wallet.projected, scale),
             committed: amount(wallet.committed, scale),
-            pending_top_ups: "0".to_owned(),
+            pending_top_ups: amount(engine.credits_on_the_way(&wallet.customer, wallet.currency.number), scale),
             floor: amount(wallet.floor, scale),
             grants: wallet.grants.iter().map(|lot| LotBody::of(engine, lot, scale)).collect(),
             alerts: wallet.alerts.iter().map(|alert| AlertBody::of(alert, scale)).collect(),
@@ -64,6 +65,7 @@ impl WalletBody {
             customer: wallet.customer,
             metadata: wallet.metadata,
             holds: wallet.holds,
+            frozen: amount(wallet.frozen, scale),
         }
     }
 }
@@ -80,6 +82,7 @@ struct LotBody {
     expires_at: Option<String>,
     status: &'static str,
     held: String,
+    frozen: String,
 }
 
 impl LotBody {
@@ -94,6 +97,7 @@ impl LotBody {
             expires_at: lot.expires_at.map(instant),
             status: if lot.scheduled { "scheduled" } else { "active" },
             held: amount(lot.held, scale),
+            frozen: amount(lot.frozen, scale),
         }
     }
 }
@@ -197,7 +201,7 @@ impl EntryBody {
                 entry: transfer.entry.get(),
             }),
             hold: entry.hold.map(|hold| engine.hold_text(hold)),
-            held: entry.hold.map(|_| amount(entry.held, scale)),
+            held: (entry.hold.is_some() || entry.held.units() != 0).then(|| amount(entry.held, scale)),
         }
     }
 }

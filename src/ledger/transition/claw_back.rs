@@ -10,8 +10,8 @@ use super::super::terms::{Status, available};
 use super::Draft;
 
 impl Draft {
-    /// Takes `amount` from what is free of a grant, and what that does not cover from the wallet as usage that has happened would be, unless it is
-    /// written off. A frozen wallet is no reason to refuse.
+    /// Takes `amount` from what is frozen of a grant and then from what is free of it, and what that does not cover from the wallet as usage that
+    /// has happened would be, unless it is written off. A frozen wallet is no reason to refuse.
     pub(super) fn claw_back(
         &mut self,
         grant: GrantId,
@@ -24,16 +24,20 @@ impl Draft {
         if self.status == Status::Closed {
             return Err(Rejection::WalletClosed);
         }
+        let frozen = self.frozen_of(grant).min(amount);
         let free = self.lots.iter().find(|lot| lot.id == grant).map_or(Amount::ZERO, |lot| lot.remaining);
-        let part = free.min(amount);
-        let rest = amount.minus(part);
+        let part = free.min(amount.minus(frozen));
+        let covered = frozen.plus(part);
+        let rest = amount.minus(covered);
         if is_written_off {
+            self.spend_frozen(grant, frozen);
             self.spend_of(grant, part);
-            return Ok(Taken { amount: part, shortfall: rest, overdraft: Amount::ZERO });
+            return Ok(Taken { amount: covered, shortfall: rest, overdraft: Amount::ZERO });
         }
-        let balance = self.balance.minus(part);
-        let available = available(balance, self.held, self.allowance);
-        let decided = decide_amount(self.held, available, balance, rest, Policy::Overdraft)?;
+        let (balance, held) = (self.balance.minus(covered), self.held.minus(frozen));
+        let available = available(balance, held, self.allowance);
+        let decided = decide_amount(held, available, balance, rest, Policy::Overdraft)?;
+        self.spend_frozen(grant, frozen);
         self.spend_of(grant, part);
         self.spend(rest);
         Ok(Taken { amount, ..decided })

@@ -66,7 +66,7 @@ impl Draft {
         parts
     }
 
-    fn place(&mut self, hold: OpenHold) {
+    pub(super) fn place(&mut self, hold: OpenHold) {
         let place = self.holds.partition_point(|other| (other.expires_at, other.id) < (hold.expires_at, hold.id));
         // Exactly, for the list is kept as it is.
         self.holds.reserve_exact(1);
@@ -105,7 +105,7 @@ impl Draft {
     }
 
     /// Takes an amount from a hold's parts; answers what they do not have.
-    fn spend_parts(&mut self, hold: &mut OpenHold, amount: Amount) -> Amount {
+    pub(super) fn spend_parts(&mut self, hold: &mut OpenHold, amount: Amount) -> Amount {
         let mut rest = amount;
         let mut gone = 0;
         for part in &mut hold.parts {
@@ -140,11 +140,16 @@ impl Draft {
 
     pub(super) fn release(&mut self, id: HoldId) -> Result<(), Rejection> {
         let place = self.find_hold(id)?;
+        self.release_at(place);
+        Ok(())
+    }
+
+    /// Ends the hold at a place.
+    pub(super) fn release_at(&mut self, place: usize) {
         let hold = self.holds.remove(place);
-        self.movements.push(Movement::Released { hold: id, amount: hold.remaining });
+        self.movements.push(Movement::Released { hold: hold.id, amount: hold.remaining });
         self.end_hold(&hold, self.now);
         self.end_grants();
-        Ok(())
     }
 
     pub(super) fn move_hold(&mut self, id: HoldId, expires_at: Timestamp) -> Result<(), Rejection> {
@@ -190,7 +195,7 @@ impl Draft {
     }
 
     fn find_hold(&self, id: HoldId) -> Result<usize, Rejection> {
-        self.holds.iter().position(|hold| hold.id == id).ok_or(Rejection::HoldEnded)
+        self.holds.iter().position(|hold| hold.id == id && !hold.is_freeze()).ok_or(Rejection::HoldEnded)
     }
 
     /// Notes that a grant was voided in what is held of it. Answers whether anything is.

@@ -1,12 +1,13 @@
 //! Transitions by table: each test is a short story of one wallet.
 
 use super::super::grant::Category;
-use super::super::hold::{HoldId, NewHold, OnExceed};
+use super::super::hold::{HoldId, MAX_HOLDS, NewHold, OnExceed};
 use super::super::level::{Level, Trigger, Watches};
 use super::super::riders::Special;
 use super::*;
 
 mod claw_back;
+mod freeze;
 mod holds;
 mod reverse;
 mod special;

@@ -2,6 +2,7 @@
 
 use super::*;
 use drawdown::payments::{Config, Payments, SimulatedBank};
+use drawdown_outbound::providers::DisputeEnd;
 use drawdown_outbound::providers::external::External;
 use drawdown_outbound::providers::simulated::Local;
 use drawdown_outbound::webhooks;
@@ -220,4 +221,68 @@ fn what_providers_cannot_do_is_refused_and_other_systems_have_their_page() {
     let bare = TestServer::start();
     let problem = bare.client().post(methods, &json!({})).expect_problem(400, "invalid_field");
     assert_eq!(problem["field"], "provider");
+}
+
+#[test]
+fn the_rest_of_a_charge_is_paid_by_card_and_listed_beside_the_wallets_part() {
+    let (server, bank) = set_up();
+    let mut client = server.client();
+    let cash = json!({"scale": 0, "kind": "fiat", "iso_code": "EUR"});
+    client.put("/v1/credit-currencies/cash", &cash).expect_status(200);
+    let grant =
+        json!({"customer": "cus", "currency": "cash", "amount": "1000", "source": "top_up", "category": "paid"});
+    client.post("/v1/grants", &grant).expect_status(201);
+    let card = save_card(&mut client, "4242+4242+4242+4242");
+    let order = json!({"customer": "cus", "currency": "cash", "amount": "2500", "invoice": "2026-11", "key": "nov"});
+    let charge = client.post("/v1/charges", &order).expect_status(201);
+    let payment = &charge["payment"];
+    assert_eq!((&charge["from_wallet"], &charge["to_pay"]), (&json!("1000"), &json!("1500")));
+    assert_eq!((&payment["status"], &payment["amount"]), (&json!("completed"), &json!("15.00")));
+    assert_eq!(client.post("/v1/charges", &order).expect_status(201)["payment"], *payment);
+    assert_eq!(bank.book().charges().len(), 1, "once");
+    let shown = client.get(&format!("/v1/charges/{}", charge["id"].as_str().expect("an id"))).expect_status(200);
+    assert_eq!(shown["payment"], *payment);
+    let path = format!("/v1/invoices/{}", payment["invoice"].as_str().expect("an invoice"));
+    let invoice = client.get(&path).expect_status(200);
+    assert_eq!(
+        (&invoice["status"], &invoice["total"], &invoice["reference"], &invoice["charge_entry"]),
+        (&json!("paid"), &json!("25.00"), &json!("2026-11"), &charge["entry"])
+    );
+    let by_wallet = json!({"by": "wallet", "amount": "10.00", "payment_method": null});
+    let by_card = json!({"by": "payment_method", "amount": "15.00", "payment_method": card["id"]});
+    assert_eq!(invoice["paid"], json!([by_wallet, by_card]));
+    let top_up = client.get(&format!("/v1/top-ups/{}", payment["top_up"].as_str().expect("an id"))).expect_status(200);
+    assert_eq!((&top_up["kind"], &top_up["credit_status"]), (&json!("charge"), &json!("none")));
+    let refused = json!({"customer": "cus", "currency": "cash", "amount": "1", "kind": "charge"});
+    client.post("/v1/top-ups", &refused).expect_problem(400, "invalid_field");
+}
+
+#[test]
+fn a_disputed_payments_credits_are_frozen_and_gone_when_it_is_lost() {
+    let (server, bank) = set_up();
+    let mut client = server.client();
+    save_card(&mut client, "4000+0000+0000+0259");
+    let order = json!({"customer": "cus", "package": "starter", "key": "order-1"});
+    let paid = client.post("/v1/top-ups", &order).expect_status(201);
+    let wallet = until(&mut client, "/v1/wallets/cus/credits", |wallet| wallet["frozen"] == "1000");
+    assert_eq!(
+        (&wallet["balance"], &wallet["held"], &wallet["available"], &wallet["holds"]),
+        (&json!("1000"), &json!("1000"), &json!("0"), &json!(0))
+    );
+    assert_eq!((&wallet["grants"][0]["frozen"], &wallet["grants"][0]["remaining"]), (&json!("1000"), &json!("1000")));
+    let top_up = format!("/v1/top-ups/{}", paid["id"].as_str().expect("an id"));
+    assert_eq!(client.get(&top_up).expect_status(200)["status"], "disputed");
+    client.post(&format!("{top_up}/refund"), &json!({"key": "r"})).expect_problem(409, "payment_in_dispute");
+    let history = client.get("/v1/wallets/cus/credits/entries").expect_status(200);
+    assert_eq!((&history["data"][0]["type"], &history["data"][0]["held"]), (&json!("freeze"), &json!("1000")));
+    let charge = bank.book().charges().keys().next().cloned().expect("a charge");
+    let other = SimulatedBank::new(Arc::new(bank.clone()), PAGES.to_owned(), [0; 32]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let dispute = other.provider().open_dispute(&charge, 0).await.expect("the one that is open");
+        other.provider().close_dispute(&dispute, DisputeEnd::Lost, 0).await.expect("an open dispute");
+    });
+    let wallet = until(&mut client, "/v1/wallets/cus/credits", |wallet| wallet["balance"] == "0");
+    assert_eq!((&wallet["frozen"], &wallet["available"]), (&json!("0"), &json!("0")));
+    assert_eq!(client.get(&top_up).expect_status(200)["status"], "dispute_lost");
 }

@@ -49,6 +49,8 @@ fn kind_name(kind: EntryKind) -> &'static str {
         EntryKind::Rollover => "Rollover",
         EntryKind::TransferOut => "TransferOut",
         EntryKind::TransferIn => "TransferIn",
+        EntryKind::Freeze => "Freeze",
+        EntryKind::Thaw => "Thaw",
     }
 }
 

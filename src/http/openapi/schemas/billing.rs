@@ -133,7 +133,7 @@ fn top_ups() -> Group {
         ("id", plain()),
         ("customer", plain()),
         ("currency", plain()),
-        ("kind", one_of(&["manual", "auto", "deposit", "offline"])),
+        ("kind", one_of(&["manual", "auto", "deposit", "offline", "charge"])),
         ("status", one_of(&Status::ALL.map(Status::as_str))),
         ("package", plain_or_null()),
         ("quantity", count(1)),
@@ -195,6 +195,21 @@ fn top_ups() -> Group {
         ("last??", json!({"type": "boolean", "description": "Of a payment: no more will come."})),
     ]);
     vec![("TopUp", top_up), ("TopUpRequest", request), ("MoneyMoved", moved)]
+}
+
+/// What collects the rest of a charge.
+pub(super) fn rest_of_charge() -> Value {
+    let payment = object(&[
+        ("top_up", plain()),
+        ("status", one_of(&Status::ALL.map(Status::as_str))),
+        ("amount", money()),
+        ("amount_currency", code()),
+        ("checkout_url", plain_or_null()),
+        ("invoice", plain_or_null()),
+    ]);
+    let mut payment = or_null(&payment);
+    payment["description"] = "What collects the rest: a top-up that pays and credits nothing.".into();
+    payment
 }
 
 fn rules() -> Group {
@@ -274,6 +289,11 @@ fn invoices() -> Group {
         ("refund_notes", list(note)),
         ("issued_at", time()),
         ("paid_at", time_or_null()),
+        (
+            "charge_entry",
+            json!({"type": ["integer", "null"], "description": "The entry of the charge that it is for."}),
+        ),
+        ("reference", plain_or_null()),
     ]);
     vec![("Invoice", invoice)]
 }

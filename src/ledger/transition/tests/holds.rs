@@ -1,6 +1,6 @@
 //! Holds by table, as the other transitions.
 
-use super::super::super::hold::{MAX_HOLDS, Part};
+use super::super::super::hold::Part;
 use super::*;
 
 /// A hold's number, what it has left, and its parts: grants and what it has of them.
