@@ -1,9 +1,7 @@
 //! `drawdown serve`: opens the ledger, lets the server run until it is told to stop, and closes both in order.
 
 use super::system;
-use crate::config::{
-    Acknowledge, LogFormat, ProviderSettings, ServeArgs, Settings, SettingsError, WebhookSettings,
-};
+use crate::config::{Acknowledge, LogFormat, ProviderSettings, ServeArgs, Settings, SettingsError, WebhookSettings};
 use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
 use drawdown::http::{App, Listener, Server};
