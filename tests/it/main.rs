@@ -13,6 +13,7 @@ mod holds;
 mod keys;
 mod ledger_props;
 mod model;
+mod money;
 mod payments;
 mod recurring;
 mod reports;
