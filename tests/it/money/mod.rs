@@ -103,6 +103,7 @@ fn run(seeds: &[u64], stop_at_first: bool) -> (Vec<u64>, Tally) {
 #[test]
 fn stories_of_money_end_with_one_charge_and_one_grant_for_each_purchase() {
     let seeds = crate::sim::seeds(12);
+    // Seed 80 once told that a rule whose limit was too low for its whole gap did not buy when a purchase by hand had narrowed that.
     let (failed, tally) = run(&seeds, false);
     println!("{tally:?}");
     assert!(failed.is_empty(), "{} of {} stories went wrong; their seeds: {failed:?}", failed.len(), seeds.len());

@@ -400,11 +400,13 @@ impl Model {
 
     /// Somebody buys.
     pub(super) fn buy(&mut self, buy: Buy) {
-        let at_once = buy.at_once;
+        let (at_once, wallet) = (buy.at_once, buy.wallet);
         self.buys.push(buy);
         if at_once {
             self.credit(self.buys.len() - 1);
         }
+        // With these credits on their way its rule may buy less than a limit kept it from.
+        self.evaluate(wallet);
     }
 
     fn credit(&mut self, number: usize) {
