@@ -403,19 +403,19 @@ impl MoneyBooks {
             return Err((None, "more credits were taken back than went back in money"));
         }
         let is_noted = total == top_up.clawed_back || total == top_up.to_claw_back;
-        if is_noted || !self.is_whole && taken.is_empty() || self.is_closed(inner, top_up) {
+        if is_noted || !self.is_whole && taken.is_empty() || is_closed(inner, top_up) {
             return Ok(());
         }
         Err((None, "what was taken back of a top-up's credits is not what it says"))
     }
+}
 
-    /// Of a closed wallet nothing is taken back: it has nothing left.
-    fn is_closed(&self, inner: &Inner, top_up: &TopUp) -> bool {
-        let guard = pin();
-        let slot = inner.find(inner.seed.wallet_hash(top_up.customer.as_bytes(), top_up.currency.0), &guard);
-        let reading = slot.and_then(|slot| inner.read_at(slot, inner.now(), &guard));
-        reading.is_some_and(|(terms, _)| terms.status == ledger::Status::Closed)
-    }
+/// Of a closed wallet nothing is taken back: it has nothing left.
+fn is_closed(inner: &Inner, top_up: &TopUp) -> bool {
+    let guard = pin();
+    let slot = inner.find(inner.seed.wallet_hash(top_up.customer.as_bytes(), top_up.currency.0), &guard);
+    let reading = slot.and_then(|slot| inner.read_at(slot, inner.now(), &guard));
+    reading.is_some_and(|(terms, _)| terms.status == ledger::Status::Closed)
 }
 
 fn wallet_of(top_up: &TopUp) -> WalletKey {

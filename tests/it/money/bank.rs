@@ -174,8 +174,9 @@ impl Bank {
         for key in keys {
             let state = self.entries[&key].state;
             let next = match state {
-                State::Processing(true) | State::Action(Some(true)) => State::Paid,
-                State::Declined { regrets: true, .. } => State::Paid,
+                State::Processing(true) | State::Action(Some(true)) | State::Declined { regrets: true, .. } => {
+                    State::Paid
+                }
                 State::Processing(false) | State::Action(Some(false)) => {
                     State::Declined { hard: self.random.below(4) == 0, regrets: self.random.below(4) == 0 }
                 }

@@ -489,8 +489,8 @@ impl Model {
             Event::Refund { key, report, money } => {
                 let known = buy.refunds.entry(key.clone()).or_insert((money.units, *report));
                 match (known.1, report) {
-                    (RefundReport::Succeeded, RefundReport::Failed) => {}
-                    (RefundReport::Succeeded | RefundReport::Failed, RefundReport::Pending) => {}
+                    // What was said before stands.
+                    (RefundReport::Succeeded, _) | (RefundReport::Failed, RefundReport::Pending) => {}
                     (_, report) => known.1 = *report,
                 }
             }
