@@ -579,7 +579,7 @@ impl Model {
         let keeps = |(window, count, most): &(Window, Option<u32>, Option<i64>)| {
             let is_within = |buy: &&Buy| window.of(buy.at) == window.of(self.now);
             let counted = || of_wallet().filter(|buy| buy.auto && (buy.is_paid || buy.is_open())).filter(is_within);
-            count.is_none_or(|count| counted().count() as u32 + 1 <= count)
+            count.is_none_or(|count| (counted().count() as u32) < count)
                 && most.is_none_or(|most| counted().map(|buy| buy.cents).sum::<i64>() + cents <= most)
         };
         if !rule.spec.limits.iter().all(keeps) {
