@@ -1,5 +1,5 @@
 # The door to everything one runs on this repository. `make help` lists it.
-.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash faults powercut references sim sim-long sim-planted props fuzz schemathesis webhooks statements flips demo load load-full soak compare
+.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash faults powercut references sim sim-long sim-planted sim-money kill-payments burst props fuzz schemathesis webhooks statements flips demo load load-full soak compare
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -51,8 +51,19 @@ sim: ## The engine on a failing simulated disk; SEED=N replays one story, SEEDS=
 sim-long: ## Stories by night, and how far they are; SEEDS=10000, FIRST=0
 	DRAWDOWN_SIM_SEEDS=$(or $(SEEDS),10000) DRAWDOWN_SIM_FIRST=$(or $(FIRST),0) cargo test --release --test it sim::stories -- --nocapture
 
-sim-planted: ## Plants bugs, each of which the simulation must find
+sim-planted: ## Plants bugs, each of which the simulations must find
 	RUSTFLAGS="--cfg drawdown_planted" CARGO_TARGET_DIR=target/planted cargo test --release --test it sim::planted -- --nocapture
+	RUSTFLAGS="--cfg drawdown_planted" CARGO_TARGET_DIR=target/planted cargo test --release --test it money::planted -- --nocapture
+
+sim-money: ## Stories of money on a failing disk, with a bank that cannot be relied on; SEED=n replays one, SEEDS=n tells more
+	$(if $(SEED),DRAWDOWN_SIM_SEED=$(SEED)) $(if $(SEEDS),DRAWDOWN_SIM_SEEDS=$(SEEDS)) cargo test --release --test it money:: -- --nocapture
+
+kill-payments: ## Kills a server that charges cards KILLS=500 times and audits what is left; SEED=1; needs python3
+	cargo build --release
+	tests/kill_payments.py target/release/drawdown $(or $(SEED),1) $(or $(KILLS),500)
+
+burst: ## A million events that set automatic top-ups off: what they cost, and how soon charges leave
+	loadtest/burst.sh
 
 props: ## Random commands against the model; DRAWDOWN_PROPTEST_CASES=N for more
 	cargo test --test it props

@@ -102,6 +102,9 @@ fn summary(verdict: &Verdict, colours: bool) -> String {
     }
     line("snapshots", beside::snapshots(verdict));
     line("runs", beside::runs(verdict));
+    if let Some(audit) = verdict.audit.as_ref().filter(|audit| audit.top_ups > 0) {
+        line("money", format!("{} top-ups, {} invoices", grouped(audit.top_ups), grouped(audit.invoices)));
+    }
     if let Some(audit) = &verdict.audit {
         let rows: Vec<_> = audit.currencies.iter().map(row).collect();
         if !rows.is_empty() {
@@ -253,6 +256,10 @@ fn as_json(verdict: &Verdict) -> Value {
             "debits": report.debits,
             "operations": report.operations,
             "reopened": report.reopened,
+        })),
+        "money": verdict.audit.as_ref().map(|audit| json!({
+            "top_ups": audit.top_ups,
+            "invoices": audit.invoices,
         })),
         "currencies": verdict.audit.as_ref().map(|audit| audit.currencies.iter().map(currency).collect::<Vec<_>>()),
     })

@@ -15,6 +15,7 @@ mod holds;
 mod keys;
 mod ledger_props;
 mod model;
+mod money;
 mod payments;
 mod recurring;
 mod reports;

@@ -12,6 +12,14 @@ pub enum Bug {
     AnswersBeforeSync = 1,
     /// A snapshot leaves out the debits whose generation is opened behind it.
     ForgetsUnopenedDebits,
+    /// Money that comes after its purchase was given up credits again when it is told once more.
+    CreditsLateMoneyTwice,
+    /// Whether a grant that was declared took effect is not looked up after a crash.
+    CreditsAgainAfterCrash,
+    /// Charges leave before what they follow from is durable.
+    ChargesBeforeIntent,
+    /// A rule's limits count nothing that was bought.
+    CountsNoPurchase,
 }
 
 /// Of all threads: what is planted is the code, and not a value.

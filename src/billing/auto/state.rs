@@ -295,7 +295,7 @@ impl RuleState {
         match settled {
             Settled::Succeeded => {
                 if !was_in_flight {
-                    self.tally.add(attempt.at, attempt.money);
+                    self.tally.add_late(attempt.at, attempt.money);
                 }
                 self.cooling_until = Some(now.saturating_add(rule.cooldown_ms));
                 self.recover()

@@ -32,6 +32,17 @@ impl Tally {
             self.code = Some(money.code);
             self.windows.iter_mut().for_each(|window| window.units = 0);
         }
+        self.count(at, money.units);
+    }
+
+    /// Counts an attempt that had been given up and was paid after all. In other money than the newest attempts it adds to the counts alone:
+    /// what was bought since in the present money is not forgotten for it.
+    pub fn add_late(&mut self, at: Timestamp, money: Money) {
+        let is_same_money = *self.code.get_or_insert(money.code) == money.code;
+        self.count(at, if is_same_money { money.units } else { 0 });
+    }
+
+    fn count(&mut self, at: Timestamp, units: i64) {
         for (per, window) in Per::ALL.into_iter().zip(&mut self.windows) {
             let start = per.start(at);
             if window.start < start {
@@ -39,7 +50,7 @@ impl Tally {
             }
             if window.start == start {
                 window.count = window.count.saturating_add(1);
-                window.units = window.units.saturating_add(money.units);
+                window.units = window.units.saturating_add(units);
             }
         }
     }
@@ -76,5 +87,29 @@ impl Tally {
             limit.count.is_some_and(|max| window.count >= max) || limit.amount.is_some_and(by_amount)
         };
         limits.iter().filter(exceeds).max_by_key(|limit| limit.per.end(now)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::money::tests::euros;
+    use super::*;
+
+    /// A late success in the money of before used to clear the amounts of the present money, so that a limit on them let through as much again.
+    #[test]
+    fn late_money_of_another_kind_does_not_clear_what_was_spent_since() {
+        let now = Timestamp::from_millis(1_000_000_000);
+        let dollars = |cents| Money::new(cents, MoneyCode::iso("USD").expect("dollars"));
+        let limit = Limit { per: Per::Day, count: None, amount: Some(dollars(100)) };
+        let mut tally = Tally::default();
+        tally.add(now, euros(10));
+        tally.take_back(now, euros(10));
+        tally.add(now, dollars(80));
+        tally.add_late(now, euros(10));
+        assert_eq!(tally.reached(&[limit], dollars(21), now), Some(limit));
+        assert_eq!(tally.reached(&[limit], dollars(20), now), None);
+        assert_eq!(tally.within(Per::Day, now), Window { start: Per::Day.start(now), count: 2, units: 80 });
+        tally.add_late(now, dollars(15));
+        assert_eq!(tally.within(Per::Month, now).units, 95);
     }
 }

@@ -179,6 +179,12 @@ impl Draft {
                 self.oddity = Some(Oddity::OtherAmount);
                 return;
             }
+            #[cfg(drawdown_planted)]
+            if top_up.progress == Status::Expired
+                && drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::CreditsLateMoneyTwice)
+            {
+                (top_up.captured, top_up.credit) = (None, Credit::None);
+            }
         } else {
             let before = top_up.received().map_or(0, |received| received.units);
             let total = before.checked_add(money.units).map(|units| Money { units, ..money });

@@ -12,7 +12,8 @@
 //! 5. each reversal names a debit of its wallet, goes on where the last reversal of that debit ended, and all together give back no more than
 //!    it took;
 //! 6. each frame holds as many records as its header says, and each record says how far it stands from its frame;
-//! 7. what leaves a wallet for another one arrives there, in the same frame, in the same currency.
+//! 7. what leaves a wallet for another one arrives there, in the same frame, in the same currency;
+//! 8. money in fits together, and fits what the wallets were given: see `money`.
 //!
 //! Where the log's beginning has been retired, books of wallets that were made there begin with the first operation behind the blind part of
 //! the log: two segments, from whose debits some may stand before them. Of those wallets 1 to 3 are checked from that operation on, save
@@ -22,12 +23,13 @@
 //! the next.
 
 mod book;
+mod money;
 
 pub use book::Sums;
 
 use super::snapshot::is_whole;
 use super::{Engine, Inner, OpenError};
-use crate::catalog::CreditCurrency;
+use crate::catalog::{CreditCurrency, CurrencyNumber};
 use crate::journal::admin::AdminRecord;
 use crate::journal::debit::DebitRecord;
 use crate::journal::frame::kind;
@@ -37,6 +39,7 @@ use crate::ledger::{Amount, GrantId, Movement, OpenHold, Operation};
 use crate::store::pin;
 use book::{Book, Debits, Found, Holds};
 use drawdown_wal::{FrameRef, Lsn};
+use money::{MoneyBooks, MoneyFinding, Trail};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -106,6 +109,10 @@ pub struct Audit {
     pub unaudited: u64,
     /// Contradictions in order of position, a hundred at most.
     pub findings: Vec<Finding>,
+    /// Top-ups that the log has records of.
+    pub top_ups: u64,
+    /// Invoices that it has records of.
+    pub invoices: u64,
 }
 
 impl Engine {
@@ -122,6 +129,7 @@ impl Engine {
         let hasher = RandomState::new();
         let mut audit = Audit::default();
         let mut totals = BTreeMap::new();
+        let (mut trail, mut money) = (Trail::default(), None);
         for round in 0..rounds {
             let auditors = std::thread::scope(|scope| {
                 let walk = |worker: u32| {
@@ -134,9 +142,16 @@ impl Engine {
                     |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().expect("an auditor does not panic");
                 threads.into_iter().map(join).collect::<Result<Vec<Auditor<'_>>, OpenError>>()
             })?;
-            for auditor in auditors {
+            for mut auditor in auditors {
+                trail.add(std::mem::take(&mut auditor.trail));
+                money = money.or(auditor.money.take());
                 auditor.close(&mut audit, &mut totals);
             }
+        }
+        if let Some(books) = money {
+            (audit.top_ups, audit.invoices) = books.counts();
+            let findings = books.close(inner, trail);
+            audit.findings.extend(findings.into_iter().map(|finding| of_money(inner, finding)));
         }
         audit.currencies = totals.into_values().collect();
         audit.findings.sort_by_key(|finding| finding.lsn);
@@ -167,6 +182,10 @@ struct Auditor<'a> {
     ahead: HashMap<(u32, u32), (Debits, u64)>,
     /// Declared grants and holds that have not been made.
     declared: HashMap<u64, (u32, Amount)>,
+    /// What these wallets' operations have to do with top-ups.
+    trail: Trail,
+    /// The books of money in, which the first part keeps.
+    money: Option<MoneyBooks>,
     audit: Audit,
 }
 
@@ -180,7 +199,9 @@ impl<'a> Auditor<'a> {
             books.extend(made.map(|slot| (slot, Book::unbegun())));
         }
         let sighted = start.get() + BLIND_SEGMENTS * inner.log.segment_bytes();
-        Auditor { inner, hasher, sighted, part, parts, position, books, ahead, declared, audit: Audit::default() }
+        let (trail, audit) = (Trail::default(), Audit::default());
+        let money = (part == 0).then(|| MoneyBooks::new(inner));
+        Auditor { inner, hasher, sighted, part, parts, position, books, ahead, declared, trail, money, audit }
     }
 
     fn owns(&self, slot: u32) -> bool {
@@ -324,6 +345,7 @@ impl<'a> Auditor<'a> {
         self.audit.operations += 1;
         let slot = record.slot;
         let Some(present) = self.link(lsn, slot, record.previous).map(|book| book.generation) else { return };
+        self.trail.note_grants(record);
         if present == 0 {
             self.begin(lsn, record);
             return;
@@ -333,6 +355,7 @@ impl<'a> Auditor<'a> {
             // A copy of one that was made.
             return;
         }
+        self.trail.note_claw_back(lsn, record);
         if ahead > 1 && record.body.operation != Operation::Reopen {
             self.find(lsn, Some(slot), "an operation on a generation that was never opened");
         }
@@ -425,6 +448,14 @@ impl<'a> Auditor<'a> {
             AdminRecord::Wallet(wallet) if self.owns(wallet.slot) => self.wallet(lsn, wallet.slot),
             AdminRecord::Grant(grant) if self.owns(grant.slot) => {
                 self.declared.insert(lsn, (grant.slot, grant.amount));
+                if grant.declared.payment.is_some() {
+                    self.trail.declare(lsn);
+                }
+            }
+            AdminRecord::Billing(record) => {
+                if let Some(money) = &mut self.money {
+                    money.enter(lsn, record);
+                }
             }
             AdminRecord::Hold(hold) if self.owns(hold.slot) => {
                 self.declared.insert(lsn, (hold.slot, hold.amount));
@@ -548,6 +579,16 @@ impl<'a> Auditor<'a> {
         }
         Ok(())
     }
+}
+
+/// A contradiction in money in, with the names that its wallet has.
+fn of_money(inner: &Inner, (lsn, wallet, what): MoneyFinding) -> Finding {
+    let catalog = inner.catalog.snapshot();
+    let named = |(customer, number): (String, CurrencyNumber)| {
+        let currency = catalog.currency_by_number(number);
+        (customer, currency.map_or_else(String::new, |currency| currency.id.clone()))
+    };
+    Finding { lsn: Lsn::new(lsn), wallet: wallet.map(named), what }
 }
 
 /// Whether the books' holds are those that the engine has.

@@ -176,7 +176,11 @@ impl Inner {
                 // It cannot be told, and credits twice are worse than late ones.
                 return Err(self.retired());
             }
-            if self.took_effect(lsn, now)? {
+            let took_effect = self.took_effect(lsn, now)?;
+            #[cfg(drawdown_planted)]
+            let took_effect =
+                took_effect && !drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::CreditsAgainAfterCrash);
+            if took_effect {
                 return self.tell(tables, id, &Event::Credited { grant: GrantId::new(lsn) }, now);
             }
         }

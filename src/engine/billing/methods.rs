@@ -39,9 +39,9 @@ impl Engine {
         let is_first = tables.methods_of(&method.customer).all(|known| known.detached);
         let is_default = method.is_default || is_first;
         let method = PaymentMethod { is_default, detached: false, created_at: now, ..method };
-        let (customer, lift) = (method.customer.clone(), Lift::Card(method.identity()));
+        let customer = method.customer.clone();
         inner.put_methods(&mut tables, method)?;
-        inner.lift_rules(&mut tables, &customer, &lift, now)?;
+        inner.evaluate_rules_of(&mut tables, &customer, now)?;
         Ok((Arc::clone(&tables.methods[&id]), self.barrier()))
     }
 
@@ -55,9 +55,8 @@ impl Engine {
             return Err(super::conflict("payment_method_detached", "the payment method was taken away"));
         }
         if !method.is_default {
-            let lift = Lift::Card(method.identity());
             inner.put_methods(&mut tables, PaymentMethod { is_default: true, ..(*method).clone() })?;
-            inner.lift_rules(&mut tables, customer, &lift, inner.now())?;
+            inner.evaluate_rules_of(&mut tables, customer, inner.now())?;
         }
         Ok((Arc::clone(&tables.methods[id]), self.barrier()))
     }
@@ -99,18 +98,20 @@ impl Tables {
 }
 
 impl Inner {
-    /// Records a method, and with it those that are not the default any more.
+    /// Records a method that is to be charged, and with it the methods that are not the default any more, and the rules that go on with it: a
+    /// crash leaves all of it or nothing.
     fn put_methods(&self, tables: &mut Tables, method: PaymentMethod) -> Result<(), CommandError> {
         let deposed = |known: &Arc<PaymentMethod>| {
             let is_deposed = method.is_default && known.is_default && known.id != method.id;
             is_deposed.then(|| PaymentMethod { is_default: false, ..(**known).clone() })
         };
         let mut changed: Vec<_> = tables.methods_of(&method.customer).filter_map(deposed).collect();
+        let lifted = tables.lifted_rules(&method.customer, &Lift::Card(method.identity()));
         changed.push(method);
-        let records: Vec<_> = changed.into_iter().map(BillingRecord::Method).collect();
+        let records: Vec<_> = changed.into_iter().map(BillingRecord::Method).chain(lifted).collect();
         self.append_admins(&records.iter().cloned().map(AdminRecord::Billing).collect::<Vec<_>>())?;
         for record in records {
-            tables.enter(record);
+            tables.enter(record.without_news());
         }
         Ok(())
     }

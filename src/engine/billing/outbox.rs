@@ -29,6 +29,11 @@ impl Engine {
         let durable = self.inner.log.durable();
         let mut tables = self.inner.billing.lock();
         let due = tables.outbox.partition_point(|(behind, _)| *behind <= durable);
+        #[cfg(drawdown_planted)]
+        let due = match drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::ChargesBeforeIntent) {
+            true => tables.outbox.len(),
+            false => due,
+        };
         tables.outbox.drain(..due).map(|(_, work)| work).collect()
     }
 }

@@ -139,6 +139,13 @@ impl Inner {
         let facts = Facts { balance, in_flight: Amount::new(in_flight), has_method: card.is_some(), now };
         let mut next = (*record).clone();
         let verdict = record.state.evaluate(&record.rule, &offer, facts);
+        #[cfg(drawdown_planted)]
+        let verdict = match drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::CountsNoPurchase) {
+            true => {
+                RuleState { tally: Default::default(), ..record.state.clone() }.evaluate(&record.rule, &offer, facts)
+            }
+            false => verdict,
+        };
         if let Verdict::Skip { look_again: Some(at), .. } = verdict {
             tables.look_again.insert((at, key.0, key.1));
         }
@@ -173,18 +180,15 @@ impl Inner {
         balance.checked_sub(terms.held)
     }
 
-    /// Something has happened to a customer that may let its rules go on; they are evaluated if it does.
-    pub(super) fn lift_rules(
+    /// Evaluates a customer's rules.
+    pub(super) fn evaluate_rules_of(
         &self,
         tables: &mut Tables,
         customer: &str,
-        lift: &Lift,
         now: Timestamp,
     ) -> Result<(), CommandError> {
-        let first = (customer.to_owned(), CurrencyNumber(0));
-        let of_customer = tables.rules.range(first..).map(|(key, _)| key).take_while(|(owner, _)| owner == customer);
-        let keys: Vec<_> = of_customer.cloned().collect();
-        keys.iter().try_for_each(|key| self.lift_rule(tables, key, lift, now))
+        let keys: Vec<_> = tables.rules_of(customer).map(|record| record.rule.currency).collect();
+        keys.into_iter().try_for_each(|currency| self.evaluate(tables, customer, currency, now))
     }
 
     fn lift_rule(
@@ -194,16 +198,23 @@ impl Inner {
         lift: &Lift,
         now: Timestamp,
     ) -> Result<(), CommandError> {
-        let mut record = (*tables.rules[key]).clone();
-        match record.state.lift(lift) {
-            Lifted::Nothing => {}
-            lifted => {
-                record.news = (lifted == Lifted::Halt).then_some(News::Resumed).into_iter().collect();
-                self.put(tables, BillingRecord::Rule(Box::new(record)))?;
-            }
+        if let Some(record) = lifted(&tables.rules[key], lift) {
+            self.put(tables, BillingRecord::Rule(Box::new(record)))?;
         }
         self.evaluate(tables, &key.0, key.1, now)
     }
+}
+
+/// The rule once it goes on, if something kept it from that.
+fn lifted(record: &RuleRecord, lift: &Lift) -> Option<RuleRecord> {
+    let mut next = record.clone();
+    let news = match next.state.lift(lift) {
+        Lifted::Nothing => return None,
+        Lifted::BackOff => None,
+        Lifted::Halt => Some(News::Resumed),
+    };
+    next.news = news.into_iter().collect();
+    Some(next)
 }
 
 /// What a rule buys.
@@ -248,6 +259,19 @@ fn top_up_of(
 }
 
 impl Tables {
+    /// A customer's rules, those that were taken away too.
+    fn rules_of<'a>(&'a self, customer: &'a str) -> impl Iterator<Item = &'a RuleRecord> {
+        let first = (customer.to_owned(), CurrencyNumber(0));
+        let behind = self.rules.range(first..).map(|(_, record)| &**record);
+        behind.take_while(move |record| record.rule.customer == customer)
+    }
+
+    /// A customer's rules that go on by what has happened to it: to be recorded together with that.
+    pub(super) fn lifted_rules(&self, customer: &str, lift: &Lift) -> Vec<BillingRecord> {
+        let records = self.rules_of(customer).filter_map(|record| lifted(record, lift));
+        records.map(|record| BillingRecord::Rule(Box::new(record))).collect()
+    }
+
     /// The package that a rule buys.
     fn package_of(&self, rule: &Rule) -> Option<Arc<CreditPackage>> {
         self.packages.get(rule.package()?).cloned()

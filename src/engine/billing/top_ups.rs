@@ -56,6 +56,10 @@ impl Engine {
         let steady = inner.catalog.steady(&currency)?;
         inner.take_step(&mut tables, None, &step, now)?;
         drop(steady);
+        // With these credits on their way the wallet's rule may buy less than a limit kept it from.
+        if let Err(error) = inner.evaluate(&mut tables, &request.customer, currency.number, now) {
+            tracing::warn!(top_up = id, %error, "the wallet's rule is not evaluated yet");
+        }
         let view = tables.view(&tables.top_ups[&id], currency);
         Ok((view, false, self.barrier()))
     }

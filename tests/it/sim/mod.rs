@@ -57,7 +57,7 @@ impl Drop for Replay {
 }
 
 /// The seeds to run: the one that is asked for, or the first few.
-fn seeds(usual: u64) -> Vec<u64> {
+pub(crate) fn seeds(usual: u64) -> Vec<u64> {
     let variable = |name: &str| std::env::var(name).ok().map(|value| value.parse().expect("a number"));
     match variable("DRAWDOWN_SIM_SEED") {
         Some(seed) => vec![seed],
@@ -66,7 +66,7 @@ fn seeds(usual: u64) -> Vec<u64> {
 }
 
 /// Appends one administrative record, as the engine would.
-fn append_admin(log: &Log, record: &AdminRecord) -> u64 {
+pub(crate) fn append_admin(log: &Log, record: &AdminRecord) -> u64 {
     let (mut bytes, distance) = (record.encode(), Prelude::length(""));
     admin::place(&mut bytes, distance as u32);
     let length = distance + bytes.len();
