@@ -19,6 +19,7 @@ mod follow;
 mod methods;
 mod outbox;
 mod packages;
+mod portal;
 mod references;
 mod rules;
 mod tables;

@@ -6,7 +6,7 @@ use super::{amount, instant, sum};
 use crate::engine::Engine;
 use crate::engine::view::{BalanceTotal, Entry, LotView, Metadata, WalletPatch, WalletView};
 use crate::http::problem::Problem;
-use crate::ledger::{GrantId, Scale, Status};
+use crate::ledger::{Amount, GrantId, Scale, Status};
 use drawdown_wal::Lsn;
 use serde::Serialize;
 
@@ -45,6 +45,7 @@ struct PendingBody {
 impl WalletBody {
     pub(crate) fn of(engine: &Engine, wallet: WalletView) -> Self {
         let scale = wallet.currency.scale;
+        let pending = engine.credits_in_flight(&wallet.customer, &wallet.currency.id).unwrap_or(Amount::ZERO);
         WalletBody {
             currency: wallet.currency.id.clone(),
             status: wallet.status.as_str(),
@@ -53,7 +54,7 @@ impl WalletBody {
             available: amount(wallet.available, scale),
             projected: amount(wallet.projected, scale),
             committed: amount(wallet.committed, scale),
-            pending_top_ups: "0".to_owned(),
+            pending_top_ups: amount(pending, scale),
             floor: amount(wallet.floor, scale),
             grants: wallet.grants.iter().map(|lot| LotBody::of(engine, lot, scale)).collect(),
             alerts: wallet.alerts.iter().map(|alert| AlertBody::of(alert, scale)).collect(),

@@ -1,0 +1,32 @@
+//! What only the portal asks: of one customer, and never of another.
+
+use super::missing;
+use crate::billing::invoice::{Invoice, Number};
+use crate::engine::Engine;
+use crate::engine::billing::TopUpView;
+use crate::engine::view::CommandError;
+use crate::ledger::Amount;
+use std::sync::Arc;
+
+impl Engine {
+    /// Credits that are on the way to a wallet: of top-ups that may still be paid, or that were a moment ago.
+    pub fn credits_in_flight(&self, customer: &str, currency: &str) -> Result<Amount, CommandError> {
+        let currency = self.inner.currency_or_default(Some(currency))?;
+        Ok(self.inner.billing.lock().in_flight(customer, currency.number))
+    }
+
+    /// A customer's invoices below a number, the newest first; at most `limit` of them.
+    pub fn invoices_of(&self, customer: &str, before: Option<Number>, limit: usize) -> Vec<Arc<Invoice>> {
+        self.inner.billing.lock().invoices_of(customer, before).take(limit).cloned().collect()
+    }
+
+    /// A customer's invoice. Another's is as unknown as one that there is not.
+    pub fn invoice_of(&self, customer: &str, number: Number) -> Result<Arc<Invoice>, CommandError> {
+        self.invoice(number).ok().filter(|invoice| invoice.customer == customer).ok_or(missing("invoice"))
+    }
+
+    /// A customer's top-up. Another's is as unknown as one that there is not.
+    pub fn top_up_of(&self, customer: &str, id: &str) -> Result<TopUpView, CommandError> {
+        self.top_up(id).ok().filter(|view| view.top_up.customer == customer).ok_or(missing("top_up"))
+    }
+}
