@@ -1,9 +1,7 @@
 //! `drawdown serve`: opens the ledger, lets the server run until it is told to stop, and closes both in order.
 
 use super::system;
-use crate::config::{
-    Acknowledge, LogFormat, ProviderSettings, ServeArgs, Settings, SettingsError, WebhookSettings,
-};
+use crate::config::{Acknowledge, LogFormat, ProviderSettings, ServeArgs, Settings, SettingsError, WebhookSettings};
 use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
 use drawdown::http::{App, Listener, PortalSettings, Server};
@@ -226,11 +224,7 @@ async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
 }
 
 /// Connects the payment providers that the settings name, and begins to carry out what is to be done at them.
-async fn connect(
-    settings: &Settings,
-    engine: &Engine,
-    pages: &str,
-) -> Result<Option<Payments>, ServeError> {
+async fn connect(settings: &Settings, engine: &Engine, pages: &str) -> Result<Option<Payments>, ServeError> {
     let ProviderSettings { simulated, external, stripe, is_stripe_elsewhere } = settings.providers.clone();
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     if let Some(stripe) = stripe {

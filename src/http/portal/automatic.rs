@@ -84,11 +84,14 @@ where
 /// What the ledger does not like about a rule.
 fn told(error: CommandError) -> Result<(&'static str, String), Stop> {
     match &error {
-        CommandError::Invalid { field, detail } => Ok((field, words::field_error(field, detail))),
+        CommandError::Invalid { field: "payment_method", .. } => {
+            Ok(("payment_method", "This card cannot be charged. Choose another.".to_owned()))
+        }
+        CommandError::Invalid { field, detail } => Ok((*field, words::field_error(field, detail))),
         CommandError::FieldConflict { field, .. } => {
             let why = words::refusal(&error).unwrap_or_default();
             // What a rule buys at once has no field of its own.
-            Ok((if *field == "amount" { "threshold" } else { field }, why))
+            Ok((if *field == "amount" { "threshold" } else { *field }, why))
         }
         CommandError::Conflict { slug: "payment_method_detached", .. } => {
             Ok(("payment_method", "The card was removed. Choose another.".to_owned()))
@@ -160,7 +163,7 @@ impl Fields {
         let mut errors = Errors::new();
         let scale = visit.currency().scale;
         let worth = Worth::of_fiat(visit.currency());
-        let mut credits = |name: &'static str, text: &str, errors: &mut Errors| {
+        let credits = |name: &'static str, text: &str, errors: &mut Errors| {
             let read = Decimal::parse(text.as_bytes()).ok();
             let read = read.map(|decimal| Amount::from_decimal(decimal, scale));
             match read {
@@ -226,7 +229,7 @@ impl Fields {
 
     fn limits(&self, code: Option<MoneyCode>, errors: &mut Errors) -> Vec<Limit> {
         let mut limits = Vec::new();
-        for ((per, count_field, amount_field), (count, amount)) in PERIODS.iter().zip(&self.limits) {
+        for ((per, count_field, amount_field), (count, amount)) in PERIODS.into_iter().zip(&self.limits) {
             let count = Some(count.as_str()).filter(|count| !count.is_empty()).map(|count| {
                 whole(count).unwrap_or_else(|| {
                     errors.push((count_field, "The number of purchases must be a whole number above zero.".to_owned()));
@@ -237,7 +240,7 @@ impl Fields {
             // Without a code the package is unknown, which is told of the package.
             let amount = amount.and_then(|amount| Some(money(amount_field, amount, code?, errors)));
             if count.is_some() || amount.is_some() {
-                limits.push(Limit { per: *per, count, amount });
+                limits.push(Limit { per, count, amount });
             }
         }
         limits

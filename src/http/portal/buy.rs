@@ -84,7 +84,6 @@ fn order(visit: &Visit<'_>, form: &Query) -> Result<TopUpRequest, Refusal> {
         let why = "Enter an amount, or choose a package.".to_owned();
         return Err(Refusal { typed: Some(String::new()), why });
     }
-    let engine = visit.call.engine();
     let card = form.text("card");
     let is_usable = |id: &str| cards(visit).iter().any(|card| card.id == id);
     if card.is_some_and(|card| !is_usable(card)) {

@@ -74,6 +74,7 @@ pub(super) async fn get(visit: Visit<'_>) -> Result<Reply, Stop> {
     let debt = wallet.as_ref().map(|wallet| wallet.balance.units()).filter(|units| *units < 0);
     let debt = debt.map(|units| amount(Amount::new(units.saturating_neg()), scale));
     let rule = engine.rule(visit.customer(), &visit.currency().id).ok();
+    let rule = rule.map(|rule| automatic(&visit, &rule));
     let grants: Vec<GrantRow<'_>> = rows.iter().map(Row::shown).collect();
     let more = wallet.as_ref().map_or(0, |wallet| wallet.grants.len().saturating_sub(GRANTS_MAX));
     let page = Overview {
@@ -87,7 +88,7 @@ pub(super) async fn get(visit: Visit<'_>) -> Result<Reply, Stop> {
         notice: wallet.as_ref().and_then(standing),
         grants: &grants,
         more,
-        automatic: rule.map(|rule| automatic(&visit, &rule)).as_deref(),
+        automatic: rule.as_deref(),
     };
     visit.show(|session| page.page(session))
 }

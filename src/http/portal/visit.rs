@@ -30,7 +30,6 @@ const DONE: &[(&str, Tone, &str)] = &[
 ];
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Visit<'a> {
     pub(super) call: Call<'a>,
     /// Its session.
@@ -113,7 +112,8 @@ impl<'a> Visit<'a> {
         B: Body<Data = Bytes> + Unpin,
     {
         if body.size_hint().lower() > FORM_BYTES_MAX as u64 {
-            return Err(Problem::new(Reason::BodyTooLarge, "the form is too long").into());
+            let problem = Problem::new(Reason::BodyTooLarge, "the form is too long");
+            return Err(self.call.refuse(body, problem).await.into());
         }
         let body = self.call.receive(body).await?;
         if body.bytes.len() > FORM_BYTES_MAX {

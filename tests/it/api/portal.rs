@@ -13,7 +13,7 @@ const MINUTE_MS: u64 = 60_000;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A server with the simulated provider, whose pages lie at [`PAGES`], on a clock of the test's own.
-fn set_up_at(epoch: u64) -> (TestServer, Arc<ManualClock>) {
+fn set_up() -> (TestServer, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_795_000_000_000)));
     let mut config = EngineConfig::default();
     config.log.segment_bytes = 32 << 20;
@@ -27,19 +27,15 @@ fn set_up_at(epoch: u64) -> (TestServer, Arc<ManualClock>) {
         config.simulated = Some(simulated);
         (config.retry, config.retry_max) = (Duration::from_millis(5), Duration::from_millis(50));
         let payments = Payments::start(engine.clone(), config);
-        let portal =
-            PortalSettings { pages: PAGES.to_owned(), merchant: "Example".to_owned(), epoch, ..<_>::default() };
+        let portal = PortalSettings { pages: PAGES.to_owned(), merchant: "Example".to_owned(), ..<_>::default() };
         App::new(engine, Gate::Open, Limits::default(), 1).with_payments(payments).with_portal(portal)
     });
     let mut client = server.client();
     client.put("/v1/credit-currencies/credits", &json!({"scale": 0, "name": "Credits"})).expect_status(200);
-    let package = json!({"name": "Starter", "credits": "1000", "bonus": "100", "price": {"amount": "19.99", "currency": "EUR"}});
+    let package =
+        json!({"name": "Starter", "credits": "1000", "bonus": "100", "price": {"amount": "19.99", "currency": "EUR"}});
     client.put("/v1/credit-packages/starter", &package).expect_status(200);
     (server, clock)
-}
-
-fn set_up() -> (TestServer, Arc<ManualClock>) {
-    set_up_at(0)
 }
 
 /// A browser: keeps the cookie, follows nothing by itself, and says where its forms come from.
@@ -241,7 +237,9 @@ fn what_is_forged_or_changed_opens_nothing() {
 fn another_epoch_ends_links_and_sessions() {
     let medium = Arc::new(drawdown_wal::Heap::new());
     let serve = |epoch: u64| {
-        let config = EngineConfig { log: drawdown_wal::LogConfig { segment_bytes: 32 << 20, ..<_>::default() }, ..<_>::default() };
+        let mut config = EngineConfig::default();
+        config.log.segment_bytes = 32 << 20;
+        config.log.segments_ahead = 1;
         let engine = Engine::open_on(medium.clone(), config, Arc::new(SystemClock)).expect("opens").0;
         TestServer::of(engine, move |engine| {
             let portal = PortalSettings { pages: PAGES.to_owned(), epoch, ..<_>::default() };
@@ -282,7 +280,9 @@ fn what_is_of_another_customer_is_not_there() {
     assert!(theirs.page("/portal/credits/invoices/1").contains("Receipt 1"));
 
     let mut mine = Browser::of(&server, "mine");
-    for path in [purchase.as_str(), "/portal/credits/invoices/1", "/portal/credits/invoices/1.pdf", "/portal/none/overview"] {
+    for path in
+        [purchase.as_str(), "/portal/credits/invoices/1", "/portal/credits/invoices/1.pdf", "/portal/none/overview"]
+    {
         let answer = mine.get(path);
         assert_eq!(answer.status, 404, "{path}: {answer:?}");
         assert!(text(&answer).contains("There is nothing at this address"), "{path}");
@@ -290,8 +290,8 @@ fn what_is_of_another_customer_is_not_there() {
     assert!(!mine.page("/portal/credits/invoices").contains("1.pdf"));
     assert!(mine.page("/portal/credits/cards").contains("No card is saved"));
     assert!(!mine.page("/portal/credits/history").contains("Credits added"));
-    let foreign = mine.get(&format!("/portal/credits/history?before={entry}"));
-    assert!(!text(&foreign).contains("Credits added"), "{foreign:?}");
+    client.post("/v1/grants", &json!({"customer": "mine", "currency": "credits", "amount": "1"})).expect_status(201);
+    assert_eq!(mine.get(&format!("/portal/credits/history?before={entry}")).status, 422);
     for action in ["remove", "default"] {
         let answer = mine.send("/portal/credits/cards", &format!("action={action}&card={card}"));
         assert_eq!(answer.status, 404, "{action}: {}", text(&answer));
@@ -299,7 +299,10 @@ fn what_is_of_another_customer_is_not_there() {
     let bought = mine.send("/portal/credits/buy", &format!("package=starter&card={card}"));
     assert_eq!(bought.status, 422);
     assert!(text(&bought).contains("This card cannot be charged"));
-    let ruled = mine.send("/portal/credits/automatic", &format!("threshold=1&mode=package&package=starter&quantity=1&payment_method={card}"));
+    let ruled = mine.send(
+        "/portal/credits/automatic",
+        &format!("threshold=1&mode=package&package=starter&quantity=1&payment_method={card}"),
+    );
     assert_eq!(ruled.status, 422, "{}", text(&ruled));
     let id = purchase.split("top_up=").nth(1).and_then(|rest| rest.split('&').next()).expect("an id");
     let token = hidden(&mine.page("/portal/credits/cards"), "token").expect("a token");
@@ -394,7 +397,8 @@ fn a_declined_card_is_told_and_a_purchase_can_be_called_off() {
     assert!(text(&browser.client.get(&setup)).contains("https://pages.test/portal/credits/cards"));
     assert!(browser.page("/portal/credits/cards").contains("Visa ending in 9995"));
     let card = server.client().get("/v1/customers/cus/payment-methods").expect_status(200)["data"][0]["id"].clone();
-    let bought = browser.send("/portal/credits/buy", &format!("package=starter&card={}", card.as_str().expect("an id")));
+    let bought =
+        browser.send("/portal/credits/buy", &format!("package=starter&card={}", card.as_str().expect("an id")));
     let shown = bought.header("location").expect("a page").to_owned();
     let page = until(&mut browser, &shown, "Nothing was paid.");
     assert!(page.contains("The card has not enough money") && page.contains("Try again"), "{page}");
@@ -414,7 +418,8 @@ fn a_declined_card_is_told_and_a_purchase_can_be_called_off() {
     assert!(browser.page(&shown).contains("It was called off"));
     assert!(!browser.page("/portal/credits/buy?done=%3Cscript%3E").contains("script"));
     // Removed, it is gone.
-    let removed = browser.send("/portal/credits/cards", &format!("action=remove&card={}", card.as_str().expect("an id")));
+    let removed =
+        browser.send("/portal/credits/cards", &format!("action=remove&card={}", card.as_str().expect("an id")));
     assert_eq!(removed.header("location"), Some("/portal/credits/cards?done=removed"));
     assert!(browser.page("/portal/credits/cards").contains("No card is saved"));
     assert_eq!(browser.send("/portal/credits/cards", "action=burn").status, 422);
@@ -439,7 +444,7 @@ fn a_rule_is_set_refused_where_it_makes_no_sense_and_buys() {
         ("threshold=10&mode=package&package=starter&quantity=1&limit_day_count=x", "must be a whole number"),
         ("threshold=10&mode=package&package=starter&quantity=1&limit_week_amount=1", "lower than what a single top-up"),
         ("threshold=10&mode=package&package=starter&quantity=1&limit_month_amount=0", "must be greater than zero"),
-        ("threshold=10&mode=package&package=starter&quantity=1&payment_method=pm_none", "The card there is no"),
+        ("threshold=10&mode=package&package=starter&quantity=1&payment_method=pm_none", "This card cannot be charged"),
     ] {
         let answer = browser.send(path, &format!("enabled=yes&{fields}"));
         let page = text(&answer);
@@ -453,7 +458,10 @@ fn a_rule_is_set_refused_where_it_makes_no_sense_and_buys() {
     let set = json!({"enabled": false, "threshold": "10", "trigger": "at_or_below", "mode": "package", "package": "starter",
         "cooldown_seconds": 60, "priority": 7});
     server.client().put(rule, &set).expect_status(200);
-    let saved = browser.send(path, "enabled=yes&threshold=50&mode=package&package=starter&quantity=2&limit_day_count=3&limit_month_amount=500");
+    let saved = browser.send(
+        path,
+        "enabled=yes&threshold=50&mode=package&package=starter&quantity=2&limit_day_count=3&limit_month_amount=500",
+    );
     assert_eq!((saved.status, saved.header("location")), (303, Some("/portal/credits/automatic?done=saved")));
     let shown = server.client().get(rule).expect_status(200);
     assert_eq!(
@@ -461,7 +469,10 @@ fn a_rule_is_set_refused_where_it_makes_no_sense_and_buys() {
         (&json!(true), &json!("50"), &json!(2), &json!(60), &json!(7))
     );
     assert_eq!(shown["trigger"], "at_or_below");
-    assert_eq!(shown["limits"], json!([{"per": "day", "count": 3, "amount": null}, {"per": "month", "count": null, "amount": "500.00"}]));
+    assert_eq!(
+        shown["limits"],
+        json!([{"per": "day", "count": 3, "amount": null}, {"per": "month", "count": null, "amount": "500.00"}])
+    );
     let page = browser.page("/portal/credits/automatic?done=saved");
     assert!(page.contains("Saved.") && page.contains("value=\"50\"") && page.contains("value=\"500.00\""), "{page}");
     assert!(browser.page("/portal/credits/overview").contains("buys 2 × Starter when the balance reaches 50"));
@@ -476,7 +487,9 @@ fn limits_bind_customers_and_nobody_else() {
     let (server, _clock) = set_up();
     let mut client = server.client();
     let limits = "/v1/credit-currencies/euro/portal-limits";
-    client.put("/v1/credit-currencies/euro", &json!({"scale": 0, "kind": "fiat", "iso_code": "EUR"})).expect_status(200);
+    client
+        .put("/v1/credit-currencies/euro", &json!({"scale": 0, "kind": "fiat", "iso_code": "EUR"}))
+        .expect_status(200);
     let none = client.get(limits).expect_status(200);
     assert_eq!((&none["min_payment"], &none["max_balance"]), (&Value::Null, &Value::Null));
     for (body, field) in [
@@ -503,7 +516,7 @@ fn limits_bind_customers_and_nobody_else() {
     for (amount, says) in [
         ("4.99", "The payment must be 5.00 EUR at the least."),
         ("50.01", "The payment must be 50.00 EUR at most."),
-        ("1e9", "This is not an amount."),
+        ("much", "This is not an amount."),
         ("7.001", "The amount "),
         ("", "Enter an amount"),
     ] {
@@ -534,7 +547,12 @@ fn limits_bind_customers_and_nobody_else() {
 fn the_history_is_paged_and_a_session_ends_on_request() {
     let (server, _clock) = set_up();
     let mut client = server.client();
-    client.post("/v1/grants", &json!({"customer": "cus", "amount": "500", "source": "promotional", "category": "promotional"})).expect_status(201);
+    client
+        .post(
+            "/v1/grants",
+            &json!({"customer": "cus", "amount": "500", "source": "promotional", "category": "promotional"}),
+        )
+        .expect_status(201);
     let events: Vec<Value> =
         (0..60).map(|n| json!({"id": format!("e{n}"), "customer": "cus", "amount": "1"})).collect();
     client.post("/v1/events", &json!(events)).expect_status(200);
@@ -558,7 +576,8 @@ fn the_history_is_paged_and_a_session_ends_on_request() {
 
 #[test]
 fn sessions_are_asked_for_with_a_key_and_with_care() {
-    let server = TestServer::with(Limits::default(), |engine| Gate::with_keys(engine, Some(&"k".repeat(32))).expect("a gate"));
+    let server =
+        TestServer::with(Limits::default(), |engine| Gate::with_keys(engine, Some(&"k".repeat(32))).expect("a gate"));
     let admin = format!("Bearer {}", "k".repeat(32));
     let mut client = server.client().with_header("authorization", &admin);
     client.put("/v1/credit-currencies/credits", &json!({"scale": 0})).expect_status(200);
@@ -575,9 +594,15 @@ fn sessions_are_asked_for_with_a_key_and_with_care() {
         (json!({"customer": "cus", "page": "buy"}), "currency"),
         (json!({"customer": "cus", "currency": "credits", "page": "admin"}), "page"),
     ] {
-        assert_eq!(client.post("/v1/portal-sessions", &body).expect_problem(400, "invalid_field")["field"], field, "{body}");
+        assert_eq!(
+            client.post("/v1/portal-sessions", &body).expect_problem(400, "invalid_field")["field"],
+            field,
+            "{body}"
+        );
     }
-    client.post("/v1/portal-sessions", &json!({"customer": "cus", "currency": "none"})).expect_problem(422, "unknown_currency");
+    client
+        .post("/v1/portal-sessions", &json!({"customer": "cus", "currency": "none"}))
+        .expect_problem(422, "unknown_currency");
     // The log keeps no link: the same key gives another one, as good as the first.
     let headers = [("content-type", "application/json"), ("idempotency-key", "k")];
     let mut ask = || client.send("POST", "/v1/portal-sessions", &headers, br#"{"customer": "cus"}"#).expect_status(201);
