@@ -304,8 +304,18 @@ def look(browser, name):
     return wrong
 
 
+def plant(browser):
+    """What the checks look for, they find."""
+    browser.evaluate("""(() => { const planted = document.createElement('button'); planted.textContent = 'planted';
+      planted.style.cssText = 'color: #888; background: #999; width: 3000px; height: 9px; padding: 0; min-height: 0; border: 0; display: block';
+      document.querySelector('main').append(planted, document.createElement('input')); })()""")
+    found = [bool(browser.evaluate(check)) for check in (CONTRAST, WIDTH, SMALL)] + [bool(nameless(browser))]
+    assert all(found), f"the checks are blind: {found}"
+
+
 def look_at_all(browser):
     browser.open(portal_link("zoe"))
+    plant(browser)
     wrong = []
     pages = {
         "overview": "/portal/credits/overview",

@@ -193,7 +193,7 @@ impl Fields {
                 Mode::Package { package: self.package.clone(), quantity }
             }
             Some(Choice::Amount) => match worth {
-                Some(worth) => Mode::Amount(money("amount", &self.amount, worth.code(), &mut errors)),
+                Some(worth) => Mode::Amount(money("amount", "the amount", &self.amount, worth.code(), &mut errors)),
                 None => {
                     errors.push(("amount", "Only packages can be bought.".to_owned()));
                     Mode::Target { target: Amount::ZERO, package: None }
@@ -232,13 +232,13 @@ impl Fields {
         for ((per, count_field, amount_field), (count, amount)) in PERIODS.into_iter().zip(&self.limits) {
             let count = Some(count.as_str()).filter(|count| !count.is_empty()).map(|count| {
                 whole(count).unwrap_or_else(|| {
-                    errors.push((count_field, "The number of purchases must be a whole number above zero.".to_owned()));
+                    errors.push((count_field, "A limit on purchases must be a whole number above zero.".to_owned()));
                     1
                 })
             });
             let amount = Some(amount.as_str()).filter(|amount| !amount.is_empty());
             // Without a code the package is unknown, which is told of the package.
-            let amount = amount.and_then(|amount| Some(money(amount_field, amount, code?, errors)));
+            let amount = amount.and_then(|amount| Some(money(amount_field, "a limit on money", amount, code?, errors)));
             if count.is_some() || amount.is_some() {
                 limits.push(Limit { per, count, amount });
             }
@@ -253,7 +253,7 @@ fn whole(text: &str) -> Option<u32> {
     is_number.then(|| text.parse().ok()).flatten().filter(|number| *number > 0)
 }
 
-fn money(field: &'static str, text: &str, code: MoneyCode, errors: &mut Errors) -> Money {
+fn money(field: &'static str, name: &str, text: &str, code: MoneyCode, errors: &mut Errors) -> Money {
     let read = Decimal::parse(text.as_bytes()).ok().map(|decimal| Money::from_decimal(decimal, code));
     let why = match read {
         Some(Ok(money)) if money.units > 0 => return money,
@@ -261,7 +261,7 @@ fn money(field: &'static str, text: &str, code: MoneyCode, errors: &mut Errors) 
         Some(Err(error)) => error.detail,
         None => "must be a number".to_owned(),
     };
-    errors.push((field, words::field_error("amount", &why)));
+    errors.push((field, words::sentence(&format!("{name} {why}"))));
     Money::new(1, code)
 }
 

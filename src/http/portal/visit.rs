@@ -32,6 +32,7 @@ const DONE: &[(&str, Tone, &str)] = &[
 /// See the module.
 pub(super) struct Visit<'a> {
     pub(super) call: Call<'a>,
+    which: PortalPage,
     /// Its session.
     pub(super) pass: Pass,
     /// The wallet's currency; only the root and leaving have none.
@@ -52,7 +53,7 @@ impl<'a> Visit<'a> {
                 Some(call.engine().currency(call.first()).ok_or_else(unknown)?)
             }
         };
-        Ok(Visit { call, pass, currency })
+        Ok(Visit { call, which, pass, currency })
     }
 
     pub(super) fn customer(&self) -> &str {
@@ -124,8 +125,10 @@ impl<'a> Visit<'a> {
         if !self.call.app.portal.keys.is_form_token(&self.pass, form.text("token").unwrap_or_default()) {
             return Err(strange(&self.call, "The page was of another visit, and nothing was done. Open it again."));
         }
-        // What comes of it will be written to the log.
-        self.call.app.await_room(super::LOG_BYTES, self.call.app.room_deadline()).await?;
+        if self.which != PortalPage::Leave {
+            // What comes of it will be written to the log.
+            self.call.app.await_room(super::LOG_BYTES, self.call.app.room_deadline()).await?;
+        }
         Ok(form)
     }
 

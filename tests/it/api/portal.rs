@@ -12,14 +12,20 @@ const PAGES: &str = "https://pages.test";
 const MINUTE_MS: u64 = 60_000;
 const FORM: &str = "application/x-www-form-urlencoded";
 
+fn config() -> EngineConfig {
+    let mut config = EngineConfig::default();
+    config.log.segment_bytes = 32 << 20;
+    config.log.max_frame_bytes = 4 << 20;
+    config.log.segments_ahead = 1;
+    config.log.max_unsynced_bytes = 16 << 20;
+    config
+}
+
 /// A server with the simulated provider, whose pages lie at [`PAGES`], on a clock of the test's own.
 fn set_up() -> (TestServer, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_795_000_000_000)));
-    let mut config = EngineConfig::default();
-    config.log.segment_bytes = 32 << 20;
-    config.log.segments_ahead = 1;
     let medium = Arc::new(drawdown_wal::Heap::new());
-    let engine = Engine::open_on(medium, config, clock.clone()).expect("opens").0;
+    let engine = Engine::open_on(medium, config(), clock.clone()).expect("opens").0;
     let server = TestServer::of(engine, move |engine| {
         let secret = engine.secret_for("a test's bank");
         let simulated = SimulatedBank::new(Arc::new(Local::in_memory()), PAGES.to_owned(), secret);
@@ -237,10 +243,7 @@ fn what_is_forged_or_changed_opens_nothing() {
 fn another_epoch_ends_links_and_sessions() {
     let medium = Arc::new(drawdown_wal::Heap::new());
     let serve = |epoch: u64| {
-        let mut config = EngineConfig::default();
-        config.log.segment_bytes = 32 << 20;
-        config.log.segments_ahead = 1;
-        let engine = Engine::open_on(medium.clone(), config, Arc::new(SystemClock)).expect("opens").0;
+        let engine = Engine::open_on(medium.clone(), config(), Arc::new(SystemClock)).expect("opens").0;
         TestServer::of(engine, move |engine| {
             let portal = PortalSettings { pages: PAGES.to_owned(), epoch, ..<_>::default() };
             App::new(engine, Gate::Open, Limits::default(), 1).with_portal(portal)
@@ -382,6 +385,8 @@ fn a_package_is_bought_on_a_page_and_then_by_the_saved_card() {
     let top_ups = server.client().get("/v1/top-ups?customer=cus").expect_status(200);
     assert_eq!(top_ups["data"].as_array().map(Vec::len), Some(2));
     assert_eq!(top_ups["data"][0]["key"], Value::Null, "what the server made of a form is nobody's key");
+    let invoices = browser.page("/portal/credits/invoices?before=2");
+    assert!(invoices.contains("/invoices/1.pdf") && !invoices.contains("/invoices/2.pdf"), "{invoices}");
 }
 
 #[test]
