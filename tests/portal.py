@@ -22,7 +22,12 @@ import urllib.request
 PATIENCE = 60
 SERVER, CHROMIUM, CHROMEDRIVER, PROFILE = sys.argv[1:5]
 SHOTS = sys.argv[5] if len(sys.argv) > 5 else None
+GONE = ('"no such element"', '"stale element reference"', "Inspected target navigated", "Cannot find context", "context was destroyed")
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+
+
+class Gone(Exception):
+    """A page went away while it was being looked at: the browser is on its way to the next one."""
 
 
 def request(method, url, body=None):
@@ -32,7 +37,10 @@ def request(method, url, body=None):
         with urllib.request.urlopen(ask, timeout=PATIENCE) as answer:
             return json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
-        raise AssertionError(f"{method} {url}: {error.code} {error.read().decode()}") from None
+        text = error.read().decode()
+        if any(code in text for code in GONE):
+            raise Gone(text) from None
+        raise AssertionError(f"{method} {url}: {error.code} {text}") from None
 
 
 def call(method, path, body=None):
@@ -40,13 +48,16 @@ def call(method, path, body=None):
 
 
 def until(what, ask):
-    """Asks until the answer is true."""
+    """Asks until the answer is true; pages may go away meanwhile."""
     end = time.monotonic() + PATIENCE
     while True:
-        answer = ask()
+        try:
+            answer = ask()
+        except Gone:
+            answer = None
         if answer:
             return answer
-        assert time.monotonic() < end, f"in vain: {what}"
+        assert time.monotonic() < end, f"in vain: {what()}"
         time.sleep(0.05)
 
 
@@ -88,7 +99,9 @@ class Browser:
         return request(method, self.url + path, body)["value"]
 
     def devtools(self, name, **arguments):
-        return self.command("POST", "/goog/cdp/execute", {"cmd": name, "params": arguments})
+        # In a tuple, so that an empty answer is one.
+        ask = lambda: (self.command("POST", "/goog/cdp/execute", {"cmd": name, "params": arguments}),)
+        return until(lambda: f"{name} on {self.seen()}", ask)[0]
 
     def evaluate(self, script):
         answer = self.devtools("Runtime.evaluate", expression=script, returnByValue=True)
@@ -106,14 +119,20 @@ class Browser:
         return [element[ELEMENT] for element in found]
 
     def one(self, css):
-        found = self.all(css)
-        assert len(found) == 1, f"{len(found)} of {css} on {self.address()}:\n{self.text()}"
-        return found[0]
+        return self.only(css, lambda: self.all(css))
 
     def by_words(self, css, words):
-        found = [element for element in self.all(css) if words in self.read(element)]
-        assert len(found) == 1, f"{len(found)} of {css} with {words!r} on {self.address()}:\n{self.text()}"
-        return found[0]
+        return self.only(f"{css} with {words!r}", lambda: [one for one in self.all(css) if words in self.read(one)])
+
+    def only(self, what, ask):
+        def look():
+            found = ask()
+            return found if len(found) == 1 else None
+
+        return until(lambda: f"one {what} on {self.seen()}", look)[0]
+
+    def seen(self):
+        return f"{self.address()}:\n{self.text()}"
 
     def read(self, element):
         return self.command("GET", f"/element/{element}/text")
@@ -123,6 +142,9 @@ class Browser:
 
     def click(self, element):
         self.command("POST", f"/element/{element}/click", {})
+
+    def leads_to(self, beginning):
+        until(lambda: f"{beginning}: {self.seen()}", lambda: self.address().startswith(SERVER + beginning))
 
     def type(self, css, text):
         element = self.one(css)
@@ -134,7 +156,7 @@ class Browser:
 
     def expect(self, *all_words):
         for words in all_words:
-            assert self.reads(words), f"{words!r} is not on {self.address()}:\n{self.text()}"
+            until(lambda words=words: f"{words!r} on {self.seen()}", lambda words=words: self.reads(words))
 
     def wait_for(self, words, path=None):
         def look():
@@ -142,7 +164,7 @@ class Browser:
                 self.open(SERVER + path)
             return self.reads(words)
 
-        until(f"{words!r} on {self.address()}", look)
+        until(lambda: f"{words!r} on {self.seen()}", look)
 
     def pay(self, number):
         self.type("#number", number)
@@ -182,14 +204,15 @@ def use(number, amount):
 def buy(browser):
     """Opens the link, buys a package through the hosted checkout, and sees it in the balance."""
     browser.open(portal_link("zoe"))
-    assert browser.address() == f"{SERVER}/portal/credits/overview", browser.address()
+    browser.leads_to("/portal/credits/overview")
+    assert "token" not in browser.address()
     browser.expect("Signed in for Zoë Müller", "Example Cloud", "Test mode", "Available 50 credits")
     cookie = next(cookie for cookie in browser.command("GET", "/cookie") if cookie["name"] == "drawdown_portal")
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/portal"), cookie
     browser.click(browser.by_words("main a.button", "Buy credits"))
     browser.expect("Starter", "1 000 credits", "and 100 free", "for 90 days", "Team")
     browser.click(browser.by_words("button[name=package]", "Starter"))
-    assert browser.address().startswith(SERVER + "/checkout/"), browser.address()
+    browser.leads_to("/checkout/")
     browser.expect("Pay by card", "10.00 EUR")
     browser.pay("4000 0000 0000 0002")
     browser.expect("declined")
@@ -338,21 +361,26 @@ def look_at_all(browser):
     browser.type("#threshold", "a lot")
     browser.type("#limit_week_amount", "0")
     browser.click(browser.by_words("button", "Save"))
+    browser.expect("Nothing was saved")
     wrong += look(browser, "automatic-rejected")
     browser.open(f"{SERVER}/portal/euro/buy")
     browser.type("#amount", "4")
     browser.click(browser.by_words("button", "Buy this amount"))
+    browser.expect("at the least")
     wrong += look(browser, "buy-rejected")
     browser.open(f"{SERVER}/portal/credits/buy")
     browser.click(browser.by_words("label.choice", "Another card"))
     browser.click(browser.by_words("button[name=package]", "Starter"))
+    browser.leads_to("/checkout/")
     wrong += look(browser, "checkout")
     browser.pay("4000 0000 0000 0002")
+    browser.expect("declined")
     wrong += look(browser, "checkout-declined")
     top_up = call("GET", "/v1/top-ups?customer=zoe&limit=1")["data"][0]["id"]
     browser.open(f"{SERVER}/portal/credits/purchase?top_up={top_up}")
     wrong += look(browser, "purchase-waiting")
     browser.click(browser.by_words("button", "Call it off"))
+    browser.expect("called off")
     wrong += look(browser, "purchase-canceled")
     browser.open(f"{SERVER}/portal/credits/buy")
     browser.click(browser.by_words("label.choice", "9995"))
@@ -363,14 +391,17 @@ def look_at_all(browser):
     browser.click(browser.by_words("label.choice", "Another card"))
     browser.click(browser.by_words("button[name=package]", "Starter"))
     browser.pay("4000 0027 6000 3184")
+    browser.expect("Confirm the payment")
     wrong += look(browser, "confirmation")
     browser.click(browser.by_words("button", "Confirm"))
+    browser.expect("The payment was made.")
     wrong += look(browser, "confirmed")
     browser.click(browser.by_words("a.button", "Continue"))
     browser.wait_for("Paid. The credits are in your wallet.")
     wrong += look(browser, "purchase-paid")
     browser.open(f"{SERVER}/portal/credits/overview")
     browser.click(browser.by_words("button", "Sign out"))
+    browser.expect("Signed out")
     wrong += look(browser, "signed-out")
     browser.open(f"{SERVER}/portal/credits/overview")
     wrong += look(browser, "closed")

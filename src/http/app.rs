@@ -268,6 +268,7 @@ fn not_found(found: Found<'_>) -> Problem {
 }
 
 /// Runs the handler of a route.
+#[expect(clippy::too_many_lines, reason = "a table, one entry a route")]
 pub(crate) async fn dispatch<B>(route: &Route, call: Call<'_>, body: B) -> Result<Reply, Problem>
 where
     B: Body<Data = Bytes> + Unpin,

@@ -192,13 +192,14 @@ impl Fields {
                 });
                 Mode::Package { package: self.package.clone(), quantity }
             }
-            Some(Choice::Amount) => match worth {
-                Some(worth) => Mode::Amount(money("amount", "the amount", &self.amount, worth.code(), &mut errors)),
-                None => {
+            Some(Choice::Amount) => {
+                if let Some(worth) = worth {
+                    Mode::Amount(money("amount", "the amount", &self.amount, worth.code(), &mut errors))
+                } else {
                     errors.push(("amount", "Only packages can be bought.".to_owned()));
                     Mode::Target { target: Amount::ZERO, package: None }
                 }
-            },
+            }
             Some(Choice::Target) => {
                 let target = credits("target", &self.target, &mut errors);
                 Mode::Target { target, package: worth.is_none().then(|| self.package.clone()) }
@@ -265,8 +266,10 @@ fn money(field: &'static str, name: &str, text: &str, code: MoneyCode, errors: &
     Money::new(1, code)
 }
 
-/// What a rule is doing, and where something can be done about it.
-fn standing(visit: &Visit<'_>, view: &RuleView) -> Option<(Tone, String, Option<(String, &'static str)>)> {
+/// What a rule is doing, and where something can be done about it: address and words.
+type Standing = (Tone, String, Option<(String, &'static str)>);
+
+fn standing(visit: &Visit<'_>, view: &RuleView) -> Option<Standing> {
     let state = &view.record.state;
     let cards_page = Some((visit.link("cards"), "Add another card"));
     let until = |at: Option<crate::ledger::Timestamp>| at.map(|at| minute(&instant(at))).unwrap_or_default();

@@ -47,13 +47,13 @@ where
     let form = visit.form(body).await?;
     let request = match order(visit, &form) {
         Ok(request) => request,
-        Err(refusal) => return offers(visit, Some(refusal)),
+        Err(refusal) => return offers(visit, Some(&refusal)),
     };
     let (top_up, _is_again, ticket) = match visit.call.engine().create_top_up(&request) {
         Ok(made) => made,
         Err(error) => {
             let Some(why) = words::refusal(&error) else { return Err(error.into()) };
-            return offers(visit, Some(Refusal { typed: form.text("amount").map(str::to_owned), why }));
+            return offers(visit, Some(&Refusal { typed: form.text("amount").map(str::to_owned), why }));
         }
     };
     let view = settled(&visit.call, top_up, ticket).await?;
@@ -161,7 +161,7 @@ fn closed(visit: &Visit<'_>) -> Option<&'static str> {
 }
 
 /// The page, with what was wrong with the order before.
-fn offers(visit: &Visit<'_>, refusal: Option<Refusal>) -> Result<Reply, Stop> {
+fn offers(visit: &Visit<'_>, refusal: Option<&Refusal>) -> Result<Reply, Stop> {
     let limits = visit.call.engine().portal_limits(&visit.currency().id)?;
     let scale = visit.currency().scale;
     let packages = packages(visit, &limits);
@@ -187,7 +187,7 @@ fn offers(visit: &Visit<'_>, refusal: Option<Refusal>) -> Result<Reply, Stop> {
         .collect();
     let code = Worth::of_fiat(visit.currency()).map(Worth::code);
     let bounds = [limits.min_payment, limits.max_payment].map(|limit| limit.map(|money| money.to_string()));
-    let typed = refusal.as_ref().filter(|_| code.is_some());
+    let typed = refusal.filter(|_| code.is_some());
     let rejected = typed.and_then(|refusal| Some((refusal.typed.as_deref()?, refusal.why.as_str())));
     let offer = code.as_ref().map(|code| AmountOffer {
         currency: code.as_str(),
@@ -205,7 +205,7 @@ fn offers(visit: &Visit<'_>, refusal: Option<Refusal>) -> Result<Reply, Stop> {
         cards: &cards,
         closed: closed(visit),
     };
-    match &refusal {
+    match refusal {
         None => visit.show(|session| page.page(session)),
         Some(Refusal { why, .. }) => {
             let message = if rejected.is_some() { None } else { Some((Tone::Bad, why.as_str())) };

@@ -170,9 +170,15 @@ fn random<const N: usize>() -> Result<[u8; N], Unavailable> {
 #[derive(Debug)]
 enum Stop {
     /// This one.
-    Page(Reply),
+    Page(Box<Reply>),
     /// One that says what the problem is.
     Problem(Problem),
+}
+
+impl Stop {
+    fn page(reply: Reply) -> Stop {
+        Stop::Page(Box::new(reply))
+    }
 }
 
 impl From<Problem> for Stop {
@@ -199,7 +205,8 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     match handle(which, call, body).await {
-        Ok(reply) | Err(Stop::Page(reply)) => reply,
+        Ok(reply) => reply,
+        Err(Stop::Page(reply)) => *reply,
         Err(Stop::Problem(problem)) => shown(&call, &problem),
     }
 }
@@ -221,7 +228,7 @@ where
     };
     match which {
         PortalPage::Open => unreachable!("opened above"),
-        PortalPage::Root => root(&visit),
+        PortalPage::Root => Ok(root(&visit)),
         PortalPage::Leave => leave(&visit, body).await,
         PortalPage::Overview => overview::get(visit).await,
         PortalPage::History => history::get(visit).await,
@@ -262,7 +269,7 @@ fn open(call: &Call<'_>) -> Result<Reply, Stop> {
     let now_s = call.engine().now().millis() / 1_000;
     let pass = match portal.keys.verify(Purpose::Link, query.text("token").unwrap_or_default(), now_s) {
         Ok(pass) => pass,
-        Err(refused) => return Err(Stop::Page(closed(call, refused, "This link is over"))),
+        Err(refused) => return Err(Stop::page(closed(call, refused, "This link is over"))),
     };
     let ends_s = now_s.saturating_add(portal.settings.session_time.as_secs());
     let target = if pass.target.is_empty() { String::new() } else { format!("/{}", pass.target) };
@@ -290,16 +297,14 @@ fn closed(call: &Call<'_>, refused: Refused, title: &str) -> Reply {
 }
 
 /// `GET /portal`: leads on to the first wallet.
-fn root(visit: &Visit<'_>) -> Result<Reply, Stop> {
-    match visit.currencies().first() {
-        Some(currency) => Ok(see_other(visit.link_in(&currency.id, "overview"))),
-        None => {
-            let text = "There are no credits yet, and nothing is on offer.";
-            let merchant = format!("Back to {}", visit.call.app.portal.merchant());
-            let link = visit.pass.return_url.as_deref().map(|url| (url, merchant.as_str()));
-            Ok(notice(&visit.call, StatusCode::OK, "Nothing here yet", text, Tone::Notice, link))
-        }
+fn root(visit: &Visit<'_>) -> Reply {
+    if let Some(currency) = visit.currencies().first() {
+        return see_other(visit.link_in(&currency.id, "overview"));
     }
+    let text = "There are no credits yet, and nothing is on offer.";
+    let words = format!("Back to {}", visit.call.app.portal.merchant());
+    let link = visit.pass.return_url.as_deref().map(|url| (url, words.as_str()));
+    notice(&visit.call, StatusCode::OK, "Nothing here yet", text, Tone::Notice, link)
 }
 
 /// `POST /portal/leave`: ends the session in this browser.

@@ -9,7 +9,7 @@ use crate::engine::{CommandError, Engine};
 use crate::http::api::off_loop;
 use crate::http::reply::Reply;
 use crate::http::wire::{amount, instant};
-use crate::ledger::{Amount, Category, Scale, Status};
+use crate::ledger::{Amount, Category, Rejection, Scale, Status};
 use drawdown_pages::Tone;
 use drawdown_pages::overview::{GrantRow, Overview};
 
@@ -97,8 +97,7 @@ pub(super) async fn get(visit: Visit<'_>) -> Result<Reply, Stop> {
 fn known(wallet: Result<WalletView, CommandError>) -> Result<Option<WalletView>, CommandError> {
     match wallet {
         Ok(wallet) => Ok(Some(wallet)),
-        Err(CommandError::NotFound { what: "wallet" }) => Ok(None),
-        Err(CommandError::Rejected(crate::ledger::Rejection::UnknownWallet)) => Ok(None),
+        Err(CommandError::NotFound { what: "wallet" } | CommandError::Rejected(Rejection::UnknownWallet)) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Visit<'a> {
 impl<'a> Visit<'a> {
     /// Lets a request in whose cookie is good, and, if it changes something, which comes from here.
     pub(super) fn begin(call: Call<'a>, which: PortalPage) -> Result<Visit<'a>, Stop> {
-        let pass = session_of(&call).map_err(|refused| Stop::Page(closed(&call, refused, "The portal was closed")))?;
+        let pass = session_of(&call).map_err(|refused| Stop::page(closed(&call, refused, "The portal was closed")))?;
         if which.is_post() && !is_from_here(&call) {
             return Err(strange(&call, "The form did not come from a page of the portal. Nothing was done."));
         }
@@ -186,7 +186,7 @@ impl<'a> Visit<'a> {
 /// The page for forms of which it is not certain that the customer sent them.
 fn strange(call: &Call<'_>, text: &str) -> Stop {
     let link = Some((call.app.portal.base(), "To the portal"));
-    Stop::Page(notice(call, StatusCode::FORBIDDEN, "Nothing was done", text, Tone::Bad, link))
+    Stop::page(notice(call, StatusCode::FORBIDDEN, "Nothing was done", text, Tone::Bad, link))
 }
 
 /// What a currency is called.
@@ -217,7 +217,7 @@ fn is_from_here(call: &Call<'_>) -> bool {
     match header("origin") {
         Some(origin) => {
             let own = &call.app.portal.settings.pages;
-            let host = header("host").or(call.parts.uri.authority().map(|authority| authority.as_str()));
+            let host = header("host").or(call.parts.uri.authority().map(hyper::http::uri::Authority::as_str));
             match own.split_once("://") {
                 Some((scheme, behind)) => {
                     let authority = behind.split('/').next().unwrap_or_default();

@@ -75,7 +75,7 @@ pub(super) fn grant(engine: &Engine, grant: &GrantView) -> String {
 /// What an entry of the history is called.
 pub(super) const fn entry(kind: EntryKind) -> &'static str {
     match kind {
-        EntryKind::Debit => "Usage",
+        EntryKind::Debit | EntryKind::LateCapture => "Usage",
         EntryKind::Grant => "Credits added",
         EntryKind::GrantScheduled => "Credits announced",
         EntryKind::Expiry => "Credits expired",
@@ -89,7 +89,6 @@ pub(super) const fn entry(kind: EntryKind) -> &'static str {
         EntryKind::Hold => "Set aside",
         EntryKind::Capture => "Usage of what was set aside",
         EntryKind::Release | EntryKind::HoldExpiry => "No longer set aside",
-        EntryKind::LateCapture => "Usage",
         EntryKind::GrantPending => "Credits that wait for their payment",
         EntryKind::GrantPaid => "Credits paid for",
         EntryKind::Rollover => "Carried over",
