@@ -2,7 +2,7 @@
 
 use super::visit::Visit;
 use super::{Stop, below, words};
-use crate::billing::top_up::{Event, Goods, Status, TopUp};
+use crate::billing::top_up::{Collection, Credit, Event, Goods, Status, TopUp};
 use crate::engine::CommandError;
 use crate::engine::billing::TopUpView;
 use crate::http::pages::see_other;
@@ -64,12 +64,18 @@ where
 fn state(top_up: &TopUp) -> (Tone, &'static str, bool) {
     let has_page = top_up.checkout_url.is_some();
     match top_up.status() {
-        Status::Completed if top_up.credit.amount() > crate::ledger::Amount::ZERO => {
-            (Tone::Good, "Paid. The credits are in your wallet.", false)
-        }
-        Status::Completed => (Tone::Notice, "Paid. The credits could not be added: we look after it.", false),
+        Status::Completed => match top_up.credit {
+            Credit::Granted { .. } => (Tone::Good, "Paid. The credits are in your wallet.", false),
+            Credit::Due(_) => (Tone::Good, "Paid. The credits are on their way.", true),
+            Credit::None | Credit::Refused(_) => {
+                (Tone::Notice, "Paid. The credits could not be added to the wallet: ask about it.", false)
+            }
+        },
         Status::Created if has_page => (Tone::Notice, "It is not paid yet.", true),
-        Status::Created => (Tone::Notice, "The payment is on its way.", true),
+        Status::Created if top_up.collection == Collection::Charge => {
+            (Tone::Notice, "The payment is on its way.", true)
+        }
+        Status::Created => (Tone::Notice, "It waits for your payment. The credits come when it has arrived.", false),
         Status::RequiresAction => (Tone::Notice, "Your bank wants you to confirm the payment.", true),
         Status::Processing => {
             (Tone::Notice, "The payment is being processed. The credits come as soon as it has arrived.", true)
