@@ -75,7 +75,11 @@ fn state(top_up: &TopUp) -> (Tone, &'static str, bool) {
         Status::Created if top_up.collection == Collection::Charge => {
             (Tone::Notice, "The payment is on its way.", true)
         }
-        Status::Created => (Tone::Notice, "It waits for your payment. The credits come when it has arrived.", false),
+        Status::Created => {
+            // The provider's page may not be there yet; money that is collected elsewhere takes its time.
+            let text = "It waits for your payment. The credits come when it has arrived.";
+            (Tone::Notice, text, top_up.collection == Collection::Checkout)
+        }
         Status::RequiresAction => (Tone::Notice, "Your bank wants you to confirm the payment.", true),
         Status::Processing => {
             (Tone::Notice, "The payment is being processed. The credits come as soon as it has arrived.", true)
