@@ -579,6 +579,21 @@ mod tests {
     }
 
     #[test]
+    fn the_portal_is_open_for_a_second_to_a_day_and_has_a_name() {
+        let usual = parse(&["--data", "d"]).resolve().expect("resolves").portal;
+        assert_eq!((usual.merchant.as_str(), usual.epoch), ("drawdown", 0));
+        let flags =
+            ["--data", "d", "--merchant", "Example", "--portal-link-time", "1s", "--portal-session-time", "24h"];
+        let set = parse(&[&flags[..], &["--portal-epoch", "3"]].concat()).resolve().expect("resolves").portal;
+        assert_eq!((set.link_time, set.session_time), (Duration::from_secs(1), Duration::from_hours(24)));
+        assert_eq!((set.merchant.as_str(), set.epoch), ("Example", 3));
+        let long = parse(&["--data", "d", "--portal-session-time", "25h"]).resolve();
+        assert!(matches!(long, Err(SettingsError::PortalTime)));
+        let nameless = parse(&["--data", "d", "--merchant", ""]).resolve();
+        assert!(matches!(nameless, Err(SettingsError::Merchant)));
+    }
+
+    #[test]
     fn snapshots_and_history_are_set() {
         let usual = parse(&["--data", "d"]).resolve().expect("resolves");
         assert_eq!((usual.snapshots, usual.retention), (SnapshotConfig::default(), Retention::default()));
