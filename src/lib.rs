@@ -11,7 +11,7 @@ pub mod identities;
 pub mod journal;
 pub mod ledger;
 pub mod metrics;
-pub mod payments;
 pub mod notify;
+pub mod payments;
 pub mod store;
 pub mod verify;
