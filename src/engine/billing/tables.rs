@@ -36,6 +36,8 @@ pub(super) struct Tables {
     pub(super) top_ups: BTreeMap<String, Arc<Kept>>,
     /// Ids of a customer's top-ups.
     top_ups_of: HashMap<String, BTreeSet<String>>,
+    /// Ids of those of them whose credits are on their way: mostly none.
+    in_flight_of: HashMap<String, BTreeSet<String>>,
     /// By the caller's key.
     pub(super) by_key: HashMap<String, String>,
     /// Those that are waited for, by the end of that.
@@ -120,8 +122,20 @@ impl Tables {
         if let Some(key) = &top_up.key {
             self.by_key.insert(key.clone(), id.clone());
         }
+        self.enter_in_flight(&top_up);
         self.top_ups_of.entry(top_up.customer.clone()).or_default().insert(id.clone());
         self.top_ups.insert(id, Arc::new(Kept { top_up, declaration }));
+    }
+
+    fn enter_in_flight(&mut self, top_up: &TopUp) {
+        if top_up.in_flight() > Amount::ZERO {
+            self.in_flight_of.entry(top_up.customer.clone()).or_default().insert(top_up.id.clone());
+        } else if let Some(ids) = self.in_flight_of.get_mut(&top_up.customer) {
+            ids.remove(&top_up.id);
+            if ids.is_empty() {
+                self.in_flight_of.remove(&top_up.customer);
+            }
+        }
     }
 
     fn enter_invoice(&mut self, invoice: Invoice) {
@@ -196,7 +210,8 @@ impl Tables {
 
     /// Credits that are on the way to a wallet.
     pub(super) fn in_flight(&self, customer: &str, currency: CurrencyNumber) -> Amount {
-        let of_wallet = self.top_ups_of(customer).filter(|kept| kept.top_up.currency == currency);
+        let all = self.in_flight_of.get(customer).into_iter().flatten().filter_map(|id| self.top_ups.get(id));
+        let of_wallet = all.filter(|kept| kept.top_up.currency == currency);
         Amount::new(of_wallet.fold(0_i64, |sum, kept| sum.saturating_add(kept.top_up.in_flight().units())))
     }
 
