@@ -1,5 +1,5 @@
 # The door to everything one runs on this repository. `make help` lists it.
-.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash faults powercut references sim sim-long sim-planted sim-money kill-payments burst props fuzz schemathesis webhooks statements flips demo load load-full soak compare
+.PHONY: help check lint test doc bench bench-quick bench-page bench-test loom crash faults powercut references sim sim-long sim-planted sim-money kill-payments burst props fuzz schemathesis webhooks portal-test statements flips demo load load-full soak compare
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -86,6 +86,9 @@ webhooks: ## A real server against a receiver that verifies with the library of 
 statements: ## The demo's statements, allocations and balances against a computation of their own from the feed; needs python3
 	cargo build --release --bin drawdown
 	tests/statements.py
+
+portal-test: ## The portal in headless Chromium; needs chromium, chromedriver and python3; SHOTS=folder for pictures of its pages
+	tests/portal.sh $(if $(SHOTS),--shots $(SHOTS))
 
 flips: ## Turns FLIPS=1000 single bits of whole logs, snapshots and runs of identities and looks who notices
 	DRAWDOWN_FLIPS=$(or $(FLIPS),1000) cargo test -p drawdown-wal --test archive flipped -- --nocapture

@@ -8,7 +8,7 @@ mod providers;
 
 use clap::Args;
 use drawdown::engine::{Disposal, Retention, SnapshotConfig};
-use drawdown::http::{Limits, WebhookRules};
+use drawdown::http::{Limits, PortalSettings, WebhookRules};
 use drawdown::notify;
 pub(crate) use providers::ProviderSettings;
 use providers::{ProvidersError, ProvidersFile};
@@ -29,6 +29,8 @@ const WEBHOOK_TIME: Duration = Duration::from_secs(20);
 /// Limits of the idempotency window.
 const WINDOW_MIN: Duration = Duration::from_mins(1);
 const WINDOW_MAX: Duration = Duration::from_millis(drawdown::engine::MAX_WINDOW_MS);
+/// How long links to the portal and its sessions may last.
+const PORTAL_TIME: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 /// The least memory for events' ids, bytes.
 const IDEMPOTENCY_MEMORY_MIN: u64 = 16 << 20;
 
@@ -147,6 +149,18 @@ pub(crate) struct ServeArgs {
     /// written off (write_off) [default: debt]
     #[arg(long, env = "DRAWDOWN_REFUND_SHORTFALL", value_name = "POLICY", help_heading = "Payments")]
     refund_shortfall: Option<RefundShortfall>,
+    /// What customers know the operator as: it stands on their pages and invoices [default: drawdown]
+    #[arg(long, env = "DRAWDOWN_MERCHANT", value_name = "NAME", help_heading = "Portal")]
+    merchant: Option<String>,
+    /// How long a link opens the portal [default: 10m]
+    #[arg(long, env = "DRAWDOWN_PORTAL_LINK_TIME", value_name = "TIME", help_heading = "Portal")]
+    portal_link_time: Option<Span>,
+    /// How long the portal stays open then [default: 1h]
+    #[arg(long, env = "DRAWDOWN_PORTAL_SESSION_TIME", value_name = "TIME", help_heading = "Portal")]
+    portal_session_time: Option<Span>,
+    /// Another number ends all links and sessions of the one before at once [default: 0]
+    #[arg(long, env = "DRAWDOWN_PORTAL_EPOCH", value_name = "NUMBER", help_heading = "Portal")]
+    portal_epoch: Option<u64>,
     /// Payment providers: in the file only, save for Stripe's secrets.
     #[arg(skip)]
     providers: Option<ProvidersFile>,
@@ -233,6 +247,7 @@ pub(crate) struct Settings {
     pub(crate) refund_shortfall: RefundShortfall,
     pub(crate) providers: ProviderSettings,
     pub(crate) webhooks: WebhookSettings,
+    pub(crate) portal: PortalSettings,
 }
 
 /// What of them is about webhooks.
@@ -281,6 +296,12 @@ pub(crate) enum SettingsError {
     /// Not an address that pages can begin at.
     #[error("the public URL begins with https:// or http:// and has neither query nor fragment: {0}")]
     PublicUrl(String),
+    /// A portal that is open for no time, or for so long that a copied link is a key.
+    #[error("a link to the portal lasts from one second to a day, and so does a session")]
+    PortalTime,
+    /// No name, or one that no page has room for.
+    #[error("the merchant's name has 1 to 128 bytes")]
+    Merchant,
     /// Too little memory for the smallest table and the portions that go to files.
     #[error("the memory for events' ids must be at least 16MiB")]
     IdempotencyMemory,
@@ -306,7 +327,7 @@ impl ServeArgs {
             answer_time, idle_time, connections, in_flight_requests, in_flight_bytes, admission_wait, feed_waiters, start_wait, drain_time, acknowledge, idempotency_window,
             idempotency_memory, segment_bytes, unsynced_bytes,
             snapshot_log_bytes, snapshot_interval, snapshot_memory, retain_history, retain_bytes, archive_dir, recycle_segments,
-            public_url, refund_shortfall, providers,
+            public_url, refund_shortfall, providers, merchant, portal_link_time, portal_session_time, portal_epoch,
             webhook_allow_private, webhook_time, webhooks_in_flight, webhook_disable_after, webhook_secret_overlap, webhook_hold_bytes,
         );
         let listen = all.listen.unwrap_or(LISTEN);
@@ -322,6 +343,7 @@ impl ServeArgs {
         }
         let (limits, snapshots, retention) = (all.limits(), all.snapshots(), all.retention()?);
         let webhooks = all.webhooks();
+        let portal = all.portal()?;
         Ok(Settings {
             data: all.data.ok_or(SettingsError::NoData)?,
             listen,
@@ -344,6 +366,27 @@ impl ServeArgs {
                 std::env::var(name).ok()
             })?,
             webhooks,
+            portal,
+        })
+    }
+
+    /// The portal, but for where it is reached, which is known when the server listens.
+    fn portal(&self) -> Result<PortalSettings, SettingsError> {
+        let usual = PortalSettings::default();
+        let time = |given: Option<Span>, usual: Duration| {
+            let time = given.map_or(usual, |span| span.0);
+            if PORTAL_TIME.contains(&time) { Ok(time) } else { Err(SettingsError::PortalTime) }
+        };
+        let merchant = self.merchant.clone().unwrap_or(usual.merchant);
+        if !(1..=128).contains(&merchant.len()) {
+            return Err(SettingsError::Merchant);
+        }
+        Ok(PortalSettings {
+            pages: String::new(),
+            merchant,
+            link_time: time(self.portal_link_time, usual.link_time)?,
+            session_time: time(self.portal_session_time, usual.session_time)?,
+            epoch: self.portal_epoch.unwrap_or(0),
         })
     }
 
@@ -564,6 +607,21 @@ mod tests {
         std::fs::write(&path, "refund_shortfall = 'write_off'").expect("written");
         let config = path.to_str().expect("UTF-8");
         assert_eq!(policy(&["--config", config]).refund_shortfall, RefundShortfall::WriteOff);
+    }
+
+    #[test]
+    fn the_portal_is_open_for_a_second_to_a_day_and_has_a_name() {
+        let usual = parse(&["--data", "d"]).resolve().expect("resolves").portal;
+        assert_eq!((usual.merchant.as_str(), usual.epoch), ("drawdown", 0));
+        let flags =
+            ["--data", "d", "--merchant", "Example", "--portal-link-time", "1s", "--portal-session-time", "24h"];
+        let set = parse(&[&flags[..], &["--portal-epoch", "3"]].concat()).resolve().expect("resolves").portal;
+        assert_eq!((set.link_time, set.session_time), (Duration::from_secs(1), Duration::from_hours(24)));
+        assert_eq!((set.merchant.as_str(), set.epoch), ("Example", 3));
+        let long = parse(&["--data", "d", "--portal-session-time", "25h"]).resolve();
+        assert!(matches!(long, Err(SettingsError::PortalTime)));
+        let nameless = parse(&["--data", "d", "--merchant", ""]).resolve();
+        assert!(matches!(nameless, Err(SettingsError::Merchant)));
     }
 
     #[test]

@@ -13,8 +13,8 @@ pub struct Automatic<'a> {
     pub is_enabled: bool,
     /// What the rule is doing, in a sentence: "Waits: the balance is above the threshold."
     pub state: Option<(Tone, &'a str)>,
-    /// The rule was suspended, and the customer may lift that.
-    pub can_resume: bool,
+    /// Where something can be done about that: address and words.
+    pub remedy: Option<(&'a str, &'a str)>,
     /// Below which balance it buys.
     pub threshold: &'a str,
     /// What it buys.
@@ -27,7 +27,7 @@ pub struct Automatic<'a> {
     pub packages: &'a [PackageChoice<'a>],
     /// The amount of a payment.
     pub amount: &'a str,
-    /// The payment's currency, where amounts can be bought; none where only packages can.
+    /// The payment's currency, where amounts can be bought; where only packages can, filling up takes whole ones.
     pub money: Option<&'a str>,
     /// The balance to fill up to.
     pub target: &'a str,
@@ -77,9 +77,8 @@ impl Automatic<'_> {
     pub fn page(&self, session: &Session<'_>) -> String {
         let link = session.link(Section::Automatic);
         let content = html! {
-            @if let Some((tone, text)) = self.state { p class=(tone.class()) role=(tone.role()) { (text) } }
-            @if self.can_resume {
-                form.inline method="post" action=(link) { (session.token_field()) button name="action" value="resume" { "Resume" } }
+            @if let Some((tone, text)) = self.state {
+                p class=(tone.class()) role=(tone.role()) { (text) @if let Some((url, words)) = self.remedy { " " a href=(url) { (words) } } }
             }
             @if !self.errors.is_empty() { (self.summary()) }
             form.rule method="post" action=(link) {
@@ -125,26 +124,38 @@ impl Automatic<'_> {
         let radio = |mode: Mode, value: &str, title: &str| {
             html! { label.choice { input type="radio" name="mode" id={ "mode-" (value) } value=(value) checked[self.mode == mode]; (title) } }
         };
+        let has_packages = !self.packages.is_empty();
         html! {
-            fieldset {
+            // Of credits that do not stand for money, whole packages are bought whatever the mode.
+            fieldset class=[self.money.is_none().then_some("in-packages")] {
                 legend { "Buy" }
-                @if !self.packages.is_empty() {
-                    (radio(Mode::Package, "package", "packages"))
+                @if has_packages { (radio(Mode::Package, "package", "packages")) }
+                @if self.money.is_some() { (radio(Mode::Amount, "amount", "for an amount")) }
+                @if self.money.is_some() { (radio(Mode::Target, "target", "up to a balance")) }
+                @else if has_packages { (radio(Mode::Target, "target", "packages up to a balance")) }
+                @if has_packages {
                     div.of-package {
-                        div.field {
-                            label for="package" { "Package" }
-                            select #package name="package" { @for package in self.packages { option value=(package.id) selected[package.id == self.package] { (package.title) } } }
-                            @if let Some(error) = self.error("package") { p.error { (error) } }
-                        }
-                        (self.field("quantity", "How many at a time; more if the gap is larger", self.quantity))
+                        (self.package_field())
+                        div.of-quantity { (self.field("quantity", "How many at a time; more if the gap is larger", self.quantity)) }
                     }
                 }
                 @if let Some(money) = self.money {
-                    (radio(Mode::Amount, "amount", "for an amount"))
                     div.of-amount { (self.field("amount", &format!("Amount in {money}"), self.amount)) }
-                    (radio(Mode::Target, "target", "up to a balance"))
+                }
+                @if self.money.is_some() || has_packages {
                     div.of-target { (self.field("target", &format!("Fill up to ({})", self.symbol), self.target)) }
                 }
+            }
+        }
+    }
+
+    fn package_field(&self) -> Markup {
+        let error = self.error("package");
+        html! {
+            div.field {
+                label for="package" { "Package" }
+                select #package name="package" aria-invalid=[error.map(|_| "true")] { @for package in self.packages { option value=(package.id) selected[package.id == self.package] { (package.title) } } }
+                @if let Some(error) = error { p.error { (error) } }
             }
         }
     }
@@ -167,10 +178,10 @@ impl Automatic<'_> {
             html! { input id=(name) name=(name) aria-label=(title) inputmode="decimal" autocomplete="off" placeholder="no limit" value=(value) aria-invalid=[self.error(&name).map(|_| "true")]; }
         };
         html! {
-            fieldset {
+            fieldset #limits {
                 legend { "Never more than" }
                 table.limits {
-                    thead { tr { th scope="col" { "In a" } th scope="col" { "Purchases" } th scope="col" { "Money" @if let Some(money) = self.money { " (" (money) ")" } } } }
+                    thead { tr { th scope="col" { "In a" } th scope="col" { "Purchases" } th scope="col" { "Money" } } }
                     tbody {
                         @for ((period, title), limit) in PERIODS.iter().zip(&self.limits) {
                             tr {
@@ -181,6 +192,7 @@ impl Automatic<'_> {
                         }
                     }
                 }
+                @if let Some(error) = self.error("limits") { p.error { (error) } }
                 @for (name, _) in PERIODS {
                     @for kind in ["count", "amount"] {
                         @if let Some(error) = self.error(&format!("limit_{name}_{kind}")) { p.error { (error) } }

@@ -10,6 +10,8 @@ use maud::{Markup, html};
 pub struct Buy<'a> {
     /// What a credit is called.
     pub symbol: &'a str,
+    /// Goes back as `once`: what tells an order that is sent twice from two orders.
+    pub once: &'a str,
     /// The packages on offer.
     pub packages: &'a [PackageOffer<'a>],
     /// An amount of one's own, if one may choose it.
@@ -61,6 +63,7 @@ impl Buy<'_> {
             } @else {
                 form method="post" action=(session.link(Section::Buy)) {
                     (session.token_field())
+                    input type="hidden" name="once" value=(self.once);
                     (self.payment())
                     @if !self.packages.is_empty() { (self.packages()) }
                     @if let Some(amount) = &self.amount { (amount.field()) }
@@ -77,7 +80,7 @@ impl Buy<'_> {
                 @for (place, card) in self.cards.iter().enumerate() {
                     label.choice { input type="radio" name="card" value=(card.id) checked[place == 0]; (card.title) }
                 }
-                label.choice { input type="radio" name="card" value="" checked[self.cards.is_empty()]; "Another card" span.quiet { " (you enter it on the next page)" } }
+                label.choice { input type="radio" name="card" value="" checked[self.cards.is_empty()]; "Another card" span.quiet { " (you enter it on the next page; it is saved for later payments)" } }
             }
         }
     }

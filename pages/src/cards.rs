@@ -8,6 +8,8 @@ use maud::html;
 pub struct Cards<'a> {
     /// All of them, the default one first.
     pub cards: &'a [CardRow<'a>],
+    /// Another one can be added.
+    pub can_add: bool,
 }
 
 /// A card.
@@ -17,8 +19,8 @@ pub struct CardRow<'a> {
     pub id: &'a str,
     /// "Visa", or what kind of method it is.
     pub brand: &'a str,
-    /// The last four digits.
-    pub last4: &'a str,
+    /// The last four digits, if it has any.
+    pub last4: Option<&'a str>,
     /// Until when it is good: "04/28".
     pub expires: Option<&'a str>,
     /// It is over.
@@ -36,6 +38,12 @@ pub struct CardChoice<'a> {
     pub title: &'a str,
 }
 
+impl CardRow<'_> {
+    fn title(&self) -> String {
+        self.last4.map_or_else(|| self.brand.to_owned(), |last4| format!("{} ending in {last4}", self.brand))
+    }
+}
+
 impl Cards<'_> {
     /// The page.
     pub fn page(&self, session: &Session<'_>) -> String {
@@ -46,7 +54,7 @@ impl Cards<'_> {
                 @for card in self.cards {
                     li {
                         div {
-                            p.title { (card.brand) " ending in " (card.last4) }
+                            p.title { (card.title()) }
                             p.quiet {
                                 @if let Some(expires) = card.expires { "Good until " (expires) }
                                 @if card.is_default { " " span.tag { "default" } }
@@ -56,16 +64,18 @@ impl Cards<'_> {
                         form method="post" action=(link) {
                             (session.token_field())
                             input type="hidden" name="card" value=(card.id);
-                            @let which = format!(" {} ending in {}", card.brand, card.last4);
+                            @let which = format!(" {}", card.title());
                             @if !card.is_default && !card.is_expired { button.second name="action" value="default" { "Make default" span.hidden { (which) } } }
                             button.second.bad name="action" value="remove" { "Remove" span.hidden { (which) } }
                         }
                     }
                 }
             }
-            form method="post" action=(link) {
-                (session.token_field())
-                button name="action" value="add" { "Add a card" }
+            @if self.can_add {
+                form method="post" action=(link) {
+                    (session.token_field())
+                    button name="action" value="add" { "Add a card" }
+                }
             }
             p.quiet { "Card numbers are entered at the payment provider and never reach this server." }
         };

@@ -85,12 +85,16 @@ pub struct PaymentLine<'a> {
 }
 
 impl Invoice<'_> {
-    /// The document as a page of its own, fit for printing. `base` is where the style lies, `pdf` where the PDF does.
-    pub fn page(&self, base: &str, pdf: &str) -> String {
+    /// The document as a page of its own, fit for printing. `base` is where the style lies, `pdf` where the PDF does, `back` where the list is from
+    /// which it was opened.
+    pub fn page(&self, base: &str, pdf: &str, back: Option<&str>) -> String {
         let title = format!("{} {}", self.kind.title(), self.number);
         let body = html! {
             main.document {
-                p.actions.screen { a.button.second href=(pdf) { "PDF" } }
+                p.actions.screen {
+                    a.button.second href=(pdf) { "PDF" }
+                    @if let Some(back) = back { a href=(back) { "Back to the invoices" } }
+                }
                 h1 { (title) }
                 @if let Some(other) = self.refers_to { p { "Refers to " (other) } }
                 div.parties {

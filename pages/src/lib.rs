@@ -23,6 +23,7 @@ pub mod invoice;
 pub mod invoices;
 pub mod notice;
 pub mod overview;
+pub mod purchase;
 mod shell;
 pub mod text;
 

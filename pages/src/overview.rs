@@ -25,6 +25,8 @@ pub struct Overview<'a> {
     pub notice: Option<(Tone, &'a str)>,
     /// Its grants in the order in which they are spent.
     pub grants: &'a [GrantRow<'a>],
+    /// How many grants there are beside those listed.
+    pub more: usize,
     /// The rule of automatic top-ups in a sentence; none if there is no rule.
     pub automatic: Option<&'a str>,
 }
@@ -73,6 +75,7 @@ impl Overview<'_> {
                 } @else {
                     (self.drawing())
                     (self.table())
+                    @if self.more > 0 { p.quiet { "and " (self.more) " more." } }
                 }
             }
         };

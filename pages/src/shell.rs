@@ -19,7 +19,7 @@ pub struct Session<'a> {
     pub is_test: bool,
     /// The customer's wallets; at least the one that is looked at.
     pub wallets: &'a [WalletLink<'a>],
-    /// The currency of the wallet that is looked at.
+    /// The currency of the wallet that is looked at, percent-encoded: it goes into addresses.
     pub currency: &'a str,
     /// What became of the form that was sent last.
     pub message: Option<(Tone, &'a str)>,
@@ -28,7 +28,7 @@ pub struct Session<'a> {
 /// A wallet that can be looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct WalletLink<'a> {
-    /// Its currency's id.
+    /// Its currency's id, percent-encoded: it goes into addresses.
     pub currency: &'a str,
     /// Its currency's name.
     pub name: &'a str,
@@ -123,6 +123,14 @@ impl Session<'_> {
 
 /// A whole document.
 pub(crate) fn document(title: &str, style: &str, body: &Markup) -> String {
+    document_with(title, style, &html! {}, body)
+}
+
+/// A whole document with something in its head.
+///
+/// Its referrer policy is `same-origin`: nothing is told to other sites, and browsers say where a form of ours comes from, which they do not under
+/// `no-referrer`.
+fn document_with(title: &str, style: &str, head: &Markup, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -130,10 +138,11 @@ pub(crate) fn document(title: &str, style: &str, body: &Markup) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
+                meta name="referrer" content="same-origin";
                 meta name="robots" content="noindex";
                 title { (title) }
                 link rel="stylesheet" href=(style);
+                (head)
             }
             body { (body) }
         }
@@ -148,6 +157,17 @@ pub(crate) fn style_of(base: &str) -> String {
 
 /// A page of the portal.
 pub(crate) fn page(session: &Session<'_>, section: Section, content: &Markup) -> String {
+    page_with(session, Some(section), section.title(), &html! {}, content)
+}
+
+/// A page of the portal that may lie beside its sections, with something in its head.
+pub(crate) fn page_with(
+    session: &Session<'_>,
+    section: Option<Section>,
+    title: &str,
+    head: &Markup,
+    content: &Markup,
+) -> String {
     let body = html! {
         a.skip href="#content" { "Skip to the content" }
         header.top {
@@ -156,24 +176,25 @@ pub(crate) fn page(session: &Session<'_>, section: Section, content: &Markup) ->
                 @if session.is_test { p.test { "Test mode: no money moves" } }
                 p.customer { span.quiet { "Signed in for " } (session.customer) }
                 @if let Some(url) = session.return_url { a href=(url) rel="noreferrer" { "Back" span.quiet { " to " (session.merchant) } } }
+                form.leave method="post" action=(format!("{}/leave", session.base)) { (session.token_field()) button.plain { "Sign out" } }
             }
             nav aria-label="Portal" {
                 ul {
                     @for other in Section::ALL {
-                        li { a href=(session.link(other)) aria-current=[(other == section).then_some("page")] { (other.title()) } }
+                        li { a href=(session.link(other)) aria-current=[(Some(other) == section).then_some("page")] { (other.title()) } }
                     }
                 }
             }
         }
         main #content {
-            @if session.wallets.len() > 1 { (wallets(session, section)) }
-            h1 { (section.title()) }
+            @if session.wallets.len() > 1 { (wallets(session, section.unwrap_or(Section::Overview))) }
+            h1 { (title) }
             @if let Some((tone, text)) = session.message { p class=(tone.class()) role=(tone.role()) { (text) } }
             (content)
         }
         footer { p { "All times are UTC. Amounts are exact." } }
     };
-    document(&format!("{} \u{b7} {}", section.title(), session.merchant), &style_of(session.base), &body)
+    document_with(&format!("{title} \u{b7} {}", session.merchant), &style_of(session.base), head, &body)
 }
 
 fn wallets(session: &Session<'_>, section: Section) -> Markup {

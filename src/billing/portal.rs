@@ -28,8 +28,8 @@ pub enum Refusal {
 }
 
 impl PortalLimits {
-    /// Checks a payment for `credits` of a wallet that has `balance`, with `in_flight` on the way to it.
-    pub fn check(&self, payment: Money, credits: Amount, balance: Amount, in_flight: Amount) -> Result<(), Refusal> {
+    /// Checks what one payment comes to, whatever it leads to.
+    pub fn check_payment(&self, payment: Money) -> Result<(), Refusal> {
         let limits = [self.min_payment, self.max_payment];
         if limits.into_iter().flatten().any(|limit| limit.code != payment.code) {
             return Err(Refusal::OtherMoney);
@@ -40,6 +40,12 @@ impl PortalLimits {
         if let Some(max) = self.max_payment.filter(|max| payment.units > max.units) {
             return Err(Refusal::TooLarge(max));
         }
+        Ok(())
+    }
+
+    /// Checks a payment for `credits` of a wallet that has `balance`, with `in_flight` on the way to it.
+    pub fn check(&self, payment: Money, credits: Amount, balance: Amount, in_flight: Amount) -> Result<(), Refusal> {
+        self.check_payment(payment)?;
         let resulting = balance.checked_add(in_flight).and_then(|sum| sum.checked_add(credits));
         match self.max_balance {
             Some(max) if resulting.is_none_or(|resulting| resulting > max) => Err(Refusal::BalanceTooHigh(max)),

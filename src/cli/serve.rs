@@ -7,7 +7,7 @@ use crate::config::{
 use drawdown::billing::top_up::Shortfall;
 use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
-use drawdown::http::{App, Listener, Server};
+use drawdown::http::{App, Listener, PortalSettings, Server};
 use drawdown::notify::{Courier, HttpSender, Worker};
 use drawdown::payments::{self, Payments, SimulatedBank};
 use drawdown_outbound::http::{AddressPolicy, Client, Settings as ClientSettings};
@@ -195,9 +195,11 @@ async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
     } else {
         Gate::with_keys(&engine, std::env::var("DRAWDOWN_ADMIN_KEY").ok().as_deref())?
     };
-    let payments = connect(settings, &engine, address).await?;
-    let mut app =
-        App::new(engine.clone(), gate, settings.limits.clone(), process).with_webhooks(settings.webhooks.rules.clone());
+    let pages = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let payments = connect(settings, &engine, &pages).await?;
+    let mut app = App::new(engine.clone(), gate, settings.limits.clone(), process)
+        .with_webhooks(settings.webhooks.rules.clone())
+        .with_portal(PortalSettings { pages, ..settings.portal.clone() });
     if let Some(payments) = &payments {
         app = app.with_payments(payments.clone());
     }
@@ -229,13 +231,8 @@ async fn serve(settings: &Settings, process: u64) -> Result<(), ServeError> {
 }
 
 /// Connects the payment providers that the settings name, and begins to carry out what is to be done at them.
-async fn connect(
-    settings: &Settings,
-    engine: &Engine,
-    address: std::net::SocketAddr,
-) -> Result<Option<Payments>, ServeError> {
+async fn connect(settings: &Settings, engine: &Engine, pages: &str) -> Result<Option<Payments>, ServeError> {
     let ProviderSettings { simulated, external, stripe, is_stripe_elsewhere } = settings.providers.clone();
-    let pages = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     if let Some(stripe) = stripe {
         let policy = if is_stripe_elsewhere { AddressPolicy::anywhere() } else { AddressPolicy::public() };
@@ -248,7 +245,7 @@ async fn connect(
         let book = tokio::task::spawn_blocking(move || Local::open(&path)).await.map_err(io::Error::other)?;
         let book = book.map_err(|error| io::Error::other(error.to_string()))?;
         let secret = engine.secret_for("drawdown simulated provider webhook v1");
-        let simulated = SimulatedBank::new(Arc::new(book), pages.clone(), secret);
+        let simulated = SimulatedBank::new(Arc::new(book), pages.to_owned(), secret);
         providers.push(Arc::new(simulated.provider().clone()));
         bank = Some(simulated);
     }

@@ -188,7 +188,8 @@ mod tests {
         assert!(error("[stripe]\nsecret = 1", &[]).contains("unknown field"));
         assert!(error("[stripe]\nsecret_key_file = \"/nowhere/key\"", &[]).contains("/nowhere/key"));
         assert!(error("[external]\npayment_url = \"https://pay.example/{who}\"", &[]).contains("payment_url"));
-        let both = [(KEY_VARIABLE, "sk_test_1\n"), (WEBHOOK_VARIABLE, "whsec_a, whsec_b")];
+        let both =
+            [(KEY_VARIABLE, "sk_test_1\n"), (WEBHOOK_VARIABLE, "whsec_a_secret_for_tests, whsec_another_for_tests")];
         let settings = resolve("[stripe]", false, &both).expect("both are there");
         assert!(settings.stripe.is_some());
         assert!(!format!("{settings:?}").contains("sk_test_1"), "secrets are not shown");

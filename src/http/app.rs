@@ -8,7 +8,7 @@ use super::metrics::Metrics;
 use super::problem::{Problem, Reason};
 use super::reply::{Reply, RequestId, RequestIds};
 use super::route::{self, Action, Found, Page, Parameters, ROUTES, Route};
-use super::{api, decode, pages};
+use super::{api, decode, pages, portal};
 use crate::engine::{Engine, Unavailable};
 use crate::metrics::Extras;
 use crate::payments::Payments;
@@ -17,6 +17,7 @@ use bytes::Bytes;
 use hyper::body::Body;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
+use portal::{Portal, PortalSettings};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub struct App {
     /// The payment providers, if any is connected.
     pub(crate) payments: Option<Payments>,
     pub(crate) webhooks: WebhookRules,
+    pub(crate) portal: Portal,
     /// True from the moment when the server was told to stop.
     pub(crate) draining: watch::Sender<bool>,
     ids: RequestIds,
@@ -121,6 +123,7 @@ pub(crate) fn unsupported(accepted: &'static str) -> Problem {
 impl App {
     /// An application over an open engine. `process` is a random number that tells this process's request ids from others'.
     pub fn new(engine: Engine, gate: Gate, limits: Limits, process: u64) -> Self {
+        let portal = Portal::new(&engine, PortalSettings::default());
         App {
             engine,
             gate,
@@ -132,6 +135,7 @@ impl App {
             in_progress: InProgress::default(),
             payments: None,
             webhooks: WebhookRules::default(),
+            portal,
             draining: watch::Sender::new(false),
             ids: RequestIds::new(process),
         }
@@ -148,6 +152,13 @@ impl App {
     #[must_use]
     pub fn with_webhooks(mut self, rules: WebhookRules) -> Self {
         self.webhooks = rules;
+        self
+    }
+
+    /// With another portal than the usual one.
+    #[must_use]
+    pub fn with_portal(mut self, settings: PortalSettings) -> Self {
+        self.portal = Portal::new(&self.engine, settings);
         self
     }
 
@@ -257,6 +268,7 @@ fn not_found(found: Found<'_>) -> Problem {
 }
 
 /// Runs the handler of a route.
+#[expect(clippy::too_many_lines, reason = "a table, one entry a route")]
 pub(crate) async fn dispatch<B>(route: &Route, call: Call<'_>, body: B) -> Result<Reply, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -363,11 +375,9 @@ where
         Action::ListDeliveries => api::webhooks::deliveries(call),
         Action::GetDelivery => api::webhooks::delivery(call).await,
         Action::Redeliver => api::webhooks::redeliver(call, body).await,
-        Action::Later(feature) => {
-            let problem =
-                Problem::new(Reason::NotImplemented, format!("{feature}: part of the contract, not built yet"));
-            Err(call.refuse(body, problem.with("feature", feature)).await)
-        }
+        Action::PostPortalSession => api::portal::post_session(call, body).await,
+        Action::GetPortalLimits => api::portal::get_limits(call),
+        Action::PutPortalLimits => api::portal::put_limits(call, body).await,
     }
 }
 
@@ -385,5 +395,6 @@ where
         Page::Collect => pages::collect(call, body).await,
         Page::Authenticate => pages::authenticate(call).await,
         Page::Confirm => pages::confirm(call, body).await,
+        Page::Portal(page) => Ok(portal::answer(page, call, body).await),
     }
 }

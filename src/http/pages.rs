@@ -21,33 +21,48 @@ use drawdown_pages::notice::Notice;
 use hyper::StatusCode;
 use hyper::body::Body;
 
-/// Where the style of all pages lies.
-const BASE: &str = "/portal";
-/// Who is paid, as long as nobody says.
-const MERCHANT: &str = "drawdown";
-
-/// A page; its policy lets it load and send nothing but to and from here.
-fn page(status: StatusCode, html: String) -> Reply {
+/// A page; its policy lets it load and send nothing but to and from here. No cache keeps it, no other site learns that it was here, and none
+/// shows it within a page of its own.
+pub(super) fn page(status: StatusCode, html: String) -> Reply {
     Reply::new(status, "text/html; charset=utf-8", html)
         .header("content-security-policy", drawdown_pages::POLICY)
-        .header("referrer-policy", "no-referrer")
+        .header("referrer-policy", "same-origin")
         .header("x-content-type-options", "nosniff")
+        .header("x-frame-options", "DENY")
+        .header("cross-origin-opener-policy", "same-origin")
+        .header("cross-origin-resource-policy", "same-origin")
         .header("cache-control", "no-store")
 }
 
-fn notice(status: StatusCode, title: &str, text: &str, tone: Tone, link: Option<&str>) -> Reply {
-    let link = link.map(|url| (url, "Continue"));
-    page(status, Notice { base: BASE, title, text, tone, link }.page())
+/// A page that says one thing; `link` is where to go from there, and its words.
+pub(super) fn notice(
+    call: &Call<'_>,
+    status: StatusCode,
+    title: &str,
+    text: &str,
+    tone: Tone,
+    link: Option<(&str, &str)>,
+) -> Reply {
+    page(status, Notice { base: call.app.portal.base(), title, text, tone, link }.page())
 }
 
-fn gone() -> Reply {
+fn told(call: &Call<'_>, title: &str, text: &str, tone: Tone, link: Option<&str>) -> Reply {
+    notice(call, StatusCode::OK, title, text, tone, link.map(|url| (url, "Continue")))
+}
+
+fn gone(call: &Call<'_>) -> Reply {
     let text = "There is no such payment, or it is over.";
-    notice(StatusCode::NOT_FOUND, "Nothing here", text, Tone::Bad, None)
+    notice(call, StatusCode::NOT_FOUND, "Nothing here", text, Tone::Bad, None)
 }
 
 /// The customer's browser goes on with a GET.
-fn see_other(path: String) -> Reply {
+pub(super) fn see_other(path: String) -> Reply {
     page(StatusCode::SEE_OTHER, String::new()).header("location", path)
+}
+
+/// The path of a page of this server's.
+fn own(call: &Call<'_>, page: &str, name: &str) -> String {
+    format!("{}/{page}/{name}", call.app.portal.prefix())
 }
 
 /// `GET /portal/portal.css`
@@ -58,9 +73,9 @@ pub(super) fn style(_: Call<'_>) -> Reply {
 /// `GET /payments/{end}`: where providers lead back to when nobody has said where.
 pub(super) fn returned(call: Call<'_>) -> Reply {
     match call.first() {
-        "done" => notice(StatusCode::OK, "Thank you", "You can close this window.", Tone::Good, None),
-        "canceled" => notice(StatusCode::OK, "Not paid", "Nothing was paid.", Tone::Notice, None),
-        _ => gone(),
+        "done" => told(&call, "Thank you", "You can close this window.", Tone::Good, None),
+        "canceled" => told(&call, "Not paid", "Nothing was paid.", Tone::Notice, None),
+        _ => gone(&call),
     }
 }
 
@@ -117,13 +132,15 @@ where
 }
 
 /// A page for what the bank says of something that is not there, or not any more.
-fn refused(error: CallError) -> Reply {
+fn refused(call: &Call<'_>, error: CallError) -> Reply {
     match error {
-        CallError::Refused { code, .. } if code == "not_found" => gone(),
-        CallError::Refused { message, .. } => notice(StatusCode::CONFLICT, "Not possible", &message, Tone::Bad, None),
+        CallError::Refused { code, .. } if code == "not_found" => gone(call),
+        CallError::Refused { message, .. } => {
+            notice(call, StatusCode::CONFLICT, "Not possible", &message, Tone::Bad, None)
+        }
         CallError::Unknown { .. } | CallError::Unsupported(_) => {
             let text = "The bank does not answer just now. Try again in a moment.";
-            notice(StatusCode::SERVICE_UNAVAILABLE, "Just a moment", text, Tone::Notice, None)
+            notice(call, StatusCode::SERVICE_UNAVAILABLE, "Just a moment", text, Tone::Notice, None)
         }
     }
 }
@@ -137,30 +154,31 @@ async fn show_checkout(call: &Call<'_>, error: Option<&str>) -> Result<Reply, Pr
     let bank = payments(call)?.simulated().expect("looked at").provider();
     let view = match bank.checkout(&CheckoutRef::new(call.first())).await {
         Ok(view) => view,
-        Err(error) => return Ok(refused(error)),
+        Err(error) => return Ok(refused(call, error)),
     };
     let back = |url: &str| url.replace("{CHECKOUT}", call.first());
     match view.state {
         CheckoutState::Open if now_s(call) < view.ask.expires_at_s => {}
         CheckoutState::Completed { paid: true, .. } => {
             let link = back(&view.ask.success_url);
-            return Ok(notice(StatusCode::OK, "Paid", "The payment was made.", Tone::Good, Some(&link)));
+            return Ok(told(call, "Paid", "The payment was made.", Tone::Good, Some(&link)));
         }
         CheckoutState::Completed { .. } => {
             let (link, text) = (back(&view.ask.success_url), "The payment is being processed.");
-            return Ok(notice(StatusCode::OK, "Under way", text, Tone::Notice, Some(&link)));
+            return Ok(told(call, "Under way", text, Tone::Notice, Some(&link)));
         }
         CheckoutState::Open | CheckoutState::Expired => {
             let text = "This page has ended. Nothing was paid.";
-            return Ok(notice(StatusCode::GONE, "Too late", text, Tone::Bad, Some(&view.ask.cancel_url)));
+            let link = Some((view.ask.cancel_url.as_str(), "Continue"));
+            return Ok(notice(call, StatusCode::GONE, "Too late", text, Tone::Bad, link));
         }
     }
     let (amount, currency) = (decimal(view.ask.money), view.ask.money.currency);
     let html = Checkout {
-        base: BASE,
-        action: &format!("/checkout/{}", call.first()),
+        base: call.app.portal.base(),
+        action: &own(call, "checkout", call.first()),
         token: call.first(),
-        merchant: MERCHANT,
+        merchant: call.app.portal.merchant(),
         title: &view.ask.title,
         amount: Some(&amount),
         currency: currency.as_str(),
@@ -184,15 +202,15 @@ where
     let paid = bank.pay(&CheckoutRef::new(call.first()), number, now_s(&call)).await;
     payments.pump().await;
     match paid {
-        Ok(Paid::Done { .. }) => Ok(see_other(format!("/checkout/{}", call.first()))),
-        Ok(Paid::Authenticate(charge)) => Ok(see_other(format!("/authenticate/{charge}"))),
+        Ok(Paid::Done { .. }) => Ok(see_other(own(&call, "checkout", call.first()))),
+        Ok(Paid::Authenticate(charge)) => Ok(see_other(own(&call, "authenticate", charge.as_str()))),
         Ok(Paid::Declined(decline)) => show_checkout(&call, Some(&decline.message)).await,
         Err(CallError::Refused { code, message }) if code == "not_a_test_card" => {
             show_checkout(&call, Some(&message)).await
         }
         // The page says how it stands.
         Err(CallError::Refused { code, .. }) if code == "expired" => show_checkout(&call, None).await,
-        Err(error) => Ok(refused(error)),
+        Err(error) => Ok(refused(&call, error)),
     }
 }
 
@@ -205,20 +223,20 @@ async fn show_setup(call: &Call<'_>, error: Option<&str>) -> Result<Reply, Probl
     let bank = payments(call)?.simulated().expect("looked at").provider();
     let (ask, method) = match bank.setup(&SetupRef::new(call.first())).await {
         Ok(view) => view,
-        Err(error) => return Ok(refused(error)),
+        Err(error) => return Ok(refused(call, error)),
     };
     let (done, canceled) = match &ask.collect {
         Collect::Hosted { return_url, cancel_url } => (Some(return_url.as_str()), Some(cancel_url.as_str())),
         Collect::InPage => (None, None),
     };
     if method.is_some() {
-        return Ok(notice(StatusCode::OK, "Saved", "The card was saved.", Tone::Good, done));
+        return Ok(told(call, "Saved", "The card was saved.", Tone::Good, done));
     }
     let html = Checkout {
-        base: BASE,
-        action: &format!("/setup/{}", call.first()),
+        base: call.app.portal.base(),
+        action: &own(call, "setup", call.first()),
         token: call.first(),
-        merchant: MERCHANT,
+        merchant: call.app.portal.merchant(),
         title: "Later payments",
         amount: None,
         currency: "",
@@ -242,9 +260,9 @@ where
     let collected = bank.collect(&SetupRef::new(call.first()), number, now_s(&call)).await;
     payments.pump().await;
     match collected {
-        Ok(_) => Ok(see_other(format!("/setup/{}", call.first()))),
+        Ok(_) => Ok(see_other(own(&call, "setup", call.first()))),
         Err(CallError::Refused { code, message }) if code != "not_found" => show_setup(&call, Some(&message)).await,
-        Err(error) => Ok(refused(error)),
+        Err(error) => Ok(refused(&call, error)),
     }
 }
 
@@ -253,23 +271,23 @@ pub(super) async fn authenticate(call: Call<'_>) -> Result<Reply, Problem> {
     let bank = payments(&call)?.simulated().expect("looked at").provider();
     let view = match bank.charge_view(&ChargeRef::new(call.first())).await {
         Ok(view) => view,
-        Err(error) => return Ok(refused(error)),
+        Err(error) => return Ok(refused(&call, error)),
     };
     let link = view.return_url.as_deref();
     Ok(match view.outcome {
         ChargeOutcome::RequiresAction { .. } => {
-            let (amount, action) = (decimal(view.money), format!("/authenticate/{}", call.first()));
+            let (amount, action) = (decimal(view.money), own(&call, "authenticate", call.first()));
             let (token, currency) = (call.first(), view.money.currency);
-            let (base, merchant, currency) = (BASE, MERCHANT, currency.as_str());
+            let (base, merchant, currency) = (call.app.portal.base(), call.app.portal.merchant(), currency.as_str());
             let asked = Confirmation { base, action: &action, token, merchant, amount: &amount, currency };
             page(StatusCode::OK, asked.page())
         }
-        ChargeOutcome::Succeeded { .. } => notice(StatusCode::OK, "Paid", "The payment was made.", Tone::Good, link),
+        ChargeOutcome::Succeeded { .. } => told(&call, "Paid", "The payment was made.", Tone::Good, link),
         ChargeOutcome::Processing { .. } => {
-            notice(StatusCode::OK, "Under way", "The payment is being processed.", Tone::Notice, link)
+            told(&call, "Under way", "The payment is being processed.", Tone::Notice, link)
         }
         ChargeOutcome::Declined { .. } | ChargeOutcome::Refused { .. } | ChargeOutcome::Unknown { .. } => {
-            notice(StatusCode::OK, "Not paid", "The payment was not made.", Tone::Bad, link)
+            told(&call, "Not paid", "The payment was not made.", Tone::Bad, link)
         }
     })
 }
@@ -286,7 +304,7 @@ where
     let done = bank.complete(&ChargeRef::new(call.first()), approved, now_s(&call)).await;
     payments.pump().await;
     match done {
-        Ok(_) => Ok(see_other(format!("/authenticate/{}", call.first()))),
-        Err(error) => Ok(refused(error)),
+        Ok(_) => Ok(see_other(own(&call, "authenticate", call.first()))),
+        Err(error) => Ok(refused(&call, error)),
     }
 }

@@ -291,6 +291,11 @@ impl Problem {
         &self.0.reason
     }
 
+    /// What is wrong, for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// What the log is told of it: more than the client where the cause lies with the server.
     pub(crate) fn cause(&self) -> &dyn std::fmt::Display {
         match &self.0.reason {

@@ -73,8 +73,6 @@ pub(crate) enum Action {
     ListCustomers,
     ArchiveCustomer,
     ErasePersonalData,
-    /// Part of the contract, not built yet: the feature's name.
-    Later(&'static str),
     Statement,
     PastBalance,
     Usage,
@@ -114,6 +112,9 @@ pub(crate) enum Action {
     GetTransfer,
     /// A page for customers, not for programs.
     Page(Page),
+    PostPortalSession,
+    GetPortalLimits,
+    PutPortalLimits,
 }
 
 /// A page for customers.
@@ -127,6 +128,50 @@ pub(crate) enum Page {
     Collect,
     Authenticate,
     Confirm,
+    Portal(PortalPage),
+}
+
+/// A page of the portal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortalPage {
+    Root,
+    Open,
+    Leave,
+    Overview,
+    History,
+    Buy,
+    PostBuy,
+    Purchase,
+    PostPurchase,
+    Automatic,
+    PostAutomatic,
+    Cards,
+    PostCards,
+    Invoices,
+    Invoice,
+}
+
+impl PortalPage {
+    /// Whether it is a form that is sent.
+    pub(crate) const fn is_post(self) -> bool {
+        match self {
+            PortalPage::Leave
+            | PortalPage::PostBuy
+            | PortalPage::PostPurchase
+            | PortalPage::PostAutomatic
+            | PortalPage::PostCards => true,
+            PortalPage::Root
+            | PortalPage::Open
+            | PortalPage::Overview
+            | PortalPage::History
+            | PortalPage::Buy
+            | PortalPage::Purchase
+            | PortalPage::Automatic
+            | PortalPage::Cards
+            | PortalPage::Invoices
+            | PortalPage::Invoice => false,
+        }
+    }
 }
 
 /// One row: an endpoint.
@@ -142,6 +187,7 @@ pub(crate) struct Route {
 
 impl Route {
     /// Whether it writes to the log, usage aside, which looks after its room itself.
+    #[expect(clippy::too_many_lines, reason = "a table, one entry an action")]
     pub(crate) const fn is_command(&self) -> bool {
         match self.action {
             Action::PatchWallet
@@ -193,7 +239,8 @@ impl Route {
             | Action::DeleteWebhookEndpoint
             | Action::RotateWebhookSecret
             | Action::TestWebhookEndpoint
-            | Action::Redeliver => true,
+            | Action::Redeliver
+            | Action::PutPortalLimits => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -244,7 +291,8 @@ impl Route {
             | Action::GetWebhookEndpoint
             | Action::ListDeliveries
             | Action::GetDelivery
-            | Action::Later(_) => false,
+            | Action::PostPortalSession
+            | Action::GetPortalLimits => false,
         }
     }
 }
@@ -261,8 +309,8 @@ const fn form(path: &'static str, action: Action) -> Route {
     Route { method: "POST", path, scopes: None, action }
 }
 
-const fn later(method: &'static str, path: &'static str, scopes: Scopes, feature: &'static str) -> Route {
-    Route { method, path, scopes: Some(scopes), action: Action::Later(feature) }
+const fn portal(page: PortalPage) -> Action {
+    Action::Page(Page::Portal(page))
 }
 
 const USAGE: Scopes = Scopes::USAGE;
@@ -383,7 +431,24 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "/v1/webhook-endpoints/{endpoint}/deliveries", READ, Action::ListDeliveries),
     route("GET", "/v1/deliveries/{delivery}", READ, Action::GetDelivery),
     route("POST", "/v1/deliveries/{delivery}/redeliver", ADMIN, Action::Redeliver),
-    later("POST", "/v1/portal-sessions", TOP_UPS, "the portal"),
+    route("POST", "/v1/portal-sessions", TOP_UPS, Action::PostPortalSession),
+    route("GET", "/v1/credit-currencies/{currency}/portal-limits", READ, Action::GetPortalLimits),
+    route("PUT", "/v1/credit-currencies/{currency}/portal-limits", ADMIN, Action::PutPortalLimits),
+    open("/portal", portal(PortalPage::Root)),
+    open("/portal/open", portal(PortalPage::Open)),
+    form("/portal/leave", portal(PortalPage::Leave)),
+    open("/portal/{currency}/overview", portal(PortalPage::Overview)),
+    open("/portal/{currency}/history", portal(PortalPage::History)),
+    open("/portal/{currency}/buy", portal(PortalPage::Buy)),
+    form("/portal/{currency}/buy", portal(PortalPage::PostBuy)),
+    open("/portal/{currency}/purchase", portal(PortalPage::Purchase)),
+    form("/portal/{currency}/purchase", portal(PortalPage::PostPurchase)),
+    open("/portal/{currency}/automatic", portal(PortalPage::Automatic)),
+    form("/portal/{currency}/automatic", portal(PortalPage::PostAutomatic)),
+    open("/portal/{currency}/cards", portal(PortalPage::Cards)),
+    form("/portal/{currency}/cards", portal(PortalPage::PostCards)),
+    open("/portal/{currency}/invoices", portal(PortalPage::Invoices)),
+    open("/portal/{currency}/invoices/{number}", portal(PortalPage::Invoice)),
 ];
 
 /// The parameters of a path, in order. Two are the most that a path has.

@@ -134,7 +134,7 @@ impl Payments {
             payments.shared.engine.prefer_provider(usual);
         }
         for name in payments.names().into_iter().filter(|name| *name != OUTSIDE) {
-            payments.report(payments.shared.engine.connect_provider(name));
+            Payments::report(payments.shared.engine.connect_provider(name));
         }
         payments.employ(|payments| async move { payments.follow().await });
         payments.employ(|payments| async move { payments.keep_time().await });
@@ -280,13 +280,13 @@ impl Payments {
     async fn keep_time(&self) {
         loop {
             tokio::time::sleep(TICK).await;
-            self.report(self.shared.engine.expire_top_ups());
-            self.report(self.shared.engine.evaluate_due());
+            Self::report(self.shared.engine.expire_top_ups());
+            Self::report(self.shared.engine.evaluate_due());
             self.take_up();
         }
     }
 
-    fn report(&self, outcome: Result<Ticket, CommandError>) {
+    fn report(outcome: Result<Ticket, CommandError>) {
         match outcome {
             // What follows from it is taken up when it is durable.
             Ok(ticket) => drop(ticket),

@@ -9,6 +9,7 @@ use drawdown_pages::invoice::{Invoice, Kind, Line, PaymentLine};
 use drawdown_pages::invoices::{InvoiceRow, Invoices};
 use drawdown_pages::notice::Notice;
 use drawdown_pages::overview::{GrantRow, Overview};
+use drawdown_pages::purchase::Purchase;
 use drawdown_pages::{Session, Tone, WalletLink};
 
 const NOW: &str = "2026-11-26T09:30:00Z";
@@ -35,11 +36,12 @@ pub(crate) fn pages() -> Vec<(&'static str, String)> {
         ("history", history().page(&SESSION)),
         ("buy", buy(None).page(&Session { message: Some((Tone::Bad, "The card was declined.")), ..SESSION })),
         ("buy-rejected", buy(Some(("1e9", "must be 5 to 100 USD"))).page(&SESSION)),
+        ("purchase", purchase().page(&SESSION)),
         ("cards", cards().page(&SESSION)),
         ("automatic", automatic(&[]).page(&Session { message: Some((Tone::Good, "Saved.")), ..SESSION })),
         ("automatic-rejected", automatic(&[("threshold", "The threshold must be a number.")]).page(&SESSION)),
         ("invoices", invoices().page(&SESSION)),
-        ("invoice", invoice().page(".", "invoice.pdf")),
+        ("invoice", invoice().page(".", "invoice.pdf", Some("invoices.html"))),
         ("checkout", checkout().page()),
         ("confirmation", confirmation().page()),
         ("expired", expired().page()),
@@ -95,6 +97,7 @@ fn overview(has_grants: bool) -> Overview<'static> {
         notice: (!has_grants)
             .then_some((Tone::Notice, "The balance is used up. Usage is refused until you buy credits.")),
         grants: if has_grants { GRANTS } else { &[] },
+        more: 0,
         automatic: has_grants.then_some("Automatic top-up buys Starter when the balance falls below 200."),
     }
 }
@@ -136,6 +139,7 @@ fn buy(rejected: Option<(&'static str, &'static str)>) -> Buy<'static> {
     };
     Buy {
         symbol: "credits",
+        once: "0nc3",
         packages: &[
             STARTER,
             PackageOffer { id: "team", name: "Team", credits: "12000", bonus: None, price: "100.00 USD", lasts: None },
@@ -146,11 +150,26 @@ fn buy(rejected: Option<(&'static str, &'static str)>) -> Buy<'static> {
     }
 }
 
+fn purchase() -> Purchase<'static> {
+    Purchase {
+        title: "Your purchase",
+        goods: Some("Starter"),
+        credits: Some("1100"),
+        symbol: "credits",
+        price: Some(("10.00", "USD")),
+        state: (Tone::Notice, "It is not paid yet."),
+        next: Some(("https://pay.example/1", "Go to the payment page")),
+        cancel: Some(("./credits/purchase", "top_1")),
+        refresh: Some((5, None)),
+        back: ("./credits/overview", "Back to the balance"),
+    }
+}
+
 fn cards() -> Cards<'static> {
     const VISA: CardRow<'_> = CardRow {
         id: "pm_1",
         brand: "Visa",
-        last4: "4242",
+        last4: Some("4242"),
         expires: Some("04/28"),
         is_expired: false,
         is_default: true,
@@ -161,12 +180,13 @@ fn cards() -> Cards<'static> {
             CardRow {
                 id: "pm_2",
                 brand: "Mastercard",
-                last4: "4444",
+                last4: Some("4444"),
                 expires: Some("01/25"),
                 is_expired: true,
                 is_default: false,
             },
         ],
+        can_add: true,
     }
 }
 
@@ -175,7 +195,7 @@ fn automatic(errors: &'static [(&'static str, &'static str)]) -> Automatic<'stat
         symbol: "credits",
         is_enabled: true,
         state: Some((Tone::Notice, "Suspended: the card was declined three times.")),
-        can_resume: true,
+        remedy: Some(("./credits/cards", "Add another card")),
         threshold: if errors.is_empty() { "200" } else { "two hundred" },
         mode: Mode::Package,
         quantity: "1",

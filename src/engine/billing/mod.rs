@@ -22,6 +22,7 @@ mod lookups;
 mod methods;
 mod outbox;
 mod packages;
+mod portal;
 mod references;
 mod rules;
 mod tables;

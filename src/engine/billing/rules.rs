@@ -3,11 +3,13 @@
 use super::carry::Beside;
 use super::missing;
 use super::tables::Tables;
-use super::view::RuleView;
+use super::top_ups::limited;
+use super::view::{Buyer, RuleView};
 use crate::billing::auto::{Attempt, Facts, Lift, Lifted, News, Offer, Order, Rule, RuleState, Settled, Verdict};
 use crate::billing::money::Worth;
+use crate::billing::portal::PortalLimits;
 use crate::billing::top_up::{Collection, Goods, Kind, NewTopUp, Purchase, Status, Step, TopUp, create};
-use crate::billing::{CreditPackage, MethodStatus, PaymentMethod, method};
+use crate::billing::{CreditPackage, Invalid, MethodStatus, PaymentMethod, method};
 use crate::catalog::{CreditCurrency, CurrencyNumber, Metadata};
 use crate::engine::ticket::Ticket;
 use crate::engine::view::CommandError;
@@ -20,6 +22,12 @@ use std::sync::Arc;
 impl Engine {
     /// Sets a rule, and evaluates it at once. The same again changes nothing.
     pub fn put_rule(&self, rule: Rule) -> Result<(RuleView, Ticket), CommandError> {
+        self.put_rule_by(rule, Buyer::Operator)
+    }
+
+    /// The same for who sets it: what a customer's own rule buys at the edge of its threshold has to keep to the portal's limits. They are looked
+    /// at when the rule is set, not when it fires: a wider gap is closed whole.
+    pub fn put_rule_by(&self, rule: Rule, buyer: Buyer) -> Result<(RuleView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         inner.check_customer(&rule.customer)?;
@@ -27,7 +35,11 @@ impl Engine {
         let mut tables = inner.billing.lock();
         let steady = inner.catalog.steady(&currency)?;
         let package = tables.package_of(&rule);
-        rule.check(&tables.offer(&rule, package.as_deref(), &currency))?;
+        let offer = tables.offer(&rule, package.as_deref(), &currency);
+        rule.check(&offer)?;
+        if let Some(limits) = tables.limits.get(&currency.number).filter(|_| buyer == Buyer::Customer && rule.enabled) {
+            limits_of_rule(limits, &rule, &offer, &currency)?;
+        }
         if let Some(id) = &rule.method {
             tables.named_method(&rule.customer, id)?;
         }
@@ -134,9 +146,8 @@ impl Inner {
         let package = tables.package_of(&record.rule);
         let offer = tables.offer(&record.rule, package.as_deref(), &currency);
         let card = tables.card(&record.rule, now);
-        let of_wallet = tables.top_ups_of(customer).filter(|kept| kept.top_up.currency == currency.number);
-        let in_flight = of_wallet.fold(0_i64, |sum, kept| sum.saturating_add(kept.top_up.in_flight().units()));
-        let facts = Facts { balance, in_flight: Amount::new(in_flight), has_method: card.is_some(), now };
+        let in_flight = tables.on_the_way(customer, currency.number);
+        let facts = Facts { balance, in_flight, has_method: card.is_some(), now };
         let mut next = (*record).clone();
         let verdict = record.state.evaluate(&record.rule, &offer, facts);
         #[cfg(drawdown_planted)]
@@ -215,6 +226,19 @@ fn lifted(record: &RuleRecord, lift: &Lift) -> Option<RuleRecord> {
     };
     next.news = news.into_iter().collect();
     Some(next)
+}
+
+/// Holds a customer's own rule to the portal's limits: by what it buys at the edge of being low.
+fn limits_of_rule(
+    limits: &PortalLimits,
+    rule: &Rule,
+    offer: &Offer<'_>,
+    currency: &CreditCurrency,
+) -> Result<(), CommandError> {
+    let edge = rule.lowest_at_rest().checked_sub(Amount::ONE).unwrap_or(rule.threshold);
+    let too_much = |_| Invalid { field: "amount", detail: "would buy more than can be counted".to_owned() };
+    let order = offer.order(rule, edge).map_err(too_much)?;
+    limits.check(order.price, order.credits, edge, Amount::ZERO).map_err(|refusal| limited(refusal, currency))
 }
 
 /// What a rule buys.

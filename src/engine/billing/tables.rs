@@ -14,6 +14,7 @@ use crate::journal::billing::{
 use crate::ledger::{Amount, Timestamp};
 use drawdown_wal::Lsn;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// A top-up, and where its grant was declared last.
@@ -48,6 +49,8 @@ pub(super) struct Tables {
     pub(super) invoices: BTreeMap<Number, Arc<Invoice>>,
     /// By the top-up that they are for, or that pays them.
     pub(super) invoice_of: HashMap<String, Number>,
+    /// Numbers of a customer's invoices.
+    invoices_of: HashMap<String, BTreeSet<Number>>,
     pub(super) numbers: Numbers,
     /// Providers that somebody speaks with. Not of the log: each start says so anew.
     pub(super) connected: BTreeSet<String>,
@@ -174,6 +177,7 @@ impl Tables {
         if let Some(id) = payer {
             self.invoice_of.insert(id.clone(), number);
         }
+        self.invoices_of.entry(invoice.customer.clone()).or_default().insert(number);
         self.invoices.insert(number, Arc::new(invoice));
     }
 
@@ -220,6 +224,18 @@ impl Tables {
     pub(super) fn top_ups_of<'a>(&'a self, customer: &str) -> impl DoubleEndedIterator<Item = &'a Arc<Kept>> + use<'a> {
         let ids = self.top_ups_of.get(customer).into_iter().flatten();
         ids.filter_map(|id| self.top_ups.get(id))
+    }
+
+    /// A customer's invoices below a number, the newest first.
+    pub(super) fn invoices_of<'a>(
+        &'a self,
+        customer: &str,
+        before: Option<Number>,
+    ) -> impl Iterator<Item = &'a Arc<Invoice>> + use<'a> {
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let numbers = self.invoices_of.get(customer).into_iter();
+        let numbers = numbers.flat_map(move |numbers| numbers.range((Bound::Unbounded, end)).rev());
+        numbers.filter_map(|number| self.invoices.get(number))
     }
 
     /// How many of a package a customer has bought or is buying.

@@ -357,24 +357,20 @@ impl Inner {
         let wallet = self.find(self.seed.wallet_hash(new.customer.as_bytes(), currency.number.0), &guard);
         let reading = wallet.and_then(|slot| self.read_at(slot, now, &guard));
         let balance = reading.map_or(Amount::ZERO, |(_, balance)| balance);
-        let of_wallet = tables.top_ups_of(&new.customer).filter(|kept| kept.top_up.currency == currency.number);
-        let in_flight = of_wallet.fold(0_i64, |sum, kept| sum.saturating_add(kept.top_up.in_flight().units()));
-        let refused = |slug, field, detail| Err(CommandError::FieldConflict { slug, field, detail });
-        match limits.check(price, credits, balance, Amount::new(in_flight)) {
-            Ok(()) => Ok(()),
-            Err(portal::Refusal::TooSmall(min)) => {
-                refused("payment_too_small", "amount", format!("must be {min} {} at the least", min.code))
-            }
-            Err(portal::Refusal::TooLarge(max)) => {
-                refused("payment_too_large", "amount", format!("must be {max} {} at most", max.code))
-            }
-            Err(portal::Refusal::OtherMoney) => {
-                refused("payment_too_large", "amount", "is in other money than the limits are".to_owned())
-            }
-            Err(portal::Refusal::BalanceTooHigh(max)) => {
-                let max = max.display(currency.scale);
-                refused("max_balance_exceeded", "amount", format!("would lead to a balance above {max}"))
-            }
-        }
+        let in_flight = tables.on_the_way(&new.customer, currency.number);
+        limits.check(price, credits, balance, in_flight).map_err(|refusal| limited(refusal, currency))
     }
+}
+
+/// What the portal's limits refuse, as the API has it.
+pub(super) fn limited(refusal: portal::Refusal, currency: &CreditCurrency) -> CommandError {
+    let (slug, detail) = match refusal {
+        portal::Refusal::TooSmall(min) => ("payment_too_small", format!("must be {min} {} at the least", min.code)),
+        portal::Refusal::TooLarge(max) => ("payment_too_large", format!("must be {max} {} at most", max.code)),
+        portal::Refusal::OtherMoney => ("payment_too_large", "is in other money than the limits are".to_owned()),
+        portal::Refusal::BalanceTooHigh(max) => {
+            ("max_balance_exceeded", format!("would lead to a balance above {}", max.display(currency.scale)))
+        }
+    };
+    CommandError::FieldConflict { slug, field: "amount", detail }
 }

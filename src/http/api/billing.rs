@@ -15,6 +15,7 @@ use crate::http::app::{Call, unsupported};
 use crate::http::auth::hex;
 use crate::http::body;
 use crate::http::decode;
+use crate::http::percent;
 use crate::http::problem::{Problem, Reason};
 use crate::http::reply::Reply;
 use crate::http::wire::Page;
@@ -33,7 +34,7 @@ use hyper::body::Body;
 use std::time::Duration;
 
 /// The provider of what is collected elsewhere.
-const OUTSIDE: &str = "external";
+pub(in crate::http) const OUTSIDE: &str = "external";
 /// How long an answer waits for what a provider says; after that it says what is known.
 const PROVIDER_PATIENCE: Duration = Duration::from_secs(8);
 /// The key of a payment, or of a refund, that came without one: said again, it is the same.
@@ -83,7 +84,9 @@ pub(crate) fn list_packages(call: Call<'_>) -> Result<Reply, Problem> {
 /// `GET /v1/credit-currencies/{currency}/recharge-config`
 pub(crate) fn get_recharge(call: Call<'_>) -> Result<Reply, Problem> {
     let (currency, package) = call.engine().recharge(call.first())?;
-    Ok(Reply::ok(&RechargeBody::of(&currency, package.as_deref())))
+    let page = format!("{}/buy", percent::encode(&currency.id));
+    let payment_url = package.as_ref().map(|_| call.app.portal.address(&page));
+    Ok(Reply::ok(&RechargeBody::of(&currency, package.as_deref(), payment_url)))
 }
 
 /// `PUT /v1/credit-currencies/{currency}/recharge-config`
@@ -136,7 +139,7 @@ fn by_provider(call: &Call<'_>, request: TopUpRequest) -> TopUpRequest {
 }
 
 /// Waits for the disk, and for a while for what the provider says, and shows how the top-up stands then.
-pub(super) async fn settled(call: &Call<'_>, top_up: TopUpView, ticket: Ticket) -> Result<TopUpView, Problem> {
+pub(in crate::http) async fn settled(call: &Call<'_>, top_up: TopUpView, ticket: Ticket) -> Result<TopUpView, Problem> {
     ticket.await?;
     let Some(payments) = &call.app.payments else { return Ok(top_up) };
     payments.take_up();
@@ -311,7 +314,10 @@ pub(crate) fn get_invoice(call: Call<'_>) -> Result<Reply, Problem> {
     if form == documents::Form::Json {
         return Ok(Reply::ok(&InvoiceBody::of(&invoice)));
     }
-    documents::document(call.engine(), &invoice, form)
+    let portal = &call.app.portal;
+    let pdf = format!("{}/v1/invoices/{}?format=pdf", portal.prefix(), call.first());
+    let places = documents::Places { seller: portal.merchant(), base: portal.base(), pdf: &pdf, back: None };
+    documents::document(call.engine(), &invoice, form, &places)
 }
 
 /// `POST /v1/customers/{customer}/payment-methods`

@@ -3,6 +3,7 @@
 use crate::billing::Money;
 use crate::billing::invoice::{Invoice, Payer};
 use crate::engine::{Engine, Unavailable};
+use crate::http::pages::page;
 use crate::http::problem::{Problem, Reason};
 use crate::http::reply::Reply;
 use crate::http::wire::billing::invoice_id;
@@ -11,12 +12,9 @@ use drawdown_pages::invoice::{Invoice as Document, Kind, Line, PaymentLine};
 use hyper::header::ACCEPT;
 use hyper::{HeaderMap, StatusCode};
 
-/// Who issues invoices, as long as nobody says.
-const SELLER: &str = "drawdown";
-
 /// What a document is wanted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::http) enum Form {
     Json,
     Page,
     Pdf,
@@ -59,8 +57,25 @@ fn payer(payer: &Payer) -> String {
     }
 }
 
+/// What a document says that is not of the invoice: who issues it, and where the rest lies.
+pub(in crate::http) struct Places<'a> {
+    /// Who issues it.
+    pub(in crate::http) seller: &'a str,
+    /// Where the style lies.
+    pub(in crate::http) base: &'a str,
+    /// Where the PDF lies.
+    pub(in crate::http) pdf: &'a str,
+    /// Where the list lies from which it is opened.
+    pub(in crate::http) back: Option<&'a str>,
+}
+
 /// An invoice as a page or as PDF.
-pub(super) fn document(engine: &Engine, invoice: &Invoice, form: Form) -> Result<Reply, Problem> {
+pub(in crate::http) fn document(
+    engine: &Engine,
+    invoice: &Invoice,
+    form: Form,
+    places: &Places<'_>,
+) -> Result<Reply, Problem> {
     let number = invoice.number.0.to_string();
     let (issued_at, paid_at) = (instant(invoice.issued_at), instant(invoice.paid_at.unwrap_or(invoice.issued_at)));
     let name = engine.customer(&invoice.customer).ok().and_then(|customer| customer.name);
@@ -90,7 +105,7 @@ pub(super) fn document(engine: &Engine, invoice: &Invoice, form: Form) -> Result
         number: &number,
         refers_to: None,
         issued_at: &issued_at,
-        seller: &[SELLER],
+        seller: &[places.seller],
         buyer: &buyer,
         lines: &lines,
         total: &invoice.total.to_string(),
@@ -101,15 +116,14 @@ pub(super) fn document(engine: &Engine, invoice: &Invoice, form: Form) -> Result
     };
     let id = invoice_id(invoice.number.0);
     if form == Form::Page {
-        let page = document.page("/portal", &format!("/v1/invoices/{id}?format=pdf"));
-        let reply = Reply::new(StatusCode::OK, "text/html; charset=utf-8", page);
-        return Ok(reply.header("content-security-policy", drawdown_pages::POLICY));
+        return Ok(page(StatusCode::OK, document.page(places.base, places.pdf, places.back)));
     }
     let pdf = document.pdf().map_err(|error| {
         tracing::error!(%error, invoice = id, "an invoice cannot be drawn");
         Problem::new(Reason::Unavailable(Unavailable::Overloaded), "the document cannot be drawn just now")
     })?;
-    let reply = Reply::new(StatusCode::OK, "application/pdf", pdf);
+    let reply = Reply::new(StatusCode::OK, "application/pdf", pdf).header("cache-control", "no-store");
+    let reply = reply.header("x-content-type-options", "nosniff");
     Ok(reply.header("content-disposition", format!("inline; filename=\"{id}.pdf\"")))
 }
 

@@ -5,13 +5,14 @@ pub(crate) mod billing;
 pub(crate) mod catalog;
 pub(crate) mod corrections;
 pub(crate) mod customers;
-mod documents;
+pub(super) mod documents;
 pub(crate) mod feed;
 pub(crate) mod grants;
 pub(crate) mod holds;
 pub(crate) mod keys;
 pub(crate) mod operations;
 pub(crate) mod payments;
+pub(crate) mod portal;
 pub(crate) mod recurring;
 pub(crate) mod reports;
 pub(crate) mod usage;
@@ -37,7 +38,7 @@ fn apart<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Does what may block or take long on a thread that serves no one else. It goes on to its end even if the client has gone.
-async fn off_loop<T: Send + 'static>(
+pub(super) async fn off_loop<T: Send + 'static>(
     app: &App,
     work: impl FnOnce(&Engine) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {

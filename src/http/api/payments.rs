@@ -71,7 +71,7 @@ pub(super) async fn begin_setup(call: &Call<'_>, ask: SetupAsk) -> Result<Reply,
 }
 
 /// Whether a text can be an address that a customer is led to.
-fn is_address(url: &str) -> bool {
+pub(crate) fn is_address(url: &str) -> bool {
     url.len() <= 2_048 && (url.starts_with("https://") || url.starts_with("http://"))
 }
 

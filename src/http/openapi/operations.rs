@@ -2,6 +2,7 @@
 
 mod billing;
 mod customers;
+mod portal;
 mod webhooks;
 
 use crate::http::api::feed::WAIT_MS_MAX;
@@ -116,7 +117,7 @@ fn position() -> Value {
     json!({"type": "integer", "minimum": 0, "format": "int64"})
 }
 
-/// The operation behind an action; `None` for what is not built yet.
+/// The operation behind an action; `None` for pages, which are for people.
 #[expect(clippy::too_many_lines, reason = "a table, one entry a route")]
 pub(super) fn describe(action: Action) -> Option<Operation> {
     Some(match action {
@@ -405,7 +406,10 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
         Action::ListDeliveries => webhooks::deliveries(),
         Action::GetDelivery => webhooks::delivery(),
         Action::Redeliver => webhooks::redeliver(),
-        Action::Later(_) | Action::Page(_) => return None,
+        Action::PostPortalSession => portal::post_session(),
+        Action::GetPortalLimits => portal::get_limits(),
+        Action::PutPortalLimits => portal::put_limits(),
+        Action::Page(_) => return None,
         Action::Statement => statement(),
         Action::PastBalance => Operation::new("Reports", "balanceAt", "A wallet's balance at a past instant")
             .parameter(query("at", "The instant; now if left out.", time()))

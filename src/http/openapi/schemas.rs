@@ -1,6 +1,7 @@
 //! The schemas of the document.
 
 mod billing;
+mod portal;
 mod webhooks;
 
 use crate::engine::corrections::view::Expired;
@@ -34,6 +35,7 @@ pub(super) fn all() -> Map<String, Value> {
         customers(),
         billing::all(),
         webhooks::webhooks(),
+        portal::all(),
     ];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }

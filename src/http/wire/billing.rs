@@ -109,14 +109,14 @@ pub(crate) struct RechargeBody {
 #[derive(Debug, Serialize)]
 struct RechargeConfigBody {
     package: Option<PackageBody>,
-    /// Where a customer pays; there is no page without a provider.
+    /// Where a customer buys it: a page of the portal, which is to be open.
     payment_url: Option<String>,
 }
 
 impl RechargeBody {
-    pub(crate) fn of(currency: &CreditCurrency, package: Option<&CreditPackage>) -> Self {
+    pub(crate) fn of(currency: &CreditCurrency, package: Option<&CreditPackage>, payment_url: Option<String>) -> Self {
         let package = package.map(|package| PackageBody::of(package, currency));
-        let recharge_config = RechargeConfigBody { package, payment_url: None };
+        let recharge_config = RechargeConfigBody { package, payment_url };
         RechargeBody { currency_info: CurrencyBody::of(currency), recharge_config }
     }
 }

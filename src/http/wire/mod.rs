@@ -14,6 +14,7 @@ pub(crate) mod fields;
 pub(crate) mod grants;
 pub(crate) mod holds;
 pub(crate) mod keys;
+pub(crate) mod portal;
 pub(crate) mod query;
 pub(crate) mod recurring;
 pub(crate) mod reports;

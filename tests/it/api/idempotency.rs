@@ -91,8 +91,8 @@ fn keys_of_other_methods_say_nothing() {
         let answer = client.send("PUT", "/v1/credit-currencies/credits", &headers, body.as_bytes());
         assert_eq!((answer.status, answer.header("idempotency-replayed")), (200, None));
     }
-    // One that is not built yet is not answered for good.
-    send(&mut client, "/v1/portal-sessions", "k", &json!({})).expect_problem(501, "not_implemented");
+    // What was refused before anything was decided is not answered for good.
+    send(&mut client, "/v1/portal-sessions", "k", &json!({})).expect_problem(400, "invalid_field");
     send(&mut client, "/v1/grants", "k", &json!({"customer": "cus", "amount": "1"})).expect_status(201);
 }
 

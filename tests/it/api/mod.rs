@@ -13,6 +13,7 @@ mod idempotency;
 mod limits;
 mod metrics;
 mod payments;
+mod portal;
 mod pressure;
 mod process;
 mod reads;
