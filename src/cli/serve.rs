@@ -4,8 +4,7 @@ use super::system;
 use crate::config::{
     Acknowledge, LogFormat, ProviderSettings, RefundShortfall, ServeArgs, Settings, SettingsError, WebhookSettings,
 };
-use drawdown::billing::top_up::Shortfall;
-use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, SystemClock, Unavailable};
+use drawdown::engine::{self, Engine, EngineConfig, OpenError, OpenReport, Shortfall, SystemClock, Unavailable};
 use drawdown::http::auth::{Gate, GateError};
 use drawdown::http::{App, Listener, PortalSettings, Server};
 use drawdown::notify::{Courier, HttpSender, Worker};

@@ -69,6 +69,7 @@ mod wallet;
 mod wallets;
 pub mod webhooks;
 
+pub use crate::billing::top_up::Shortfall;
 pub use crate::journal::admin::ApiKeyRecord;
 pub use answers::Answer;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -88,7 +89,6 @@ pub use ticket::Ticket;
 pub use usage::MAX_GROUP_EVENTS;
 pub use view::{CommandError, Unavailable};
 
-use crate::billing::top_up::Shortfall;
 use crate::identities::{self, Spilled};
 use crate::journal::admin::{AdminRecord, Genesis};
 use crate::journal::alerts::CommitmentsRecord;

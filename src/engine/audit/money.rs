@@ -320,9 +320,15 @@ impl MoneyBooks {
         if notes.len() != count || !follow(&mut notes.iter().copied()) {
             self.findings.push((0, None, "the numbers of the refund notes leave a gap, or one was given twice"));
         }
-        let mut valid: HashMap<&str, u32> = HashMap::new();
+        let (mut valid, mut of_charges): (HashMap<&str, u32>, HashMap<u64, u32>) = Default::default();
         for invoice in invoices.values() {
-            let Subject::TopUp(id) = &invoice.subject else { continue };
+            let id = match &invoice.subject {
+                Subject::TopUp(id) => id,
+                Subject::Charge { entry, .. } => {
+                    *of_charges.entry(*entry).or_default() += u32::from(!invoice.is_void);
+                    continue;
+                }
+            };
             *valid.entry(id).or_default() += u32::from(!invoice.is_void);
             let (lsn, known) =
                 (self.invoices.get(&invoice.number.0).map_or(0, |(lsn, _)| *lsn), top_ups.get(id.as_str()));
@@ -332,7 +338,12 @@ impl MoneyBooks {
             }
         }
         for (id, record) in top_ups {
-            let of_top_up = valid.get(id.as_str()).copied().unwrap_or(0);
+            // What pays the rest of a charge pays it on the charge's invoice.
+            let of_top_up = match record.top_up.kind {
+                Kind::Charge { entry } => of_charges.get(&entry),
+                _ => valid.get(id.as_str()),
+            };
+            let of_top_up = of_top_up.copied().unwrap_or(0);
             let is_right = if record.top_up.captured.is_some() { of_top_up == 1 } else { of_top_up <= 1 };
             if !is_right {
                 let lsn = self.top_ups.get(id).map_or(0, |(lsn, _)| *lsn);

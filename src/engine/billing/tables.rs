@@ -253,9 +253,8 @@ impl Tables {
 fn is_undone(top_up: &TopUp) -> bool {
     let has_grant = matches!(top_up.credit, Credit::Due(_) | Credit::Granted { .. });
     top_up.resume().iter().any(|effect| match effect {
-        Effect::Credit(_) => true,
+        Effect::Credit(_) | Effect::Release => true,
         Effect::ClawBack { .. } | Effect::Freeze => has_grant,
-        Effect::Release => true,
         _ => false,
     })
 }
