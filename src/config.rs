@@ -145,8 +145,8 @@ pub(crate) struct ServeArgs {
     /// Where customers reach this server's pages, and providers its webhooks [default: http:// and the address listened on]
     #[arg(long, env = "DRAWDOWN_PUBLIC_URL", value_name = "URL", help_heading = "Payments")]
     public_url: Option<String>,
-    /// What becomes of credits that are to be taken back because their money went back, and have been spent: they are owed (debt), or
-    /// written off (write_off) [default: debt]
+    /// What becomes of credits that are to be taken back because their money went back, and have been spent: they are owed (`debt`), or
+    /// written off (`write_off`) [default: debt]
     #[arg(long, env = "DRAWDOWN_REFUND_SHORTFALL", value_name = "POLICY", help_heading = "Payments")]
     refund_shortfall: Option<RefundShortfall>,
     /// What customers know the operator as: it stands on their pages and invoices [default: drawdown]

@@ -470,7 +470,12 @@ impl Model {
         let (is_waiting, stage) = (buy.is_open(), buy.stage);
         match event {
             Event::Outcome(Outcome::Succeeded { .. }) => self.paid(number),
-            Event::Outcome(_) if !is_waiting => {}
+            // What was given up may be paid all the same, until the bank says no.
+            Event::Outcome(told) if !is_waiting => {
+                if !buy.is_paid && buy.is_of_provider() {
+                    buy.in_doubt = !matches!(told, Outcome::Declined { .. });
+                }
+            }
             Event::Outcome(Outcome::RequiresAction { .. }) => {
                 buy.in_doubt = false;
                 if stage == Stage::Created {
@@ -499,7 +504,7 @@ impl Model {
                 if !is_free {
                     return !buy.is_paid && stage == Stage::Canceled;
                 }
-                buy.stage = Stage::Canceled;
+                (buy.stage, buy.in_doubt) = (Stage::Canceled, buy.is_of_provider());
             }
             Event::Confirm { .. } if buy.is_of_provider() => return false,
             Event::Confirm { .. } => self.paid(number),
@@ -700,7 +705,7 @@ impl Model {
     pub(super) fn expire(&mut self, number: usize) {
         let buy = &mut self.buys[number];
         if !buy.may_be_charged() {
-            buy.stage = Stage::Expired;
+            (buy.stage, buy.in_doubt) = (Stage::Expired, buy.is_of_provider());
             self.tell_rule(number, false);
         }
         self.evaluate(self.buys[number].wallet);
