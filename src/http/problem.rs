@@ -159,7 +159,7 @@ fn rejected(rejection: &Rejection) -> (StatusCode, &'static str, &'static str) {
         Rejection::UnknownMeter => (REFUSED, "There is no such meter"),
         Rejection::UnknownCurrency => (REFUSED, "There is no such credit currency"),
         Rejection::InvalidAmount => (REFUSED, "The amount cannot be used"),
-        Rejection::InvalidId { .. } => (REFUSED, "An identifier is empty or too long"),
+        Rejection::InvalidId { .. } => (REFUSED, "An identifier cannot be used"),
         Rejection::InvalidSource => (REFUSED, "The source cannot be used"),
         Rejection::InvalidPriority => (REFUSED, "The priority is above 100"),
         Rejection::InvalidCost => (REFUSED, "The cost basis is negative"),
