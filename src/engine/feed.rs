@@ -479,7 +479,7 @@ impl Telling<'_, '_> {
             data.push(("grant", FeedValue::Text(self.page.inner.grant_text(grant))));
         }
         if let Some(hold) = movement.hold() {
-            data.push(("hold", FeedValue::Text(self.page.inner.hold_text(hold))));
+            data.push(("hold", FeedValue::Text(self.page.inner.hold_text(hold, self.slot))));
         }
         if let Some(amount) = moved(movement) {
             data.push(("amount", self.amount(amount)));
@@ -514,7 +514,7 @@ impl Telling<'_, '_> {
 
     fn hold_made(&mut self, new: &NewHold) {
         let data = vec![
-            ("hold", FeedValue::Text(self.page.inner.hold_text(new.id))),
+            ("hold", FeedValue::Text(self.page.inner.hold_text(new.id, self.slot))),
             ("amount", self.amount(new.amount)),
             ("expires_at", FeedValue::Time(new.expires_at)),
         ];
@@ -525,7 +525,7 @@ impl Telling<'_, '_> {
         let taken = record.body.taken;
         let mut data = vec![
             ("entry", FeedValue::Text(self.lsn.to_string())),
-            ("hold", FeedValue::Text(self.page.inner.hold_text(hold))),
+            ("hold", FeedValue::Text(self.page.inner.hold_text(hold, self.slot))),
             ("amount", self.amount(taken.amount)),
             ("balance", self.amount(record.opening)),
         ];

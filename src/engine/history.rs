@@ -7,7 +7,7 @@
 use super::catalog::Catalog;
 use super::identity::counting;
 use super::openings::{GenerationOpening, Openings};
-use super::view::{CommandError, CorrectionRef, EntriesPage, Entry, EntryKind, EventRef, TransferRef};
+use super::view::{CommandError, CorrectionRef, EntriesPage, Entry, EntryKind, EventRef, HoldRef, TransferRef};
 use super::{Engine, Inner};
 use crate::journal::debit::{DebitRecord, Metered};
 use crate::journal::note::{Note, NoteKind};
@@ -326,7 +326,11 @@ pub(super) fn operation_entries(
         }
         Operation::LateCapture { hold, .. } if !body.rejected => {
             let debit = operation_debit(catalog, lsn, record);
-            entries.push(Entry { kind: EntryKind::LateCapture, hold: Some(*hold), ..debit });
+            entries.push(Entry {
+                kind: EntryKind::LateCapture,
+                hold: Some(HoldRef { id: *hold, slot: record.slot }),
+                ..debit
+            });
         }
         Operation::SetStatus(_)
         | Operation::SetAllowance(_)
@@ -383,7 +387,11 @@ fn hold_entry(lsn: u64, record: &OperationRecord<'_>, movement: &Movement, balan
         _ => return None,
     };
     let hold = movement.hold()?;
-    let mut entry = Entry { hold: Some(hold), held, ..plain_entry(lsn, kind, Amount::ZERO, balance, record.time) };
+    let mut entry = Entry {
+        hold: Some(HoldRef { id: hold, slot: record.slot }),
+        held,
+        ..plain_entry(lsn, kind, Amount::ZERO, balance, record.time)
+    };
     for other in &record.body.movements {
         match (kind, *other) {
             (EntryKind::Hold, Movement::Reserved { hold: of, grant, amount })
@@ -410,6 +418,7 @@ fn hold_entry(lsn: u64, record: &OperationRecord<'_>, movement: &Movement, balan
 /// The entry of a hold whose time was over, but for the balance after it, given all that fell due; `None` for other movements.
 pub(super) fn hold_end_entry<'m>(
     lsn: u64,
+    slot: u32,
     movement: &Movement,
     due: impl Iterator<Item = &'m Movement>,
     time: Timestamp,
@@ -420,7 +429,12 @@ pub(super) fn hold_end_entry<'m>(
         _ => None,
     });
     let plain = plain_entry(lsn, EntryKind::HoldExpiry, Amount::ZERO, Amount::ZERO, time);
-    Some(Entry { hold: Some(hold), held: negative(amount), allocations: returned.collect(), ..plain })
+    Some(Entry {
+        hold: Some(HoldRef { id: hold, slot }),
+        held: negative(amount),
+        allocations: returned.collect(),
+        ..plain
+    })
 }
 
 /// The entry of a movement, but for the balance after it; `None` for those that are parts of another entry.

@@ -21,6 +21,7 @@ pub use requests::{
     Standing,
 };
 
+use super::view::HoldRef;
 use super::{Engine, Inner};
 use crate::journal::hold::HoldRecord;
 use crate::ledger::{Amount, Capture, HoldId};
@@ -35,9 +36,9 @@ const TEXT_DOMAIN: u8 = 4;
 const PREFIX: &str = "hld_";
 
 impl Engine {
-    /// The text by which clients know a hold.
-    pub fn hold_text(&self, id: HoldId) -> String {
-        self.inner.hold_text(id)
+    /// The text by which clients know a hold. One with its caller's id whose declaration was retired has the text of a hold without one.
+    pub fn hold_text(&self, hold: HoldRef) -> String {
+        self.inner.hold_text(hold.id, hold.slot)
     }
 
     /// As [`Engine::hold_text`], of a hold whose caller gave no id.
@@ -47,11 +48,11 @@ impl Engine {
 }
 
 impl Inner {
-    /// See [`Engine::hold_text`]. Should the declaration be gone with the log that it stood in, its number is all there is to tell.
-    pub(super) fn hold_text(&self, id: HoldId) -> String {
+    /// See [`Engine::hold_text`]; `slot` is the wallet's.
+    pub(super) fn hold_text(&self, id: HoldId, slot: u32) -> String {
         match self.declaration_of(id) {
             Ok(Some(record)) => self.text_of(id, &record),
-            Ok(None) | Err(_) => format!("{PREFIX}{:012x}", id.get()),
+            Ok(None) | Err(_) => self.made_text(id, slot),
         }
     }
 

@@ -348,7 +348,7 @@ pub struct Entry {
     /// For corrections: what was said about them.
     pub correction: Option<Box<CorrectionRef>>,
     /// For what happened to a hold, and captures: that hold.
-    pub hold: Option<HoldId>,
+    pub hold: Option<HoldRef>,
     /// Signed movement of what is held.
     pub held: Amount,
 }
@@ -497,6 +497,15 @@ impl EntryKind {
             EntryKind::Thaw => "thaw",
         }
     }
+}
+
+/// A hold, and its wallet's slot: what its text is made of where no caller named it ([`Engine::hold_text`](super::Engine::hold_text)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldRef {
+    /// Its number.
+    pub id: HoldId,
+    /// Its wallet's slot.
+    pub slot: u32,
 }
 
 /// One event of the feed: something that happened, already durable.

@@ -289,7 +289,7 @@ impl Draft<'_> {
             self.movement(movement, None, None)?;
             if let Some(entries) = &mut self.entries {
                 let due = within.movements.iter().map(|(_, movement, _)| movement);
-                entries.take(hold_end_entry(lsn, movement, due, *date))?;
+                entries.take(hold_end_entry(lsn, timeline.slot, movement, due, *date))?;
                 entries.take(movement_entry(lsn, movement, *date))?;
             }
         }

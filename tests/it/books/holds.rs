@@ -1,6 +1,7 @@
 //! Holds: made, captured, released, extended, and what is shown of them.
 
 use drawdown::engine::holds::{CaptureRequest, HoldRequest, HoldStatus};
+use drawdown::engine::view::HoldRef;
 use drawdown::engine::{CommandError, Engine, Ticket, Unavailable};
 use drawdown::ledger::{HoldId, OnExceed, Rejection};
 
@@ -277,7 +278,9 @@ impl Books {
 }
 
 pub(super) fn hold_text(line: &Line, engine: &Engine) -> String {
-    engine.hold_text(HoldId::new(line.hold.expect("a hold's line")))
+    let id = HoldId::new(line.hold.expect("a hold's line"));
+    // No wallet's slot: the log is whole, and so the declaration tells it.
+    engine.hold_text(HoldRef { id, slot: u32::MAX })
 }
 
 /// Ids of holds, of all lengths.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use drawdown::engine::Engine;
 use drawdown::engine::view::{Entry, EntryKind, FeedEvent, FeedValue};
-use drawdown::ledger::{Amount, GrantId, HoldId};
+use drawdown::ledger::{Amount, GrantId};
 use drawdown_wal::Lsn;
 
 use super::holds::hold_text;
@@ -96,7 +96,7 @@ pub(super) fn line(entry: &Entry) -> Line {
         debt: units(entry.debt),
         event: entry.event.as_ref().map(|event| event.id.clone()),
         told: None,
-        hold: entry.hold.map(HoldId::get),
+        hold: entry.hold.map(|hold| hold.id.get()),
         held: units(entry.held),
     }
 }

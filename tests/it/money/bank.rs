@@ -217,18 +217,18 @@ impl Bank {
     fn tell(&mut self, key: &str) {
         if let Some(outcome) = self.stands(key) {
             let mail = Mail { top_up: key.to_owned(), event: Event::Outcome(outcome) };
-            self.post(mail);
+            self.post(&mail);
         }
     }
 
     fn tell_refund(&mut self, key: &str, refund: &str) {
         let (money, report) = self.refunds[&(key.to_owned(), refund.to_owned())];
         let event = Event::Refund { key: refund.to_owned(), money, report };
-        self.post(Mail { top_up: key.to_owned(), event });
+        self.post(&Mail { top_up: key.to_owned(), event });
     }
 
     /// Once, or more often.
-    fn post(&mut self, mail: Mail) {
+    fn post(&mut self, mail: &Mail) {
         let copies = 1 + self.random.below(3) / 2;
         for _ in 0..copies {
             self.mail.push(mail.clone());

@@ -264,6 +264,7 @@ enum Stage {
 
 /// A purchase.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; no two make a state")]
 pub(super) struct Buy {
     /// The engine's id; empty as long as it is not known.
     pub(super) id: String,
@@ -554,11 +555,7 @@ impl Model {
                     rule.retry_at = now + (HOUR << (rule.failures - 1));
                 }
             }
-            (true, Stage::Expired | Stage::Canceled) => {
-                if rule.halt.is_none() {
-                    rule.retry_at = now + HOUR;
-                }
-            }
+            (true, Stage::Expired | Stage::Canceled) if rule.halt.is_none() => rule.retry_at = now + HOUR,
             (true, Stage::Action) => rule.halt = Some(Halt::Action),
             (false, _) if is_paid_now && rule.is_live => rule.recover(),
             _ => {}
@@ -748,7 +745,7 @@ impl Model {
                 Credit::Due(_) | Credit::Refused(_) => return Err(format!("not credited: {top_up:?}")),
             };
             let price = top_up.purchase.price.map_or(0, |price| price.units);
-            let facts = (top_up.in_doubt, top_up.expires_at.map(|at| at.millis()), top_up.created_at.millis());
+            let facts = (top_up.in_doubt, top_up.expires_at.map(Timestamp::millis), top_up.created_at.millis());
             let theirs =
                 (top_up.status().as_str(), credited, top_up.clawed_back.units(), top_up.refunded().units, facts);
             let facts = (buy.in_doubt, buy.expires_at, buy.at);

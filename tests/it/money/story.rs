@@ -293,7 +293,9 @@ impl Story {
             options: GrantOptions::default(),
         };
         let (outcomes, ticket) = self.engine.grant(&[request]).expect("a healthy engine");
-        outcomes.into_iter().for_each(|outcome| drop(outcome.result.expect("it is given")));
+        for outcome in outcomes {
+            outcome.result.expect("it is given");
+        }
         self.model.gift(wallet, units);
         self.made(ticket);
     }
@@ -573,7 +575,7 @@ impl Story {
 
     /// Everything becomes durable, and the rules hear of it.
     fn settle(&mut self) {
-        self.doing = "what is durable is followed".to_owned();
+        "what is durable is followed".clone_into(&mut self.doing);
         self.engine.barrier().wait().expect("a healthy log");
         self.acknowledged = self.number;
         while self.engine.follow_rules().expect("a healthy engine").more {}
@@ -612,7 +614,7 @@ impl Story {
     }
 
     fn snapshot(&mut self) {
-        self.doing = "making a snapshot".to_owned();
+        "making a snapshot".clone_into(&mut self.doing);
         let made = self.engine.snapshot_now().expect("a healthy disk");
         self.tally.snapshots += u64::from(made.is_some());
     }
@@ -683,7 +685,7 @@ impl Story {
         self.model = model;
         self.note();
         self.take_works();
-        self.doing = "what was opened".to_owned();
+        "what was opened".clone_into(&mut self.doing);
     }
 
     /// Everybody does what is left to be done, and the books are closed.
@@ -717,7 +719,7 @@ impl Story {
 
     /// One charge and one grant for each purchase that was paid, and none for any other.
     fn close_books(&mut self) {
-        self.doing = "closing the books".to_owned();
+        "closing the books".clone_into(&mut self.doing);
         for (key, entry) in &self.bank.entries {
             let buy = &self.model.buys[self.model.find(key).expect("what was asked for is known")];
             assert_eq!(entry.state == State::Paid, buy.is_paid, "{entry:?} of {buy:?}");
