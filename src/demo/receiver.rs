@@ -37,10 +37,8 @@ const TOLERANCE_S: u64 = 300;
 const SHOWN_OF_A_TYPE: u64 = 2;
 
 /// Fields of an event that are printed, in this order.
-const FIELDS: [&str; 12] = [
-    "level", "balance", "reason", "number", "total", "amount", "money", "credits", "failure", "retry_at", "until",
-    "status",
-];
+const FIELDS: [&str; 11] =
+    ["level", "balance", "reason", "number", "total", "amount", "money", "credits", "failure", "retry_at", "until"];
 
 /// What an endpoint is made known with.
 #[derive(Deserialize)]

@@ -131,7 +131,7 @@ fn check_portal(address: &str, link: &str) {
     assert_eq!(opened.status, 303, "{link}: {}", opened.body);
     let page = get(address, &opened.location.expect("a page"), Some(&opened.cookie.expect("a session")));
     assert_eq!(page.status, 200, "{}", page.body);
-    assert!(page.body.contains("cus_005") && page.body.contains("Credits"), "{}", page.body);
+    assert!(page.body.contains("cus_005") && page.body.contains("Automatic top-up: Refill"), "{}", page.body);
 }
 
 /// The path of the link that was printed.
