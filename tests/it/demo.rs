@@ -263,7 +263,7 @@ fn the_server_stays_for_the_link_if_it_is_asked_to() {
 fn a_directory_in_use_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().to_str().expect("UTF-8");
-    check(&["--limit", "10", "--data", data], 10);
+    check(&["--limit", "10", "--wallets", "7", "--data", data], 10);
     let second = demo(&["--limit", "10", "--data", data]);
     assert_eq!(second.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&second.stderr).contains("holds a ledger already"));
