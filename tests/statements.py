@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Holds the demo's statements, allocations and balances against a computation of their own from the feed.
+"""Holds the demo's statements, allocations, balances and money against a computation of their own from the feed.
 
 Runs the demo into a directory, serves that, reads the whole feed and works out for each wallet, in exact decimals and by the ledger's
 published rules alone, who paid which debit and what the month's statement says; then compares every line of every statement and every
-allocation and balance of every entry. Loopback only; it stops what it started.
+allocation and balance of every entry. Of money it works out what each top-up must have charged and granted and which invoice it has, and
+compares that with the top-ups, with the invoices, and with the payment provider's own record. Loopback only; it stops what it started.
 
     tests/statements.py [--drawdown target/release/drawdown] [--wallets 300]
 """
@@ -20,8 +21,11 @@ import urllib.parse
 import urllib.request
 from decimal import Decimal
 
-# Events that move no credit.
+# Events that move neither credit nor money.
 STILL = {"wallet.created", "wallet.updated", "grant.depleted", "balance.low", "balance.recovered", "balance.depleted"}
+STILL |= {"customer.created", "customer.updated", "auto_top_up.triggered", "auto_top_up.skipped", "auto_top_up.failed"}
+# Those that move money; its credits come as grants.
+MONEY = {"top_up.created", "top_up.completed", "top_up.failed", "invoice.paid"}
 # How far debits may stand before or behind their place in the ledger's order.
 OVERTAKEN = 400
 
@@ -107,8 +111,70 @@ class Wallet:
                     self.grant(event)
                     break
             else:
-                sys.exit(f"no debit goes on from {self.balance}: {events[0]}")
+                # A debit's place may lie before that of a grant which it has already seen.
+                place = next((place for place, event in enumerate(events) if event["type"] == "grant.created"), None)
+                if place is None:
+                    sys.exit(f"no debit goes on from {self.balance}: {events[0]}")
+                self.grant(events[place])
             del events[place]
+
+
+class Money:
+    """What was bought, worked out from its events."""
+
+    def __init__(self):
+        self.top_ups, self.invoices, self.credited, self.granted = {}, {}, collections.Counter(), collections.Counter()
+
+    def take(self, event):
+        kind, data, customer = event["type"], event["data"], event["customer"]
+        if kind == "grant.created":
+            if data["source"] in ("top_up", "auto_top_up"):
+                self.granted[customer, Decimal(data["amount"])] += 1
+        elif kind == "invoice.paid":
+            if data["number"] in self.invoices:
+                sys.exit(f"a number that was given twice: {event}")
+            self.invoices[data["number"]] = (customer, data["top_up"], Decimal(data["total"]), data["money"])
+        elif kind == "top_up.created":
+            self.top_ups[data["top_up"]] = (customer, "created", Decimal(data["amount"]), data["money"], Decimal(0))
+        elif self.top_ups.get(data["top_up"], [0, 0])[1] != "created":
+            sys.exit(f"a top-up that ends twice, or never began: {event}")
+        else:
+            credits = Decimal(data.get("credits", 0))
+            self.credited.update({(customer, credits): 1} if kind == "top_up.completed" else {})
+            end = kind.removeprefix("top_up.")
+            self.top_ups[data["top_up"]] = (customer, end, Decimal(data["amount"]), data["money"], credits)
+
+    def compare(self, client, data, tell):
+        """Tells each figure of the server's, and of the provider's own record, that differs."""
+        tell("credits of top-ups, and grants", self.granted, self.credited)
+        said = {}
+        for one in client.pages("/v1/top-ups", limit=100):
+            end, money = one["status"], Decimal(one["amount"])
+            if end == "completed":
+                tell(f"captured by {one['id']}", Decimal(one["captured"]), money)
+            said[one["id"]] = (one["customer"], end, money, one["amount_currency"], Decimal(one["credited"]))
+        tell("top-ups", set(said), set(self.top_ups))
+        for top_up, found in said.items():
+            tell(f"top-up {top_up}", found, self.top_ups.get(top_up))
+        tell("numbers of invoices", sorted(self.invoices), list(range(1, len(self.invoices) + 1)))
+        paid = {top_up for top_up, one in self.top_ups.items() if one[1] == "completed"}
+        tell("top-ups with an invoice", {top_up for _, top_up, *_ in self.invoices.values()}, paid)
+        for number, expected in self.invoices.items():
+            one = client.get(f"/v1/invoices/inv_{number}")
+            found = (one["customer"], one["top_up"], Decimal(one["total"]), one["currency"])
+            paid = sum(Decimal(part["amount"]) for part in one["paid"])
+            tell(f"invoice {number}", (*found, one["status"], paid), (*expected, "paid", expected[2]))
+        charged = {}
+        for line in pathlib.Path(data, "simulated-bank.jsonl").read_text().splitlines():
+            command = json.loads(line).get("Command")
+            if isinstance(command, dict) and "Charge" in command:
+                ask = command["Charge"]
+                tell(f"charge of {ask['key']}, asked again", charged.setdefault(ask["key"], ask["money"]), ask["money"])
+        tell("charges, and top-ups", set(charged), set(self.top_ups))
+        for key, money in charged.items():
+            found = (Decimal(money["amount"]) / 100, money["currency"])
+            tell(f"charge of {key}", found, self.top_ups[key][2:4] if key in self.top_ups else None)
+        return [one for one in self.top_ups.values() if one[1] == "completed"]
 
 
 def compare(client, customer, currency, wallet, tell):
@@ -154,9 +220,13 @@ def main():
         server, address = serve(arguments.drawdown, data)
         try:
             client = Client(address)
-            told, kinds = collections.defaultdict(list), collections.Counter()
+            told, kinds, money = collections.defaultdict(list), collections.Counter(), Money()
             for event in client.pages("/v1/feed", "after", limit=1000):
                 kinds[event["type"]] += 1
+                if event["type"] in MONEY or event["type"] == "grant.created":
+                    money.take(event)
+                if event["type"] in MONEY:
+                    continue
                 if event["type"] in ("grant.created", "debit.applied"):
                     told[event["customer"], event["currency"]].append(event)
                 elif event["type"] not in STILL:
@@ -174,15 +244,19 @@ def main():
                 wallet.replay(events)
                 allocated += sum(len(parts) for _, _, parts in wallet.entries.values())
                 lines += compare(client, customer, currency, wallet, tell)
+            customer = currency = "money"
+            bought = money.compare(client, data, tell)
         finally:
             server.terminate()
             server.wait(30)
     print("feed        " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
     print(f"wallets     {len(told)}, with {lines} lines of statements and {allocated} allocations")
+    charged, credited = sum(one[2] for one in bought), sum(one[4] for one in bought)
+    print(f"money       {len(bought)} top-ups: {charged} charged, {credited} credits, {len(money.invoices)} invoices")
     print(f"compared    {compared} figures, of which {len(differences)} differ")
     for difference in differences[:20]:
         print("  " + difference)
-    if differences or not kinds["debit.applied"]:
+    if differences or not kinds["debit.applied"] or not bought:
         sys.exit(1)
 
 

@@ -26,6 +26,9 @@ pub(crate) struct DemoArgs {
     /// Print lines of progress instead of the live view
     #[arg(long)]
     no_view: bool,
+    /// Go on serving at the end, until ctrl-c, so that the portal's link can be opened
+    #[arg(long)]
+    stay: bool,
 }
 
 /// Runs the demo.
@@ -37,6 +40,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<(), DemoError> {
         limit: args.limit.map(|rows| rows as usize),
         minutes: args.minutes.map(u64::from),
         view: !args.no_view,
+        stay: args.stay,
     })
 }
 

@@ -11,7 +11,6 @@ use drawdown::notify::{Courier, HttpSender, Worker};
 use drawdown::payments::{self, Payments, SimulatedBank};
 use drawdown_outbound::http::{AddressPolicy, Client, Settings as ClientSettings};
 use drawdown_outbound::providers::Provider;
-use drawdown_outbound::providers::simulated::Local;
 use drawdown_outbound::providers::stripe::Stripe;
 use drawdown_wal::ChainFile;
 use std::io::{self, IsTerminal};
@@ -21,8 +20,6 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// The simulated bank's book, in the data directory.
-const BANK_FILE: &str = "simulated-bank.jsonl";
 /// How often the server looks whether its log still takes writes.
 const HEALTH_PERIOD: Duration = Duration::from_millis(500);
 
@@ -240,11 +237,10 @@ async fn connect(settings: &Settings, engine: &Engine, pages: &str) -> Result<Op
     }
     let mut bank = None;
     if simulated {
-        let path = settings.data.join(BANK_FILE);
-        let book = tokio::task::spawn_blocking(move || Local::open(&path)).await.map_err(io::Error::other)?;
-        let book = book.map_err(|error| io::Error::other(error.to_string()))?;
-        let secret = engine.secret_for("drawdown simulated provider webhook v1");
-        let simulated = SimulatedBank::new(Arc::new(book), pages.to_owned(), secret);
+        let (engine, data, pages) = (engine.clone(), settings.data.clone(), pages.to_owned());
+        let opening = move || SimulatedBank::of_directory(&engine, &data, pages);
+        let opened = tokio::task::spawn_blocking(opening).await.map_err(io::Error::other)?;
+        let (simulated, _) = opened.map_err(|error| io::Error::other(error.to_string()))?;
         providers.push(Arc::new(simulated.provider().clone()));
         bank = Some(simulated);
     }

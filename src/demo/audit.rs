@@ -3,16 +3,22 @@
 //! The sum is made by [`sum`], from the file's text, in whole numbers, with rates of its own. It shares nothing with the replay but the
 //! answer to "who pays for this row". The server is asked for everything: each wallet's balance and whole history, totals, counters.
 //!
-//! Wallets run dry on the way, and what they could not pay was rejected, so these are the equations, for each wallet and in total:
+//! Wallets run dry on the way, and what they could not pay was rejected; others buy more. So these are the equations, for each wallet and in total:
 //! 1. debited + rejected = sum over the trace,
-//! 2. granted - debited = balance,
-//! 3. each event is in a history at most once, and as often as the answers said it was applied.
+//! 2. granted + bought - debited = balance,
+//! 3. each event is in a history at most once, and as often as the answers said it was applied,
+//! 4. those of [`money`].
+
+mod money;
 
 use super::books::Account;
 use super::client::{Client, ClientError, Page, unreadable};
 use super::credits::{grouped, shown, units};
 use super::plan::{CURRENCY, METERS, Plan, payer};
+use super::receiver::Inbox;
 use super::trace;
+use drawdown_outbound::providers::simulated::Local;
+pub(super) use money::Money;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -60,8 +66,21 @@ pub(super) struct Report {
     pub(super) tokens: [i64; 2],
     /// Units debited, by meter, as the histories say.
     pub(super) debited: [i64; 2],
+    /// What was bought.
+    pub(super) money: Money,
     /// What was compared.
     pub(super) checks: Vec<Check>,
+}
+
+/// What others know, which the server is held against.
+#[derive(Clone, Copy)]
+pub(super) struct Witnesses<'a> {
+    /// The payment provider's own record.
+    pub(super) bank: &'a Local,
+    /// The receiver of webhooks.
+    pub(super) inbox: &'a Inbox,
+    /// The ids of the events that the feed told.
+    pub(super) told: &'a HashSet<String>,
 }
 
 /// Two figures that must be one.
@@ -105,6 +124,8 @@ fn sum(csv: &str, rows: usize, wallets: usize) -> Vec<[i64; 2]> {
 struct Statement {
     balance: i64,
     granted: i64,
+    /// Each of the grants, and what it gave.
+    grants: Vec<(String, i64)>,
     debited: [i64; 2],
     debits: u64,
     /// Events that the history has twice, and entries whose balance does not follow from the one before.
@@ -123,6 +144,7 @@ struct EntryBody {
     amount: String,
     balance_after: String,
     event: Option<EventBody>,
+    grant: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +166,7 @@ pub(super) async fn run(
     plan: &Plan,
     account: &Account,
     rows: usize,
+    witnesses: Witnesses<'_>,
 ) -> Result<Report, ClientError> {
     let mut client = Client::connect(address).await?;
     let stats: Stats = client.get("/v1/stats").await?;
@@ -155,32 +178,45 @@ pub(super) async fn run(
     let total = totals.data.iter().find(|total| total.currency == CURRENCY);
     let total = total.ok_or_else(|| unreadable("/v1/balances", "no total"))?;
     let sums = sum(trace::CSV, rows, plan.wallets.len());
-    Ok(compare(&sums, &statements, total, stats, account, rows))
+    let money = Money::read(&mut client, plan).await?;
+    let bought: Vec<i64> = plan.wallets.iter().map(|wallet| money.credited_to(&wallet.customer)).collect();
+    let (debited, tokens, mut checks) = compare(&sums, &statements, &bought, (total, &stats), account, rows);
+    let charges: Vec<_> = witnesses.bank.book().charges().values().cloned().collect();
+    checks.extend(money.checks(&charges, plan, &statements));
+    let told = witnesses.told.len() as u64;
+    checks.extend(money::webhooks(told, witnesses.inbox.has_of(witnesses.told), &witnesses.inbox.count()));
+    let contradictions = account.contradictions.iter();
+    checks.extend(
+        contradictions
+            .map(|what| Check { names: ["no contradiction", "an answer"], figures: ["none".to_owned(), what.clone()] }),
+    );
+    Ok(Report { stats, tokens, debited, money, checks })
 }
 
+/// Holds what the server says of usage against the sums. Gives units debited and tokens, by meter, and what was compared.
 fn compare(
     sums: &[[i64; 2]],
     statements: &[Statement],
-    total: &TotalBody,
-    stats: Stats,
+    bought: &[i64],
+    (total, stats): (&TotalBody, &Stats),
     account: &Account,
     rows: usize,
-) -> Report {
+) -> ([i64; 2], [i64; 2], Vec<Check>) {
     let tokens = [0, 1].map(|meter| sums.iter().map(|tokens| tokens[meter]).sum());
     let cost = |tokens: &[i64; 2]| tokens[0] * UNITS[0] + tokens[1] * UNITS[1];
     let debited = [0, 1].map(|meter| statements.iter().map(|said| said.debited[meter]).sum());
     let debited_all: i64 = debited.iter().sum();
     let rejected: i64 = account.wallets.iter().map(|wallet| wallet.rejected).sum();
-    let granted: i64 = account.wallets.iter().map(|wallet| wallet.granted).sum();
+    let given: i64 = account.wallets.iter().map(|wallet| wallet.granted).sum::<i64>() + bought.iter().sum::<i64>();
     let debits: u64 = statements.iter().map(|said| said.debits).sum();
     let faults: u64 = statements.iter().map(|said| said.faults).sum();
     let events = 2 * rows as u64;
 
-    let wallets = || account.wallets.iter().zip(sums).zip(statements);
-    let paid =
-        wallets().filter(|((known, tokens), said)| said.debited.iter().sum::<i64>() + known.rejected == cost(tokens));
-    let kept = wallets().filter(|((known, _), said)| {
-        said.granted == known.granted && said.granted - said.debited.iter().sum::<i64>() == said.balance
+    let wallets = || account.wallets.iter().zip(sums).zip(statements).zip(bought);
+    let paid = wallets()
+        .filter(|(((known, tokens), said), _)| said.debited.iter().sum::<i64>() + known.rejected == cost(tokens));
+    let kept = wallets().filter(|(((known, _), said), bought)| {
+        said.granted == known.granted + **bought && said.granted - said.debited.iter().sum::<i64>() == said.balance
     });
     let (paid, kept, all) = (paid.count() as u64, kept.count() as u64, statements.len() as u64);
 
@@ -188,9 +224,14 @@ fn compare(
         |one, figure: String, other, figure_too: String| Check { names: [one, other], figures: [figure, figure_too] };
     let checks = vec![
         check("sum over the trace", shown(cost(&tokens)), "debited + rejected", shown(debited_all + rejected)),
-        check("granted - debited", shown(granted - debited_all), "balance of all wallets", readable(&total.balance)),
+        check(
+            "granted + bought - debited",
+            shown(given - debited_all),
+            "balance of all wallets",
+            readable(&total.balance),
+        ),
         check("wallets", grouped(all), "with debited + rejected = their part of the trace", grouped(paid)),
-        check("wallets", grouped(total.wallets), "with granted - debited = balance", grouped(kept)),
+        check("wallets", grouped(total.wallets), "with granted + bought - debited = balance", grouped(kept)),
         check(
             "events of the trace",
             grouped(events),
@@ -206,9 +247,7 @@ fn compare(
         check("sent again", grouped(account.again), "answered as duplicates", grouped(stats.events.duplicate)),
         check("levels crossed, by the answers", grouped(account.crossed), "by the feed", grouped(account.told)),
     ];
-    let contradictions = account.contradictions.iter();
-    let contradictions = contradictions.map(|what| check("no contradiction", "none".into(), "an answer", what.clone()));
-    Report { stats, tokens, debited, checks: checks.into_iter().chain(contradictions).collect() }
+    (debited, tokens, checks)
 }
 
 /// An amount in the form of all others, or the server's own text where it is none.
@@ -233,7 +272,10 @@ async fn statement(client: &mut Client, customer: &str) -> Result<Statement, Cli
             said.faults += u64::from(amount(&entry.balance_after)? != below);
             below -= moved;
             match (entry.kind.as_str(), entry.event) {
-                ("grant", None) => said.granted += moved,
+                ("grant", None) => {
+                    said.granted += moved;
+                    said.grants.push((entry.grant.unwrap_or_default(), moved));
+                }
                 ("debit", Some(event)) => {
                     let meter = METERS.iter().position(|meter| Some(meter.event_type) == event.meter.as_deref());
                     let meter = meter.ok_or_else(|| unreadable(&path, "a debit without one of the demo's meters"))?;

@@ -1,7 +1,7 @@
 //! What the demo was told: every answer to every event, kept as sums.
 
 use super::plan::{Event, METERS, Plan};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,11 @@ const LATENCY_US_MAX: u64 = 60_000_000;
 
 /// The books, shared by whoever sends, watches and shows.
 #[derive(Debug)]
-pub(super) struct Books(Mutex<Account>);
+pub(super) struct Books {
+    account: Mutex<Account>,
+    /// Indices of wallets, by customer.
+    indices: HashMap<String, usize>,
+}
 
 /// Everything in the books.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub(super) struct Account {
     pub(super) told: u64,
     /// The last of those, newest first.
     pub(super) crossings: VecDeque<Crossing>,
+    /// What was bought, as the feed told.
+    pub(super) bought: Bought,
     /// Microseconds from sending a batch to its answer, which leaves the server when the batch is on disk.
     pub(super) latency: hdrhistogram::Histogram<u64>,
     /// Batches sent.
@@ -51,11 +57,24 @@ pub(super) struct Account {
     pub(super) opened: Instant,
 }
 
+/// What was bought, and what was not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bought {
+    /// Top-ups that were paid.
+    pub(super) completed: u64,
+    /// Top-ups whose card was declined.
+    pub(super) declined: u64,
+    /// Money, in minor units.
+    pub(super) minor: i64,
+}
+
 /// One wallet.
 #[derive(Clone, Debug)]
 pub(super) struct WalletAccount {
     /// Units granted, as planned.
     pub(super) granted: i64,
+    /// Units bought since, as told.
+    pub(super) bought: i64,
     /// Units left, as last told.
     pub(super) balance: i64,
     /// Units rejected.
@@ -96,8 +115,10 @@ pub(super) enum Status {
 
 impl Books {
     pub(super) fn new(plan: &Plan) -> Books {
-        let wallet = |granted| WalletAccount { granted, balance: granted, rejected: 0, rejections: 0 };
-        Books(Mutex::new(Account {
+        let wallet = |granted| WalletAccount { granted, bought: 0, balance: granted, rejected: 0, rejections: 0 };
+        let customers = plan.wallets.iter().map(|planned| planned.customer.clone());
+        let indices = customers.enumerate().map(|(index, customer)| (customer, index)).collect();
+        let account = Mutex::new(Account {
             rows: 0,
             applied: 0,
             again: 0,
@@ -108,16 +129,18 @@ impl Books {
             crossed: 0,
             told: 0,
             crossings: VecDeque::new(),
+            bought: Bought::default(),
             latency: hdrhistogram::Histogram::new_with_max(LATENCY_US_MAX, 3).expect("the bounds are sound"),
             batches: 0,
             contradictions: Vec::new(),
             opened: Instant::now(),
-        }))
+        });
+        Books { account, indices }
     }
 
     fn lock(&self) -> MutexGuard<'_, Account> {
         // Sums are whole between any two statements that can panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The books as they are now.
@@ -135,6 +158,11 @@ impl Books {
         let mut account = self.lock();
         account.batches += 1;
         account.latency.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LATENCY_US_MAX));
+        // Within a batch the answers need not come in the order of the debits; but each debit lowers the balance, so the lowest is the last. A
+        // batch of the same wallet before this one was answered before this one was sent.
+        for (event, told) in events.iter().zip(told).filter(|(_, told)| told.status == Status::Applied) {
+            account.wallets[event.wallet].balance = told.balance;
+        }
         for (place, (event, told)) in events.iter().zip(told).enumerate() {
             account.enter(event, told, place >= again);
         }
@@ -148,6 +176,29 @@ impl Books {
         account.crossings.push_front(Crossing { customer, level, balance, at });
         account.crossings.truncate(RECENT);
     }
+
+    /// Enters that a balance is back above a level, as the feed told. Answers may have told of what came after that already.
+    pub(super) fn enter_recovery(&self, customer: &str, balance: i64) {
+        let mut account = self.lock();
+        if let Some(wallet) = self.indices.get(customer).map(|&index| &mut account.wallets[index]) {
+            wallet.balance = wallet.balance.max(balance);
+        }
+    }
+
+    /// Enters a top-up that was paid, as the feed told.
+    pub(super) fn enter_top_up(&self, customer: &str, minor: i64, credits: i64) {
+        let mut account = self.lock();
+        account.bought.completed += 1;
+        account.bought.minor += minor;
+        if let Some(wallet) = self.indices.get(customer).map(|&index| &mut account.wallets[index]) {
+            wallet.bought += credits;
+        }
+    }
+
+    /// Enters a top-up whose card was declined, as the feed told.
+    pub(super) fn enter_decline(&self) {
+        self.lock().bought.declined += 1;
+    }
 }
 
 impl Account {
@@ -156,7 +207,6 @@ impl Account {
         let wallet = &mut self.wallets[event.wallet];
         match (&told.status, again) {
             (Status::Applied, false) => {
-                // Within a batch the answers need not come in the order of the debits; but each debit lowers the balance.
                 wallet.balance = wallet.balance.min(told.balance);
                 self.applied += 1;
                 self.applied_units[event.meter] += told.amount;

@@ -19,6 +19,9 @@ pub(super) const JSON: &str = "application/json";
 /// Content type of batches of usage events.
 pub(super) const CLOUD_EVENTS: &str = "application/cloudevents-batch+json";
 
+/// Content type of what a page sends.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// Why a request gave no answer, or not the one that was hoped for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
@@ -102,6 +105,15 @@ impl Client {
         read(path, &answer)
     }
 
+    /// Posts a form, as a browser does. What leads on to another page is success.
+    pub(super) async fn post_form(&mut self, path: &str, form: &'static str) -> Result<(), ClientError> {
+        self.send(Method::POST, path, Some((FORM, form.as_bytes().to_vec()))).await.map(drop)
+    }
+
+    pub(super) async fn delete(&mut self, path: &str) -> Result<(), ClientError> {
+        self.send(Method::DELETE, path, None).await.map(drop)
+    }
+
     /// The body of a successful answer.
     async fn send(
         &mut self,
@@ -120,7 +132,7 @@ impl Client {
         let response = self.sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
         let body = response.into_body().collect().await.map_err(broken)?.to_bytes();
-        if status.is_success() {
+        if status.is_success() || status == StatusCode::SEE_OTHER {
             return Ok(body);
         }
         let body = String::from_utf8_lossy(&body).into_owned();

@@ -2,7 +2,8 @@
 //!
 //! The trace has no customers, so each row is given to one by a fixed function of its number, skewed as usage is: of 300 wallets the first
 //! pays for some six rows in a hundred, the last for one in six hundred. Credit is measured out against what each wallet will need, so
-//! that all of it happens on the way: some keep plenty, some cross an alert level, some run dry and see usage rejected.
+//! that all of it happens on the way: some keep plenty, some cross an alert level, some run dry and see usage rejected, and some buy more by
+//! themselves. The cards that are charged are the simulated provider's: one forgets to answer, one tells everything twice, one is declined.
 
 use super::credits::CREDIT;
 use super::trace::Row;
@@ -32,6 +33,60 @@ pub(super) const METERS: [Meter; 2] = [
 /// Credit given, in percent of what will be needed; wallets take their turns.
 const FUNDING_PERCENT: [i64; 5] = [150, 120, 105, 85, 45];
 
+/// Wallets that are funded so buy by themselves, and how many of them do at the most.
+const BUYS_AT_PERCENT: i64 = 45;
+const BUYERS_MAX: usize = 60;
+
+/// The wallet whose card is declined. It has too little credit, too.
+const DECLINED: usize = 3;
+
+/// What is sold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Package {
+    pub(super) id: &'static str,
+    /// Credits, and credits on top, as the server is told.
+    pub(super) credits: &'static str,
+    pub(super) bonus: &'static str,
+    /// Both, in units.
+    pub(super) units: i64,
+    /// What it costs, as the server is told, and in minor units.
+    pub(super) price: &'static str,
+    pub(super) price_minor: i64,
+}
+
+/// The one package.
+pub(super) const PACKAGE: Package =
+    Package { id: "refill", credits: "25", bonus: "2.5", units: 275_000, price: "4.99", price_minor: 499 };
+
+/// A card of the simulated provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Card {
+    /// It pays.
+    Pays,
+    /// It pays, and the provider tells everything twice.
+    TellsTwice,
+    /// It pays, and the first answer to each charge is lost.
+    LosesAnswer,
+    /// It can be saved, and is declined whenever it is charged.
+    Declined,
+}
+
+impl Card {
+    /// What is entered on the provider's page.
+    pub(super) const fn form(self) -> &'static str {
+        match self {
+            Card::Pays => "number=4242424242424242&expiry=12%2F35&cvc=123",
+            Card::TellsTwice => "number=9999000000000053&expiry=12%2F35&cvc=123",
+            Card::LosesAnswer => "number=9999000000000046&expiry=12%2F35&cvc=123",
+            Card::Declined => "number=4000000000000341&expiry=12%2F35&cvc=123",
+        }
+    }
+
+    pub(super) fn pays(self) -> bool {
+        self != Card::Declined
+    }
+}
+
 /// The demo as it will run.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -52,11 +107,19 @@ pub(super) struct Wallet {
     pub(super) paid: i64,
     /// Whether the paid credit expires too, as that of some packages does.
     pub(super) paid_expires: bool,
+    /// The card that is charged when it is low, if it buys by itself.
+    pub(super) card: Option<Card>,
 }
 
 impl Wallet {
+    /// What it is given at the start.
     pub(super) fn granted(&self) -> i64 {
         self.promotional + self.paid
+    }
+
+    /// Where it is low: a fifth of that.
+    pub(super) fn low(&self) -> i64 {
+        self.granted() / 5
     }
 }
 
@@ -104,14 +167,23 @@ pub(super) fn payer(row: usize, wallets: usize) -> usize {
 }
 
 fn fund(index: usize, needed: i64) -> Wallet {
-    let granted = (needed * FUNDING_PERCENT[index % FUNDING_PERCENT.len()] / 100).max(CREDIT);
+    let percent = FUNDING_PERCENT[index % FUNDING_PERCENT.len()];
+    let granted = (needed * percent / 100).max(CREDIT);
     let promotional = granted / 4;
     Wallet {
         customer: format!("cus_{:03}", index + 1),
         promotional,
         paid: granted - promotional,
         paid_expires: index.is_multiple_of(3),
+        card: card(index, percent),
     }
+}
+
+fn card(index: usize, percent: i64) -> Option<Card> {
+    const TURNS: [Card; 3] = [Card::Pays, Card::TellsTwice, Card::LosesAnswer];
+    let turn = index / FUNDING_PERCENT.len();
+    let buys = percent == BUYS_AT_PERCENT && turn < BUYERS_MAX;
+    (index == DECLINED).then_some(Card::Declined).or(buys.then(|| TURNS[turn % TURNS.len()]))
 }
 
 #[cfg(test)]
@@ -140,5 +212,21 @@ mod tests {
         let [context, generated] = plan.events(0);
         assert_eq!((context.quantity, generated.quantity), (4808, 10));
         assert_eq!(context.wallet, generated.wallet);
+        let cards: Vec<_> = plan.wallets.iter().map(|wallet| wallet.card).collect();
+        let none = None;
+        assert_eq!(
+            cards,
+            [none, none, none, Some(Card::Declined), Some(Card::Pays), none, none, none, none, Some(Card::TellsTwice)]
+        );
+    }
+
+    #[test]
+    fn the_package_is_the_same_in_both_forms() {
+        use crate::demo::{credits, money};
+        assert_eq!(
+            credits::units(PACKAGE.credits).zip(credits::units(PACKAGE.bonus)).map(|(one, other)| one + other),
+            Some(PACKAGE.units)
+        );
+        assert_eq!(money::minor(PACKAGE.price), Some(PACKAGE.price_minor));
     }
 }

@@ -1,5 +1,6 @@
-//! What must stand before usage can come: a currency, meters, wallets with grants, alert levels.
+//! What must stand before usage can come: a currency, meters, a package, wallets with grants, alert levels, cards and automatic rules.
 
+use super::buying;
 use super::client::{Client, ClientError, JSON, unreadable};
 use super::credits::{SCALE, decimal};
 use super::plan::{CURRENCY, METERS, Plan, Wallet};
@@ -8,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// Connections that set alert levels at once, so that their syncs are shared.
+/// Connections that set alert levels and rules at once, so that their syncs are shared.
 const CONNECTIONS: usize = 8;
 
 /// When credit that expires does. The replay is over long before, so that the sums need no account of expiry.
@@ -23,6 +24,7 @@ pub(super) async fn run(address: SocketAddr, plan: &Arc<Plan>) -> Result<(), Cli
         let body = json!({"currency": CURRENCY, "rate": meter.rate, "on_insufficient": "reject"});
         client.put(&format!("/v1/meters/{}", meter.event_type), &body).await?;
     }
+    buying::sell(&mut client).await?;
     grant(&mut client, &plan.wallets).await?;
     let mut lanes = JoinSet::new();
     for lane in 0..CONNECTIONS {
@@ -32,6 +34,9 @@ pub(super) async fn run(address: SocketAddr, plan: &Arc<Plan>) -> Result<(), Cli
             for wallet in plan.wallets.iter().skip(lane).step_by(CONNECTIONS) {
                 let path = format!("/v1/wallets/{}/{CURRENCY}/alerts", wallet.customer);
                 client.put(&path, &alerts(wallet)).await?;
+                if let Some(card) = wallet.card {
+                    buying::set_rule(&mut client, wallet, card).await?;
+                }
             }
             Ok(())
         });
@@ -67,6 +72,6 @@ fn grants(wallet: &Wallet) -> [Value; 2] {
 
 /// Low at a fifth of what was granted, critical at a twentieth.
 fn alerts(wallet: &Wallet) -> Value {
-    let level = |name: &str, percent: i64| json!({"name": name, "amount": decimal(wallet.granted() * percent / 100)});
-    json!({"levels": [level("low", 20), level("critical", 5)]})
+    let level = |name: &str, units: i64| json!({"name": name, "amount": decimal(units)});
+    json!({"levels": [level("low", wallet.low()), level("critical", wallet.granted() / 20)]})
 }

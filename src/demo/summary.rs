@@ -2,8 +2,12 @@
 
 use super::audit::Report;
 use super::books::Account;
+use super::buying::Link;
 use super::credits::{grouped, shown};
+use super::money::euros;
 use super::plan::{METERS, Plan};
+use super::receiver::Inbox;
+use super::terminal::{Style, painted};
 use super::{Options, Speed, trace};
 use std::fmt;
 use std::io::{self, Write};
@@ -42,9 +46,13 @@ pub(super) fn announce(options: &Options, plan: &Plan, address: SocketAddr) {
     say(format_args!("{} wallets; the server listens on http://{address}", plan.wallets.len()));
 }
 
-/// Prints what happened, and what the audit found.
+/// A line of the summary.
+fn line(name: &str, value: fmt::Arguments<'_>) {
+    say(format_args!("{name:<14}{value}"));
+}
+
+/// Prints what happened.
 pub(super) fn print(plan: &Plan, account: &Account, report: &Report, rows: usize, took: Duration, log_before: u64) {
-    let line = |name: &str, value: fmt::Arguments<'_>| say(format_args!("{name:<14}{value}"));
     let credits = |units| shown(units);
     let events = account.answered();
     let log_bytes = report.stats.log.tail - log_before;
@@ -70,6 +78,14 @@ pub(super) fn print(plan: &Plan, account: &Account, report: &Report, rows: usize
     let dry = account.wallets.iter().filter(|wallet| wallet.rejections > 0).count();
     line("wallets", format_args!("{}, of which {dry} ran dry", grouped(report.stats.wallets)));
     line("crossings", format_args!("{}", grouped(account.told)));
+    let money = &report.money;
+    let (completed, charged, credited) = (grouped(money.completed), euros(money.charged), credits(money.credited));
+    line("top-ups", format_args!("{completed} completed by themselves: {charged} charged, {credited} credits granted"));
+    for rule in &money.declined {
+        let retry = rule.retry_at.as_deref().map_or_else(String::new, |at| format!(", next attempt at {at}"));
+        let status = painted(Style::Yellow, &rule.status);
+        line("  declined", format_args!("{}: {}; its rule is {status}{retry}", rule.customer, rule.code));
+    }
     line(
         "durable in",
         format_args!(
@@ -81,7 +97,35 @@ pub(super) fn print(plan: &Plan, account: &Account, report: &Report, rows: usize
         ),
     );
     line("log", format_args!("{} bytes, {} an applied event", grouped(log_bytes), log_bytes / account.applied.max(1)));
+}
 
+/// Prints the first webhooks of each type, as far as they were not printed yet, and how many there were.
+pub(super) fn tell_webhooks(inbox: &Inbox) {
+    let count = inbox.count();
+    let again = if count.again > 0 { format!(", {} came twice", grouped(count.again)) } else { String::new() };
+    line("webhooks", format_args!("{} verified, {} refused{again}", grouped(count.verified), grouped(count.refused)));
+    for text in inbox.new_lines() {
+        say(format_args!("{text}"));
+    }
+    for (kind, count) in &count.by_kind {
+        say(format_args!("  {:>8}  {kind}", grouped(*count)));
+    }
+}
+
+/// Prints a customer's link, and how it is opened when the demo is over.
+pub(super) fn tell_portal(options: &Options, address: SocketAddr, link: &Link) {
+    line("portal", format_args!("of {}, for a day: {}", link.customer, painted(Style::Cyan, &link.url)));
+    match &options.data {
+        _ if options.stay => {}
+        Some(data) => {
+            say(format_args!("  opens with    drawdown serve --dev --data {} --listen {address}", data.display()))
+        }
+        None => say(format_args!("  opens with    drawdown demo --stay, or from a ledger that stays: --data DIR")),
+    }
+}
+
+/// Prints what the audit found.
+pub(super) fn tell_audit(report: &Report) {
     say(format_args!("\naudit"));
     for check in &report.checks {
         let [one, other] = check.names;
@@ -93,7 +137,12 @@ pub(super) fn print(plan: &Plan, account: &Account, report: &Report, rows: usize
         }
     }
     let verdict = if report.agrees() { "agrees" } else { "DISAGREES" };
-    say(format_args!("The ledger {verdict} with the sum over the trace."));
+    say(format_args!("The ledger {verdict} with the sum over the trace and the payment provider's book."));
+}
+
+/// Prints that the server is still there.
+pub(super) fn tell_stay(address: SocketAddr) {
+    say(format_args!("The server stays at http://{address}; ctrl-c ends it."));
 }
 
 /// Prints a line. Nobody listening is no reason to fail.

@@ -4,7 +4,7 @@
 //! signal as ever, and all there is to restore is the screen and the cursor.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Once;
 
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
@@ -90,6 +90,21 @@ impl Style {
             Style::Cyan => "36",
         }
     }
+}
+
+/// Text with its colour, where standard output is a terminal that has colours.
+pub(super) fn painted(style: Style, text: &str) -> String {
+    match style.code() {
+        code if !code.is_empty() && io::stdout().is_terminal() && has_colours() => {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// Whether the user wants colours.
+pub(super) fn has_colours() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// A line of the screen, never wider than it.

@@ -2,9 +2,11 @@
 
 use super::books::{Account, Books, WalletAccount};
 use super::credits::{grouped, shown};
+use super::money::euros;
 use super::plan::Plan;
+use super::receiver::Inbox;
 use super::summary::Short;
-use super::terminal::{Line, Screen, Style, bar, size, sparkline};
+use super::terminal::{Line, Screen, Style, bar, has_colours, size, sparkline};
 use super::{Options, trace};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -24,7 +26,7 @@ const RATES: usize = 60;
 const RIGHT: usize = 46;
 
 /// Lines that are not part of the two lists.
-const FIXED_LINES: usize = 11;
+const FIXED_LINES: usize = 12;
 
 /// Shows the view until the replay has finished.
 pub(super) async fn run(
@@ -32,16 +34,18 @@ pub(super) async fn run(
     address: SocketAddr,
     plan: &Plan,
     books: &Books,
+    inbox: &Inbox,
     mut finished: watch::Receiver<bool>,
 ) {
     // A terminal that cannot be written to shows nothing: the summary will tell.
     let Ok(mut screen) = Screen::enter() else { return };
-    let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = has_colours();
     let mut rates = Rates::default();
     loop {
         let account = books.snapshot();
         rates.note(account.answered());
-        let view = View { options, address, plan, account: &account, rates: &rates, colours, size: size() };
+        let (size, webhooks) = (size(), inbox.verified());
+        let view = View { options, address, plan, account: &account, rates: &rates, webhooks, colours, size };
         if screen.show(&view.lines()).is_err() {
             return;
         }
@@ -89,6 +93,8 @@ struct View<'a> {
     plan: &'a Plan,
     account: &'a Account,
     rates: &'a Rates,
+    /// Webhooks verified so far.
+    webhooks: u64,
     colours: bool,
     size: (usize, usize),
 }
@@ -100,7 +106,7 @@ impl View<'_> {
 
     fn lines(&self) -> Vec<Line> {
         let mut lines = vec![self.title(), self.line(), self.progress(), self.line(), self.rate(), self.latency()];
-        lines.extend([self.outcomes(), self.line(), self.headings()]);
+        lines.extend([self.outcomes(), self.money(), self.line(), self.headings()]);
         lines.extend(self.lists(self.size.1.saturating_sub(FIXED_LINES)));
         lines.extend([self.line(), self.line().add(Style::Dim, " ctrl-c ends it with the summary so far")]);
         lines.truncate(self.size.1);
@@ -146,6 +152,14 @@ impl View<'_> {
         let line = line.add(Style::Plain, "   duplicate ").add(Style::Cyan, &grouped(account.duplicates));
         let line = line.add(Style::Plain, "   rejected ").add(Style::Red, &grouped(account.rejected));
         line.add(Style::Plain, "   debited ").add(Style::Bold, &shown(account.debited())).add(Style::Plain, " credits")
+    }
+
+    fn money(&self) -> Line {
+        let bought = self.account.bought;
+        let line = self.line().add(Style::Plain, " top-ups ").add(Style::Green, &grouped(bought.completed));
+        let line = line.add(Style::Plain, " for ").add(Style::Bold, &euros(bought.minor));
+        let line = line.add(Style::Plain, "   declined ").add(Style::Red, &grouped(bought.declined));
+        line.add(Style::Plain, "   webhooks verified ").add(Style::Cyan, &grouped(self.webhooks))
     }
 
     fn headings(&self) -> Line {
@@ -199,7 +213,7 @@ impl View<'_> {
 /// What is left of a wallet's credit.
 fn permille(wallet: &WalletAccount) -> u64 {
     let left = u64::try_from(wallet.balance).unwrap_or(0) * 1000;
-    left.checked_div(u64::try_from(wallet.granted).unwrap_or(0)).unwrap_or(0)
+    left.checked_div(u64::try_from(wallet.granted + wallet.bought).unwrap_or(0)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -215,8 +229,15 @@ mod tests {
             books.enter_crossing(format!("cus_{number}"), "critical".into(), 12_345);
         }
         books.rows_sent(50);
-        let options =
-            Options { speed: Speed::Times(140), wallets: 20, data: None, limit: None, minutes: None, view: true };
+        let options = Options {
+            speed: Speed::Times(140),
+            wallets: 20,
+            data: None,
+            limit: None,
+            minutes: None,
+            view: true,
+            stay: false,
+        };
         let address = SocketAddr::from(([127, 0, 0, 1], 7400));
         let (account, rates) = (books.snapshot(), Rates::default());
         for size in [(1, 1), (20, 5), (80, 24), (200, 60)] {
@@ -226,6 +247,7 @@ mod tests {
                 plan: &plan,
                 account: &account,
                 rates: &rates,
+                webhooks: 12_345,
                 colours: false,
                 size,
             };

@@ -2,13 +2,20 @@
 //! verified.
 
 use super::{Payments, TICK, seconds};
+use crate::engine::Engine;
+use drawdown_outbound::providers::simulated::bank::OpenError;
 use drawdown_outbound::providers::simulated::command::{Answer, Command, Hook};
-use drawdown_outbound::providers::simulated::{Bank, Settings, Simulated};
+use drawdown_outbound::providers::simulated::{Bank, Local, Settings, Simulated};
 use drawdown_outbound::webhooks::{self, Secret};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// The bank's book, in the data directory.
+const BOOK: &str = "simulated-bank.jsonl";
+/// What the secret that signs its events follows from, beside the directory's own.
+const SIGNS: &str = "drawdown simulated provider webhook v1";
 /// How often it is looked whether there are events.
 const LOOK: Duration = Duration::from_millis(100);
 /// For how long after something was done at it time is let pass in the bank's book, seconds; after that nothing in it can change by itself.
@@ -27,6 +34,15 @@ pub struct SimulatedBank {
 }
 
 impl SimulatedBank {
+    /// The one of a data directory: its book is a file there, so that cards and charges outlive a restart. Gives the book, too, for audits.
+    ///
+    /// Reads and writes the file. `pages` is where the server's pages begin.
+    pub fn of_directory(engine: &Engine, directory: &Path, pages: String) -> Result<(Self, Local), OpenError> {
+        let book = Local::open(&directory.join(BOOK))?;
+        let bank = SimulatedBank::new(Arc::new(book.clone()), pages, engine.secret_for(SIGNS));
+        Ok((bank, book))
+    }
+
     /// A provider over a bank, whose pages begin at `pages`, and whose events are signed with `secret`.
     pub fn new(bank: Arc<dyn Bank>, pages: String, secret: [u8; 32]) -> Self {
         let secrets = vec![Secret::new(&secret).expect("32 bytes are between 24 and 64")];

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("verify", &["engine", "identities", "journal"]),
     ("cli", &["config", "demo", "engine", "http", "journal", "ledger", "notify", "payments", "verify"]),
     ("processor", &[]),
-    ("demo", &["engine", "http", "ledger"]),
+    ("demo", &["engine", "http", "ledger", "notify", "payments"]),
 ];
 
 fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
