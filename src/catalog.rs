@@ -117,4 +117,6 @@ pub enum CustomerChange {
     Archived,
     /// Its personal data were erased.
     Erased,
+    /// Whatever opened the portal to it opens nothing any more.
+    PortalClosed,
 }

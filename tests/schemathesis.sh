@@ -20,7 +20,7 @@ fi
 data=$(mktemp -d)
 "$DRAWDOWN" serve --dev --data "$data" --listen 127.0.0.1:0 > "$data.log" 2>&1 &
 server=$!
-trap 'kill "$server" 2> /dev/null || true; wait "$server" 2> /dev/null || true; rm -rf "$data" "$data.log"' EXIT
+trap 'kill "$server" 2> /dev/null || true; wait "$server" 2> /dev/null || true; rm -rf "$data" "$data.log" "$data.toml"' EXIT
 address=""
 for _ in $(seq 300); do
     address=$(sed -nE 's|^drawdown listens on http://||p' "$data.log" | head -1)
@@ -29,12 +29,10 @@ for _ in $(seq 300); do
     sleep 0.1
 done
 [ -n "$address" ] || { cat "$data.log" >&2; exit 1; }
-put() { curl -fsS -X PUT "http://$address$1" -H 'content-type: application/json' -d "$2" > /dev/null; }
-put /v1/credit-currencies/credits '{"scale": 2}'
-put /v1/meters/tokens '{"currency": "credits", "rate": "0.01"}'
-curl -fsS "http://$address/v1/grants" -H 'content-type: application/json' -d '{"customer": "cus", "amount": "1000"}' > /dev/null
+# What there is, and a configuration that has requests name it.
+python3 tests/schemathesis_seed.py "http://$address" > "$data.toml"
 # A request for the feed may wait as long as it says; the snapshots that are asked for are of nothing.
-timeout --preserve-status "$((MINUTES * 60 + 60))" "$VENV/bin/schemathesis" run "http://$address/openapi.json" \
+timeout --preserve-status "$((MINUTES * 60 + 60))" "$VENV/bin/schemathesis" --config-file "$data.toml" run "http://$address/openapi.json" \
     --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance,ignored_auth \
     --phases examples,coverage,fuzzing --max-examples "$EXAMPLES" --seed "$SEED" --request-timeout 30 --max-time "$((MINUTES * 60))" \
     --no-color

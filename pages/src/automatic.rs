@@ -77,13 +77,14 @@ impl Automatic<'_> {
     pub fn page(&self, session: &Session<'_>) -> String {
         let link = session.link(Section::Automatic);
         let content = html! {
-            @if let Some((tone, text)) = self.state {
+            @if let Some((tone, text)) = self.state.filter(|_| self.errors.is_empty()) {
                 p class=(tone.class()) role=(tone.role()) { (text) @if let Some((url, words)) = self.remedy { " " a href=(url) { (words) } } }
             }
             @if !self.errors.is_empty() { (self.summary()) }
             form.rule method="post" action=(link) {
                 (session.token_field())
-                label.choice.switch { input type="checkbox" name="enabled" value="yes" checked[self.is_enabled]; "Buy credits by itself when the balance runs low" }
+                label.choice.switch { input type="checkbox" id="enabled" name="enabled" value="yes" checked[self.is_enabled]; span { "Buy credits by itself when the balance runs low" } }
+                (self.told("enabled"))
                 (self.field("threshold", &format!("When the balance falls below ({})", self.symbol), self.threshold))
                 (self.modes())
                 (self.card_field())
@@ -107,28 +108,38 @@ impl Automatic<'_> {
         }
     }
 
+    /// What is wrong with a field, beside it; fields point at it by `{name}-error`.
+    fn told(&self, name: &str) -> Markup {
+        html! { @if let Some(error) = self.error(name) { p.error id={ (name) "-error" } { (error) } } }
+    }
+
+    /// What a field points at, if something is wrong with it.
+    fn told_by(&self, name: &str) -> Option<String> {
+        self.error(name).map(|_| format!("{name}-error"))
+    }
+
     /// A field of one line with its label and what is wrong with it.
     fn field(&self, name: &str, title: &str, value: &str) -> Markup {
-        let error = self.error(name);
-        let help = format!("{name}-error");
+        let help = self.told_by(name);
         html! {
             div.field {
                 label for=(name) { (title) }
-                input id=(name) name=(name) inputmode="decimal" autocomplete="off" value=(value) aria-invalid=[error.map(|_| "true")] aria-describedby=[error.map(|_| &help)];
-                @if let Some(error) = error { p.error id=(help) { (error) } }
+                input id=(name) name=(name) inputmode="decimal" autocomplete="off" value=(value) aria-invalid=[help.as_ref().map(|_| "true")] aria-describedby=[help.as_ref()];
+                (self.told(name))
             }
         }
     }
 
     fn modes(&self) -> Markup {
         let radio = |mode: Mode, value: &str, title: &str| {
-            html! { label.choice { input type="radio" name="mode" id={ "mode-" (value) } value=(value) checked[self.mode == mode]; (title) } }
+            html! { label.choice { input type="radio" name="mode" id={ "mode-" (value) } value=(value) checked[self.mode == mode]; span { (title) } } }
         };
         let has_packages = !self.packages.is_empty();
         html! {
             // Of credits that do not stand for money, whole packages are bought whatever the mode.
-            fieldset class=[self.money.is_none().then_some("in-packages")] {
+            fieldset #mode class=[self.money.is_none().then_some("in-packages")] aria-describedby=[self.told_by("mode")] {
                 legend { "Buy" }
+                (self.told("mode"))
                 @if has_packages { (radio(Mode::Package, "package", "packages")) }
                 @if self.money.is_some() { (radio(Mode::Amount, "amount", "for an amount")) }
                 @if self.money.is_some() { (radio(Mode::Target, "target", "up to a balance")) }
@@ -150,36 +161,42 @@ impl Automatic<'_> {
     }
 
     fn package_field(&self) -> Markup {
-        let error = self.error("package");
+        let help = self.told_by("package");
         html! {
             div.field {
                 label for="package" { "Package" }
-                select #package name="package" aria-invalid=[error.map(|_| "true")] { @for package in self.packages { option value=(package.id) selected[package.id == self.package] { (package.title) } } }
-                @if let Some(error) = error { p.error { (error) } }
+                select #package name="package" aria-invalid=[help.as_ref().map(|_| "true")] aria-describedby=[help.as_ref()] { @for package in self.packages { option value=(package.id) selected[package.id == self.package] { (package.title) } } }
+                (self.told("package"))
             }
         }
     }
 
     fn card_field(&self) -> Markup {
+        let help = self.told_by("payment_method");
         html! {
             div.field {
                 label for="payment_method" { "Pay with" }
-                select #payment_method name="payment_method" {
+                select #payment_method name="payment_method" aria-invalid=[help.as_ref().map(|_| "true")] aria-describedby=[help.as_ref()] {
                     option value="" selected[self.card.is_empty()] { "the default card" }
                     @for card in self.cards { option value=(card.id) selected[card.id == self.card] { (card.title) } }
                 }
-                @if let Some(error) = self.error("payment_method") { p.error { (error) } }
+                (self.told("payment_method"))
             }
         }
     }
 
     fn limits_table(&self) -> Markup {
         let input = |name: String, title: String, value: &str| {
-            html! { input id=(name) name=(name) aria-label=(title) inputmode="decimal" autocomplete="off" placeholder="no limit" value=(value) aria-invalid=[self.error(&name).map(|_| "true")]; }
+            let help = self.told_by(&name);
+            html! {
+                input id=(name) name=(name) aria-label=(title) inputmode="decimal" autocomplete="off" placeholder="no limit" value=(value) aria-invalid=[help.as_ref().map(|_| "true")] aria-describedby=[help.as_ref()];
+                (self.told(&name))
+            }
         };
         html! {
-            fieldset #limits {
+            fieldset #limits aria-describedby=[self.told_by("limits")] {
                 legend { "Never more than" }
+                (self.told("limits"))
                 table.limits {
                     thead { tr { th scope="col" { "In a" } th scope="col" { "Purchases" } th scope="col" { "Money" } } }
                     tbody {
@@ -190,12 +207,6 @@ impl Automatic<'_> {
                                 td data-label="Money" { (input(format!("limit_{period}_amount"), format!("Money in a {period}"), limit.amount)) }
                             }
                         }
-                    }
-                }
-                @if let Some(error) = self.error("limits") { p.error { (error) } }
-                @for (name, _) in PERIODS {
-                    @for kind in ["count", "amount"] {
-                        @if let Some(error) = self.error(&format!("limit_{name}_{kind}")) { p.error { (error) } }
                     }
                 }
             }

@@ -78,9 +78,9 @@ impl Buy<'_> {
             fieldset {
                 legend { "Pay with" }
                 @for (place, card) in self.cards.iter().enumerate() {
-                    label.choice { input type="radio" name="card" value=(card.id) checked[place == 0]; (card.title) }
+                    label.choice { input type="radio" name="card" value=(card.id) checked[place == 0]; span { (card.title) } }
                 }
-                label.choice { input type="radio" name="card" value="" checked[self.cards.is_empty()]; "Another card" span.quiet { " (you enter it on the next page; it is saved for later payments)" } }
+                label.choice { input type="radio" name="card" value="" checked[self.cards.is_empty()]; span { "Another card" span.quiet { " (you enter it on the next page; it is saved for later payments)" } } }
             }
         }
     }
@@ -95,7 +95,7 @@ impl Buy<'_> {
                             h3 { (package.name) }
                             p.amount { (grouped(package.credits)) " " span.unit { (self.symbol) } }
                             @if let Some(bonus) = package.bonus { p.bonus { "and " (grouped(bonus)) " free" } }
-                            p.quiet { @match package.lasts { Some(lasts) => { "for " (lasts) }, None => "no end" } }
+                            p.quiet { @match package.lasts { Some(lasts) => { "Valid for " (lasts) }, None => "Never expires" } }
                             button name="package" value=(package.id) { "Buy for " span.whole { (package.price) } span.hidden { ": " (package.name) } }
                         }
                     }

@@ -66,7 +66,12 @@ impl Cards<'_> {
                             input type="hidden" name="card" value=(card.id);
                             @let which = format!(" {}", card.title());
                             @if !card.is_default && !card.is_expired { button.second name="action" value="default" { "Make default" span.hidden { (which) } } }
-                            button.second.bad name="action" value="remove" { "Remove" span.hidden { (which) } }
+                            // Without scripts a question is something to open.
+                            details {
+                                summary.button.second.bad { "Remove" span.hidden { (which) } }
+                                p.quiet { "It is not charged any more, by automatic top-ups neither." }
+                                button.second.bad name="action" value="remove" { "Yes, remove it" span.hidden { ":" (which) } }
+                            }
                         }
                     }
                 }

@@ -47,7 +47,7 @@ impl Checkout<'_> {
                     @if let Some(amount) = self.amount { dt { "Total" } dd.amount { (grouped(amount)) " " (self.currency) } }
                     dt { "Open until" } dd { time datetime=(self.expires_at) { (minute(self.expires_at)) } }
                 }
-                @if let Some((_, reason)) = self.error { p.message.bad role="alert" { (reason) } }
+                @if let Some((_, reason)) = self.error { p.message.bad id="wrong" role="alert" { (reason) } }
                 form method="post" action=(self.action) {
                     input type="hidden" name="token" value=(self.token);
                     (self.field("number", "Card number", "numeric", "cc-number"))
@@ -74,7 +74,7 @@ impl Checkout<'_> {
         html! {
             div.field {
                 label for=(name) { (title) }
-                input id=(name) name=(name) inputmode=(mode) autocomplete=(complete) maxlength="24" required aria-invalid=[is_wrong.then_some("true")];
+                input id=(name) name=(name) inputmode=(mode) autocomplete=(complete) maxlength="24" required aria-invalid=[is_wrong.then_some("true")] aria-describedby=[is_wrong.then_some("wrong")];
             }
         }
     }

@@ -105,7 +105,7 @@ impl Overview<'_> {
         html! {
             table {
                 caption { "Grants, in the order in which they are spent" }
-                thead { tr { th scope="col" { "Grant" } th.figure scope="col" { "Left" } th.figure scope="col" { "Of" } th scope="col" { "Until" } } }
+                thead { tr { th scope="col" { "Grant" } th.figure scope="col" { "Left" } th.figure scope="col" { "Of" } th scope="col" { "Expires" } } }
                 tbody {
                     @for (place, grant) in self.grants.iter().enumerate() {
                         tr {
@@ -117,7 +117,7 @@ impl Overview<'_> {
                             }
                             td.figure data-label="Left" { (grouped(grant.remaining)) }
                             td.figure data-label="Of" { (grouped(grant.granted)) }
-                            td data-label="Until" { @match grant.expires_at { Some(time) => time datetime=(time) { (day(time)) }, None => "no end" } }
+                            td data-label="Expires" { @match grant.expires_at { Some(time) => time datetime=(time) { (day(time)) }, None => "never" } }
                         }
                     }
                 }

@@ -175,7 +175,7 @@ pub(crate) fn page_with(
                 p.merchant { (session.merchant) }
                 @if session.is_test { p.test { "Test mode: no money moves" } }
                 p.customer { span.quiet { "Signed in for " } (session.customer) }
-                @if let Some(url) = session.return_url { a href=(url) rel="noreferrer" { "Back" span.quiet { " to " (session.merchant) } } }
+                @if let Some(url) = session.return_url { a href=(url) rel="noreferrer" { "Back to " (session.merchant) } }
                 form.leave method="post" action=(format!("{}/leave", session.base)) { (session.token_field()) button.plain { "Sign out" } }
             }
             nav aria-label="Portal" {

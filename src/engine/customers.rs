@@ -355,6 +355,29 @@ impl Engine {
         Ok((view, self.durable_barrier()))
     }
 
+    /// Makes worthless whatever opened the portal to a customer until now, one of whom nothing is known included: it may have been let in.
+    pub fn close_portal(&self, id: &str) -> Result<Ticket, CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        check_text("customer", id, MAX_ID_BYTES)?;
+        let customers = &inner.customers;
+        let _writer = customers.writer();
+        let old = customers.get(id);
+        let mut record = inner.changed(id, old.as_deref(), &CustomerPatch::default())?;
+        if old.is_some() {
+            record.change = CustomerChange::PortalClosed;
+        }
+        record.portal_epoch = record.portal_epoch.saturating_add(1);
+        inner.append_admin(&AdminRecord::Customer(record.clone()))?;
+        customers.enter(record);
+        Ok(self.barrier())
+    }
+
+    /// How often the portal was closed to a customer.
+    pub fn portal_epoch(&self, id: &str) -> u32 {
+        self.inner.customers.get(id).map_or(0, |record| record.portal_epoch)
+    }
+
     /// Destroys the keys of what was erased of a customer. Waits for the disk.
     pub fn finish_erasure(&self, id: &str) -> Result<(), Unavailable> {
         let customers = &self.inner.customers;
@@ -406,6 +429,7 @@ impl Inner {
             created_at: now,
             updated_at: now,
             archived_by: Vec::new(),
+            portal_epoch: 0,
         });
         let archives = patch.archived == Some(true) && !record.archived;
         record.change = match old {

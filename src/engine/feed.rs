@@ -188,6 +188,7 @@ impl<'a> Page<'a> {
             CustomerChange::Updated => "customer.updated",
             CustomerChange::Archived => "customer.archived",
             CustomerChange::Erased => "customer.erased",
+            CustomerChange::PortalClosed => "customer.portal_closed",
         };
         if self.kinds.is_some_and(|kinds| !kinds.contains(&kind)) {
             return;

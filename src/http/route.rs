@@ -115,6 +115,7 @@ pub(crate) enum Action {
     PostPortalSession,
     GetPortalLimits,
     PutPortalLimits,
+    DeletePortalSessions,
 }
 
 /// A page for customers.
@@ -240,7 +241,8 @@ impl Route {
             | Action::RotateWebhookSecret
             | Action::TestWebhookEndpoint
             | Action::Redeliver
-            | Action::PutPortalLimits => true,
+            | Action::PutPortalLimits
+            | Action::DeletePortalSessions => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -432,6 +434,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("GET", "/v1/deliveries/{delivery}", READ, Action::GetDelivery),
     route("POST", "/v1/deliveries/{delivery}/redeliver", ADMIN, Action::Redeliver),
     route("POST", "/v1/portal-sessions", TOP_UPS, Action::PostPortalSession),
+    route("DELETE", "/v1/customers/{customer}/portal-sessions", TOP_UPS, Action::DeletePortalSessions),
     route("GET", "/v1/credit-currencies/{currency}/portal-limits", READ, Action::GetPortalLimits),
     route("PUT", "/v1/credit-currencies/{currency}/portal-limits", ADMIN, Action::PutPortalLimits),
     open("/portal", portal(PortalPage::Root)),

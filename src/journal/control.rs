@@ -66,6 +66,8 @@ pub struct CustomerRecord {
     pub updated_at: Timestamp,
     /// Requests with a key that archived it, each by half a digest of its key, and when: those of the idempotency window.
     pub archived_by: Vec<([u8; 16], Timestamp)>,
+    /// How often the portal was closed to it: links and sessions of before are worthless.
+    pub portal_epoch: u32,
 }
 
 /// Personal data under a key of their own: AES-256-GCM, bound to the customer's id.
@@ -180,13 +182,21 @@ pub(super) struct WireCustomer {
     destroyed: Vec<Blob>,
     created: u64,
     updated: u64,
-    /// Not there where there are none, as in records from before there were any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    archived_by: Vec<(Blob, u64)>,
+    /// Not there where there are none and nothing follows, as in records from before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    archived_by: Option<Vec<(Blob, u64)>>,
+    /// Not there while it is zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    portal_epoch: Option<u32>,
 }
 
-const CHANGES: [CustomerChange; 4] =
-    [CustomerChange::Created, CustomerChange::Updated, CustomerChange::Archived, CustomerChange::Erased];
+const CHANGES: [CustomerChange; 5] = [
+    CustomerChange::Created,
+    CustomerChange::Updated,
+    CustomerChange::Archived,
+    CustomerChange::Erased,
+    CustomerChange::PortalClosed,
+];
 const METHODS: [CollectionMethod; 2] = [CollectionMethod::ChargeAutomatically, CollectionMethod::SendInvoice];
 
 /// The place of a value in the list of all, which is its number in records.
@@ -197,6 +207,8 @@ fn number_of<T: PartialEq>(all: &[T], value: &T) -> u8 {
 impl From<&CustomerRecord> for WireCustomer {
     fn from(customer: &CustomerRecord) -> Self {
         let blob = |bytes: &[u8]| Blob(bytes.to_vec());
+        let by = customer.archived_by.iter().map(|(key, at)| (blob(key), at.millis())).collect::<Vec<_>>();
+        let portal_epoch = Some(customer.portal_epoch).filter(|epoch| *epoch > 0);
         WireCustomer {
             id: customer.id.clone(),
             change: number_of(&CHANGES, &customer.change),
@@ -210,7 +222,8 @@ impl From<&CustomerRecord> for WireCustomer {
             destroyed: customer.destroyed.iter().map(|key| blob(key)).collect(),
             created: customer.created_at.millis(),
             updated: customer.updated_at.millis(),
-            archived_by: customer.archived_by.iter().map(|(key, at)| (blob(key), at.millis())).collect(),
+            archived_by: Some(by).filter(|by| portal_epoch.is_some() || !by.is_empty()),
+            portal_epoch,
         }
     }
 }
@@ -238,7 +251,8 @@ impl TryFrom<WireCustomer> for CustomerRecord {
             destroyed: wire.destroyed.into_iter().map(|key| key.array("key")).collect::<Result<_, _>>()?,
             created_at: Timestamp::from_millis(wire.created),
             updated_at: Timestamp::from_millis(wire.updated),
-            archived_by: wire.archived_by.into_iter().map(by).collect::<Result<_, Corrupt>>()?,
+            archived_by: wire.archived_by.into_iter().flatten().map(by).collect::<Result<_, Corrupt>>()?,
+            portal_epoch: wire.portal_epoch.unwrap_or(0),
         })
     }
 }

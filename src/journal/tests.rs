@@ -711,6 +711,7 @@ fn admin_records() -> Vec<(AdminRecord, &'static str)> {
                 updated_at: NOW,
                 // Without: the pinned bytes are from before requests were noted.
                 archived_by: Vec::new(),
+                portal_epoch: 0,
             }),
             GOLDEN_CUSTOMER,
         ),
@@ -814,7 +815,14 @@ fn administrative_records_survive() {
             body,
         }));
     }
-    for change in [CustomerChange::Created, CustomerChange::Updated, CustomerChange::Archived, CustomerChange::Erased] {
+    let requests = vec![([0xff; 16], NOW), ([0; 16], Timestamp::from_millis(u64::MAX))];
+    for (change, archived_by, portal_epoch) in [
+        (CustomerChange::Created, Vec::new(), 0),
+        (CustomerChange::Updated, requests.clone(), 1),
+        (CustomerChange::Archived, requests, 0),
+        (CustomerChange::Erased, Vec::new(), 1),
+        (CustomerChange::PortalClosed, Vec::new(), u32::MAX),
+    ] {
         admin_survives(&AdminRecord::Customer(CustomerRecord {
             id: "c".repeat(128),
             change,
@@ -825,7 +833,8 @@ fn administrative_records_survive() {
             destroyed: Vec::new(),
             created_at: NOW,
             updated_at: NOW,
-            archived_by: vec![([0xff; 16], NOW), ([0; 16], Timestamp::from_millis(u64::MAX))],
+            archived_by,
+            portal_epoch,
         }));
     }
     for source in Source::ALL {

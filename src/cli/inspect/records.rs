@@ -461,6 +461,7 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
             ("collection_method", customer.collection_method.as_str().into()),
             ("sealed_bytes", customer.sealed.as_ref().map(|sealed| sealed.bytes.len()).into()),
             ("erased", customer.erased.into()),
+            ("portal_epoch", customer.portal_epoch.into()),
         ],
         AdminRecord::Billing(billing) => billing_fields(billing),
         AdminRecord::Webhook(webhook) => webhook_fields(webhook),

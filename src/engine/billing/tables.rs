@@ -163,6 +163,11 @@ impl Tables {
         credits.fold(Amount::ZERO, |sum, credits| sum.checked_add(*credits).unwrap_or(Amount::MAX))
     }
 
+    /// How many top-ups those credits are of.
+    pub(super) fn count_on_the_way(&self, customer: &str, currency: CurrencyNumber) -> usize {
+        self.on_the_way.get(&(customer.to_owned(), currency)).map_or(0, BTreeMap::len)
+    }
+
     fn enter_invoice(&mut self, invoice: Invoice) {
         let number = invoice.number;
         self.numbers.invoices = self.numbers.invoices.max(number.0);

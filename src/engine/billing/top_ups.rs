@@ -23,6 +23,8 @@ use std::sync::Arc;
 const ID_DOMAIN: u8 = 40;
 /// The provider of what is collected elsewhere.
 pub(super) const OUTSIDE: &str = "external";
+/// Unpaid purchases of its own that a customer may have of one wallet: whoever has come into its portal fills neither memory nor log with them.
+const OWN_OPEN_MAX: usize = 20;
 
 impl Engine {
     /// Makes a top-up. Answers whether an earlier one with the same key was found instead. What the provider has to do is in the outbox.
@@ -347,6 +349,10 @@ impl Inner {
         currency: &CreditCurrency,
         now: Timestamp,
     ) -> Result<(), CommandError> {
+        if tables.count_on_the_way(&new.customer, currency.number) >= OWN_OPEN_MAX {
+            let detail = "too many purchases wait for their payment: pay one of them, or call it off";
+            return Err(conflict("too_many_open_purchases", detail));
+        }
         let Some(limits) = tables.limits.get(&currency.number) else { return Ok(()) };
         let Some(price) = new.purchase.price else { return Ok(()) };
         let credits = match new.purchase.goods {

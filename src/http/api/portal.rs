@@ -33,9 +33,20 @@ where
         None => String::new(),
     };
     let now_s = call.engine().now().millis() / 1_000;
-    let link = call.app.portal.link(&request.customer, request.return_url.as_deref(), target, now_s)?;
+    let portal = &call.app.portal;
+    let link = portal.link(call.engine(), &request.customer, request.return_url.as_deref(), target, now_s)?;
     let body = SessionBody::new(link.url, request.customer, link.ends_s);
     Ok(Reply::json(StatusCode::CREATED, &body).header("cache-control", "no-store").private())
+}
+
+/// `DELETE /v1/customers/{customer}/portal-sessions`: all links and sessions of a customer; repeating it is success.
+pub(crate) async fn delete_sessions<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    crate::http::body::discard(body).await;
+    call.engine().close_portal(call.first())?.await?;
+    Ok(Reply::no_content())
 }
 
 /// `GET /v1/credit-currencies/{currency}/portal-limits`

@@ -2,10 +2,10 @@
 //!
 //! What an operator has set of a rule and the form does not show (trigger, cooldown, priority, validity) stays as it was.
 
-use super::buy::{cards, choices, packages};
+use super::buy::{cards, choices, closed, packages};
 use super::visit::Visit;
 use super::{Stop, words};
-use crate::billing::auto::{Halt, Limit, Mode, Rule, RuleStatus, SuspendReason};
+use crate::billing::auto::{Halt, Limit, Mode, Rule, RuleStatus, Skip, SuspendReason};
 use crate::billing::money::Worth;
 use crate::billing::{CreditPackage, Money, MoneyCode, Per};
 use crate::engine::CommandError;
@@ -16,7 +16,6 @@ use crate::http::reply::Reply;
 use crate::http::wire::query::Query;
 use crate::http::wire::{amount, instant};
 use crate::ledger::{Amount, Decimal, Trigger};
-use crate::payments::Payments;
 use bytes::Bytes;
 use drawdown_pages::Tone;
 use drawdown_pages::automatic::{Automatic, LimitRow, Mode as Choice, PackageChoice};
@@ -75,14 +74,14 @@ where
                 }
                 return Ok(see_other(format!("{}?done=saved", visit.link("automatic"))));
             }
-            Err(error) => vec![told(error)?],
+            Err(error) => vec![told(error, fields.mode)?],
         },
     };
     shown(visit, known.as_ref(), &fields, &refused)
 }
 
 /// What the ledger does not like about a rule.
-fn told(error: CommandError) -> Result<(&'static str, String), Stop> {
+fn told(error: CommandError, mode: Option<Choice>) -> Result<(&'static str, String), Stop> {
     match &error {
         CommandError::Invalid { field: "payment_method", .. } => {
             Ok(("payment_method", "This card cannot be charged. Choose another.".to_owned()))
@@ -90,8 +89,15 @@ fn told(error: CommandError) -> Result<(&'static str, String), Stop> {
         CommandError::Invalid { field, detail } => Ok((*field, words::field_error(field, detail))),
         CommandError::FieldConflict { field, .. } => {
             let why = words::refusal(&error).unwrap_or_default();
-            // What a rule buys at once has no field of its own.
-            Ok((if *field == "amount" { "threshold" } else { *field }, why))
+            // What a rule buys at once has a field of its own only where it is an amount; who the customer is has none.
+            Ok((
+                match *field {
+                    "amount" if mode != Some(Choice::Amount) => "threshold",
+                    "customer" => "enabled",
+                    field => field,
+                },
+                why,
+            ))
         }
         CommandError::Conflict { slug: "payment_method_detached", .. } => {
             Ok(("payment_method", "The card was removed. Choose another.".to_owned()))
@@ -273,13 +279,33 @@ fn standing(visit: &Visit<'_>, view: &RuleView) -> Option<Standing> {
     let state = &view.record.state;
     let cards_page = Some((visit.link("cards"), "Add another card"));
     let until = |at: Option<crate::ledger::Timestamp>| at.map(|at| minute(&instant(at))).unwrap_or_default();
+    let now = visit.call.engine().now();
+    let limit = state.told.iter().find_map(|(why, ends)| match why {
+        Skip::Limit(per) if *ends > now => Some((*per, *ends)),
+        _ => None,
+    });
     Some(match view.status {
         RuleStatus::Disabled => return None,
         RuleStatus::Armed if cards(visit).is_empty() => {
             let text = "There is no card that could be charged, so nothing is bought.".to_owned();
             (Tone::Bad, text, Some((visit.link("cards"), "Add a card")))
         }
-        RuleStatus::Armed => (Tone::Good, "It is on, and waits for the balance to run low.".to_owned(), None),
+        RuleStatus::Armed if !is_sold(visit, &view.record.rule) => (
+            Tone::Bad,
+            "What it buys is not sold any more, so nothing is bought. Choose something else.".to_owned(),
+            None,
+        ),
+        RuleStatus::Armed => match limit {
+            Some((per, ends)) => {
+                let (period, ends) = (per.as_str(), until(Some(ends)));
+                (
+                    Tone::Notice,
+                    format!("It has bought as much as it may in a {period}, and goes on after {ends}."),
+                    None,
+                )
+            }
+            None => (Tone::Good, "It is on, and waits for the balance to run low.".to_owned(), None),
+        },
         RuleStatus::InFlight => (Tone::Notice, "A top-up is on its way.".to_owned(), None),
         RuleStatus::Cooling if state.retry_at.is_some_and(|at| visit.call.engine().now() < at) => {
             let text = format!("The card was declined. It is tried again after {}.", until(state.retry_at));
@@ -304,6 +330,16 @@ fn standing(visit: &Visit<'_>, view: &RuleView) -> Option<Standing> {
     })
 }
 
+/// Whether what a rule buys is on sale.
+fn is_sold(visit: &Visit<'_>, rule: &Rule) -> bool {
+    match &rule.mode {
+        Mode::Package { package, .. } | Mode::Target { package: Some(package), .. } => {
+            visit.call.engine().package(package).is_some_and(|package| !package.archived)
+        }
+        Mode::Amount(_) | Mode::Target { package: None, .. } => true,
+    }
+}
+
 fn shown(visit: &Visit<'_>, rule: Option<&RuleView>, fields: &Fields, errors: &Errors) -> Result<Reply, Stop> {
     let limits = visit.call.engine().portal_limits(&visit.currency().id)?;
     let scale = visit.currency().scale;
@@ -325,18 +361,16 @@ fn shown(visit: &Visit<'_>, rule: Option<&RuleView>, fields: &Fields, errors: &E
     let cards: Vec<CardChoice<'_>> = choices.iter().map(|(id, title)| CardChoice { id, title }).collect();
     let code = Worth::of_fiat(visit.currency()).map(Worth::code);
     let fallback = if packages.is_empty() { Choice::Amount } else { Choice::Package };
-    let standing = rule.and_then(|view| standing(visit, view));
+    let standing = match closed(visit) {
+        Some(why) => Some((Tone::Notice, why.to_owned(), None)),
+        None => rule.and_then(|view| standing(visit, view)),
+    };
     let errors: Vec<(&str, &str)> = errors.iter().map(|(field, why)| (*field, why.as_str())).collect();
     let row = |place: usize| LimitRow { count: &fields.limits[place].0, amount: &fields.limits[place].1 };
-    let has_provider = visit.call.app.payments.as_ref().and_then(Payments::usual).is_some();
     let page = Automatic {
         symbol: visit.symbol(),
         is_enabled: fields.is_enabled,
-        state: match &standing {
-            Some((tone, text, _)) => Some((*tone, text.as_str())),
-            None if !has_provider => Some((Tone::Notice, "Cards cannot be charged here at the moment.")),
-            None => None,
-        },
+        state: standing.as_ref().map(|(tone, text, _)| (*tone, text.as_str())),
         remedy: standing.as_ref().and_then(|(_, _, remedy)| remedy.as_ref()).map(|(url, words)| (url.as_str(), *words)),
         threshold: &fields.threshold,
         mode: fields.mode.unwrap_or(fallback),

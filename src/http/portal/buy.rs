@@ -143,7 +143,7 @@ pub(super) fn packages(visit: &Visit<'_>, limits: &PortalLimits) -> Vec<Arc<Cred
 }
 
 /// Why nothing can be bought, if so.
-fn closed(visit: &Visit<'_>) -> Option<&'static str> {
+pub(super) fn closed(visit: &Visit<'_>) -> Option<&'static str> {
     let engine = visit.call.engine();
     let wallet = engine.wallet(visit.customer(), &visit.currency().id);
     let customer = engine.customer(visit.customer());

@@ -118,6 +118,7 @@ impl Portal {
     /// Makes a link for a customer that leads to `target` first.
     pub(crate) fn link(
         &self,
+        engine: &Engine,
         customer: &str,
         return_url: Option<&str>,
         target: String,
@@ -125,7 +126,8 @@ impl Portal {
     ) -> Result<Link, Unavailable> {
         let ends_s = now_s.saturating_add(self.settings.link_time.as_secs());
         let return_url = return_url.map(str::to_owned);
-        let pass = Pass { customer: customer.to_owned(), return_url, target, ends_s, nonce: random()? };
+        let epoch = engine.portal_epoch(customer);
+        let pass = Pass { customer: customer.to_owned(), return_url, target, ends_s, nonce: random()?, epoch };
         let url = self.address(&format!("open?token={}", self.keys.sign(Purpose::Link, &pass)));
         Ok(Link { url, ends_s })
     }
@@ -262,16 +264,25 @@ fn shown(call: &Call<'_>, problem: &Problem) -> Reply {
     notice(call, status, title, &text, Tone::Bad, link)
 }
 
+fn now_s(call: &Call<'_>) -> u64 {
+    call.engine().now().millis() / 1_000
+}
+
+/// Reads a pass that is good now.
+fn verified(call: &Call<'_>, purpose: Purpose, text: &str) -> Result<Pass, Refused> {
+    let epoch_of = |customer: &str| call.engine().portal_epoch(customer);
+    call.app.portal.keys.verify(purpose, text, now_s(call), epoch_of)
+}
+
 /// `GET /portal/open`: exchanges a link's pass for a cookie, and leads on to where it is not seen.
 fn open(call: &Call<'_>) -> Result<Reply, Stop> {
     let portal = &call.app.portal;
     let query = Query::parse(call.parts.uri.query())?;
-    let now_s = call.engine().now().millis() / 1_000;
-    let pass = match portal.keys.verify(Purpose::Link, query.text("token").unwrap_or_default(), now_s) {
+    let pass = match verified(call, Purpose::Link, query.text("token").unwrap_or_default()) {
         Ok(pass) => pass,
         Err(refused) => return Err(Stop::page(closed(call, refused, "This link is over"))),
     };
-    let ends_s = now_s.saturating_add(portal.settings.session_time.as_secs());
+    let ends_s = now_s(call).saturating_add(portal.settings.session_time.as_secs());
     let target = if pass.target.is_empty() { String::new() } else { format!("/{}", pass.target) };
     let session = Pass { target: String::new(), ends_s, nonce: random()?, ..pass };
     let cookie = portal.set_cookie(Some(&portal.keys.sign(Purpose::Session, &session)));
@@ -285,6 +296,10 @@ fn closed(call: &Call<'_>, refused: Refused, title: &str) -> Reply {
         Refused::Over(pass) => {
             let text = format!("For your safety the portal closes by itself. Go back to {merchant} and open it again.");
             (StatusCode::GONE, title, text, pass.return_url)
+        }
+        Refused::Closed(pass) => {
+            let text = format!("The portal was closed. Go back to {merchant} and open it again.");
+            (StatusCode::GONE, "The portal was closed", text, pass.return_url)
         }
         Refused::Forged => {
             let text =

@@ -12,6 +12,7 @@ use crate::http::wire::{amount, instant};
 use crate::ledger::{Amount, Category, Rejection, Scale, Status};
 use drawdown_pages::Tone;
 use drawdown_pages::overview::{GrantRow, Overview};
+use drawdown_pages::text::grouped;
 
 /// Grants that are listed. A wallet can have more; then the others are counted.
 const GRANTS_MAX: usize = 100;
@@ -85,7 +86,7 @@ pub(super) async fn get(visit: Visit<'_>) -> Result<Reply, Stop> {
         projected: &figure(|wallet| wallet.projected),
         pending: pending.as_deref(),
         debt: debt.as_deref(),
-        notice: wallet.as_ref().and_then(standing),
+        notice: wallet.as_ref().and_then(standing).or_else(|| archived(&visit)),
         grants: &grants,
         more,
         automatic: rule.as_deref(),
@@ -108,10 +109,17 @@ fn standing(wallet: &WalletView) -> Option<(Tone, &'static str)> {
         Status::Frozen => Some((Tone::Notice, "The wallet is frozen: usage is refused until it is released.")),
         Status::Closed => Some((Tone::Notice, "The wallet is closed.")),
         Status::Active if wallet.available <= Amount::ZERO => {
-            Some((Tone::Notice, "The balance is used up. Usage is refused until you buy credits."))
+            Some((Tone::Notice, "The credits are used up. Usage may be refused until you buy more."))
         }
         Status::Active => None,
     }
+}
+
+/// What an archived customer should know.
+fn archived(visit: &Visit<'_>) -> Option<(Tone, &'static str)> {
+    let customer = visit.call.engine().customer(visit.customer());
+    let text = "This account takes no new credits. Those that it has can be used as before.";
+    customer.is_ok_and(|customer| customer.archived).then_some((Tone::Notice, text))
 }
 
 /// The rule of automatic top-ups in a sentence.
@@ -125,10 +133,10 @@ fn automatic(visit: &Visit<'_>, view: &RuleView) -> String {
         Mode::Package { package, quantity: 1 } => format!("buys {}", name(package)),
         Mode::Package { package, quantity } => format!("buys {quantity} × {}", name(package)),
         Mode::Amount(money) => format!("buys credits for {}", words::money(*money)),
-        Mode::Target { target, .. } => format!("fills up to {} {symbol}", amount(*target, scale)),
+        Mode::Target { target, .. } => format!("fills up to {} {symbol}", grouped(&amount(*target, scale))),
     };
     let edge = if rule.trigger == crate::ledger::Trigger::AtOrBelow { "reaches" } else { "falls below" };
-    format!("Automatic top-up {what} when the balance {edge} {} {symbol}.", amount(rule.threshold, scale))
+    format!("Automatic top-up {what} when the balance {edge} {} {symbol}.", grouped(&amount(rule.threshold, scale)))
 }
 
 #[cfg(test)]

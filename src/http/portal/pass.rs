@@ -2,15 +2,16 @@
 //!
 //! A pass names a customer and when it ends, and is signed under a key of the data directory, so nothing is kept of it: it is good before and
 //! after a restart, and a copy of the directory knows it, too. Links and cookies are signed under different keys, so neither is taken for the
-//! other. Raising the epoch (`portal_epoch`) makes all that were given out before worthless at once.
+//! other. Raising the epoch (`portal_epoch`) makes all that were given out before worthless at once; each customer has an epoch of its own
+//! beside it, which passes name and the log keeps.
 //!
-//! `base64url(payload) "." base64url(mac)`, the mac being keyed BLAKE3 of the payload. The payload: version (1), end in seconds (u64), nonce (16
-//! bytes), customer and return address (each with its length as u16), and where to go first. Numbers are little-endian.
+//! `base64url(payload) "." base64url(mac)`, the mac being keyed BLAKE3 of the payload. The payload: version (2), end in seconds (u64), nonce (16
+//! bytes), the customer's epoch (u32), customer and return address (each with its length as u16), and where to go first. Numbers are little-endian.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The longest pass that is looked at, bytes: what the longest names and addresses come to fits, and browsers keep it as a cookie.
 const TEXT_MAX: usize = 3_900;
 const NONCE: usize = 16;
@@ -29,6 +30,8 @@ pub(super) struct Pass {
     pub(super) ends_s: u64,
     /// What tells it from others.
     pub(super) nonce: [u8; NONCE],
+    /// How often the portal had been closed to the customer when it was made.
+    pub(super) epoch: u32,
 }
 
 /// Why a pass opens nothing.
@@ -38,6 +41,8 @@ pub(super) enum Refused {
     Forged,
     /// It was good once.
     Over(Box<Pass>),
+    /// It would be good, had the portal not been closed to its customer.
+    Closed(Box<Pass>),
 }
 
 /// What passes are used for; each has a key of its own.
@@ -80,10 +85,22 @@ impl Keys {
         format!("{}.{}", URL_SAFE_NO_PAD.encode(payload), URL_SAFE_NO_PAD.encode(mac.as_bytes()))
     }
 
-    /// Reads a pass that is ours and not over.
-    pub(super) fn verify(&self, purpose: Purpose, text: &str, now_s: u64) -> Result<Pass, Refused> {
+    /// Reads a pass that is ours and not over; `epoch_of` says how often the portal has been closed to a customer.
+    pub(super) fn verify(
+        &self,
+        purpose: Purpose,
+        text: &str,
+        now_s: u64,
+        epoch_of: impl FnOnce(&str) -> u32,
+    ) -> Result<Pass, Refused> {
         let pass = self.known(purpose, text).ok_or(Refused::Forged)?;
-        if now_s < pass.ends_s { Ok(pass) } else { Err(Refused::Over(Box::new(pass))) }
+        if now_s >= pass.ends_s {
+            Err(Refused::Over(Box::new(pass)))
+        } else if pass.epoch != epoch_of(&pass.customer) {
+            Err(Refused::Closed(Box::new(pass)))
+        } else {
+            Ok(pass)
+        }
     }
 
     fn known(&self, purpose: Purpose, text: &str) -> Option<Pass> {
@@ -129,6 +146,7 @@ impl Pass {
         let mut out = vec![VERSION];
         out.extend(self.ends_s.to_le_bytes());
         out.extend(self.nonce);
+        out.extend(self.epoch.to_le_bytes());
         for text in [self.customer.as_str(), self.return_url.as_deref().unwrap_or_default()] {
             // Checked when the session was asked for: 128 bytes and 2048 at most.
             out.extend((text.len() as u16).to_le_bytes());
@@ -141,7 +159,8 @@ impl Pass {
     fn decode(payload: &[u8]) -> Option<Pass> {
         let (version, rest) = payload.split_first()?;
         let (ends_s, rest) = rest.split_first_chunk::<8>()?;
-        let (nonce, mut rest) = rest.split_first_chunk::<NONCE>()?;
+        let (nonce, rest) = rest.split_first_chunk::<NONCE>()?;
+        let (epoch, mut rest) = rest.split_first_chunk::<4>()?;
         let mut text = || {
             let (length, behind) = rest.split_first_chunk::<2>()?;
             let (text, behind) = behind.split_at_checked(u16::from_le_bytes(*length).into())?;
@@ -155,6 +174,7 @@ impl Pass {
             target: String::from_utf8(rest.to_vec()).ok()?,
             ends_s: u64::from_le_bytes(*ends_s),
             nonce: *nonce,
+            epoch: u32::from_le_bytes(*epoch),
         })
     }
 }
@@ -175,25 +195,42 @@ mod tests {
             target: "credits/buy".to_owned(),
             ends_s: 1_000,
             nonce: [3; NONCE],
+            epoch: 5,
         }
+    }
+
+    /// Verifies where the customer's epoch is that of [`pass`].
+    fn verify(keys: &Keys, purpose: Purpose, text: &str, now_s: u64) -> Result<Pass, Refused> {
+        keys.verify(purpose, text, now_s, |_| 5)
     }
 
     #[test]
     fn a_pass_opens_what_it_says_until_it_ends() {
         let text = keys().sign(Purpose::Link, &pass());
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{text}");
-        assert_eq!(keys().verify(Purpose::Link, &text, 999), Ok(pass()));
-        assert_eq!(keys().verify(Purpose::Link, &text, 1_000), Err(Refused::Over(Box::new(pass()))));
+        assert_eq!(verify(&keys(), Purpose::Link, &text, 999), Ok(pass()));
+        assert_eq!(verify(&keys(), Purpose::Link, &text, 1_000), Err(Refused::Over(Box::new(pass()))));
         let bare = Pass { return_url: None, target: String::new(), ..pass() };
-        assert_eq!(keys().verify(Purpose::Link, &keys().sign(Purpose::Link, &bare), 0), Ok(bare));
+        assert_eq!(verify(&keys(), Purpose::Link, &keys().sign(Purpose::Link, &bare), 0), Ok(bare));
+    }
+
+    #[test]
+    fn a_pass_of_before_the_portal_was_closed_to_its_customer_opens_nothing() {
+        let text = keys().sign(Purpose::Session, &pass());
+        let of = |epoch: u32| {
+            keys().verify(Purpose::Session, &text, 0, |customer| if customer == "cus_1" { epoch } else { 5 })
+        };
+        assert_eq!((of(5), of(6)), (Ok(pass()), Err(Refused::Closed(Box::new(pass())))));
+        // One of a data directory's past, as after a restore, is not of the present either.
+        assert_eq!(of(4), Err(Refused::Closed(Box::new(pass()))));
     }
 
     #[test]
     fn links_are_no_cookies_and_other_keys_open_nothing() {
         let text = keys().sign(Purpose::Link, &pass());
-        assert_eq!(keys().verify(Purpose::Session, &text, 0), Err(Refused::Forged));
+        assert_eq!(verify(&keys(), Purpose::Session, &text, 0), Err(Refused::Forged));
         for others in [Keys::new(&[8; 32], 0), Keys::new(&[7; 32], 1)] {
-            assert_eq!(others.verify(Purpose::Link, &text, 0), Err(Refused::Forged));
+            assert_eq!(verify(&others, Purpose::Link, &text, 0), Err(Refused::Forged));
         }
     }
 
@@ -202,7 +239,7 @@ mod tests {
         let long = Pass { customer: "c".repeat(128), return_url: Some("u".repeat(2_048)), ..pass() };
         let long = Pass { target: "x".repeat(64 * 3 + 10), ..long };
         let text = keys().sign(Purpose::Session, &long);
-        assert_eq!(keys().verify(Purpose::Session, &text, 0), Ok(long), "{} bytes", text.len());
+        assert_eq!(verify(&keys(), Purpose::Session, &text, 0), Ok(long), "{} bytes", text.len());
     }
 
     #[test]
@@ -223,13 +260,13 @@ mod tests {
             let place = place.index(text.len());
             let mut changed = text.clone();
             changed.replace_range(place..=place, &with);
-            let outcome = keys().verify(Purpose::Link, &changed, 0);
+            let outcome = verify(&keys(), Purpose::Link, &changed, 0);
             prop_assert_eq!(outcome.is_ok(), changed == text);
         }
 
         #[test]
         fn any_text_and_any_payload_is_read(text in ".{0,200}", payload in prop::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert_eq!(keys().verify(Purpose::Session, &text, 0), Err(Refused::Forged));
+            prop_assert_eq!(verify(&keys(), Purpose::Session, &text, 0), Err(Refused::Forged));
             if let Some(pass) = Pass::decode(&payload) {
                 prop_assert_eq!(Pass::decode(&pass.encode()), Some(pass));
             }

@@ -1,7 +1,7 @@
 //! A request of a customer whose portal is open: who it is, which wallet it is about, and the frame of its pages.
 
 use super::super::pages::{notice, page};
-use super::{Pass, Purpose, Refused, Stop, closed};
+use super::{Pass, Purpose, Refused, Stop, closed, verified};
 use crate::billing::money::Worth;
 use crate::engine::CommandError;
 use crate::engine::catalog::CreditCurrency;
@@ -197,14 +197,13 @@ pub(super) fn name_of(currency: &CreditCurrency) -> &str {
 /// The session of a request's cookie. Of several of that name, which other sites of the same domain can bring about, the first that is good.
 fn session_of(call: &Call<'_>) -> Result<Pass, Refused> {
     let portal = &call.app.portal;
-    let now_s = call.engine().now().millis() / 1_000;
     let headers = call.parts.headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
     let cookies = headers.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let mut found = Err(Refused::Forged);
     for (_, value) in cookies.filter(|(name, _)| *name == portal.cookie_name()) {
-        match portal.keys.verify(Purpose::Session, value, now_s) {
+        match verified(call, Purpose::Session, value) {
             Ok(pass) => return Ok(pass),
-            Err(over @ Refused::Over(_)) => found = Err(over),
+            Err(over @ (Refused::Over(_) | Refused::Closed(_))) => found = Err(over),
             Err(Refused::Forged) => {}
         }
     }

@@ -6,6 +6,7 @@ use crate::billing::{CreditPackage, Money, PaymentMethod};
 use crate::engine::view::{Entry, EntryKind, GrantView};
 use crate::engine::{CommandError, Engine};
 use crate::ledger::Source;
+use drawdown_pages::text::grouped;
 
 /// A detail of ours as a sentence.
 pub(super) fn sentence(detail: &str) -> String {
@@ -17,7 +18,7 @@ pub(super) fn sentence(detail: &str) -> String {
 
 /// Money with its currency.
 pub(super) fn money(money: Money) -> String {
-    format!("{money} {}", money.code)
+    format!("{} {}", grouped(&money.to_string()), money.code)
 }
 
 /// A name as it stands at the beginning of a sentence.
@@ -117,7 +118,7 @@ pub(super) fn entry_detail(engine: &Engine, entry: &Entry) -> Option<String> {
 
 /// A package to choose.
 pub(super) fn package(package: &CreditPackage, credits: &str, symbol: &str) -> String {
-    format!("{}: {credits} {symbol} for {}", package.name, money(package.price))
+    format!("{}: {} {symbol} for {}", package.name, grouped(credits), money(package.price))
 }
 
 /// How long credits last.
@@ -131,7 +132,7 @@ pub(super) fn duration(ms: u64) -> String {
 /// Why a payment failed.
 pub(super) fn failure(failure: Option<&Failure>) -> &'static str {
     match failure.map(|failure| failure.code.as_str()) {
-        Some("insufficient_funds") => "The card has not enough money. Nothing was paid.",
+        Some("insufficient_funds") => "There is not enough money on the card. Nothing was paid.",
         Some("expired_card") => "The card has expired. Nothing was paid.",
         Some("incorrect_cvc" | "incorrect_number" | "invalid_number") => {
             "The card's details are not right. Nothing was paid."

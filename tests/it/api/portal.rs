@@ -269,6 +269,120 @@ fn another_epoch_ends_links_and_sessions() {
 }
 
 #[test]
+fn the_portal_is_closed_to_one_customer_and_stays_closed_across_a_restart() {
+    const CLOSE: &str = "/v1/customers/cus/portal-sessions";
+    let medium = Arc::new(drawdown_wal::Heap::new());
+    let serve = || {
+        let engine = Engine::open_on(medium.clone(), config(), Arc::new(SystemClock)).expect("opens").0;
+        TestServer::of(engine, move |engine| {
+            let portal = PortalSettings { pages: PAGES.to_owned(), merchant: "Example".to_owned(), ..<_>::default() };
+            App::new(engine, Gate::Open, Limits::default(), 1).with_portal(portal)
+        })
+    };
+    let ask = json!({"customer": "cus", "return_url": "https://shop.example/me"});
+    let (path, cookie, again) = {
+        let server = serve();
+        let mut client = server.client();
+        client.put("/v1/credit-currencies/credits", &json!({"scale": 0})).expect_status(200);
+        for customer in ["cus", "other"] {
+            client.post("/v1/grants", &json!({"customer": customer, "amount": "7"})).expect_status(201);
+        }
+        let (path, mut other) = (link(&server, &ask), Browser::of(&server, "other"));
+        let mut browser = Browser { client: server.client(), cookie: None };
+        browser.open(&path);
+        browser.page("/portal/credits/overview");
+        assert_eq!(client.send("DELETE", CLOSE, &[], b"").status, 204);
+        let closed = browser.get("/portal/credits/overview");
+        assert_eq!(closed.status, 410);
+        assert!(text(&closed).contains("The portal was closed. Go back to Example"), "{}", text(&closed));
+        let closed = browser.client.get(&path);
+        assert_eq!((closed.status, closed.header("set-cookie")), (410, None));
+        assert!(text(&closed).contains("https://shop.example/me"));
+        assert_eq!(browser.post("/portal/credits/buy", "token=x&package=starter").status, 410);
+        other.page("/portal/credits/overview");
+        // Nothing was known of the customer; now that is, and is told.
+        let feed = client.get("/v1/feed?after=0&types=customer.created").expect_status(200);
+        assert_eq!(feed["data"][0]["customer"], "cus");
+        client.put("/v1/customers/cus", &json!({"name": "Ada"})).expect_status(200);
+        // It comes by a new link as before. Closing it once more ends that, too, and changes nothing else of the customer.
+        let mut back = Browser::of(&server, "cus");
+        back.page("/portal/credits/overview");
+        assert_eq!(client.send("DELETE", CLOSE, &[], b"").status, 204);
+        assert_eq!(back.get("/portal/credits/overview").status, 410);
+        assert_eq!(client.get("/v1/customers/cus").expect_status(200)["name"], "Ada");
+        let feed = client.get("/v1/feed?after=0&types=customer.portal_closed").expect_status(200);
+        assert_eq!(feed["data"].as_array().map(Vec::len), Some(1));
+        client.post("/v1/snapshots", &json!({}));
+        (path, browser.cookie, Browser::of(&server, "cus").cookie)
+    };
+    let server = serve();
+    let mut browser = Browser { client: server.client(), cookie };
+    assert_eq!(browser.get("/portal/credits/overview").status, 410);
+    assert_eq!(browser.client.get(&path).status, 410);
+    browser.cookie = again;
+    browser.page("/portal/credits/overview");
+    let long = format!("/v1/customers/{}/portal-sessions", "x".repeat(129));
+    server.client().send("DELETE", &long, &[], b"").expect_problem(422, "invalid_id");
+}
+
+#[test]
+fn a_customer_has_so_many_unpaid_purchases_and_no_more() {
+    let (server, _clock) = set_up();
+    let mut browser = Browser::of(&server, "cus");
+    for _ in 0..20 {
+        assert_eq!(browser.send("/portal/credits/buy", "package=starter&card=").status, 303);
+    }
+    let refused = browser.send("/portal/credits/buy", "package=starter&card=");
+    assert_eq!(refused.status, 422);
+    assert!(text(&refused).contains("Too many purchases wait for their payment"), "{}", text(&refused));
+    // Another customer's are its own, and an operator is not bound.
+    let mut other = Browser::of(&server, "other");
+    assert_eq!(other.send("/portal/credits/buy", "package=starter&card=").status, 303);
+    let mut client = server.client();
+    let order = json!({"customer": "cus", "package": "starter", "provider": "simulated"});
+    client.post("/v1/top-ups", &order).expect_status(201);
+    // Two that are called off make room for one.
+    for top_up in client.get("/v1/top-ups?customer=cus&limit=2").expect_status(200)["data"].as_array().expect("a list")
+    {
+        let cancel = format!("/v1/top-ups/{}/cancel", top_up["id"].as_str().expect("an id"));
+        client.post(&cancel, &json!({})).expect_status(200);
+    }
+    assert_eq!(browser.send("/portal/credits/buy", "package=starter&card=").status, 303);
+}
+
+#[test]
+fn who_is_archived_looks_and_does_not_buy_and_who_is_frozen_does_both() {
+    let (server, _clock) = set_up();
+    let mut client = server.client();
+    for customer in ["gone", "cold"] {
+        client.post("/v1/grants", &json!({"customer": customer, "amount": "7"})).expect_status(201);
+    }
+    client.post("/v1/customers/gone/archive", &json!({})).expect_status(200);
+    client.patch("/v1/wallets/cold/credits", &json!({"status": "frozen"})).expect_status(200);
+    let mut gone = Browser::of(&server, "gone");
+    for page in ["overview", "automatic", "buy"] {
+        let page = gone.page(&format!("/portal/credits/{page}"));
+        assert!(page.contains("This account takes no new credits"), "{page}");
+        assert!(!page.contains("name=\"package\" value=\"starter\""), "{page}");
+    }
+    for page in ["history", "cards", "invoices"] {
+        gone.page(&format!("/portal/credits/{page}"));
+    }
+    // Who sends the forms all the same is refused.
+    let answer =
+        gone.send("/portal/credits/automatic", "enabled=yes&threshold=1&mode=package&package=starter&quantity=1");
+    assert_eq!(answer.status, 422);
+    assert!(text(&answer).contains("id=\"enabled-error\">This account takes no new credits."), "{}", text(&answer));
+    let token = hidden(&gone.page("/portal/credits/overview"), "token").expect("a token");
+    let answer = gone.post("/portal/credits/buy", &format!("token={token}&once=x&package=starter"));
+    assert_eq!(answer.status, 422, "{}", text(&answer));
+    assert_eq!(client.get("/v1/top-ups?customer=gone").expect_status(200)["data"], json!([]));
+    let mut cold = Browser::of(&server, "cold");
+    assert!(cold.page("/portal/credits/overview").contains("The wallet is frozen"));
+    assert_eq!(cold.send("/portal/credits/buy", "package=starter&card=").status, 303);
+}
+
+#[test]
 fn what_is_of_another_customer_is_not_there() {
     let (server, _clock) = set_up();
     let mut client = server.client();
@@ -406,7 +520,7 @@ fn a_declined_card_is_told_and_a_purchase_can_be_called_off() {
         browser.send("/portal/credits/buy", &format!("package=starter&card={}", card.as_str().expect("an id")));
     let shown = bought.header("location").expect("a page").to_owned();
     let page = until(&mut browser, &shown, "Nothing was paid.");
-    assert!(page.contains("The card has not enough money") && page.contains("Try again"), "{page}");
+    assert!(page.contains("There is not enough money on the card") && page.contains("Try again"), "{page}");
     // One that waits is called off.
     let checkout = browser.send("/portal/credits/buy", "package=starter&card=").header("location").map(str::to_owned);
     assert!(checkout.is_some_and(|path| path.starts_with("/checkout/")));

@@ -17,6 +17,18 @@ pub(super) fn post_session() -> Operation {
         .fails(&[400, 409, 422])
 }
 
+pub(super) fn delete_sessions() -> Operation {
+    let mut operation = Operation::new(TAG, "closePortal", "Make all links and sessions of a customer worthless")
+        .about(
+            "For when a link or a device got into wrong hands. The customer need not be known; it comes by a new link as before. Repeating it is \
+             success.",
+        )
+        .fails(&[422])
+        .writes();
+    operation.answers.push((204, json!({"description": "Nothing that was given out before opens the portal."})));
+    operation
+}
+
 pub(super) fn get_limits() -> Operation {
     Operation::new(TAG, "getPortalLimits", "The limits on what customers buy for themselves")
         .ok("PortalLimits")

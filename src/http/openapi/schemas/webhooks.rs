@@ -1,17 +1,13 @@
 //! Webhook endpoints and deliveries.
 
-use super::{Group, list, object, one_of, reference, text, time, time_or_null};
+use super::{Group, count, list, object, one_of, reference, text, time, time_or_null};
 use serde_json::{Value, json};
 
 fn text_or_null() -> Value {
     json!({"type": ["string", "null"]})
 }
 
-fn count() -> Value {
-    json!({"type": "integer", "minimum": 0, "format": "int64"})
-}
-
-pub(super) fn webhooks() -> Group {
+pub(super) fn all() -> Group {
     let url = || {
         json!({
             "type": "string", "format": "uri", "minLength": 1, "maxLength": 2048,
