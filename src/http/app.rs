@@ -378,6 +378,7 @@ where
         Action::PostPortalSession => api::portal::post_session(call, body).await,
         Action::GetPortalLimits => api::portal::get_limits(call),
         Action::PutPortalLimits => api::portal::put_limits(call, body).await,
+        Action::PayInvoice => api::invoices::pay(call, body).await,
     }
 }
 

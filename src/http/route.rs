@@ -115,6 +115,7 @@ pub(crate) enum Action {
     PostPortalSession,
     GetPortalLimits,
     PutPortalLimits,
+    PayInvoice,
 }
 
 /// A page for customers.
@@ -240,7 +241,8 @@ impl Route {
             | Action::RotateWebhookSecret
             | Action::TestWebhookEndpoint
             | Action::Redeliver
-            | Action::PutPortalLimits => true,
+            | Action::PutPortalLimits
+            | Action::PayInvoice => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -412,6 +414,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/charges", TOP_UPS, Action::PostCharge),
     route("GET", "/v1/charges/{charge}", READ.and(TOP_UPS), Action::GetCharge),
     route("GET", "/v1/invoices/{invoice}", READ.and(TOP_UPS), Action::GetInvoice),
+    route("POST", "/v1/invoices/{invoice}/pay", TOP_UPS, Action::PayInvoice),
     Route { method: "POST", path: "/v1/providers/{provider}/webhook", scopes: None, action: Action::ProviderWebhook },
     open("/portal/portal.css", Action::Page(Page::Style)),
     open("/payments/{end}", Action::Page(Page::Returned)),

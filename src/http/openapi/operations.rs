@@ -409,6 +409,7 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
         Action::PostPortalSession => portal::post_session(),
         Action::GetPortalLimits => portal::get_limits(),
         Action::PutPortalLimits => portal::put_limits(),
+        Action::PayInvoice => billing::pay_invoice(),
         Action::Page(_) => return None,
         Action::Statement => statement(),
         Action::PastBalance => Operation::new("Reports", "balanceAt", "A wallet's balance at a past instant")
