@@ -16,8 +16,8 @@ end() {
     rm -rf "$directory"
 }
 trap end EXIT
-target/debug/drawdown serve --dev --webhook-allow-private --webhook-time 2s --data "$directory/data" --listen 127.0.0.1:0 \
-    --segment-bytes 16MiB >"$directory/out" 2>"$directory/log" &
+target/debug/drawdown serve --dev --webhook-allow-private --webhook-time 2s --webhook-secret-overlap 10s \
+    --data "$directory/data" --listen 127.0.0.1:0 --segment-bytes 16MiB >"$directory/out" 2>"$directory/log" &
 server=$!
 address=
 while [ -z "$address" ]; do

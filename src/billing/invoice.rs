@@ -33,7 +33,7 @@ impl Numbers {
 }
 
 /// What an invoice is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// A top-up, by its id.
     TopUp(String),
@@ -256,9 +256,9 @@ impl Invoice {
         if self.notes.iter().any(|known| known.refund == note.refund && known.money == note.money) {
             return Ok(());
         }
-        let rest = self.total.units - Self::sum(&self.noted());
-        let fits = note.money.code == self.total.code && (1..=rest).contains(&note.money.units);
-        if self.paid_at.is_none() || !fits {
+        let paid = self.total.units - self.due().units;
+        let rest = paid - Self::sum(&self.noted());
+        if note.money.code != self.total.code || !(1..=rest).contains(&note.money.units) {
             return Err(InvoiceError::Exceeds);
         }
         self.notes.push(note);

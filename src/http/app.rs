@@ -379,6 +379,7 @@ where
         Action::GetPortalLimits => api::portal::get_limits(call),
         Action::PutPortalLimits => api::portal::put_limits(call, body).await,
         Action::DeletePortalSessions => api::portal::delete_sessions(call, body).await,
+        Action::PayInvoice => api::invoices::pay(call, body).await,
     }
 }
 

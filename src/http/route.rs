@@ -116,6 +116,7 @@ pub(crate) enum Action {
     GetPortalLimits,
     PutPortalLimits,
     DeletePortalSessions,
+    PayInvoice,
 }
 
 /// A page for customers.
@@ -242,7 +243,8 @@ impl Route {
             | Action::TestWebhookEndpoint
             | Action::Redeliver
             | Action::PutPortalLimits
-            | Action::DeletePortalSessions => true,
+            | Action::DeletePortalSessions
+            | Action::PayInvoice => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -414,6 +416,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/charges", TOP_UPS, Action::PostCharge),
     route("GET", "/v1/charges/{charge}", READ.and(TOP_UPS), Action::GetCharge),
     route("GET", "/v1/invoices/{invoice}", READ.and(TOP_UPS), Action::GetInvoice),
+    route("POST", "/v1/invoices/{invoice}/pay", TOP_UPS, Action::PayInvoice),
     Route { method: "POST", path: "/v1/providers/{provider}/webhook", scopes: None, action: Action::ProviderWebhook },
     open("/portal/portal.css", Action::Page(Page::Style)),
     open("/payments/{end}", Action::Page(Page::Returned)),

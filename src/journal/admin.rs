@@ -10,7 +10,8 @@ use super::alerts::{
     WireDefaultLevels, WireRunway, WireRunwayTold,
 };
 use super::billing::{
-    BillingRecord, WireInvoice, WireLimits, WireMethod, WirePackage, WireRecharge, WireReference, WireRule, WireTopUp,
+    BillingRecord, WireInvoice, WireLimits, WireMethod, WirePackage, WireRecharge, WireReference, WireRest, WireRule,
+    WireTopUp,
 };
 use super::bytes::Fields;
 use super::control::{AnswerRecord, CustomerRecord, WireAnswer, WireCustomer};
@@ -224,6 +225,7 @@ const RULE: u8 = 84;
 const INVOICE: u8 = 85;
 const LIMITS: u8 = 86;
 const REFERENCE: u8 = 87;
+const REST: u8 = 88;
 // Those of webhooks from 100 on.
 const WEBHOOK_ENDPOINT: u8 = 100;
 const WEBHOOK_CURSOR: u8 = 101;
@@ -329,6 +331,7 @@ fn encode_billing(out: &mut Vec<u8>, billing: &BillingRecord) -> u8 {
         BillingRecord::Invoice(invoice) => encode(out, INVOICE, &WireInvoice::from(&**invoice)),
         BillingRecord::Limits(limits) => encode(out, LIMITS, &WireLimits::from(limits)),
         BillingRecord::Reference(reference) => encode(out, REFERENCE, &WireReference::from(reference)),
+        BillingRecord::Rest(rest) => encode(out, REST, &WireRest::from(rest)),
     }
 }
 
@@ -431,7 +434,7 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         RUNWAY_CURSOR => AdminRecord::RunwayCursor(decode(body)?),
         ANSWER => AdminRecord::Answer(decode::<WireAnswer>(body)?.try_into()?),
         CUSTOMER => AdminRecord::Customer(decode::<WireCustomer>(body)?.try_into()?),
-        PACKAGE..=REFERENCE => AdminRecord::Billing(read_billing(tag, body)?),
+        PACKAGE..=REST => AdminRecord::Billing(read_billing(tag, body)?),
         WEBHOOK_ENDPOINT..=WEBHOOK_DELIVERY => AdminRecord::Webhook(read_webhook(tag, body)?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
@@ -447,6 +450,7 @@ fn read_billing(tag: u8, body: &[u8]) -> Result<BillingRecord, Corrupt> {
         INVOICE => BillingRecord::Invoice(Box::new(decode::<WireInvoice>(body)?.try_into()?)),
         LIMITS => BillingRecord::Limits(decode::<WireLimits>(body)?.try_into()?),
         REFERENCE => BillingRecord::Reference(decode::<WireReference>(body)?.into()),
+        REST => BillingRecord::Rest(decode::<WireRest>(body)?.try_into()?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }

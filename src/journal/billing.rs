@@ -39,6 +39,8 @@ pub enum BillingRecord {
     Limits(LimitsRecord),
     /// What a provider calls something of ours.
     Reference(ReferenceRecord),
+    /// The rest of a charge is to be collected, or has been seen to.
+    Rest(RestRecord),
 }
 
 /// What tells one object of money in from all others: its kind, and its id or number.
@@ -57,7 +59,13 @@ impl BillingRecord {
             BillingRecord::Rule(record) => BillingKey(5, record.rule.customer.clone(), record.rule.currency.0.into()),
             BillingRecord::Invoice(record) => BillingKey(6, String::new(), record.invoice.number.0),
             BillingRecord::Reference(record) => BillingKey(7, format!("{}\n{}", record.provider, record.of), 0),
+            BillingRecord::Rest(record) => BillingKey(8, String::new(), record.number),
         }
+    }
+
+    /// Whether it says nothing but that what was said of it before is over: nobody has to keep it.
+    pub fn is_over(&self) -> bool {
+        matches!(self, BillingRecord::Rest(record) if record.is_over)
     }
 
     /// The same without what was news when it was written.
@@ -74,6 +82,7 @@ impl BillingRecord {
             | BillingRecord::Recharge(_)
             | BillingRecord::Limits(_)
             | BillingRecord::Reference(_)
+            | BillingRecord::Rest(_)
             | BillingRecord::Method(_) => {}
         }
         self
@@ -160,6 +169,25 @@ pub struct ReferenceRecord {
     pub of: String,
     /// The provider's name for it.
     pub reference: String,
+}
+
+/// How what a wallet does not cover of a charge is to be collected, written before the wallet is asked: the wallet's own record names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestRecord {
+    /// Rises with their making, and stands for a position of the log: this record is behind it, and the wallet's record behind this one.
+    pub number: u64,
+    /// Whose wallet.
+    pub customer: String,
+    /// In which currency.
+    pub currency: CurrencyNumber,
+    /// How it is collected.
+    pub collection: Collection,
+    /// By whom.
+    pub provider: String,
+    /// The payment method to be charged.
+    pub method: Option<String>,
+    /// There was no rest, or what collects it is recorded.
+    pub is_over: bool,
 }
 
 const KINDS: [Kind; 4] = [Kind::Manual, Kind::Auto, Kind::Deposit, Kind::Offline];
@@ -917,5 +945,46 @@ impl From<&ReferenceRecord> for WireReference {
 impl From<WireReference> for ReferenceRecord {
     fn from(WireReference(provider, of, reference): WireReference) -> Self {
         ReferenceRecord { provider, of, reference }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct WireRest {
+    number: u64,
+    customer: String,
+    currency: u16,
+    collection: u8,
+    provider: String,
+    method: Option<String>,
+    is_over: bool,
+}
+
+impl From<&RestRecord> for WireRest {
+    fn from(record: &RestRecord) -> Self {
+        WireRest {
+            number: record.number,
+            customer: record.customer.clone(),
+            currency: record.currency.0,
+            collection: number_of(&COLLECTIONS, &record.collection),
+            provider: record.provider.clone(),
+            method: record.method.clone(),
+            is_over: record.is_over,
+        }
+    }
+}
+
+impl TryFrom<WireRest> for RestRecord {
+    type Error = Corrupt;
+
+    fn try_from(wire: WireRest) -> Result<Self, Corrupt> {
+        Ok(RestRecord {
+            number: wire.number,
+            customer: wire.customer,
+            currency: CurrencyNumber(wire.currency),
+            collection: at(&COLLECTIONS, wire.collection, "collection")?,
+            provider: wire.provider,
+            method: wire.method,
+            is_over: wire.is_over,
+        })
     }
 }

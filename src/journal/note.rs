@@ -43,6 +43,10 @@ pub struct Asked {
     pub all: bool,
     /// What is forfeited was to be granted anew.
     pub regrant: bool,
+    /// What the wallet does not cover is to be collected: the number of the intent
+    /// ([`RestRecord`](super::billing::RestRecord)). Left out where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<u64>,
 }
 
 impl Note {
@@ -57,6 +61,6 @@ impl Note {
         let texts = [&self.key, &self.reason, &self.invoice];
         let texts: usize = texts.into_iter().flatten().map(|text| text.len() + 5).sum();
         let metadata: usize = self.metadata.iter().map(|(key, value)| key.len() + value.len() + 10).sum();
-        72 + texts + metadata
+        84 + texts + metadata
     }
 }

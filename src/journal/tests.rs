@@ -242,7 +242,7 @@ const ROLLOVER: Rollover = Rollover {
 
 fn full_note(kind: NoteKind) -> Note {
     let text = |text: &str| Some(text.to_owned());
-    let asked = Asked { all: true, regrant: true };
+    let asked = Asked { all: true, regrant: true, rest: None };
     let metadata = Metadata::from([("order".to_owned(), "42".to_owned())]);
     Note { kind, key: text("key-1"), reason: text("a reason"), invoice: text("inv-7"), asked, metadata, other: None }
 }

@@ -6,10 +6,14 @@ use super::methods::METHOD;
 use super::{Failed, Payments, seconds};
 use crate::billing::top_up::{Event, Outcome, TopUp};
 use crate::engine::CommandError;
+use crate::ledger::Timestamp;
 use drawdown_outbound::http::HeaderMap;
 use drawdown_outbound::providers::{
     self, ChargeFacts, ChargeRef, CustomerRef, DisputeEnd, Key, Provider, ReceiveError, Received,
 };
+
+/// How far a provider's clock may be ahead of ours, seconds.
+const CLOCKS_S: u64 = 300;
 
 /// Why an event was not taken in.
 #[derive(Debug)]
@@ -43,8 +47,24 @@ impl Payments {
         Ok(self.take_in(&*provider, received).await?)
     }
 
+    /// What came to a payment that is not known here comes again if the payment may be one of ours of which nothing has been heard yet:
+    /// events come in any order, and a success may be the one that was lost. Others have payments at the same provider, too; of those it is passed over,
+    /// and nothing is kept.
+    fn of_unknown(&self, provider: &dyn Provider, charge: Option<&ChargeRef>, at_s: u64) -> Result<(), Failed> {
+        let Some(charge) = charge else { return Ok(()) };
+        let before = Timestamp::from_millis(at_s.saturating_add(CLOCKS_S).saturating_mul(1_000));
+        let awaited = self.shared.engine.awaited_payments(provider.name(), before);
+        if awaited.is_empty() {
+            tracing::warn!(%charge, "an event about a payment that is none of ours");
+            return Ok(());
+        }
+        tracing::warn!(%charge, awaited = awaited.len(), "an event about a payment that is not known yet");
+        Err(Failed::NotKnownYet)
+    }
+
     async fn take_in(&self, provider: &dyn Provider, received: Received) -> Result<(), Failed> {
         use providers::Event as Told;
+        let at_s = received.at_s;
         match received.event {
             Told::ChargeSucceeded(facts) => self.succeeded(provider, facts).await,
             Told::ChargeFailed { facts, decline } => {
@@ -69,7 +89,7 @@ impl Payments {
             Told::RefundChanged { refund, charge, key, money, state } => {
                 let of_key = key.as_deref().and_then(|key| key.split_once('.'));
                 let Some(top_up) = self.top_up_of(provider, of_key.map(|(id, _)| id), charge.as_ref()) else {
-                    return Ok(());
+                    return self.of_unknown(provider, charge.as_ref(), at_s);
                 };
                 let ours = |known: &&crate::billing::top_up::Refund| {
                     key.as_deref() == Some(refund_key(&top_up.id, &known.key).as_str())
@@ -79,13 +99,13 @@ impl Payments {
                 let key = known.unwrap_or_else(|| refund.as_str().to_owned());
                 self.tell(&top_up.id, &Event::Refund { key, money, report: report_of(state) }).await
             }
-            Told::DisputeOpened { charge, .. } => self.disputed(provider, &charge, &Event::DisputeOpened).await,
+            Told::DisputeOpened { charge, .. } => self.disputed(provider, &charge, &Event::DisputeOpened, at_s).await,
             Told::DisputeClosed { charge, end, .. } => {
                 let event = match end {
                     DisputeEnd::Won => Event::DisputeWon,
                     DisputeEnd::Lost => Event::DisputeLost,
                 };
-                self.disputed(provider, &charge, &event).await
+                self.disputed(provider, &charge, &event, at_s).await
             }
             Told::SetupCompleted { customer: Some(customer), method: Some(method), .. } => {
                 let Some(owner) = self.owner(provider, &customer) else { return Ok(()) };
@@ -154,10 +174,15 @@ impl Payments {
         kept.map(drop)
     }
 
-    async fn disputed(&self, provider: &dyn Provider, charge: &ChargeRef, event: &Event) -> Result<(), Failed> {
+    async fn disputed(
+        &self,
+        provider: &dyn Provider,
+        charge: &ChargeRef,
+        event: &Event,
+        at_s: u64,
+    ) -> Result<(), Failed> {
         let Some(top_up) = self.top_up_of(provider, None, Some(charge)) else {
-            tracing::warn!(%charge, "a dispute of a payment that is none of ours");
-            return Ok(());
+            return self.of_unknown(provider, Some(charge), at_s);
         };
         self.tell(&top_up.id, event).await
     }
@@ -167,6 +192,11 @@ impl Failed {
     /// Whether another try may do better: what the ledger or the provider has refused stays refused.
     pub fn may_pass(&self) -> bool {
         use providers::CallError;
-        matches!(self, Failed::Ledger(CommandError::Unavailable(_)) | Failed::Provider(CallError::Unknown { .. }))
+        matches!(
+            self,
+            Failed::Ledger(CommandError::Unavailable(_))
+                | Failed::Provider(CallError::Unknown { .. })
+                | Failed::NotKnownYet
+        )
     }
 }

@@ -310,6 +310,8 @@ pub enum Failed {
     Provider(CallError),
     /// There is no such provider.
     NoProvider,
+    /// It is about a payment that is not known, and that one may be which nothing has been heard of yet.
+    NotKnownYet,
 }
 
 impl From<CommandError> for Failed {
@@ -336,6 +338,7 @@ impl fmt::Display for Failed {
             Failed::Ledger(error) => error.fmt(f),
             Failed::Provider(error) => error.fmt(f),
             Failed::NoProvider => f.write_str("no such payment provider is connected"),
+            Failed::NotKnownYet => f.write_str("the payment that it is about is not known yet"),
         }
     }
 }

@@ -519,6 +519,7 @@ fn billing_fields(billing: &BillingRecord) -> Fields {
         BillingRecord::Invoice(record) => ("invoice", record.invoice.number.0.into()),
         BillingRecord::Limits(limits) => ("portal_limits", limits.currency.0.into()),
         BillingRecord::Reference(record) => ("provider_reference", record.of.clone().into()),
+        BillingRecord::Rest(record) => ("rest_of_charge", record.number.into()),
     };
     let mut fields = vec![("type", kind.into()), ("id", id)];
     match billing {
@@ -535,6 +536,9 @@ fn billing_fields(billing: &BillingRecord) -> Fields {
             let invoice = &record.invoice;
             let total = format!("{} {}", invoice.total, invoice.total.code);
             fields.extend([("status", invoice.status().as_str().into()), ("total", total.into())]);
+        }
+        BillingRecord::Rest(record) => {
+            fields.extend([("customer", record.customer.clone().into()), ("over", record.is_over.into())]);
         }
         BillingRecord::Package(_)
         | BillingRecord::Recharge(_)

@@ -356,6 +356,7 @@ impl<'a> Auditor<'a> {
             return;
         }
         self.trail.note_claw_back(lsn, record);
+        self.trail.note_charge(lsn, record);
         if ahead > 1 && record.body.operation != Operation::Reopen {
             self.find(lsn, Some(slot), "an operation on a generation that was never opened");
         }

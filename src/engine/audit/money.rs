@@ -11,14 +11,16 @@
 //!    purchase has one that is valid;
 //! 5. a rule has one top-up in flight at most, each automatic top-up was set off by its rule, and together with it those of the same day, week and month
 //!    that had not failed by then keep within the rule's limits;
-//! 6. what the engine has is what the newest records say.
+//! 6. a charge that names an intent to collect what the wallet leaves to pay has a top-up that collects it, unless the intent has not ended; what is
+//!    entered on an invoice as paid by others than the wallet is no more than what was captured for it;
+//! 7. what the engine has is what the newest records say.
 //!
 //! Where the log's beginning has been retired, records of what began before are taken as they come: of 1 and 5 what is behind the log's
 //! first record is checked, of 2 and 3 the grants that were declared behind it, and claw-backs from the first that is there.
 
 use super::Found;
 use crate::billing::auto::Limit;
-use crate::billing::invoice::{Invoice, Line, Subject};
+use crate::billing::invoice::{Invoice, Line, Payer, Subject};
 use crate::billing::top_up::{Collection, Credit, Goods, Kind, Refund, RefundStatus, Status, TopUp};
 use crate::billing::{Money, Per};
 use crate::catalog::CurrencyNumber;
@@ -44,6 +46,8 @@ pub(super) struct Trail {
     made: BTreeMap<u64, (u32, Amount)>,
     /// Claw-backs, in the order of each wallet.
     taken: Vec<ClawBack>,
+    /// Charges that left something to pay: the record, its copy that counts, and the intent that it names.
+    short: Vec<(u64, u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +86,16 @@ impl Trail {
         }
     }
 
+    /// Notes what an operation leaves to pay that is to be collected. Copies of it are to be left out.
+    pub(super) fn note_charge(&mut self, lsn: u64, record: &OperationRecord<'_>) {
+        let rest = record.body.note.as_ref().and_then(|note| note.asked.rest);
+        if let Some(rest) = rest.filter(|_| !record.body.rejected && record.body.taken.shortfall > Amount::ZERO) {
+            self.short.push((lsn, record.counts, rest));
+        }
+    }
+
     pub(super) fn add(&mut self, other: Trail) {
+        self.short.extend(other.short);
         self.made.extend(other.made);
         self.taken.extend(other.taken);
     }
@@ -135,6 +148,7 @@ impl MoneyBooks {
             | BillingRecord::Recharge(_)
             | BillingRecord::Method(_)
             | BillingRecord::Limits(_)
+            | BillingRecord::Rest(_)
             | BillingRecord::Reference(_) => {}
         }
     }
@@ -257,6 +271,7 @@ impl MoneyBooks {
         }
         self.compare(&top_ups, &rules, &invoices);
         self.check_invoices(&top_ups, &invoices);
+        self.check_charges(inner, &top_ups, &invoices, &trail.short);
         self.check_in_flight(&top_ups, &rules);
         let mut made: BTreeMap<String, Vec<(u64, u32, Amount)>> = BTreeMap::new();
         for (grant, (slot, amount)) in &trail.made {
@@ -348,6 +363,44 @@ impl MoneyBooks {
             if !is_right {
                 let lsn = self.top_ups.get(id).map_or(0, |(lsn, _)| *lsn);
                 self.find(lsn, &wallet_of(&record.top_up), "a purchase has no valid invoice, or more than one");
+            }
+        }
+    }
+
+    /// That the rests of charges are collected, and that invoices have as paid what came.
+    fn check_charges(
+        &mut self,
+        inner: &Inner,
+        top_ups: &BTreeMap<String, TopUpRecord>,
+        invoices: &BTreeMap<u64, Invoice>,
+        short: &[(u64, u64, u64)],
+    ) {
+        let mut captured: HashMap<Subject, i128> = HashMap::new();
+        for TopUpRecord { top_up, .. } in top_ups.values() {
+            let of = match top_up.kind {
+                Kind::Charge { entry } => Subject::Charge { entry, invoice: None },
+                _ => Subject::TopUp(top_up.id.clone()),
+            };
+            *captured.entry(of).or_default() += top_up.captured.map_or(0, |captured| captured.units.into());
+        }
+        for invoice in invoices.values() {
+            let of = match &invoice.subject {
+                Subject::Charge { entry, .. } => Subject::Charge { entry: *entry, invoice: None },
+                of @ Subject::TopUp(_) => of.clone(),
+            };
+            let by_others = invoice.paid.iter().filter(|paid| !matches!(paid.by, Payer::Wallet(_)));
+            let paid: i128 = by_others.map(|paid| i128::from(paid.money.units)).sum();
+            if paid > captured.get(&of).copied().unwrap_or(0) {
+                let lsn = self.invoices.get(&invoice.number.0).map_or(0, |(lsn, _)| *lsn);
+                self.findings.push((lsn, None, "more is entered on an invoice than was captured for it"));
+            }
+        }
+        let open = inner.billing.open_rests();
+        for (lsn, counts, rest) in short {
+            let is_of = |entry: u64| captured.contains_key(&Subject::Charge { entry, invoice: None });
+            let is_collected = is_of(*lsn) || is_of(*counts);
+            if !is_collected && !open.contains(rest) {
+                self.findings.push((*lsn, None, "nothing collects what a charge left to pay"));
             }
         }
     }

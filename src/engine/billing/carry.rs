@@ -3,7 +3,7 @@
 use super::tables::{Kept, Tables};
 use super::view::Work;
 use crate::billing::Money;
-use crate::billing::invoice::{Invoice, InvoiceStatus, Line, Note, Numbers, Paid, Payer, Subject};
+use crate::billing::invoice::{Invoice, InvoiceError, InvoiceStatus, Line, Note, Numbers, Paid, Payer, Subject};
 use crate::billing::top_up::{Credit, CreditOrder, Effect, Event, Kind, Shortfall, Step, TopUp};
 use crate::catalog::CostBasis;
 use crate::engine::Inner;
@@ -12,7 +12,7 @@ use crate::engine::view::CommandError;
 use crate::engine::wallet::WalletOperation;
 use crate::journal::Record;
 use crate::journal::admin::{AdminRecord, Declared, GrantRecord};
-use crate::journal::billing::{BillingRecord, Declaration, InvoiceRecord, RuleRecord, TopUpRecord};
+use crate::journal::billing::{BillingRecord, Declaration, InvoiceRecord, RestRecord, RuleRecord, TopUpRecord};
 use crate::journal::note::{self, NoteKind};
 use crate::ledger::{Amount, Category, GrantId, NewGrant, Operation, Special, Timestamp};
 use crate::store::{Guard, pin};
@@ -35,6 +35,17 @@ pub(super) struct Beside {
     pub(super) rule: Option<RuleRecord>,
     /// The invoice that it is to pay.
     pub(super) invoice: Option<Invoice>,
+    /// The intent that it carries out.
+    pub(super) rest: Option<RestRecord>,
+}
+
+/// What becomes of a top-up's invoices in a step.
+struct Papers {
+    /// The one that stands, and whether it had been paid before.
+    invoice: Option<(Invoice, bool)>,
+    /// Those that it has taken the place of.
+    replaced: Vec<Invoice>,
+    numbers: Numbers,
 }
 
 impl Inner {
@@ -70,8 +81,9 @@ impl Inner {
         let mut todo = ToDo::default();
         let mut records = Vec::new();
         let mut declaration = before.map_or(Declaration::None, |before| before.declaration);
-        let (mut news, mut numbers) = (Vec::new(), tables.numbers);
-        let mut invoice = tables.invoice_for(&step.top_up.id).or(beside.invoice.map(|invoice| (invoice, false)));
+        let mut news = Vec::new();
+        let invoice = tables.invoice_for(&step.top_up.id).or(beside.invoice.map(|invoice| (invoice, false)));
+        let mut papers = Papers { invoice, replaced: Vec::new(), numbers: tables.numbers };
         for effect in &step.effects {
             match effect {
                 Effect::Credit(order) => match self.declare(&step.top_up, order, now) {
@@ -96,7 +108,7 @@ impl Inner {
                 Effect::Tell(told) => news.push(*told),
                 Effect::ClawBack { .. } => todo.claws_back = true,
                 Effect::IssueInvoice { .. } | Effect::InvoicePaid | Effect::VoidInvoice | Effect::RefundNote { .. } => {
-                    tables.invoice_effect(&mut invoice, &mut numbers, &step.top_up, effect, now);
+                    tables.invoice_effect(&mut papers, &step.top_up, effect, now);
                 }
                 Effect::Freeze | Effect::Release => todo.freezes = true,
                 Effect::Provider(_) => {}
@@ -104,12 +116,19 @@ impl Inner {
         }
         let top_up = Box::new(TopUpRecord { top_up: step.top_up.clone(), declaration, news });
         records.push(AdminRecord::Billing(BillingRecord::TopUp(top_up)));
-        if let Some((invoice, was_paid)) = invoice.filter(|(invoice, _)| tables.is_news(invoice)) {
+        for invoice in papers.replaced {
+            records.push(AdminRecord::Billing(BillingRecord::Invoice(Box::new(InvoiceRecord {
+                invoice,
+                paid_now: false,
+            }))));
+        }
+        if let Some((invoice, was_paid)) = papers.invoice.filter(|(invoice, _)| tables.is_news(invoice)) {
             let paid_now = !was_paid && invoice.status() == InvoiceStatus::Paid;
             records.push(AdminRecord::Billing(BillingRecord::Invoice(Box::new(InvoiceRecord { invoice, paid_now }))));
         }
         let rule = beside.rule.or_else(|| tables.rule_after(before.map(|before| &before.top_up), step, now));
         records.extend(rule.map(|rule| AdminRecord::Billing(BillingRecord::Rule(Box::new(rule)))));
+        records.extend(beside.rest.map(|rest| AdminRecord::Billing(BillingRecord::Rest(rest))));
         let first = self.append_admins(&records)?.get();
         for record in records {
             if let AdminRecord::Billing(mut record) = record {
@@ -347,6 +366,16 @@ const fn pays_charge(top_up: &TopUp) -> bool {
     matches!(top_up.kind, Kind::Charge { .. })
 }
 
+/// Whether less was captured than an invoice of a top-up of its own asks for.
+fn came_short(top_up: &TopUp, invoice: &Invoice) -> bool {
+    top_up.captured.is_some_and(|captured| captured.units < invoice.due().units)
+}
+
+/// Whether a charge's invoice has taken this top-up's money: what was captured after it had been paid it has not.
+fn has_taken(invoice: &Invoice, top_up: &TopUp) -> bool {
+    invoice.paid_at.is_none_or(|paid_at| top_up.completed_at.is_some_and(|completed_at| completed_at <= paid_at))
+}
+
 /// What was paid, as grants have it: of coins, which ISO 4217 does not know, the top-up tells.
 fn cost_basis(money: Money) -> Option<CostBasis> {
     money.code.is_iso().then(|| CostBasis { amount: money.units, currency: money.code.as_str().to_owned() })
@@ -374,40 +403,30 @@ impl Tables {
     }
 
     /// What becomes of a top-up's invoice.
-    fn invoice_effect(
-        &self,
-        invoice: &mut Option<(Invoice, bool)>,
-        numbers: &mut Numbers,
-        top_up: &TopUp,
-        effect: &Effect,
-        now: Timestamp,
-    ) {
+    fn invoice_effect(&self, papers: &mut Papers, top_up: &TopUp, effect: &Effect, now: Timestamp) {
+        let Papers { invoice, replaced, numbers } = papers;
         let outcome = match (effect, invoice.as_mut()) {
             // What a charge comes to is on its invoice from the beginning, with what the wallet paid.
             (Effect::IssueInvoice { paid: false } | Effect::VoidInvoice, Some(_)) if pays_charge(top_up) => Ok(()),
-            (Effect::IssueInvoice { paid: true }, Some((invoice, _))) if pays_charge(top_up) => {
-                let money = invoice.due();
-                invoice.pay(Paid { by: self.payer_of(top_up), money }, now)
+            (Effect::IssueInvoice { paid: true } | Effect::InvoicePaid, Some((invoice, _))) if pays_charge(top_up) => {
+                self.enter_payment(invoice, top_up, now)
             }
-            (Effect::IssueInvoice { paid }, _) => {
-                let lines = vec![self.line_of(top_up)];
-                let subject = Subject::TopUp(top_up.id.clone());
-                Invoice::issue(numbers.next_invoice(), top_up.customer.clone(), subject, lines, now).and_then(
-                    |mut issued| {
-                        if *paid {
-                            let money = issued.due();
-                            issued.pay(Paid { by: self.payer_of(top_up), money }, now)?;
-                        }
-                        *invoice = Some((issued, false));
-                        Ok(())
-                    },
-                )
+            (Effect::InvoicePaid, Some((open, _))) if came_short(top_up, open) => {
+                // What it comes to has changed, and what was issued does not.
+                let (void, issued) = (open.void(), self.issue(numbers, top_up, true, now));
+                void.and(issued).map(|issued| {
+                    replaced.extend(invoice.replace((issued, false)).map(|(void, _)| void));
+                })
             }
-            (Effect::InvoicePaid, Some((invoice, _))) => {
-                let money = invoice.due();
-                invoice.pay(Paid { by: self.payer_of(top_up), money }, now)
-            }
+            (Effect::InvoicePaid, Some((invoice, _))) => self.enter_payment(invoice, top_up, now),
+            (Effect::IssueInvoice { paid }, _) => self.issue(numbers, top_up, *paid, now).map(|issued| {
+                *invoice = Some((issued, false));
+            }),
             (Effect::VoidInvoice, Some((invoice, _))) => invoice.void(),
+            // Money that was taken beside what paid the invoice is none of the invoice's when it goes back, either.
+            (Effect::RefundNote { .. }, Some((invoice, _))) if pays_charge(top_up) && !has_taken(invoice, top_up) => {
+                Ok(())
+            }
             (Effect::RefundNote { key, money }, Some((invoice, _))) => {
                 let (number, refund) = (numbers.next_note(), key.clone());
                 invoice.refund(Note { number, refund, money: *money, at: now })
@@ -417,6 +436,30 @@ impl Tables {
         if let Err(error) = outcome {
             tracing::error!(top_up = top_up.id, %error, "a top-up's invoice cannot follow it");
         }
+    }
+
+    /// An invoice of a top-up, over what was captured if that is known.
+    fn issue(
+        &self,
+        numbers: &mut Numbers,
+        top_up: &TopUp,
+        is_paid: bool,
+        now: Timestamp,
+    ) -> Result<Invoice, InvoiceError> {
+        let (lines, subject) = (vec![self.line_of(top_up)], Subject::TopUp(top_up.id.clone()));
+        let mut issued = Invoice::issue(numbers.next_invoice(), top_up.customer.clone(), subject, lines, now)?;
+        if is_paid {
+            self.enter_payment(&mut issued, top_up, now)?;
+        }
+        Ok(issued)
+    }
+
+    /// Enters what was captured, as far as it is owed.
+    fn enter_payment(&self, invoice: &mut Invoice, top_up: &TopUp, now: Timestamp) -> Result<(), InvoiceError> {
+        let due = invoice.due();
+        let came = top_up.captured.map_or(due.units, |captured| captured.units);
+        let money = Money::new(due.units.min(came), due.code);
+        invoice.pay(Paid { by: self.payer_of(top_up), money }, now)
     }
 
     /// What stands on the invoice: what was captured, where that is not the price.

@@ -7,7 +7,7 @@
 use super::tables::Tables;
 use super::view::Work;
 use crate::billing::top_up::{Command, TopUp};
-use crate::engine::Inner;
+use crate::engine::{Engine, Inner};
 use crate::ledger::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 
@@ -74,8 +74,26 @@ impl Lookups {
         due
     }
 
+    /// The ids of all of them.
+    fn ids(&self) -> impl Iterator<Item = &String> {
+        self.awaited.keys()
+    }
+
     fn asked(&self, id: &str) -> u32 {
         self.awaited.get(id).map_or(0, |known| known.asked)
+    }
+}
+
+impl Engine {
+    /// Top-ups made before some time that a provider collects, and of whose payment nothing is known: they are waited for, or may have been paid after
+    /// they were given up.
+    pub fn awaited_payments(&self, provider: &str, before: Timestamp) -> Vec<String> {
+        let tables = self.inner.billing.lock();
+        let is_it = |id: &&String| {
+            let top_up = &tables.top_ups[*id].top_up;
+            top_up.provider == provider && top_up.captured.is_none() && top_up.created_at < before
+        };
+        tables.lookups.ids().filter(is_it).cloned().collect()
     }
 }
 

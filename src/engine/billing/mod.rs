@@ -37,10 +37,11 @@ use crate::billing::Invalid;
 use crate::billing::top_up::Collection;
 use crate::catalog::CurrencyNumber;
 use crate::journal::billing::BillingRecord;
+pub(in crate::engine) use charges::Charging;
 pub use follow::Step as Followed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::Tables;
-pub use view::{Buyer, RuleView, TopUpRequest, TopUpView, Work};
+pub use view::{Buyer, PayRequest, RuleView, TopUpRequest, TopUpView, Work};
 
 /// All of money in.
 #[derive(Debug, Default)]
@@ -62,6 +63,11 @@ impl Billing {
     /// Whether amounts of a currency stand in any of it.
     pub(super) fn use_currency(&self, currency: CurrencyNumber) -> bool {
         self.lock().use_currency(currency)
+    }
+
+    /// The numbers of the intents to collect rests of charges that have not ended.
+    pub(super) fn open_rests(&self) -> std::collections::BTreeSet<u64> {
+        self.lock().rests.keys().copied().collect()
     }
 
     /// All that there is, as records, by their keys.
@@ -90,7 +96,7 @@ impl Inner {
     pub(super) fn settle_billing(&self) -> bool {
         let mut tables = self.billing.lock();
         let undone: Vec<String> = tables.undone.iter().cloned().collect();
-        let mut done = false;
+        let mut done = self.settle_rests(&mut tables);
         for id in undone {
             match self.settle(&mut tables, &id) {
                 Ok(()) => done = true,

@@ -9,7 +9,7 @@ use crate::billing::top_up::{Collection, Credit, Effect, Kind, Status, TopUp};
 use crate::billing::{CreditPackage, PaymentMethod};
 use crate::catalog::CurrencyNumber;
 use crate::journal::billing::{
-    BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord,
+    BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RestRecord, RuleRecord, TopUpRecord,
 };
 use crate::ledger::{Amount, Timestamp};
 use drawdown_wal::Lsn;
@@ -64,8 +64,12 @@ pub(super) struct Tables {
     pub(super) by_payment: HashMap<String, String>,
     /// When rules are to be looked at again though nothing happens to their wallets. Not logged: a start looks at all of them.
     pub(super) look_again: BTreeSet<(Timestamp, String, CurrencyNumber)>,
-    /// Top-ups that pay the rests of charges, by the charges' entries.
-    pub(super) by_charge: HashMap<u64, String>,
+    /// Top-ups that pay the rest of a charge, or were to, by the charge's entry.
+    pub(super) by_charge: HashMap<u64, BTreeSet<String>>,
+    /// Invoices of charges, by the charges' entries.
+    pub(super) invoice_of_charge: HashMap<u64, Number>,
+    /// Rests of charges that are to be collected and have not been seen to, by number.
+    pub(super) rests: BTreeMap<u64, RestRecord>,
     /// The provider that is taken where nobody says which. Not of the log, like those that are connected.
     pub(super) usual: Option<String>,
     /// Credits that are on their way, by wallet and top-up.
@@ -106,6 +110,8 @@ impl Tables {
                 self.referred.insert((provider.clone(), reference.clone()), of.clone());
                 self.references.insert((provider, of), reference);
             }
+            BillingRecord::Rest(record) if record.is_over => drop(self.rests.remove(&record.number)),
+            BillingRecord::Rest(record) => drop(self.rests.insert(record.number, record)),
         }
     }
 
@@ -136,7 +142,10 @@ impl Tables {
             }
         }
         if let Kind::Charge { entry } = top_up.kind {
-            self.by_charge.insert(entry, id.clone());
+            self.by_charge.entry(entry).or_default().insert(id.clone());
+            if let Some(number) = self.invoice_of_charge.get(&entry) {
+                self.invoice_of.insert(id.clone(), *number);
+            }
         }
         if let Some(key) = &top_up.key {
             self.by_key.insert(key.clone(), id.clone());
@@ -173,14 +182,16 @@ impl Tables {
         self.numbers.invoices = self.numbers.invoices.max(number.0);
         let notes = invoice.notes.iter().map(|note| note.number.0).max().unwrap_or(0);
         self.numbers.notes = self.numbers.notes.max(notes);
-        let payer = match &invoice.subject {
+        match &invoice.subject {
             // A void one is followed by another if it is paid after all.
-            Subject::TopUp(id) => Some(id),
-            // What pays its rest is recorded before it.
-            Subject::Charge { entry, .. } => self.by_charge.get(entry),
-        };
-        if let Some(id) = payer {
-            self.invoice_of.insert(id.clone(), number);
+            Subject::TopUp(id) => drop(self.invoice_of.insert(id.clone(), number)),
+            // What pays its rest, however often that is tried, pays it on the charge's invoice.
+            Subject::Charge { entry, .. } => {
+                self.invoice_of_charge.insert(*entry, number);
+                for id in self.by_charge.get(entry).into_iter().flatten() {
+                    self.invoice_of.insert(id.clone(), number);
+                }
+            }
         }
         self.invoices_of.entry(invoice.customer.clone()).or_default().insert(number);
         self.invoices.insert(number, Arc::new(invoice));
@@ -216,7 +227,8 @@ impl Tables {
             BillingRecord::Reference(ReferenceRecord { provider, of, reference })
         });
         let sold = packages.chain(recharge).chain(limits).chain(methods);
-        sold.chain(top_ups).chain(rules).chain(invoices).chain(references).collect()
+        let rests = self.rests.values().map(|rest| BillingRecord::Rest(rest.clone()));
+        sold.chain(top_ups).chain(rules).chain(invoices).chain(references).chain(rests).collect()
     }
 
     /// A customer's payment methods, by id.

@@ -89,3 +89,14 @@ pub struct Work {
     /// What.
     pub command: Command,
 }
+
+/// What is owed on an open invoice is to be collected once more.
+#[derive(Clone, Debug, Default)]
+pub struct PayRequest {
+    /// The payment method to be charged; `None` takes the customer's, or a page.
+    pub method: Option<String>,
+    /// Where the customer goes after the provider's page.
+    pub return_url: Option<String>,
+    /// Same key and content: the first payment again. Same key, other content: `idempotency_conflict`.
+    pub key: Option<String>,
+}

@@ -94,7 +94,7 @@ impl Inner {
         let mut note = Note::new(NoteKind::Reversal);
         note.key.clone_from(&request.key);
         note.reason.clone_from(&request.reason);
-        note.asked = Asked { all: amount.is_none(), regrant: request.expired == Expired::Regrant };
+        note.asked = Asked { all: amount.is_none(), regrant: request.expired == Expired::Regrant, rest: None };
         let is_same = |done: &Done| match &done.operation {
             Operation::Reverse(earlier) => {
                 earlier.debit == debit.lsn

@@ -29,6 +29,7 @@ impl Page<'_> {
             | BillingRecord::Recharge(_)
             | BillingRecord::Method(_)
             | BillingRecord::Reference(_)
+            | BillingRecord::Rest(_)
             | BillingRecord::Limits(_) => Vec::new(),
         };
         for (index, news) in (0..).zip(told) {

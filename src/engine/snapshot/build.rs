@@ -334,7 +334,10 @@ impl Job<'_> {
     ) -> Result<(), SnapshotFailure> {
         let mut new = new.into_iter().peekable();
         let mut number = 0;
-        let mut put = |record| {
+        let mut put = |record: BillingRecord| {
+            if record.is_over() {
+                return Ok(());
+            }
             number += 1;
             let record = AdminRecord::Billing(record);
             writer.put(Section::Billing, number - 1, |out| entry::write_record(&record, out))

@@ -9,6 +9,7 @@ pub(super) mod documents;
 pub(crate) mod feed;
 pub(crate) mod grants;
 pub(crate) mod holds;
+pub(crate) mod invoices;
 pub(crate) mod keys;
 pub(crate) mod operations;
 pub(crate) mod payments;

@@ -22,6 +22,10 @@ pub(crate) fn problem_of(failed: Failed) -> Problem {
     match failed {
         Failed::Ledger(error) => Problem::from(error),
         Failed::NoProvider => Problem::field("provider", "is not connected"),
+        Failed::NotKnownYet => {
+            let detail = "the payment that this is about is not known yet: it is to be sent again";
+            Problem::new(Reason::Conflict("payment_not_known_yet"), detail)
+        }
         Failed::Provider(CallError::Unknown { detail }) => {
             tracing::warn!(detail, "a payment provider does not answer");
             let reason = Reason::Unavailable(Unavailable::Overloaded);

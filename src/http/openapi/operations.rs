@@ -410,6 +410,7 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
         Action::GetPortalLimits => portal::get_limits(),
         Action::PutPortalLimits => portal::put_limits(),
         Action::DeletePortalSessions => portal::delete_sessions(),
+        Action::PayInvoice => billing::pay_invoice(),
         Action::Page(_) => return None,
         Action::Statement => statement(),
         Action::PastBalance => Operation::new("Reports", "balanceAt", "A wallet's balance at a past instant")

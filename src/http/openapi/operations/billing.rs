@@ -125,6 +125,17 @@ pub(super) fn get_invoice() -> Operation {
     operation
 }
 
+pub(super) fn pay_invoice() -> Operation {
+    Operation::new(TAG, "payInvoice", "Collect once more what is owed on the open invoice of a charge")
+        .about(
+            "From `payment_method`, or as with a new charge: from the customer's default one, or on a page. Refused as long as an earlier try may \
+             still be paid. The invoice of a purchase is paid by its top-up.",
+        )
+        .may_take("InvoicePayment")
+        .answers(201, "It is being collected.", &json!({"$ref": "#/components/schemas/TopUp"}))
+        .fails(&[400, 404, 409, 422])
+}
+
 pub(super) fn resume_rule() -> Operation {
     Operation::new(TAG, "resumeAutoTopUpRule", "Let a rule go on that is suspended or waits; repeating it is success")
         .ok("AutoTopUpRule")
@@ -166,9 +177,12 @@ pub(super) fn delete_method() -> Operation {
 
 pub(super) fn provider_webhook() -> Operation {
     let mut operation = Operation::new(TAG, "receiveProviderWebhook", "What a payment provider tells, signed by it")
-        .about("The provider verifies signature and time itself; the same event again changes nothing.")
+        .about(
+            "Signature and time are verified as the provider prescribes; the same event again changes nothing. What is about a payment that may be \
+             ours and is not known yet is refused with 409, so that the provider sends it again.",
+        )
         .answers(200, "It is on disk.", &json!({"type": "object", "properties": {"received": {"type": "boolean"}}}))
-        .fails(&[400, 404, 408, 413, 503])
+        .fails(&[400, 404, 408, 409, 413, 503])
         .writes();
     operation.body = None;
     operation

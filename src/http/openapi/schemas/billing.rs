@@ -194,7 +194,12 @@ fn top_ups() -> Group {
         ("key??", text(1, 255)),
         ("last??", json!({"type": "boolean", "description": "Of a payment: no more will come."})),
     ]);
-    vec![("TopUp", top_up), ("TopUpRequest", request), ("MoneyMoved", moved)]
+    let payment = object(&[
+        ("payment_method??", text(1, 128)),
+        ("return_url??", json!({"type": "string", "minLength": 1, "maxLength": 2048, "pattern": "^https?://"})),
+        ("key??", text(1, 255)),
+    ]);
+    vec![("TopUp", top_up), ("TopUpRequest", request), ("MoneyMoved", moved), ("InvoicePayment", payment)]
 }
 
 /// What collects the rest of a charge.
