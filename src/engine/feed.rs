@@ -13,7 +13,7 @@ pub(super) use webhooks::TEST;
 
 use super::catalog::{Catalog, CreditCurrency};
 use super::history::{event_ref, frozen_by, line_names, unreadable};
-use super::ticket::Ticket;
+use super::ticket::poisoned_error;
 use super::view::{CommandError, EventRef, FeedEvent, FeedPage, FeedValue, Unavailable};
 use super::{Engine, Inner};
 use crate::catalog::CustomerChange;
@@ -48,11 +48,12 @@ impl Engine {
             limit,
             kinds: kinds.map(Kinds::Named),
             seen: HashSet::new(),
-            told: FeedPage { events: Vec::new(), next: after, at_end: false },
+            told: FeedPage { events: Vec::new(), next: after, at_end: false, read: start },
         };
         while !page.is_full() {
             let Some(frame) = reader.next().map_err(|error| read_error(&error))? else {
                 page.told.at_end = true;
+                page.told.read = reader.position();
                 break;
             };
             page.take(&frame)?;
@@ -60,10 +61,14 @@ impl Engine {
         Ok(page.told)
     }
 
-    /// Resolves when something behind `after` has become durable.
-    pub fn feed_wait(&self, after: Lsn) -> Ticket {
-        let durable = self.inner.log.durable();
-        Ticket::new(&self.inner.log, Lsn::new(after.max(durable).get() + 1))
+    /// Resolves when more has become durable than a reader has read: a page at the end of the feed up to [`FeedPage::read`], the follower of rules
+    /// up to its step's position.
+    ///
+    /// What became durable since the reading counts, so nothing is slept through. The log is not hurried: what is waited for by nobody else is synced
+    /// within milliseconds.
+    pub fn feed_wait(&self, read: Lsn) -> impl Future<Output = Result<(), Unavailable>> + Send + use<> {
+        let more = self.inner.log.once_durable(Lsn::new(read.get().saturating_add(1)));
+        async move { more.await.map_err(|poisoned| poisoned_error(&poisoned)) }
     }
 }
 

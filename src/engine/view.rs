@@ -549,6 +549,8 @@ pub struct FeedPage {
     pub next: Lsn,
     /// The durable end has been reached.
     pub at_end: bool,
+    /// At the end: everything before was looked at. What is waited behind.
+    pub read: Lsn,
 }
 
 /// Sums over wallets of one currency.

@@ -34,6 +34,9 @@ pub(super) mod tag {
 /// Bytes of a record's tag and length.
 pub(super) const PREFIX: usize = 4;
 
+/// Where the slot stands in debits and operations.
+const SLOT_AT: usize = 8;
+
 /// The longest record, bytes.
 pub const MAX_RECORD: usize = 0x00ff_ffff;
 
@@ -112,6 +115,27 @@ impl<'a> Records<'a> {
         Only { records: self, wanted, admin_too: true }
     }
 
+    /// The wallets of the debits and operations, in their order and each as often as it has any; nothing else of them is decoded. Ends with an
+    /// error at the first record that is malformed.
+    pub fn slots(&self) -> impl Iterator<Item = Result<u32, Corrupt>> + 'a {
+        let mut rest = self.rest;
+        std::iter::from_fn(move || {
+            loop {
+                if rest.0.is_empty() {
+                    return None;
+                }
+                match slot_of_next(&mut rest) {
+                    Ok(None) => {}
+                    Ok(Some(slot)) => return Some(Ok(slot)),
+                    Err(corrupt) => {
+                        rest = Fields(&[]);
+                        return Some(Err(corrupt));
+                    }
+                }
+            }
+        })
+    }
+
     /// Where each record stands, and how far behind the start of the payload it says that it does. Ends at the first that is malformed.
     pub fn places(&self) -> impl Iterator<Item = (Lsn, u32)> + 'a {
         let (mut rest, payload, start) = (self.rest, self.payload, self.payload_lsn);
@@ -150,6 +174,18 @@ impl<'a> Iterator for Records<'a> {
         }
         Some(item)
     }
+}
+
+/// Goes on by one record: its wallet, if it is a debit or an operation.
+#[inline]
+fn slot_of_next(rest: &mut Fields<'_>) -> Result<Option<u32>, Corrupt> {
+    let (tag, length) = prefix(rest.0)?;
+    let bytes = rest.take(length)?;
+    if !matches!(tag, tag::DEBIT | tag::OPERATION) {
+        return Ok(None);
+    }
+    // Both have it there.
+    Fields(bytes.get(SLOT_AT..).ok_or(Corrupt::Truncated)?).u32().map(Some)
 }
 
 /// The walk over the records of some wallets, and administrative ones.

@@ -925,8 +925,20 @@ fn any_metered() -> impl Strategy<Value = Option<Metered>> {
 fn walk(payload: &[u8]) -> usize {
     let Ok(all) = records(payload, PAYLOAD) else { return 0 };
     let some = all.clone().only(|slot| slot % 2 == 0).count();
+    let (walk, slots) = (all.clone(), all.slots());
     let count = all.count();
     assert!(some <= count);
+    // Where all can be decoded, their slots are the same without that.
+    let slot = |(_, record)| match record {
+        Record::Debit(debit) => Some(debit.slot),
+        Record::Operation(operation) => Some(operation.slot),
+        Record::Admin(_) => None,
+    };
+    if let Ok(decoded) = walk.map(|item| item.map(slot)).collect::<Result<Vec<_>, _>>() {
+        assert_eq!(slots.collect::<Result<Vec<_>, _>>(), Ok(decoded.into_iter().flatten().collect()));
+    } else {
+        slots.for_each(drop);
+    }
     count
 }
 
@@ -961,6 +973,8 @@ proptest! {
             other => panic!("{other:?}"),
         }).collect();
         prop_assert_eq!(read, wanted);
+        let slots: Vec<_> = records(&payload, PAYLOAD).expect("a prelude").slots().map(|slot| slot.expect("sound")).collect();
+        prop_assert_eq!(slots, debits.iter().map(|debit| debit.slot).collect::<Vec<_>>());
     }
 
     #[test]

@@ -27,17 +27,18 @@ use crate::engine::billing::Work;
 use crate::engine::{CommandError, Ticket, Unavailable};
 use crate::ledger::Timestamp;
 use drawdown_outbound::providers::{CallError, Provider};
-use drawdown_wal::Lsn;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 /// What is collected elsewhere has no provider that could be asked.
 const OUTSIDE: &str = "external";
 /// How long the follower rests while there is no rule.
 const IDLE_REST: Duration = Duration::from_millis(20);
+/// Under load the log is synced several times a millisecond; so long the follower lets it be before it looks again.
+const PACE: Duration = Duration::from_millis(1);
 /// How often the clock is looked at: what expires, what was waiting.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -252,8 +253,6 @@ impl Payments {
     async fn follow(&self) {
         let engine = &self.shared.engine;
         loop {
-            // Made before the log is looked at, so that what becomes durable meanwhile is not slept through.
-            let wake = engine.feed_wait(Lsn::ZERO);
             let step = match engine.follow_rules() {
                 Ok(step) => step,
                 Err(error) => {
@@ -268,10 +267,20 @@ impl Payments {
             self.take_up();
             if step.is_idle {
                 tokio::time::sleep(IDLE_REST).await;
-            } else if step.more {
+                continue;
+            }
+            if step.more {
                 tokio::task::yield_now().await;
-            } else if wake.await.is_err() {
+                continue;
+            }
+            let looked = Instant::now();
+            // Charges that were decided on are waited for; usage is synced for those who sent it, or before long.
+            let woken = if step.has_work { engine.barrier().await } else { engine.feed_wait(step.position).await };
+            if woken.is_err() {
                 return;
+            }
+            if !step.has_work && looked.elapsed() < PACE {
+                tokio::time::sleep(PACE).await;
             }
         }
     }

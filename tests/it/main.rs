@@ -10,6 +10,7 @@ mod corrections;
 mod demo;
 mod disputes;
 mod engine_props;
+mod followed_rules;
 mod fuzz;
 mod holds;
 mod keys;

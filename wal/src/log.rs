@@ -294,6 +294,12 @@ impl Log {
         WhenDurable::new(Arc::clone(&self.core), lsn)
     }
 
+    /// As [`Log::when_durable`], and has nothing synced for its sake: for followers, of which nobody waits for an answer. What nobody hurries is
+    /// synced within milliseconds.
+    pub fn once_durable(&self, lsn: Lsn) -> WhenDurable {
+        WhenDurable::patient(Arc::clone(&self.core), lsn)
+    }
+
     /// What ended this run, if anything did.
     pub fn poisoned(&self) -> Option<Arc<Poisoned>> {
         self.core.commit.poisoned().cloned().map(Arc::new)
@@ -308,6 +314,12 @@ impl Log {
     /// A reader of the durable frames that begin at or behind `from`.
     pub fn reader(&self, from: Lsn) -> Reader {
         Reader::new(Arc::clone(&self.core), from)
+    }
+
+    /// A reader of the durable frames behind `end`, which is where a frame ends: a durable position, or [`crate::FrameRef::end`]. It begins there, where
+    /// [`Log::reader`] walks to its place from the start of the segment. Of another position it says that the log is corrupt.
+    pub fn reader_behind(&self, end: Lsn) -> Reader {
+        Reader::behind(Arc::clone(&self.core), end)
     }
 
     /// The segment that holds `lsn`, kept at hand. `None` if it is retired or not prepared yet.

@@ -50,6 +50,11 @@ impl Reader {
         Self { core, at, from, segment: None }
     }
 
+    /// A reader that begins at `end`, where a frame ends.
+    pub(crate) fn behind(core: Arc<Core>, end: Lsn) -> Self {
+        Self { core, at: end, from: end, segment: None }
+    }
+
     /// Where the next frame is looked for. Everything before was read or passed over.
     pub fn position(&self) -> Lsn {
         self.at.max(self.from)

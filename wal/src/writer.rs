@@ -536,11 +536,17 @@ pub struct WhenDurable {
     core: Arc<Core>,
     lsn: Lsn,
     ticket: Option<u64>,
+    /// Somebody waits for the answer, so what leads to it is synced at once.
+    hurries: bool,
 }
 
 impl WhenDurable {
     pub(crate) fn new(core: Arc<Core>, lsn: Lsn) -> Self {
-        Self { core, lsn, ticket: None }
+        Self { core, lsn, ticket: None, hurries: true }
+    }
+
+    pub(crate) fn patient(core: Arc<Core>, lsn: Lsn) -> Self {
+        Self { core, lsn, ticket: None, hurries: false }
     }
 
     fn outcome(&self) -> Option<Result<(), Poisoned>> {
@@ -558,7 +564,9 @@ impl Future for WhenDurable {
         let this = &mut *self;
         if this.outcome().is_none() {
             this.core.commit.waiters().register(this.lsn.get(), &mut this.ticket, context.waker());
-            this.core.commit.want(this.lsn);
+            if this.hurries {
+                this.core.commit.want(this.lsn);
+            }
         }
         match this.outcome() {
             Some(outcome) => {

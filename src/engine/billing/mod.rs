@@ -25,6 +25,7 @@ mod packages;
 mod portal;
 mod references;
 mod rules;
+mod slots;
 mod tables;
 mod top_ups;
 pub mod view;

@@ -1,6 +1,7 @@
 //! Automatic rules: set, evaluated, and told what became of their top-ups.
 
 use super::carry::Beside;
+use super::follow::RuleKey;
 use super::missing;
 use super::tables::Tables;
 use super::top_ups::limited;
@@ -16,7 +17,7 @@ use crate::engine::view::CommandError;
 use crate::engine::{Engine, Inner};
 use crate::journal::billing::{BillingRecord, RuleRecord};
 use crate::ledger::{Amount, Source, Timestamp};
-use crate::store::pin;
+use crate::store::{Guard, pin};
 use std::sync::Arc;
 
 impl Engine {
@@ -116,9 +117,7 @@ impl Engine {
         inner.check_open()?;
         let mut tables = inner.billing.lock();
         let keys: Vec<_> = tables.rules.keys().cloned().collect();
-        for (customer, currency) in keys {
-            inner.evaluate(&mut tables, &customer, currency, inner.now())?;
-        }
+        inner.evaluate_each(&mut tables, keys)?;
         Ok(self.barrier())
     }
 }
@@ -129,8 +128,41 @@ fn view_of(record: RuleRecord, currency: Arc<CreditCurrency>, now: Timestamp) ->
 }
 
 impl Inner {
-    /// Evaluates a rule and does what comes of it.
+    /// Evaluates a rule and does what comes of it. What comes of it and is refused, because the log takes nothing just now, is not lost: the rule is
+    /// looked at again.
     pub(super) fn evaluate(
+        &self,
+        tables: &mut Tables,
+        customer: &str,
+        currency: CurrencyNumber,
+        now: Timestamp,
+    ) -> Result<(), CommandError> {
+        let outcome = self.evaluate_once(tables, customer, currency, now);
+        if outcome.is_err() {
+            tables.look_again.insert((now, customer.to_owned(), currency));
+        }
+        outcome
+    }
+
+    /// Evaluates rules up to the first of which that fails; it and those behind it are looked at again.
+    pub(super) fn evaluate_each(
+        &self,
+        tables: &mut Tables,
+        keys: impl IntoIterator<Item = RuleKey>,
+    ) -> Result<(), CommandError> {
+        let mut outcome = Ok(());
+        for (customer, currency) in keys {
+            let now = self.now();
+            if outcome.is_ok() {
+                outcome = self.evaluate(tables, &customer, currency, now);
+            } else {
+                tables.look_again.insert((now, customer, currency));
+            }
+        }
+        outcome
+    }
+
+    fn evaluate_once(
         &self,
         tables: &mut Tables,
         customer: &str,
@@ -148,7 +180,6 @@ impl Inner {
         let card = tables.card(&record.rule, now);
         let in_flight = tables.on_the_way(customer, currency.number);
         let facts = Facts { balance, in_flight, has_method: card.is_some(), now };
-        let mut next = (*record).clone();
         let verdict = record.state.evaluate(&record.rule, &offer, facts);
         #[cfg(drawdown_planted)]
         let verdict = match drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::CountsNoPurchase) {
@@ -163,6 +194,7 @@ impl Inner {
         match verdict {
             Verdict::Rest | Verdict::InFlight | Verdict::Skip { is_news: false, .. } => Ok(()),
             Verdict::Skip { why, look_again, is_news: true } => {
+                let mut next = (*record).clone();
                 next.state.told(why, look_again);
                 (next.news, next.skip) = (vec![News::Skipped], Some(why));
                 self.put(tables, BillingRecord::Rule(Box::new(next)))
@@ -172,6 +204,7 @@ impl Inner {
                 let id = self.next_top_up(tables);
                 let top_up = top_up_of(&record.rule, package.as_deref(), &offer, order, &card, id);
                 let step = create(top_up, now)?;
+                let mut next = (*record).clone();
                 let attempt = Attempt { top_up: step.top_up.id.clone(), at: now, money: order.price };
                 next.state.fired(attempt, card.identity());
                 next.news = vec![News::Triggered];
@@ -184,11 +217,14 @@ impl Inner {
     fn standing(&self, customer: &str, currency: &CreditCurrency, now: Timestamp) -> Option<Amount> {
         let guard = pin();
         let slot = self.find(self.seed.wallet_hash(customer.as_bytes(), currency.number.0), &guard)?;
-        let (terms, balance) = self.read_at(slot, now, &guard)?;
-        if terms.status == crate::ledger::Status::Closed {
-            return None;
-        }
-        balance.checked_sub(terms.held)
+        self.standing_at(slot, now, &guard)
+    }
+
+    /// The same of a wallet that is known by its slot.
+    pub(super) fn standing_at(&self, slot: u32, now: Timestamp, guard: &Guard) -> Option<Amount> {
+        let wallet =
+            self.summary_at(slot, now, guard).filter(|wallet| wallet.status != crate::ledger::Status::Closed)?;
+        wallet.balance.checked_sub(wallet.held)
     }
 
     /// Evaluates a customer's rules.

@@ -76,8 +76,8 @@ pub(super) struct Tables {
     on_the_way: HashMap<(String, CurrencyNumber), BTreeMap<String, Amount>>,
     /// When providers are asked again. Not logged.
     pub(super) lookups: Lookups,
-    /// Counts the rules that were set or taken away, for who keeps a list of them.
-    pub(super) rules_changed: u64,
+    /// Rules that were set, changed or taken away since the follower looked. Not logged: a start finds all of them here.
+    pub(super) rules_news: BTreeSet<(String, CurrencyNumber)>,
 }
 
 impl Tables {
@@ -100,10 +100,12 @@ impl Tables {
             BillingRecord::TopUp(record) => self.enter_top_up(*record),
             BillingRecord::Rule(record) => {
                 let key = (record.rule.customer.clone(), record.rule.currency);
-                let is_deleted = record.deleted;
-                let record = RuleRecord { news: Vec::new(), skip: None, ..*record };
-                let was_live = self.rules.insert(key, Arc::new(record)).is_some_and(|old| !old.deleted);
-                self.rules_changed += u64::from(was_live == is_deleted);
+                let record = Arc::new(RuleRecord { news: Vec::new(), skip: None, ..*record });
+                let old = self.rules.insert(key.clone(), Arc::clone(&record));
+                // What has become of it is no news: its top-ups come and go all the time.
+                if old.is_none_or(|old| old.deleted != record.deleted || old.rule != record.rule) {
+                    self.rules_news.insert(key);
+                }
             }
             BillingRecord::Invoice(record) => self.enter_invoice(record.invoice),
             BillingRecord::Reference(ReferenceRecord { provider, of, reference }) => {

@@ -33,7 +33,7 @@ pub struct Followed {
 
 impl<'a> Page<'a> {
     fn new(inner: &'a Inner, after: Lsn, kinds: Option<Kinds<'a>>) -> Self {
-        let told = FeedPage { events: Vec::new(), next: after, at_end: false };
+        let told = FeedPage { events: Vec::new(), next: after, at_end: false, read: after };
         let (catalog, seen) = (inner.catalog.snapshot(), HashSet::new());
         Page { inner, catalog, after, limit: usize::MAX, kinds, seen, told }
     }

@@ -57,7 +57,7 @@ async fn wait_for_more(
 /// Resolves when the feed goes on behind a page: at once if the page ended before the durable end.
 async fn more(app: &App, page: &FeedPage) -> Result<(), Unavailable> {
     if page.at_end {
-        return app.engine.feed_wait(page.next).await;
+        return app.engine.feed_wait(page.read).await;
     }
     tokio::task::yield_now().await;
     Ok(())
