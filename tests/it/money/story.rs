@@ -17,8 +17,10 @@ use drawdown::verify::verify;
 use drawdown_wal::sim::{Disk, Random};
 use drawdown_wal::{Archive, Images, Lsn, Pumped};
 
-use super::bank::{Bank, Mail, State};
-use super::model::{Buy, EUROS, How, Model, PACKAGES, PATIENCE, Size, Spec, UNITS_PER_CENT, WALLETS, Window, euros};
+use super::bank::{Bank, Dispute, Mail, State};
+use super::model::{
+    Buy, EUROS, How, Model, PACKAGES, PATIENCE, Quarrel, Size, Spec, UNITS_PER_CENT, WALLETS, Window, euros,
+};
 use super::{SEGMENT_BYTES, fresh_disk};
 use crate::books::{BEGIN, at, config};
 
@@ -41,6 +43,9 @@ pub(super) struct Tally {
     pub(super) paid: u64,
     pub(super) late: u64,
     pub(super) refunds: u64,
+    pub(super) disputes: u64,
+    pub(super) lost_disputes: u64,
+    pub(super) parts: u64,
     pub(super) suspended: u64,
     pub(super) skipped: u64,
     pub(super) asked_again: u64,
@@ -57,6 +62,9 @@ impl Tally {
         self.paid += other.paid;
         self.late += other.late;
         self.refunds += other.refunds;
+        self.disputes += other.disputes;
+        self.lost_disputes += other.lost_disputes;
+        self.parts += other.parts;
         self.suspended += other.suspended;
         self.skipped += other.skipped;
         self.asked_again += other.asked_again;
@@ -188,16 +196,17 @@ impl Story {
         let wallet = self.below(WALLETS.len() as u64);
         match self.random.below(100) {
             0..22 => self.usage(wallet),
-            22..28 => self.buy(wallet),
-            28..32 => self.confirm(),
+            22..27 => self.buy(wallet),
+            27..32 => self.confirm(),
             32..36 => self.change_rule(wallet),
             36..40 => self.change_cards(),
             40..58 => self.work(),
             58..63 => self.bank.advance(false),
             63..73 => self.mail(),
             73..77 => self.page(),
-            77..81 => self.refund(),
-            81..83 => self.cancel(),
+            77..80 => self.refund(),
+            80..82 => self.bank.dispute(),
+            82 => self.cancel(),
             83..90 => self.time(),
             90..96 => self.settle(),
             96 => self.gift(wallet),
@@ -307,7 +316,11 @@ impl Story {
             2 => How::Invoice,
             _ => How::Outside,
         };
-        let (package, amount, price) = if wallet == EUROS {
+        let is_free = wallet == EUROS && how == How::Outside && self.is_one_in(2);
+        let (package, amount, price) = if is_free {
+            // As much as the payer likes.
+            (None, None, (0, 0))
+        } else if wallet == EUROS {
             let cents = 500 + self.random.below(5_000).cast_signed();
             let amount = Decimal::from_parts(cents, 2).expect("cents");
             (None, Some((amount, "EUR".to_owned())), (cents, cents * UNITS_PER_CENT))
@@ -319,6 +332,7 @@ impl Story {
             How::Card => (Collection::Charge, Kind::Manual),
             How::Page => (Collection::Checkout, Kind::Manual),
             How::Invoice => (Collection::Invoice, Kind::Manual),
+            How::Outside if is_free => (Collection::Outside, Kind::Deposit),
             How::Outside => (Collection::Outside, Kind::Offline),
         };
         let at_once = how == How::Invoice && self.is_one_in(2);
@@ -386,8 +400,19 @@ impl Story {
 
     fn confirm(&mut self) {
         let Some(number) = self.some_buy(|buy| matches!(buy.how, How::Outside | How::Invoice)) else { return };
-        let money = euros(self.model.buys[number].cents);
-        self.tell(number, &Event::Confirm { key: "transfer".to_owned(), money, is_last: false });
+        let buy = &self.model.buys[number];
+        let due = (buy.cents - buy.payments.values().sum::<i64>()).max(1);
+        // All of it, or a part; too much now and then, or what was told before, or was told otherwise.
+        let cents = match self.random.below(8) {
+            _ if buy.cents == 0 => 1 + self.random.below(9_000).cast_signed(),
+            0..4 => due,
+            4 => due + 1 + self.random.below(500).cast_signed(),
+            _ => 1 + self.random.below(due.unsigned_abs()).cast_signed(),
+        };
+        let key = format!("transfer {}", self.random.below(4));
+        let cents = buy.payments.get(&key).copied().filter(|_| cents % 2 == 0).unwrap_or(cents);
+        let is_last = self.is_one_in(8);
+        self.tell(number, &Event::Confirm { key, money: euros(cents), is_last });
     }
 
     fn cancel(&mut self) {
@@ -398,7 +423,7 @@ impl Story {
 
     fn refund(&mut self) {
         let Some(number) = self.some_buy(|buy| buy.is_paid) else { return };
-        let (id, cents) = (self.model.buys[number].id.clone(), self.model.buys[number].cents);
+        let (id, cents) = (self.model.buys[number].id.clone(), self.model.buys[number].captured);
         self.tally.refunds += 1;
         if self.is_one_in(4) {
             return self.bank.refund_by_hand(&id);
@@ -722,10 +747,22 @@ impl Story {
             let buy = &self.model.buys[self.model.find(key).expect("what was asked for is known")];
             assert_eq!(entry.state == State::Paid, buy.is_paid, "{entry:?} of {buy:?}");
             assert_eq!(entry.money, euros(buy.cents), "{entry:?} of {buy:?}");
+            let quarrel = match entry.dispute {
+                Dispute::None => Quarrel::None,
+                Dispute::Open(_) => Quarrel::Open,
+                Dispute::Closed(true) => Quarrel::Won,
+                Dispute::Closed(false) => Quarrel::Lost,
+            };
+            assert_eq!(quarrel, buy.quarrel, "{entry:?} of {buy:?}");
+            self.tally.disputes += u64::from(quarrel != Quarrel::None);
+            self.tally.lost_disputes += u64::from(quarrel == Quarrel::Lost);
             self.tally.asked_again += u64::from(entry.asked.saturating_sub(1));
         }
         for buy in &self.model.buys {
-            assert_eq!(buy.is_credited, buy.is_paid || buy.at_once, "{buy:?}");
+            // A cent may buy nothing of a large package.
+            let is_worth_it = buy.is_paid && buy.worth(buy.captured) > 0;
+            assert_eq!(buy.is_credited, is_worth_it || buy.at_once, "{buy:?}");
+            self.tally.parts += u64::from(buy.came_short());
             let is_of_bank = matches!(buy.how, How::Card | How::Page);
             assert!(!(buy.is_paid && is_of_bank) || self.bank.entries.contains_key(&buy.id), "{buy:?} was not charged");
             self.tally.by_rules += u64::from(buy.auto);
