@@ -26,6 +26,8 @@ pub(super) const UNITS_PER_CENT: i64 = 100;
 
 /// Credits and cents of the packages.
 pub(super) const PACKAGES: [(&str, i64, i64); 2] = [("starter", 1_000, 1_999), ("big", 5_250, 7_900)];
+/// How long the credits of each package last, ms.
+pub(super) const VALID_FOR: [Option<u64>; 2] = [Some(3 * DAY), None];
 
 pub(super) fn euros(cents: i64) -> Money {
     Money::new(cents, MoneyCode::iso("EUR").expect("euros"))
@@ -37,6 +39,8 @@ struct Lot {
     /// The purchase; none of a gift.
     buy: Option<usize>,
     priority: u8,
+    /// The first instant at which it cannot be used.
+    ends: Option<u64>,
     cost: i64,
     granted: i64,
     left: i64,
@@ -76,10 +80,12 @@ impl Wallet {
     }
 
     /// It can be again, and pays what is owed before anything else.
-    fn thaw(&mut self, buy: usize) {
+    fn thaw(&mut self, buy: usize, now: u64) {
         let debt = self.debt;
         if let Some(lot) = self.lot_of(buy).filter(|lot| lot.frozen > 0) {
-            lot.left += std::mem::take(&mut lot.frozen);
+            let thawed = std::mem::take(&mut lot.frozen);
+            // Its end may have come meanwhile.
+            lot.left += if lot.ends.is_some_and(|end| end <= now) { 0 } else { thawed };
             let repaid = lot.left.min(debt);
             lot.left -= repaid;
             self.debt -= repaid;
@@ -104,7 +110,8 @@ impl Wallet {
         let is_later = |other: &Lot| {
             let (one, two) =
                 (i128::from(other.cost) * i128::from(lot.granted), i128::from(lot.cost) * i128::from(other.granted));
-            (other.priority, one) > (lot.priority, two)
+            let end = |lot: &Lot| lot.ends.unwrap_or(u64::MAX);
+            (other.priority, end(other), one) > (lot.priority, end(&lot), two)
         };
         let place = self.lots.iter().position(is_later).unwrap_or(self.lots.len());
         if lot.left > 0 {
@@ -246,6 +253,14 @@ impl Spec {
         }
     }
 
+    /// How long what it buys lasts.
+    fn valid_for(&self) -> Option<u64> {
+        match self.size {
+            Size::Package(package, _) | Size::Target(package, _) => VALID_FOR[package],
+            Size::Cents(_) | Size::Exactly(_) => None,
+        }
+    }
+
     /// What it buys when it is only just low.
     pub(super) fn least_price(&self) -> i64 {
         self.order(self.rest() - 1).0
@@ -314,6 +329,8 @@ pub(super) struct Buy {
     pub(super) how: How,
     /// Its price; zero where the payer decides.
     pub(super) cents: i64,
+    /// How long its credits last.
+    pub(super) valid_for: Option<u64>,
     /// What the price buys.
     pub(super) credits: i64,
     pub(super) card: Option<String>,
@@ -345,6 +362,7 @@ impl Buy {
             auto,
             how,
             cents,
+            valid_for: None,
             credits,
             card: None,
             at_once: false,
@@ -465,7 +483,7 @@ impl Model {
     }
 
     pub(super) fn gift(&mut self, wallet: usize, units: i64) {
-        let lot = Lot { buy: None, priority: 30, cost: 0, granted: units, left: units, frozen: 0 };
+        let lot = Lot { buy: None, priority: 30, ends: None, cost: 0, granted: units, left: units, frozen: 0 };
         self.wallets[wallet].grant(lot);
     }
 
@@ -500,7 +518,8 @@ impl Model {
         if granted > 0 && !std::mem::replace(&mut buy.is_credited, true) {
             buy.credited = granted;
             let cost = if buy.at_once { 0 } else { buy.captured };
-            let lot = Lot { buy: Some(number), priority: 50, cost, granted, left: granted, frozen: 0 };
+            let ends = buy.valid_for.map(|valid_for| self.now + valid_for);
+            let lot = Lot { buy: Some(number), priority: 50, ends, cost, granted, left: granted, frozen: 0 };
             self.wallets[buy.wallet].grant(lot);
         }
     }
@@ -545,7 +564,8 @@ impl Model {
         if is_disputed {
             self.wallets[wallet].freeze(number);
         } else {
-            self.wallets[wallet].thaw(number);
+            let now = self.now;
+            self.wallets[wallet].thaw(number, now);
         }
         let status = self.buys[number].status();
         let is_paid_now = self.buys[number].is_paid && !was_paid;
@@ -708,9 +728,23 @@ impl Model {
             return;
         }
         let (id, fingerprint) = (card.id.clone(), card.fingerprint.clone());
-        let buy = Buy { card: Some(id), ..Buy::new(wallet, true, How::Card, (cents, credits), self.now) };
+        let valid_for = rule.spec.valid_for();
+        let buy = Buy { card: Some(id), valid_for, ..Buy::new(wallet, true, How::Card, (cents, credits), self.now) };
         self.buys.push(buy);
         self.rules[wallet].as_mut().expect("it was looked at").last_card = Some(fingerprint);
+    }
+
+    /// Time has come to here: what has ended is gone, save for what is frozen. Answers how many credits went.
+    pub(super) fn reach(&mut self, now: u64) -> i64 {
+        self.now = now;
+        let mut gone = 0;
+        for wallet in &mut self.wallets {
+            for lot in wallet.lots.iter_mut().filter(|lot| lot.ends.is_some_and(|end| end <= now)) {
+                gone += std::mem::take(&mut lot.left);
+            }
+            wallet.sweep();
+        }
+        gone
     }
 
     pub(super) fn evaluate_all(&mut self) {

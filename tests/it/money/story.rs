@@ -19,7 +19,7 @@ use drawdown_wal::{Archive, Images, Lsn, Pumped};
 
 use super::bank::{Bank, Dispute, Mail, State};
 use super::model::{
-    Buy, EUROS, How, Model, PACKAGES, PATIENCE, Quarrel, Size, Spec, UNITS_PER_CENT, WALLETS, Window, euros,
+    Buy, EUROS, How, Model, PACKAGES, PATIENCE, Quarrel, Size, Spec, UNITS_PER_CENT, VALID_FOR, WALLETS, Window, euros,
 };
 use super::{SEGMENT_BYTES, fresh_disk};
 use crate::books::{BEGIN, at, config};
@@ -46,6 +46,7 @@ pub(super) struct Tally {
     pub(super) disputes: u64,
     pub(super) lost_disputes: u64,
     pub(super) parts: u64,
+    pub(super) ended: u64,
     pub(super) suspended: u64,
     pub(super) skipped: u64,
     pub(super) asked_again: u64,
@@ -65,6 +66,7 @@ impl Tally {
         self.disputes += other.disputes;
         self.lost_disputes += other.lost_disputes;
         self.parts += other.parts;
+        self.ended += other.ended;
         self.suspended += other.suspended;
         self.skipped += other.skipped;
         self.asked_again += other.asked_again;
@@ -316,6 +318,7 @@ impl Story {
             2 => How::Invoice,
             _ => How::Outside,
         };
+        let mut valid_for = None;
         let is_free = wallet == EUROS && how == How::Outside && self.is_one_in(2);
         let (package, amount, price) = if is_free {
             // As much as the payer likes.
@@ -325,7 +328,9 @@ impl Story {
             let amount = Decimal::from_parts(cents, 2).expect("cents");
             (None, Some((amount, "EUR".to_owned())), (cents, cents * UNITS_PER_CENT))
         } else {
-            let (id, credits, cents) = PACKAGES[self.below(2)];
+            let package = self.below(2);
+            valid_for = VALID_FOR[package];
+            let (id, credits, cents) = PACKAGES[package];
             (Some((id.to_owned(), 1)), None, (cents, credits))
         };
         let (collection, kind) = match how {
@@ -361,6 +366,7 @@ impl Story {
         let mut buy = Buy::new(wallet, false, how, price, self.model.now);
         (buy.id, buy.at_once) = (view.top_up.id.clone(), at_once);
         buy.card = card.filter(|_| how == How::Card);
+        buy.valid_for = valid_for;
         self.model.buy(buy);
         self.made(ticket);
         if self.is_one_in(4) {
@@ -624,14 +630,20 @@ impl Story {
         // Only what was decided at the time that it was decided at is found again after a crash.
         self.engine.barrier().wait().expect("a healthy log");
         self.acknowledged = self.number;
-        self.model.now += millis;
+        self.tally.ended += self.model.reach(self.model.now + millis).unsigned_abs();
         self.clock.set(at(self.model.now));
         drop(self.engine.expire_top_ups().expect("a healthy engine"));
         for number in self.model.due(|_| true) {
             self.model.expire(number);
             self.note();
         }
-        let ticket = self.engine.evaluate_due().expect("a healthy engine");
+        drop(self.engine.evaluate_due().expect("a healthy engine"));
+        // What has ended is seen to, and the rules hear of it.
+        self.make_room();
+        self.engine.tidy();
+        self.engine.barrier().wait().expect("a healthy log");
+        while self.engine.follow_rules().expect("a healthy engine").more {}
+        let ticket = self.engine.barrier();
         self.model.evaluate_all();
         self.made(ticket);
     }
@@ -677,7 +689,7 @@ impl Story {
         let possible = self.history.iter().rev().filter(|(number, _)| *number >= self.acknowledged);
         for (number, before) in possible {
             let mut model = before.clone();
-            model.now = self.model.now;
+            model.reach(self.model.now);
             for due in model.due(|buy| buy.how == How::Outside) {
                 model.expire(due);
             }
