@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drawdown::billing::PaymentMethod;
-use drawdown::billing::top_up::{Collection, Command, Event, Kind, RefundReport, Shortfall};
+use drawdown::billing::top_up::{Collection, Command, Event, Kind, Outcome, RefundReport, Shortfall};
 use drawdown::engine::billing::{Buyer, TopUpRequest, TopUpView, Work};
 use drawdown::engine::view::{GrantOptions, GrantRequest, Metadata};
 use drawdown::engine::{Charge, CommandError, Engine, EventStatus, ManualClock, Ticket, UsageEvent};
@@ -373,6 +373,20 @@ impl Story {
             let (again, is_known, _) = self.engine.create_top_up(&request).expect("the same again");
             assert_eq!((again.top_up.id, is_known), (view.top_up.id, true), "the same again is the same");
         }
+        if self.is_one_in(4) {
+            self.rush();
+        }
+    }
+
+    /// What can be done is done at once, before anything more becomes durable, and now and then the power fails right behind it.
+    fn rush(&mut self) {
+        for _ in 0..self.works.len().min(4) {
+            self.make_room();
+            self.work();
+        }
+        if self.is_one_in(2) {
+            self.crash();
+        }
     }
 
     /// A purchase that `suits`.
@@ -454,7 +468,11 @@ impl Story {
         let Some(mail) = self.bank.next_mail() else { return };
         let Some(number) = self.model.find(&mail.top_up) else { panic!("{mail:?} is of a top-up that was forgotten") };
         self.tell(number, &mail.event);
+        let is_paid = matches!(mail.event, Event::Outcome(Outcome::Succeeded { .. }));
         self.delivered.push((self.number, mail));
+        if is_paid && self.is_one_in(20) {
+            self.crash();
+        }
     }
 
     /// Does what a provider has to do, as whoever speaks with it would.
