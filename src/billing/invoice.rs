@@ -302,10 +302,12 @@ mod tests {
     fn wallet_and_card_pay_one_invoice_and_refunds_end_it() {
         let mut invoice = issued(vec![line(2, 500), line(1, 99)]).expect("an invoice");
         assert_eq!((invoice.total, invoice.status()), (euros(1_099), InvoiceStatus::Open));
+        assert_eq!(invoice.refund(note("r", 1)), Err(InvoiceError::Exceeds));
         invoice.pay(Paid { by: Payer::Wallet(Amount::new(600)), money: euros(600) }, Timestamp::EPOCH).expect("paid");
         assert_eq!((invoice.due(), invoice.status()), (euros(499), InvoiceStatus::Open));
         assert_eq!(invoice.pay(by_card(500), Timestamp::EPOCH), Err(InvoiceError::Exceeds));
-        assert_eq!(invoice.refund(note("r", 1)), Err(InvoiceError::Exceeds));
+        // No more goes back than has come.
+        assert_eq!(invoice.refund(note("r", 601)), Err(InvoiceError::Exceeds));
         assert_eq!(invoice.void(), Err(InvoiceError::Paid));
         invoice.pay(by_card(499), Timestamp::EPOCH).expect("paid");
         assert_eq!(invoice.status(), InvoiceStatus::Paid);

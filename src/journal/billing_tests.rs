@@ -2,7 +2,7 @@
 
 use super::admin::AdminRecord;
 use super::billing::{
-    BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RuleRecord, TopUpRecord,
+    BillingRecord, Declaration, InvoiceRecord, LimitsRecord, ReferenceRecord, RestRecord, RuleRecord, TopUpRecord,
 };
 use super::operation::{Body, OperationRecord, Repair};
 use super::tests::{admin_survives, frame_of, full_operation, hex, placed, placed_admin};
@@ -202,6 +202,18 @@ fn full() -> Vec<BillingRecord> {
     ]
 }
 
+fn rest() -> RestRecord {
+    RestRecord {
+        number: 4_242,
+        customer: text("cus_1"),
+        currency: CurrencyNumber(3),
+        collection: Collection::Checkout,
+        provider: text("stripe"),
+        method: Some(text("pm_1")),
+        is_over: true,
+    }
+}
+
 #[track_caller]
 fn survives(record: BillingRecord) {
     admin_survives(&AdminRecord::Billing(record));
@@ -211,6 +223,8 @@ fn survives(record: BillingRecord) {
 fn every_kind_and_choice_survives() {
     full().into_iter().for_each(survives);
     full().into_iter().map(BillingRecord::without_news).for_each(survives);
+    survives(BillingRecord::Rest(rest()));
+    survives(BillingRecord::Rest(RestRecord { method: None, is_over: false, ..rest() }));
     let coin = MoneyCode::coin("BTC", 8).expect("a coin");
     let goods = Goods::Worth(Worth::from_parts(coin, 1).expect("a power"));
     let bare = TopUp {
@@ -266,7 +280,9 @@ fn the_bytes_of_money_in_are_pinned() {
         let body = Body { movements: Vec::new(), repair: Repair::default(), ..whole.body };
         hex(&frame_of(&placed(&OperationRecord { body, ..whole }))) + "\n"
     });
-    let lines: String = full().into_iter().map(line).chain(operations).collect();
+    // In the order in which they came to be.
+    let rest = line(BillingRecord::Rest(rest()));
+    let lines: String = full().into_iter().map(line).chain(operations).chain([rest]).collect();
     assert_eq!(lines, GOLDEN, "\n{lines}");
 }
 

@@ -421,6 +421,10 @@ fn operations_of_every_kind_survive() {
     transfer.iter().for_each(operation_survives);
     let written = transfer.each_ref().map(|operation| hex(&frame_of(&placed(operation))));
     assert_eq!(written, [GOLDEN_TRANSFER_OUT, GOLDEN_TRANSFER_IN]);
+    // A charge whose rest is to be collected.
+    let asked = Asked { rest: Some(u64::MAX), ..Asked::default() };
+    noted.body.note = Some(Box::new(Note { asked, ..full_note(NoteKind::Charge) }));
+    operation_survives(&noted);
     let mut quiet = full_operation(Operation::Due);
     quiet.body.crossed.quiet = vec!["lower"];
     quiet.body.recovered.quiet = vec!["low"];

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use drawdown::billing::invoice::{InvoiceStatus, Number, Payer};
-use drawdown::billing::top_up::{Collection, Command, Credit, Event, Outcome, RefundReport, Status};
-use drawdown::engine::billing::{TopUpView, Work};
+use drawdown::billing::top_up::{Collection, Command, Credit, Event, Kind, Outcome, RefundReport, Status};
+use drawdown::engine::billing::{PayRequest, TopUpRequest, TopUpView, Work};
 use drawdown::engine::catalog::{CurrencyKind, CurrencySpec};
 use drawdown::engine::corrections::view::{ChargeRequest, ChargeView};
 use drawdown::engine::customers::{CollectionMethod, CustomerPatch};
@@ -176,10 +176,167 @@ fn nothing_is_collected_where_nothing_is_left_or_credits_are_no_money() {
     assert_eq!((made.to_pay, made.payment), (Amount::new(500), None));
 }
 
+fn decline(engine: &Engine, id: &str) {
+    let outcome = Outcome::Declined { code: "card_declined".to_owned(), hard: false };
+    drop(engine.top_up_event(id, &Event::Outcome(outcome)).expect("it is taken"));
+}
+
+#[track_caller]
+fn conflict<T: std::fmt::Debug>(outcome: Result<T, CommandError>) -> &'static str {
+    match outcome.expect_err("it is refused") {
+        CommandError::Conflict { slug, .. } => slug,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn check_invoice(engine: &Engine, number: u64, status: InvoiceStatus, due: i64) {
+    let invoice = engine.invoice(Number(number)).expect("an invoice");
+    assert_eq!((invoice.status(), invoice.due()), (status, euros(due)));
+}
+
+fn reopen(engine: Engine, medium: &Arc<Heap>, clock: &Arc<ManualClock>) -> Engine {
+    check_sound(&engine);
+    let digest = engine.digest();
+    engine.close().expect("a healthy log");
+    drop(engine);
+    let engine = open_on(medium.clone(), clock);
+    assert_eq!(engine.digest(), digest);
+    engine
+}
+
+#[test]
+fn a_rest_that_was_declined_is_tried_again_and_never_beside_one_that_may_be_paid() {
+    let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
+    let mut engine = open_on(medium.clone(), &clock);
+    set_up(&engine).expect("a healthy log");
+    drop(engine.add_payment_method(card("pm_1", "fp")).expect("a card"));
+    let first = payment(&charge(&engine, 2_500)).top_up.id;
+    let again = PayRequest { key: Some("second try".to_owned()), ..PayRequest::default() };
+    assert_eq!(conflict(engine.pay_invoice(Number(1), &again)), "payment_under_way");
+    decline(&engine, &first);
+    check_invoice(&engine, 1, InvoiceStatus::Open, 1_500);
+    drop(engine.add_payment_method(card("pm_2", "fp2")).expect("a card"));
+    let by_other = PayRequest { method: Some("pm_2".to_owned()), ..again.clone() };
+    let (second, is_known, _) = engine.pay_invoice(Number(1), &by_other).expect("a payment");
+    assert_eq!((second.top_up.method.as_deref(), second.invoice, is_known), (Some("pm_2"), Some(Number(1)), false));
+    let asked = Command::Charge { method: "pm_2".to_owned(), money: euros(1_500) };
+    assert!(work(&engine).iter().any(|work| work.top_up == second.top_up.id && work.command == asked));
+    let (known, is_known, _) = engine.pay_invoice(Number(1), &by_other).expect("the same again");
+    assert_eq!((known.top_up.id, is_known), (second.top_up.id.clone(), true));
+    let other = PayRequest { method: Some("pm_1".to_owned()), ..again.clone() };
+    assert_eq!(conflict(engine.pay_invoice(Number(1), &other)), "idempotency_conflict");
+    // One whose answer is lost may have been paid, in this life of the server and in the next.
+    drop(engine.top_up_event(&second.top_up.id, &Event::Outcome(Outcome::Unknown)).expect("it is taken"));
+    engine = reopen(engine, &medium, &clock);
+    let third = PayRequest { key: None, ..PayRequest::default() };
+    assert_eq!(conflict(engine.pay_invoice(Number(1), &third)), "payment_under_way");
+    succeed(&engine, &second.top_up.id, 1_500);
+    check_invoice(&engine, 1, InvoiceStatus::Paid, 0);
+    assert_eq!(conflict(engine.pay_invoice(Number(1), &third)), "invoice_paid");
+    clock.set(at(BEGIN + 1));
+    // The bank has the first one paid all the same: that is money beside the invoice, and goes back beside it.
+    succeed(&engine, &first, 1_500);
+    let back = Event::Refund { key: "re".to_owned(), money: euros(1_500), report: RefundReport::Succeeded };
+    drop(engine.top_up_event(&first, &back).expect("it is taken"));
+    let invoice = engine.invoice(Number(1)).expect("an invoice");
+    assert_eq!((invoice.status(), invoice.paid.len(), invoice.notes.len()), (InvoiceStatus::Paid, 2, 0));
+    crate::billing::seal_segment(&engine);
+    engine.snapshot_now().expect("a snapshot").expect("a segment is sealed");
+    engine = reopen(engine, &medium, &clock);
+    for id in [&first, &second.top_up.id] {
+        assert_eq!(engine.top_up(id).expect("it is there").invoice, Some(Number(1)));
+    }
+    assert!(engine.pay_invoice(Number(2), &third).is_err());
+    assert_eq!((balance(&engine), told(&engine).iter().filter(|kind| **kind == "invoice.paid").count()), (0, 1));
+}
+
+#[test]
+fn what_is_entered_on_an_invoice_is_what_came() {
+    let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
+    let engine = open_on(medium.clone(), &clock);
+    set_up(&engine).expect("a healthy log");
+    crate::billing::set_up(&engine).expect("a healthy log");
+    let by_invoice =
+        CustomerPatch { collection_method: Some(CollectionMethod::SendInvoice), ..CustomerPatch::default() };
+    drop(engine.put_customer("ada", &by_invoice).expect("a customer"));
+    // A purchase that settles for less: another invoice says what it came to, and the one that was sent is void.
+    let order = TopUpRequest {
+        kind: Kind::Manual,
+        collection: Some(Collection::Invoice),
+        ..crate::billing::request("starter")
+    };
+    let bought = engine.create_top_up(&order).expect("a top-up").0;
+    check_invoice(&engine, 1, InvoiceStatus::Open, 1_999);
+    let part = |cents| Event::Confirm { key: format!("transfer {cents}"), money: euros(cents), is_last: true };
+    drop(engine.top_up_event(&bought.top_up.id, &part(1_000)).expect("it is taken"));
+    check_invoice(&engine, 1, InvoiceStatus::Void, 1_999);
+    check_invoice(&engine, 2, InvoiceStatus::Paid, 0);
+    assert_eq!(engine.invoice(Number(2)).expect("an invoice").total, euros(1_000));
+    let shown = engine.top_up(&bought.top_up.id).expect("it is there");
+    assert_eq!((shown.invoice, shown.top_up.credit.amount()), (Some(Number(2)), Amount::new(500)));
+    // The rest of a charge of which less has come stays owed, and can be paid.
+    let rest = payment(&charge(&engine, 2_500)).top_up;
+    drop(engine.top_up_event(&rest.id, &part(500)).expect("it is taken"));
+    check_invoice(&engine, 3, InvoiceStatus::Open, 1_000);
+    let (more, ..) = engine.pay_invoice(Number(3), &PayRequest::default()).expect("a payment");
+    assert_eq!((more.top_up.collection, more.top_up.purchase.price), (Collection::Invoice, Some(euros(1_000))));
+    drop(engine.top_up_event(&more.top_up.id, &part(1_001)).expect("it is taken"));
+    check_invoice(&engine, 3, InvoiceStatus::Paid, 0);
+    let paid: Vec<_> = engine.invoice(Number(3)).expect("an invoice").paid.iter().map(|paid| paid.money).collect();
+    assert_eq!(paid, [euros(1_000), euros(500), euros(1_000)]);
+    // What goes back of the first part is noted.
+    let back = Event::AskRefund { key: "back".to_owned(), money: None };
+    drop(engine.top_up_event(&rest.id, &back).expect("it is taken"));
+    let notes: Vec<_> = engine.invoice(Number(3)).expect("an invoice").notes.iter().map(|note| note.money).collect();
+    assert_eq!(notes, [euros(500)]);
+    assert_eq!(conflict(engine.pay_invoice(Number(2), &PayRequest::default())), "invoice_of_top_up");
+    check_sound(&reopen(engine, &medium, &clock));
+}
+
 /// What a story does; whatever it has done already it does again to no effect.
 fn story(engine: &Engine) {
     let rest = payment(&charge(engine, 2_500));
     succeed(engine, &rest.top_up.id, 1_500);
+}
+
+/// Nobody asks a second time, and the rest is collected all the same wherever the server died behind the wallet's part.
+#[test]
+fn a_charge_cut_anywhere_has_its_rest_collected_without_being_asked_for_again() {
+    let mut made_up_for = 0;
+    for filler in 1..=24 {
+        let (disk, clock) = (Disk::new(), Arc::new(ManualClock::new(at(BEGIN))));
+        let engine = open_on(disk.medium(), &clock);
+        set_up(&engine).expect("a healthy log");
+        engine.add_payment_method(card("pm_1", "fp")).expect("a card").1.wait().expect("durable");
+        let durable = engine.log().durable().get();
+        // Records that end in other places of their sectors.
+        let request = ChargeRequest { key: Some("x".repeat(filler * 10)), ..request(2_500) };
+        let made = engine.charge(&request).expect("a charge").0;
+        let tail = engine.log().tail().get();
+        for sector in durable / 512..=tail / 512 {
+            let left = disk.crash_keeping(sector * 512 / SEGMENT_BYTES, sector * 512 % SEGMENT_BYTES);
+            let engine = open_on(left.medium(), &clock);
+            let (found, views) = (balance(&engine), engine.top_ups(None, None, 10));
+            assert_eq!((views.len(), found), if found == 0 { (1, 0) } else { (0, 1_000) });
+            // The last frame is the one that says what collects it: that was cut, and there is one all the same.
+            made_up_for += u32::from(sector * 512 < tail && !views.is_empty());
+            if let Some(view) = views.first() {
+                let kind = Kind::Charge { entry: made.entry.get() };
+                assert_eq!((view.top_up.kind, view.invoice), (kind, Some(Number(1))));
+                assert_eq!(work(&engine).len(), 1);
+                let (again, is_known, _) = engine.charge(&request).expect("the same again");
+                assert_eq!((payment(&again).top_up.id, is_known), (view.top_up.id.clone(), true));
+            }
+            engine.barrier().wait().expect("durable");
+            check_sound(&engine);
+            let digest = engine.digest();
+            engine.close().expect("a healthy log");
+            drop(engine);
+            assert_eq!(open_on(left.medium(), &clock).digest(), digest);
+        }
+    }
+    assert!(made_up_for > 0, "no cut came between the wallet's part and the rest");
 }
 
 #[test]

@@ -20,6 +20,12 @@ pub enum Bug {
     ChargesBeforeIntent,
     /// A rule's limits count nothing that was bought.
     CountsNoPurchase,
+    /// Whether credits were taken back is not looked up after a crash.
+    TakesBackAgainAfterCrash,
+    /// Credits whose payment is disputed stay usable.
+    FreezesNothing,
+    /// A part that was confirmed as the last payment buys all of it.
+    CreditsPartsAsWhole,
 }
 
 /// Of all threads: what is planted is the code, and not a value.

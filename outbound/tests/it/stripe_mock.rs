@@ -212,6 +212,7 @@ async fn stripes_own_mock_accepts_every_request() {
     let accepted = judge.accepted.lock().expect("no panic").clone();
     assert_eq!(accepted.iter().map(String::as_str).collect::<Vec<_>>(), expected);
     assert!(judge.instead.lock().expect("no panic").is_none(), "everything that was prepared was asked for");
+    println!("{} accepts all {} kinds of requests", tools::STRIPE_MOCK, accepted.len());
 }
 
 /// Were the mock content with everything, the test above would show nothing.

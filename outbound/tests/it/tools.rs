@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 static FETCHING: Mutex<()> = Mutex::new(());
 
 /// Stripe's own mock server, of the API version that the adapter is written for.
-const STRIPE_MOCK: &str = "github.com/stripe/stripe-mock@v0.203.0";
+pub(crate) const STRIPE_MOCK: &str = "github.com/stripe/stripe-mock@v0.203.0";
 
 /// The Standard Webhooks project's library for Python.
 const STANDARD_WEBHOOKS: &str = "standardwebhooks==1.1.0";

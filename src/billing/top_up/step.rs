@@ -16,6 +16,12 @@ impl TopUp {
 
     /// The credits that the price comes to, or that `received` does if less was paid.
     fn credits_for(&self, received: Money) -> Option<Amount> {
+        #[cfg(drawdown_planted)]
+        if let Goods::Fixed(credits) = self.purchase.goods
+            && drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::CreditsPartsAsWhole)
+        {
+            return Some(credits);
+        }
         match (self.purchase.goods, self.purchase.price) {
             (Goods::Worth(worth), _) => worth.credits(received),
             (Goods::Fixed(credits), Some(price)) if received.units < price.units => {

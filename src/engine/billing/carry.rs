@@ -301,6 +301,9 @@ impl Inner {
         let currency = self.currency_numbered(kept.top_up.currency)?;
         let guard = pin();
         let slot = self.locate_wallet(&kept.top_up.customer, &currency.id, &guard)?;
+        #[cfg(drawdown_planted)]
+        let is_again =
+            is_again && !drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::TakesBackAgainAfterCrash);
         if !(is_again && self.was_clawed_back(slot, grant, total, &guard)?) {
             let is_written_off = self.config.refund_shortfall == Shortfall::WriteOff;
             let operation = Operation::ClawBack { grant, amount, total, is_written_off };

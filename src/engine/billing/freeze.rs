@@ -41,6 +41,10 @@ impl Inner {
         let guard = pin();
         let (slot, free, frozen) = self.parts_of(top_up, grant, now, &guard)?;
         let most = top_up.freezable();
+        #[cfg(drawdown_planted)]
+        if drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::FreezesNothing) {
+            return Ok(());
+        }
         if free == Amount::ZERO || frozen >= most {
             return Ok(());
         }

@@ -49,6 +49,10 @@ impl Inner {
                 effects.into_iter().filter_map(|effect| work(&kept.top_up, &effect)).collect::<Vec<_>>()
             })
             .collect();
-        tables.outbox.extend(unfinished.into_iter().map(|work| (Lsn::ZERO, work)));
+        // What this start has decided itself is there already, and waits until that is durable.
+        let decided: Vec<Work> = tables.outbox.iter().map(|(_, work)| work.clone()).collect();
+        let earlier = unfinished.into_iter().filter(|work| !decided.contains(work));
+        let earlier: Vec<_> = earlier.map(|work| (Lsn::ZERO, work)).collect();
+        earlier.into_iter().rev().for_each(|work| tables.outbox.push_front(work));
     }
 }

@@ -16,6 +16,7 @@ mod payments;
 mod portal;
 mod pressure;
 mod process;
+mod provider_webhooks;
 mod reads;
 mod recurring;
 mod reports;

@@ -52,7 +52,9 @@ fn save_card(client: &mut Client, number: &str) -> Value {
     let done = String::from_utf8(client.get(&page).body).expect("text");
     assert!(done.contains("https://shop.example/cards"), "the way back is shown: {done}");
     let page = client.get("/v1/customers/cus/payment-methods").expect_status(200);
-    page["data"].as_array().and_then(|methods| methods.last().cloned()).expect("a method")
+    // They are listed by id, whichever came first.
+    let is_it = |method: &&Value| method["last4"].as_str().is_some_and(|last4| number.ends_with(last4));
+    page["data"].as_array().and_then(|methods| methods.iter().find(is_it).cloned()).expect("a method")
 }
 
 /// Asks until something is so.
@@ -285,4 +287,43 @@ fn a_disputed_payments_credits_are_frozen_and_gone_when_it_is_lost() {
     let wallet = until(&mut client, "/v1/wallets/cus/credits", |wallet| wallet["balance"] == "0");
     assert_eq!((&wallet["frozen"], &wallet["available"]), (&json!("0"), &json!("0")));
     assert_eq!(client.get(&top_up).expect_status(200)["status"], "dispute_lost");
+}
+
+#[test]
+fn an_invoice_whose_payment_was_declined_is_paid_by_another_card() {
+    let (server, bank) = set_up();
+    let mut client = server.client();
+    let cash = json!({"scale": 0, "kind": "fiat", "iso_code": "EUR"});
+    client.put("/v1/credit-currencies/cash", &cash).expect_status(200);
+    let grant =
+        json!({"customer": "cus", "currency": "cash", "amount": "1000", "source": "top_up", "category": "paid"});
+    client.post("/v1/grants", &grant).expect_status(201);
+    save_card(&mut client, "4000+0000+0000+9979");
+    let order = json!({"customer": "cus", "currency": "cash", "amount": "2500", "invoice": "2026-11", "key": "nov"});
+    let payment = client.post("/v1/charges", &order).expect_status(201)["payment"].clone();
+    assert_eq!(payment["status"], "failed");
+    let invoice = format!("/v1/invoices/{}", payment["invoice"].as_str().expect("an invoice"));
+    assert_eq!(client.get(&invoice).expect_status(200)["status"], "open");
+    let pay = format!("{invoice}/pay");
+    let bad = client.post(&pay, &json!({"payment_method": "pm_none"})).expect_problem(422, "invalid_value");
+    assert_eq!(bad["field"], "payment_method");
+    let bad = client.post(&pay, &json!({"return_url": "javascript:alert(1)"})).expect_problem(422, "invalid_value");
+    assert_eq!(bad["field"], "return_url");
+    let card = save_card(&mut client, "4242+4242+4242+4242");
+    let ask = json!({"payment_method": card["id"], "key": "again"});
+    let paid = client.post(&pay, &ask).expect_status(201);
+    assert_eq!(
+        (&paid["status"], &paid["kind"], &paid["amount"], &paid["invoice"]),
+        (&json!("completed"), &json!("charge"), &json!("15.00"), &payment["invoice"])
+    );
+    assert_eq!(client.post(&pay, &ask).expect_status(201)["id"], paid["id"]);
+    assert_eq!(bank.book().charges().len(), 2, "one that was declined, and one that was not");
+    let shown = client.get(&invoice).expect_status(200);
+    assert_eq!((&shown["status"], shown["paid"].as_array().map(Vec::len)), (&json!("paid"), Some(2)));
+    client.post(&pay, &json!({})).expect_problem(409, "invoice_paid");
+    client.post("/v1/invoices/INV-999999/pay", &json!({})).expect_problem(404, "unknown_invoice");
+    let order = json!({"customer": "cus", "currency": "credits", "package": "starter", "payment_method": card["id"]});
+    let bought = client.post("/v1/top-ups", &order).expect_status(201);
+    let of_purchase = format!("/v1/invoices/{}/pay", bought["invoice"].as_str().expect("an invoice"));
+    client.send("POST", &of_purchase, &[], b"").expect_problem(409, "invoice_of_top_up");
 }

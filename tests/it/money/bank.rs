@@ -24,6 +24,17 @@ pub(super) enum State {
     Paid,
 }
 
+/// Whether the payer has gone to another bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dispute {
+    /// It has not.
+    None,
+    /// It has, and how that will end: for us or not; `None`: never.
+    Open(Option<bool>),
+    /// It ended so.
+    Closed(bool),
+}
+
 /// A charge or a page in the books.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -31,6 +42,7 @@ pub(super) struct Entry {
     method: Option<String>,
     pub(super) money: Money,
     pub(super) state: State,
+    pub(super) dispute: Dispute,
     /// How often it was asked for.
     pub(super) asked: u32,
 }
@@ -76,7 +88,7 @@ impl Bank {
                 16 => State::Action(None),
                 _ => State::Action(Some(self.random.below(3) > 0)),
             };
-            let entry = Entry { method: Some(method.to_owned()), money, state, asked: 0 };
+            let entry = Entry { method: Some(method.to_owned()), money, state, dispute: Dispute::None, asked: 0 };
             self.entries.insert(key.to_owned(), entry);
             self.tell(key);
         }
@@ -88,7 +100,7 @@ impl Bank {
 
     /// Asked to open a page under a key.
     pub(super) fn open(&mut self, key: &str, money: Money) -> Result<(), Lost> {
-        let entry = Entry { method: None, money, state: State::Open, asked: 0 };
+        let entry = Entry { method: None, money, state: State::Open, dispute: Dispute::None, asked: 0 };
         let entry = self.entries.entry(key.to_owned()).or_insert(entry);
         assert_eq!((&entry.method, entry.money), (&None, money), "{key} is asked with other content");
         entry.asked += 1;
@@ -168,6 +180,19 @@ impl Bank {
         }
     }
 
+    /// The payer of something that was paid disputes it.
+    pub(super) fn dispute(&mut self) {
+        let is_it = |(_, entry): &(&String, &Entry)| entry.state == State::Paid && entry.dispute == Dispute::None;
+        let paid: Vec<String> = self.entries.iter().filter(is_it).map(|(key, _)| key.clone()).collect();
+        if paid.is_empty() {
+            return;
+        }
+        let key = &paid[self.random.below(paid.len() as u64) as usize];
+        let end = (self.random.below(5) > 0).then(|| self.random.below(2) == 0);
+        self.entries.get_mut(key).expect("it is there").dispute = Dispute::Open(end);
+        self.post(Mail { top_up: key.clone(), event: Event::DisputeOpened });
+    }
+
     /// Lets some of what is under way come to its end; all of it if `all`.
     pub(super) fn advance(&mut self, all: bool) {
         let keys: Vec<String> = self.entries.keys().cloned().collect();
@@ -187,6 +212,15 @@ impl Bank {
                 self.tell(&key);
             }
         }
+        for (key, entry) in &mut self.entries {
+            if let Dispute::Open(Some(is_ours)) = entry.dispute
+                && (all || self.random.below(3) == 0)
+            {
+                entry.dispute = Dispute::Closed(is_ours);
+                let event = if is_ours { Event::DisputeWon } else { Event::DisputeLost };
+                self.mail.push(Mail { top_up: key.clone(), event });
+            }
+        }
         let pending = self.refunds.iter().filter(|(_, (_, report))| *report == RefundReport::Pending);
         let pending: Vec<_> = pending.map(|(of, _)| of.clone()).collect();
         for of in pending {
@@ -203,6 +237,7 @@ impl Bank {
     pub(super) fn is_at_rest(&self) -> bool {
         let is_moving = |entry: &Entry| {
             matches!(entry.state, State::Processing(_) | State::Action(Some(_)) | State::Declined { regrets: true, .. })
+                || matches!(entry.dispute, Dispute::Open(Some(_)))
         };
         !self.entries.values().any(is_moving)
             && self.refunds.values().all(|(_, report)| *report != RefundReport::Pending)

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drawdown::billing::auto::{Limit, Mode, Rule as SetRule};
-use drawdown::billing::top_up::{Credit, Event, Outcome, Refund, RefundReport, RefundStatus};
+use drawdown::billing::top_up::{Credit, Event, Outcome, Payment, Refund, RefundReport, RefundStatus};
 use drawdown::billing::{Money, MoneyCode, Per};
 use drawdown::engine::Engine;
 use drawdown::engine::billing::TopUpView;
@@ -26,6 +26,8 @@ pub(super) const UNITS_PER_CENT: i64 = 100;
 
 /// Credits and cents of the packages.
 pub(super) const PACKAGES: [(&str, i64, i64); 2] = [("starter", 1_000, 1_999), ("big", 5_250, 7_900)];
+/// How long the credits of each package last, ms.
+pub(super) const VALID_FOR: [Option<u64>; 2] = [Some(3 * DAY), None];
 
 pub(super) fn euros(cents: i64) -> Money {
     Money::new(cents, MoneyCode::iso("EUR").expect("euros"))
@@ -37,9 +39,13 @@ struct Lot {
     /// The purchase; none of a gift.
     buy: Option<usize>,
     priority: u8,
+    /// The first instant at which it cannot be used.
+    ends: Option<u64>,
     cost: i64,
     granted: i64,
     left: i64,
+    /// Beside what is left: of a payment that is disputed.
+    frozen: i64,
 }
 
 /// A wallet: credits in the order in which they are spent, and debt.
@@ -51,7 +57,40 @@ struct Wallet {
 
 impl Wallet {
     fn balance(&self) -> i64 {
-        self.lots.iter().map(|lot| lot.left).sum::<i64>() - self.debt
+        self.lots.iter().map(|lot| lot.left + lot.frozen).sum::<i64>() - self.debt
+    }
+
+    fn frozen(&self) -> i64 {
+        self.lots.iter().map(|lot| lot.frozen).sum()
+    }
+
+    fn lot_of(&mut self, buy: usize) -> Option<&mut Lot> {
+        self.lots.iter_mut().find(|lot| lot.buy == Some(buy))
+    }
+
+    fn sweep(&mut self) {
+        self.lots.retain(|lot| lot.left + lot.frozen > 0);
+    }
+
+    /// What is left of a purchase's credits cannot be used.
+    fn freeze(&mut self, buy: usize) {
+        if let Some(lot) = self.lot_of(buy) {
+            lot.frozen += std::mem::take(&mut lot.left);
+        }
+    }
+
+    /// It can be again, and pays what is owed before anything else.
+    fn thaw(&mut self, buy: usize, now: u64) {
+        let debt = self.debt;
+        if let Some(lot) = self.lot_of(buy).filter(|lot| lot.frozen > 0) {
+            let thawed = std::mem::take(&mut lot.frozen);
+            // Its end may have come meanwhile.
+            lot.left += if lot.ends.is_some_and(|end| end <= now) { 0 } else { thawed };
+            let repaid = lot.left.min(debt);
+            lot.left -= repaid;
+            self.debt -= repaid;
+            self.sweep();
+        }
     }
 
     fn spend(&mut self, mut amount: i64) {
@@ -60,7 +99,7 @@ impl Wallet {
             lot.left -= part;
             amount -= part;
         }
-        self.lots.retain(|lot| lot.left > 0);
+        self.sweep();
         self.debt += amount;
     }
 
@@ -71,7 +110,8 @@ impl Wallet {
         let is_later = |other: &Lot| {
             let (one, two) =
                 (i128::from(other.cost) * i128::from(lot.granted), i128::from(lot.cost) * i128::from(other.granted));
-            (other.priority, one) > (lot.priority, two)
+            let end = |lot: &Lot| lot.ends.unwrap_or(u64::MAX);
+            (other.priority, end(other), one) > (lot.priority, end(&lot), two)
         };
         let place = self.lots.iter().position(is_later).unwrap_or(self.lots.len());
         if lot.left > 0 {
@@ -213,6 +253,14 @@ impl Spec {
         }
     }
 
+    /// How long what it buys lasts.
+    fn valid_for(&self) -> Option<u64> {
+        match self.size {
+            Size::Package(package, _) | Size::Target(package, _) => VALID_FOR[package],
+            Size::Cents(_) | Size::Exactly(_) => None,
+        }
+    }
+
     /// What it buys when it is only just low.
     pub(super) fn least_price(&self) -> i64 {
         self.order(self.rest() - 1).0
@@ -262,6 +310,15 @@ enum Stage {
     Canceled,
 }
 
+/// What the payer's bank says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quarrel {
+    None,
+    Open,
+    Won,
+    Lost,
+}
+
 /// A purchase.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; no two make a state")]
@@ -271,7 +328,11 @@ pub(super) struct Buy {
     pub(super) wallet: usize,
     pub(super) auto: bool,
     pub(super) how: How,
+    /// Its price; zero where the payer decides.
     pub(super) cents: i64,
+    /// How long its credits last.
+    pub(super) valid_for: Option<u64>,
+    /// What the price buys.
     pub(super) credits: i64,
     pub(super) card: Option<String>,
     pub(super) at_once: bool,
@@ -281,8 +342,14 @@ pub(super) struct Buy {
     in_doubt: bool,
     /// The last decline said that trying again is no use.
     was_hard: bool,
+    /// What came, by what it was told under.
+    pub(super) payments: BTreeMap<String, i64>,
     pub(super) is_paid: bool,
+    /// What had come when it was paid, and what was credited.
+    pub(super) captured: i64,
+    credited: i64,
     pub(super) is_credited: bool,
+    pub(super) quarrel: Quarrel,
     refunds: BTreeMap<String, (i64, RefundReport)>,
     clawed: i64,
 }
@@ -296,6 +363,7 @@ impl Buy {
             auto,
             how,
             cents,
+            valid_for: None,
             credits,
             card: None,
             at_once: false,
@@ -304,8 +372,12 @@ impl Buy {
             stage: Stage::Created,
             in_doubt: false,
             was_hard: false,
+            payments: BTreeMap::new(),
             is_paid: false,
+            captured: 0,
+            credited: 0,
             is_credited: false,
+            quarrel: Quarrel::None,
             refunds: BTreeMap::new(),
             clawed: 0,
         }
@@ -326,13 +398,38 @@ impl Buy {
 
     pub(super) fn refunded(&self) -> i64 {
         let went = self.refunds.values().filter(|(_, report)| *report == RefundReport::Succeeded);
-        if self.is_paid { went.map(|(cents, _)| cents).sum::<i64>().min(self.cents) } else { 0 }
+        if self.is_paid { went.map(|(cents, _)| cents).sum::<i64>().min(self.captured) } else { 0 }
+    }
+
+    /// What so much money buys of it.
+    pub(super) fn worth(&self, cents: i64) -> i64 {
+        if self.wallet == EUROS {
+            cents * UNITS_PER_CENT
+        } else if cents < self.cents {
+            i64::try_from(i128::from(self.credits) * i128::from(cents) / i128::from(self.cents)).expect("a part")
+        } else {
+            self.credits
+        }
+    }
+
+    /// Whether less came than was asked for, and was taken for the whole.
+    pub(super) fn came_short(&self) -> bool {
+        self.is_paid && self.captured < self.cents
+    }
+
+    /// What its invoice comes to.
+    fn invoiced(&self) -> i64 {
+        let stands = self.how == How::Invoice && self.stage != Stage::Canceled && self.captured >= self.cents;
+        if stands { self.cents } else { self.captured }
     }
 
     pub(super) fn status(&self) -> &'static str {
         match (self.is_paid, self.stage) {
-            (true, _) if self.refunded() == self.cents => "refunded",
+            (true, _) if self.refunded() == self.captured => "refunded",
+            (true, _) if self.quarrel == Quarrel::Lost => "dispute_lost",
+            (true, _) if self.quarrel == Quarrel::Open => "disputed",
             (true, _) if self.refunded() > 0 => "partially_refunded",
+            (true, _) if self.quarrel == Quarrel::Won => "dispute_won",
             (true, _) => "completed",
             (_, Stage::Created) => "created",
             (_, Stage::Action) => "requires_action",
@@ -381,13 +478,19 @@ impl Model {
         self.wallets[wallet].balance()
     }
 
+    /// The balance without what is frozen.
+    pub(super) fn usable(&self, wallet: usize) -> i64 {
+        self.wallets[wallet].balance() - self.wallets[wallet].frozen()
+    }
+
     pub(super) fn gift(&mut self, wallet: usize, units: i64) {
-        self.wallets[wallet].grant(Lot { buy: None, priority: 30, cost: 0, granted: units, left: units });
+        let lot = Lot { buy: None, priority: 30, ends: None, cost: 0, granted: units, left: units, frozen: 0 };
+        self.wallets[wallet].grant(lot);
     }
 
     /// Whether a debit is taken.
     pub(super) fn debit(&mut self, wallet: usize, units: i64, overdraws: bool) -> bool {
-        let is_taken = overdraws || units <= self.balance(wallet);
+        let is_taken = overdraws || units <= self.usable(wallet);
         if is_taken {
             self.wallets[wallet].spend(units);
         }
@@ -412,9 +515,12 @@ impl Model {
 
     fn credit(&mut self, number: usize) {
         let buy = &mut self.buys[number];
-        if !std::mem::replace(&mut buy.is_credited, true) {
-            let cost = if buy.at_once { 0 } else { buy.cents };
-            let lot = Lot { buy: Some(number), priority: 50, cost, granted: buy.credits, left: buy.credits };
+        let granted = buy.worth(if buy.at_once { buy.cents } else { buy.captured });
+        if granted > 0 && !std::mem::replace(&mut buy.is_credited, true) {
+            buy.credited = granted;
+            let cost = if buy.at_once { 0 } else { buy.captured };
+            let ends = buy.valid_for.map(|valid_for| self.now + valid_for);
+            let lot = Lot { buy: Some(number), priority: 50, ends, cost, granted, left: granted, frozen: 0 };
             self.wallets[buy.wallet].grant(lot);
         }
     }
@@ -423,11 +529,12 @@ impl Model {
     fn claw_back(&mut self, number: usize) {
         let buy = &mut self.buys[number];
         let target = match (buy.is_credited, buy.is_paid, buy.stage) {
+            (true, true, _) if buy.quarrel == Quarrel::Lost => buy.credited,
             (true, true, _) => {
-                let share = i128::from(buy.credits) * i128::from(buy.refunded()) / i128::from(buy.cents);
+                let share = i128::from(buy.credited) * i128::from(buy.refunded()) / i128::from(buy.captured);
                 i64::try_from(share).expect("a part")
             }
-            (true, false, Stage::Failed | Stage::Expired | Stage::Canceled) => buy.credits,
+            (true, false, Stage::Failed | Stage::Expired | Stage::Canceled) => buy.credited,
             _ => 0,
         };
         let amount = target - buy.clawed;
@@ -436,13 +543,13 @@ impl Model {
         }
         buy.clawed = target;
         let wallet = &mut self.wallets[buy.wallet];
-        let lot = wallet.lots.iter_mut().find(|lot| lot.buy == Some(number));
-        let unspent = lot.map_or(0, |lot| {
-            let part = lot.left.min(amount);
-            lot.left -= part;
-            part
+        let unspent = wallet.lot_of(number).map_or(0, |lot| {
+            let of_frozen = lot.frozen.min(amount);
+            let of_free = lot.left.min(amount - of_frozen);
+            (lot.frozen, lot.left) = (lot.frozen - of_frozen, lot.left - of_free);
+            of_frozen + of_free
         });
-        wallet.lots.retain(|lot| lot.left > 0);
+        wallet.sweep();
         if !self.writes_off {
             wallet.spend(amount - unspent);
         }
@@ -454,6 +561,13 @@ impl Model {
         let was_paid = self.buys[number].is_paid;
         let is_taken = self.take(number, event);
         self.claw_back(number);
+        let (wallet, is_disputed) = (self.buys[number].wallet, self.buys[number].status() == "disputed");
+        if is_disputed {
+            self.wallets[wallet].freeze(number);
+        } else {
+            let now = self.now;
+            self.wallets[wallet].thaw(number, now);
+        }
         let status = self.buys[number].status();
         let is_paid_now = self.buys[number].is_paid && !was_paid;
         if status != before || is_paid_now {
@@ -470,7 +584,20 @@ impl Model {
         let buy = &mut self.buys[number];
         let (is_waiting, stage) = (buy.is_open(), buy.stage);
         match event {
-            Event::Outcome(Outcome::Succeeded { .. }) => self.paid(number),
+            Event::Outcome(Outcome::Succeeded { reference, money, .. }) => {
+                self.pay(number, reference, money.units, true);
+            }
+            Event::DisputeOpened | Event::DisputeWon | Event::DisputeLost => {
+                let said = match event {
+                    Event::DisputeOpened => Quarrel::Open,
+                    Event::DisputeWon => Quarrel::Won,
+                    _ => Quarrel::Lost,
+                };
+                // What comes late says nothing new, and what has ended has ended.
+                if matches!((buy.quarrel, said), (Quarrel::None, _) | (Quarrel::Open, Quarrel::Won | Quarrel::Lost)) {
+                    buy.quarrel = said;
+                }
+            }
             // What was given up may be paid all the same, until the bank says no.
             Event::Outcome(told) if !is_waiting => {
                 if !buy.is_paid && buy.is_of_provider() {
@@ -501,22 +628,28 @@ impl Model {
                 }
             }
             Event::Cancel => {
-                let is_free = is_waiting && stage != Stage::Processing && !buy.may_be_charged();
+                let is_free =
+                    is_waiting && stage != Stage::Processing && !buy.may_be_charged() && buy.payments.is_empty();
                 if !is_free {
                     return !buy.is_paid && stage == Stage::Canceled;
                 }
                 (buy.stage, buy.in_doubt) = (Stage::Canceled, buy.is_of_provider());
             }
             Event::Confirm { .. } if buy.is_of_provider() => return false,
-            Event::Confirm { .. } => self.paid(number),
+            Event::Confirm { key, money, is_last } => {
+                if buy.payments.get(key).is_some_and(|known| *known != money.units) {
+                    return false;
+                }
+                self.pay(number, key, money.units, *is_last);
+            }
             Event::AskRefund { key, money } => {
                 let cents = money.expect("stories say how much").units;
                 if let Some((known, _)) = buy.refunds.get(key) {
                     return *known == cents;
                 }
                 let going = buy.refunds.values().filter(|(_, report)| *report != RefundReport::Failed);
-                let left = buy.cents - going.map(|(cents, _)| cents).sum::<i64>().min(buy.cents);
-                if !buy.is_paid || left < cents {
+                let left = buy.captured - going.map(|(cents, _)| cents).sum::<i64>().min(buy.captured);
+                if !buy.is_paid || matches!(buy.quarrel, Quarrel::Open | Quarrel::Lost) || left < cents {
                     return false;
                 }
                 let report = if buy.is_of_provider() { RefundReport::Pending } else { RefundReport::Succeeded };
@@ -527,10 +660,14 @@ impl Model {
         true
     }
 
-    fn paid(&mut self, number: usize) {
+    /// Money has come, or is told of once more. All that has come by then is what the purchase is paid with, if it is enough or if no more will come.
+    fn pay(&mut self, number: usize, key: &str, cents: i64, is_last: bool) {
         let buy = &mut self.buys[number];
         buy.in_doubt = false;
-        if !std::mem::replace(&mut buy.is_paid, true) {
+        buy.payments.entry(key.to_owned()).or_insert(cents);
+        let came = buy.payments.values().sum();
+        if !buy.is_paid && (is_last || came >= buy.cents) {
+            (buy.is_paid, buy.captured) = (true, came);
             self.credit(number);
         }
     }
@@ -570,7 +707,7 @@ impl Model {
         let Some(rule) = self.rules[wallet].as_ref().filter(|rule| rule.is_live && rule.spec.enabled) else { return };
         let of_wallet = || self.buys.iter().filter(|buy| buy.wallet == wallet);
         let under_way: i64 = of_wallet().filter(|buy| buy.is_open() && !buy.is_credited).map(|buy| buy.credits).sum();
-        let expected = self.balance(wallet) + under_way;
+        let expected = self.usable(wallet) + under_way;
         let is_kept = expected >= rule.spec.rest()
             || of_wallet().any(|buy| buy.auto && buy.is_open())
             || rule.halt.is_some()
@@ -588,9 +725,23 @@ impl Model {
             return;
         }
         let (id, fingerprint) = (card.id.clone(), card.fingerprint.clone());
-        let buy = Buy { card: Some(id), ..Buy::new(wallet, true, How::Card, (cents, credits), self.now) };
+        let valid_for = rule.spec.valid_for();
+        let buy = Buy { card: Some(id), valid_for, ..Buy::new(wallet, true, How::Card, (cents, credits), self.now) };
         self.buys.push(buy);
         self.rules[wallet].as_mut().expect("it was looked at").last_card = Some(fingerprint);
+    }
+
+    /// Time has come to here: what has ended is gone, save for what is frozen. Answers how many credits went.
+    pub(super) fn reach(&mut self, now: u64) -> i64 {
+        self.now = now;
+        let mut gone = 0;
+        for wallet in &mut self.wallets {
+            for lot in wallet.lots.iter_mut().filter(|lot| lot.ends.is_some_and(|end| end <= now)) {
+                gone += std::mem::take(&mut lot.left);
+            }
+            wallet.sweep();
+        }
+        gone
     }
 
     pub(super) fn evaluate_all(&mut self) {
@@ -749,15 +900,26 @@ impl Model {
             let theirs =
                 (top_up.status().as_str(), credited, top_up.clawed_back.units(), top_up.refunded().units, facts);
             let facts = (buy.in_doubt, buy.expires_at, buy.at);
-            let ours = (buy.status(), buy.is_credited.then_some(buy.credits), buy.clawed, buy.refunded(), facts);
+            let ours = (buy.status(), buy.is_credited.then_some(buy.credited), buy.clawed, buy.refunded(), facts);
             if theirs != ours || price != buy.cents || top_up.clawed_back != top_up.to_claw_back {
                 return Err(format!("{} should be {ours:?} and is {theirs:?}: {buy:?}, {top_up:?}", buy.id));
             }
             if buy.auto && top_up.method != buy.card {
                 return Err(format!("{} should charge {:?} and charges {:?}", buy.id, buy.card, top_up.method));
             }
-            if buy.is_paid && view.invoice.is_none() {
-                return Err(format!("{} has no invoice", buy.id));
+            let payment = |payment: &Payment| (payment.key.clone(), payment.money.units);
+            let payments: BTreeMap<_, _> = top_up.payments.iter().map(payment).collect();
+            if payments != buy.payments {
+                return Err(format!("{} should have {:?} and has {payments:?}", buy.id, buy.payments));
+            }
+            if buy.is_paid {
+                let number = view.invoice.ok_or_else(|| format!("{} has no invoice", buy.id))?;
+                let invoice = engine.invoice(number).map_err(|error| error.to_string())?;
+                let noted = invoice.notes.iter().map(|note| note.money.units).sum::<i64>();
+                let is_noted = buy.captured != buy.invoiced() || noted == buy.refunded();
+                if invoice.total != euros(buy.invoiced()) || invoice.due() != euros(0) || !is_noted {
+                    return Err(format!("the invoice of {buy:?} is {invoice:?}"));
+                }
             }
             let status = |refund: &Refund| match refund.status {
                 RefundStatus::Pending => RefundReport::Pending,
@@ -771,9 +933,13 @@ impl Model {
             }
         }
         for (wallet, (customer, currency)) in WALLETS.iter().enumerate() {
-            let balance = engine.wallet(customer, currency).map_or(0, |view| view.balance.units());
-            if balance != self.balance(wallet) {
-                return Err(format!("{customer}'s {currency} should be {} and are {balance}", self.balance(wallet)));
+            let theirs = engine.wallet(customer, currency).map_or((0, 0), |view| {
+                let used = view.balance.units() - view.available.units();
+                (view.balance.units(), used)
+            });
+            let ours = (self.balance(wallet), self.wallets[wallet].frozen());
+            if theirs != ours {
+                return Err(format!("{customer}'s {currency}, and what is frozen of them: {ours:?}, not {theirs:?}"));
             }
             let theirs = engine.rule(customer, currency).ok();
             let rule = self.rules[wallet].as_ref().filter(|rule| rule.is_live);

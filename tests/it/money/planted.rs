@@ -12,9 +12,15 @@ fn each_planted_bug_is_found() {
     let seeds: Vec<u64> = (0..STORIES).collect();
     // Stories are to go wrong here, and need not be told.
     std::panic::set_hook(Box::new(|_| ()));
-    for bug in
-        [Bug::CreditsLateMoneyTwice, Bug::CreditsAgainAfterCrash, Bug::ChargesBeforeIntent, Bug::CountsNoPurchase]
-    {
+    for bug in [
+        Bug::CreditsLateMoneyTwice,
+        Bug::CreditsAgainAfterCrash,
+        Bug::ChargesBeforeIntent,
+        Bug::CountsNoPurchase,
+        Bug::TakesBackAgainAfterCrash,
+        Bug::FreezesNothing,
+        Bug::CreditsPartsAsWhole,
+    ] {
         plant(Some(bug));
         let (failed, tally) = run(&seeds, true);
         plant(None);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drawdown::billing::PaymentMethod;
-use drawdown::billing::top_up::{Collection, Command, Event, Kind, RefundReport, Shortfall};
+use drawdown::billing::top_up::{Collection, Command, Event, Kind, Outcome, RefundReport, Shortfall};
 use drawdown::engine::billing::{Buyer, TopUpRequest, TopUpView, Work};
 use drawdown::engine::view::{GrantOptions, GrantRequest, Metadata};
 use drawdown::engine::{Charge, CommandError, Engine, EventStatus, ManualClock, Ticket, UsageEvent};
@@ -17,8 +17,10 @@ use drawdown::verify::verify;
 use drawdown_wal::sim::{Disk, Random};
 use drawdown_wal::{Archive, Images, Lsn, Pumped};
 
-use super::bank::{Bank, Mail, State};
-use super::model::{Buy, EUROS, How, Model, PACKAGES, PATIENCE, Size, Spec, UNITS_PER_CENT, WALLETS, Window, euros};
+use super::bank::{Bank, Dispute, Mail, State};
+use super::model::{
+    Buy, EUROS, How, Model, PACKAGES, PATIENCE, Quarrel, Size, Spec, UNITS_PER_CENT, VALID_FOR, WALLETS, Window, euros,
+};
 use super::{SEGMENT_BYTES, fresh_disk};
 use crate::books::{BEGIN, at, config};
 
@@ -41,6 +43,10 @@ pub(super) struct Tally {
     pub(super) paid: u64,
     pub(super) late: u64,
     pub(super) refunds: u64,
+    pub(super) disputes: u64,
+    pub(super) lost_disputes: u64,
+    pub(super) parts: u64,
+    pub(super) ended: u64,
     pub(super) suspended: u64,
     pub(super) skipped: u64,
     pub(super) asked_again: u64,
@@ -57,6 +63,10 @@ impl Tally {
         self.paid += other.paid;
         self.late += other.late;
         self.refunds += other.refunds;
+        self.disputes += other.disputes;
+        self.lost_disputes += other.lost_disputes;
+        self.parts += other.parts;
+        self.ended += other.ended;
         self.suspended += other.suspended;
         self.skipped += other.skipped;
         self.asked_again += other.asked_again;
@@ -188,16 +198,17 @@ impl Story {
         let wallet = self.below(WALLETS.len() as u64);
         match self.random.below(100) {
             0..22 => self.usage(wallet),
-            22..28 => self.buy(wallet),
-            28..32 => self.confirm(),
+            22..27 => self.buy(wallet),
+            27..32 => self.confirm(),
             32..36 => self.change_rule(wallet),
             36..40 => self.change_cards(),
             40..58 => self.work(),
             58..63 => self.bank.advance(false),
             63..73 => self.mail(),
             73..77 => self.page(),
-            77..81 => self.refund(),
-            81..83 => self.cancel(),
+            77..80 => self.refund(),
+            80..82 => self.bank.dispute(),
+            82 => self.cancel(),
             83..90 => self.time(),
             90..96 => self.settle(),
             96 => self.gift(wallet),
@@ -309,18 +320,26 @@ impl Story {
             2 => How::Invoice,
             _ => How::Outside,
         };
-        let (package, amount, price) = if wallet == EUROS {
+        let mut valid_for = None;
+        let is_free = wallet == EUROS && how == How::Outside && self.is_one_in(2);
+        let (package, amount, price) = if is_free {
+            // As much as the payer likes.
+            (None, None, (0, 0))
+        } else if wallet == EUROS {
             let cents = 500 + self.random.below(5_000).cast_signed();
             let amount = Decimal::from_parts(cents, 2).expect("cents");
             (None, Some((amount, "EUR".to_owned())), (cents, cents * UNITS_PER_CENT))
         } else {
-            let (id, credits, cents) = PACKAGES[self.below(2)];
+            let package = self.below(2);
+            valid_for = VALID_FOR[package];
+            let (id, credits, cents) = PACKAGES[package];
             (Some((id.to_owned(), 1)), None, (cents, credits))
         };
         let (collection, kind) = match how {
             How::Card => (Collection::Charge, Kind::Manual),
             How::Page => (Collection::Checkout, Kind::Manual),
             How::Invoice => (Collection::Invoice, Kind::Manual),
+            How::Outside if is_free => (Collection::Outside, Kind::Deposit),
             How::Outside => (Collection::Outside, Kind::Offline),
         };
         let at_once = how == How::Invoice && self.is_one_in(2);
@@ -349,11 +368,26 @@ impl Story {
         let mut buy = Buy::new(wallet, false, how, price, self.model.now);
         (buy.id, buy.at_once) = (view.top_up.id.clone(), at_once);
         buy.card = card.filter(|_| how == How::Card);
+        buy.valid_for = valid_for;
         self.model.buy(buy);
         self.made(ticket);
         if self.is_one_in(4) {
             let (again, is_known, _) = self.engine.create_top_up(&request).expect("the same again");
             assert_eq!((again.top_up.id, is_known), (view.top_up.id, true), "the same again is the same");
+        }
+        if self.is_one_in(4) {
+            self.rush();
+        }
+    }
+
+    /// What can be done is done at once, before anything more becomes durable, and now and then the power fails right behind it.
+    fn rush(&mut self) {
+        for _ in 0..self.works.len().min(4) {
+            self.make_room();
+            self.work();
+        }
+        if self.is_one_in(2) {
+            self.crash();
         }
     }
 
@@ -388,8 +422,19 @@ impl Story {
 
     fn confirm(&mut self) {
         let Some(number) = self.some_buy(|buy| matches!(buy.how, How::Outside | How::Invoice)) else { return };
-        let money = euros(self.model.buys[number].cents);
-        self.tell(number, &Event::Confirm { key: "transfer".to_owned(), money, is_last: false });
+        let buy = &self.model.buys[number];
+        let due = (buy.cents - buy.payments.values().sum::<i64>()).max(1);
+        // All of it, or a part; too much now and then, or what was told before, or was told otherwise.
+        let cents = match self.random.below(8) {
+            _ if buy.cents == 0 => 1 + self.random.below(9_000).cast_signed(),
+            0..4 => due,
+            4 => due + 1 + self.random.below(500).cast_signed(),
+            _ => 1 + self.random.below(due.unsigned_abs()).cast_signed(),
+        };
+        let key = format!("transfer {}", self.random.below(4));
+        let cents = buy.payments.get(&key).copied().filter(|_| cents % 2 == 0).unwrap_or(cents);
+        let is_last = self.is_one_in(8);
+        self.tell(number, &Event::Confirm { key, money: euros(cents), is_last });
     }
 
     fn cancel(&mut self) {
@@ -400,7 +445,7 @@ impl Story {
 
     fn refund(&mut self) {
         let Some(number) = self.some_buy(|buy| buy.is_paid) else { return };
-        let (id, cents) = (self.model.buys[number].id.clone(), self.model.buys[number].cents);
+        let (id, cents) = (self.model.buys[number].id.clone(), self.model.buys[number].captured);
         self.tally.refunds += 1;
         if self.is_one_in(4) {
             return self.bank.refund_by_hand(&id);
@@ -425,7 +470,11 @@ impl Story {
         let Some(mail) = self.bank.next_mail() else { return };
         let Some(number) = self.model.find(&mail.top_up) else { panic!("{mail:?} is of a top-up that was forgotten") };
         self.tell(number, &mail.event);
+        let is_paid = matches!(mail.event, Event::Outcome(Outcome::Succeeded { .. }));
         self.delivered.push((self.number, mail));
+        if is_paid && self.is_one_in(20) {
+            self.crash();
+        }
     }
 
     /// Does what a provider has to do, as whoever speaks with it would.
@@ -601,14 +650,20 @@ impl Story {
         // Only what was decided at the time that it was decided at is found again after a crash.
         self.engine.barrier().wait().expect("a healthy log");
         self.acknowledged = self.number;
-        self.model.now += millis;
+        self.tally.ended += self.model.reach(self.model.now + millis).unsigned_abs();
         self.clock.set(at(self.model.now));
         drop(self.engine.expire_top_ups().expect("a healthy engine"));
         for number in self.model.due(|_| true) {
             self.model.expire(number);
             self.note();
         }
-        let ticket = self.engine.evaluate_due().expect("a healthy engine");
+        drop(self.engine.evaluate_due().expect("a healthy engine"));
+        // What has ended is seen to, and the rules hear of it.
+        self.make_room();
+        self.engine.tidy();
+        self.engine.barrier().wait().expect("a healthy log");
+        while self.engine.follow_rules().expect("a healthy engine").more {}
+        let ticket = self.engine.barrier();
         self.model.evaluate_all();
         self.made(ticket);
     }
@@ -654,7 +709,7 @@ impl Story {
         let possible = self.history.iter().rev().filter(|(number, _)| *number >= self.acknowledged);
         for (number, before) in possible {
             let mut model = before.clone();
-            model.now = self.model.now;
+            model.reach(self.model.now);
             for due in model.due(|buy| buy.how == How::Outside) {
                 model.expire(due);
             }
@@ -724,10 +779,22 @@ impl Story {
             let buy = &self.model.buys[self.model.find(key).expect("what was asked for is known")];
             assert_eq!(entry.state == State::Paid, buy.is_paid, "{entry:?} of {buy:?}");
             assert_eq!(entry.money, euros(buy.cents), "{entry:?} of {buy:?}");
+            let quarrel = match entry.dispute {
+                Dispute::None => Quarrel::None,
+                Dispute::Open(_) => Quarrel::Open,
+                Dispute::Closed(true) => Quarrel::Won,
+                Dispute::Closed(false) => Quarrel::Lost,
+            };
+            assert_eq!(quarrel, buy.quarrel, "{entry:?} of {buy:?}");
+            self.tally.disputes += u64::from(quarrel != Quarrel::None);
+            self.tally.lost_disputes += u64::from(quarrel == Quarrel::Lost);
             self.tally.asked_again += u64::from(entry.asked.saturating_sub(1));
         }
         for buy in &self.model.buys {
-            assert_eq!(buy.is_credited, buy.is_paid || buy.at_once, "{buy:?}");
+            // A cent may buy nothing of a large package.
+            let is_worth_it = buy.is_paid && buy.worth(buy.captured) > 0;
+            assert_eq!(buy.is_credited, is_worth_it || buy.at_once, "{buy:?}");
+            self.tally.parts += u64::from(buy.came_short());
             let is_of_bank = matches!(buy.how, How::Card | How::Page);
             assert!(!(buy.is_paid && is_of_bank) || self.bank.entries.contains_key(&buy.id), "{buy:?} was not charged");
             self.tally.by_rules += u64::from(buy.auto);
