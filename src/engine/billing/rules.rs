@@ -173,6 +173,10 @@ impl Inner {
         let Some(record) = tables.rules.get(&key).filter(|record| !record.deleted).cloned() else {
             return Ok(());
         };
+        if record.state.in_flight.is_some() {
+            // Whatever else is so, there is nothing to do: most of those that are low are looked at many times before their top-up is there.
+            return Ok(());
+        }
         let currency = self.currency_numbered(currency)?;
         let Some(balance) = self.standing(customer, &currency, now) else { return Ok(()) };
         let package = tables.package_of(&record.rule);

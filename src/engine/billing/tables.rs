@@ -170,6 +170,9 @@ impl Tables {
 
     /// Credits that are on their way to a wallet.
     pub(super) fn on_the_way(&self, customer: &str, currency: CurrencyNumber) -> Amount {
+        if self.on_the_way.is_empty() {
+            return Amount::ZERO;
+        }
         let credits = self.on_the_way.get(&(customer.to_owned(), currency)).into_iter().flat_map(BTreeMap::values);
         credits.fold(Amount::ZERO, |sum, credits| sum.checked_add(*credits).unwrap_or(Amount::MAX))
     }
