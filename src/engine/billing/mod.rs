@@ -40,7 +40,7 @@ use crate::journal::billing::BillingRecord;
 pub use follow::Step as Followed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::Tables;
-pub use view::{Buyer, RuleView, TopUpRequest, TopUpView, Work};
+pub use view::{Buyer, RuleView, Shortfall, TopUpRequest, TopUpView, Work};
 
 /// All of money in.
 #[derive(Debug, Default)]

@@ -168,7 +168,10 @@ pub(crate) fn list_top_ups(call: Call<'_>) -> Result<Reply, Problem> {
 
 /// Tells a top-up something, and shows what comes of it.
 async fn tell(call: &Call<'_>, event: &Event) -> Result<Reply, Problem> {
-    let (top_up, ticket) = call.engine().top_up_event(call.first(), event)?;
+    told(call, call.engine().top_up_event(call.first(), event)?).await
+}
+
+async fn told(call: &Call<'_>, (top_up, ticket): (TopUpView, Ticket)) -> Result<Reply, Problem> {
     let top_up = settled(call, top_up, ticket).await?;
     Ok(Reply::ok(&TopUpBody::of(call.engine(), top_up)))
 }
@@ -179,7 +182,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    tell(&call, &Event::Cancel).await
+    told(&call, call.engine().cancel_top_up_once(call.first(), call.request_key())?).await
 }
 
 /// What a body says of money that has moved.
@@ -299,7 +302,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    let (view, ticket) = call.engine().resume_rule(call.first(), call.second())?;
+    let (view, ticket) = call.engine().resume_rule_once(call.first(), call.second(), call.request_key())?;
     ticket.await?;
     Ok(Reply::ok(&RuleBody::of(view)))
 }
@@ -325,7 +328,11 @@ pub(crate) async fn post_method<B>(call: Call<'_>, body: B) -> Result<Reply, Pro
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let made = match call.effect_ids().and_then(|mut ids| ids.next()) {
+    let is_ours = |id: &String| {
+        let added = call.engine().payment_method_added(&format!("pm_{id}"));
+        added.is_none_or(|added| call.engine().remembers_since(added))
+    };
+    let made = match call.effect_ids().and_then(|mut ids| ids.find(is_ours)) {
         Some(id) => id,
         None => random_id()?,
     };
@@ -364,7 +371,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    let (method, ticket) = call.engine().make_default(call.first(), call.second())?;
+    let (method, ticket) = call.engine().make_default_once(call.first(), call.second(), call.request_key())?;
     ticket.await?;
     Ok(Reply::ok(&MethodBody::of(&method, call.engine().now())))
 }
