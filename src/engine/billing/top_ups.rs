@@ -245,14 +245,14 @@ impl Tables {
                     .map(Worth::code)
                     .filter(|known| known.as_str() == code)
                     .or_else(|| MoneyCode::iso(code))
-                    .ok_or_else(|| invalid("amount.currency", "must be a code of ISO 4217"))?;
+                    .ok_or_else(|| invalid("amount_currency", "must be a code of ISO 4217"))?;
                 let price = Money::from_decimal(*amount, code)?;
                 let goods = match (credits, worth) {
                     (Some(credits), _) => Goods::Fixed(credits_of(credits, currency)?),
                     (None, Some(worth)) if worth.code() == code => Goods::Worth(worth),
                     (None, Some(worth)) => {
                         let detail = format!("must be {}, which the credits stand for", worth.code());
-                        return Err(invalid("amount.currency", &detail));
+                        return Err(invalid("amount_currency", &detail));
                     }
                     (None, None) => {
                         return Err(invalid("credits", "must be given: the currency does not stand for money"));

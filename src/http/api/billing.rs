@@ -15,6 +15,7 @@ use crate::http::app::{Call, unsupported};
 use crate::http::auth::hex;
 use crate::http::body;
 use crate::http::decode;
+use crate::http::idempotency::EFFECT_PREFIX;
 use crate::http::percent;
 use crate::http::problem::{Problem, Reason};
 use crate::http::reply::Reply;
@@ -213,6 +214,9 @@ where
     let key = fields.text("key")?;
     if key.is_some_and(|key| key.is_empty() || key.len() > 255) {
         return Err(fields.refused("key", "must have 1 to 255 bytes"));
+    }
+    if key.is_some_and(|key| key.starts_with(EFFECT_PREFIX)) {
+        return Err(fields.refused("key", "must not begin with idk:"));
     }
     Ok(Moved {
         money: fields.decimal("amount")?.map(money).transpose()?,
