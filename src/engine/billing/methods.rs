@@ -62,10 +62,14 @@ impl Engine {
     ) -> Result<(Arc<PaymentMethod>, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
-        if self.was_done(once, Deed::MethodDefaulted)?.is_some() {
-            return Ok((or_gone(self.payment_method(customer, id))?, self.barrier()));
-        }
+        let was_done = self.was_done(once, Deed::MethodDefaulted)?.is_some();
         let mut tables = inner.billing.lock();
+        if was_done {
+            let method = or_gone(tables.method(customer, id))?;
+            // The log may have had no room for what rules do about it.
+            inner.evaluate_rules_of(&mut tables, customer, inner.now())?;
+            return Ok((method, self.barrier()));
+        }
         let method = tables.method(customer, id)?;
         if method.detached {
             return Err(super::conflict("payment_method_detached", "the payment method was taken away"));

@@ -103,7 +103,10 @@ impl Engine {
         let inner = &*self.inner;
         inner.check_open()?;
         if self.was_done(once, Deed::RuleResumed)?.is_some() {
-            return Ok((or_gone(self.rule(customer, currency))?, self.barrier()));
+            let number = or_gone(self.rule(customer, currency))?.currency.number;
+            // The log may have had no room for what it was to buy.
+            let ticket = self.evaluate_rule(customer, number)?;
+            return Ok((or_gone(self.rule(customer, currency))?, ticket));
         }
         let currency = inner.currency_or_default(Some(currency))?;
         let mut tables = inner.billing.lock();

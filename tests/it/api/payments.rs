@@ -42,6 +42,7 @@ fn send_form(client: &mut Client, path: &str, form: &str) -> Answer {
 
 /// Has a card collected, and gives the method.
 fn save_card(client: &mut Client, number: &str) -> Value {
+    let known = client.get("/v1/customers/cus/payment-methods").expect_status(200);
     let wanted = json!({"return_url": "https://shop.example/cards"});
     let setup = client.post("/v1/customers/cus/payment-methods", &wanted).expect_status(201);
     let page = path(&setup["checkout_url"]);
@@ -52,7 +53,9 @@ fn save_card(client: &mut Client, number: &str) -> Value {
     let done = String::from_utf8(client.get(&page).body).expect("text");
     assert!(done.contains("https://shop.example/cards"), "the way back is shown: {done}");
     let page = client.get("/v1/customers/cus/payment-methods").expect_status(200);
-    page["data"].as_array().and_then(|methods| methods.last().cloned()).expect("a method")
+    // They are listed by their ids, which say nothing of when they came.
+    let is_new = |method: &&Value| known["data"].as_array().is_some_and(|known| !known.contains(method));
+    page["data"].as_array().and_then(|methods| methods.iter().find(is_new).cloned()).expect("a method")
 }
 
 /// Asks until something is so.

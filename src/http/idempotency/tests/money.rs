@@ -361,11 +361,18 @@ fn money_moves_once_wherever_the_power_is_cut() {
         let before = seen(&open(&disk.duplicate(), &clock).expect("opens"));
         cut_everywhere(&disk, &clock, &sent, |app, first, again| {
             if let Some(first) = first.filter(|first| first.value()["secret"].is_null()) {
-                assert_eq!((first.status, &first.body), (again.status, &again.body));
+                assert_eq!((first.status, settled(first)), (again.status, settled(again)));
             }
             assert_eq!(seen(app), before + 1, "{}", sent.path);
         });
     }
+}
+
+/// An answer without what the log's own growth changes.
+fn settled(answer: &Answered) -> Value {
+    let mut value = answer.value();
+    value.as_object_mut().and_then(|endpoint| endpoint.remove("behind_bytes"));
+    value
 }
 
 type Count = Box<dyn Fn(&App) -> usize>;
