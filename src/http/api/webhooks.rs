@@ -73,7 +73,7 @@ fn new_secret() -> Result<([u8; SECRET_BYTES], String), Problem> {
     Ok((bytes, secret.expose()))
 }
 
-/// The log gets to know no secret, so a repeat of the request shows the endpoint without it.
+/// The log keeps no secret that can be read, so of an answer that was kept the repeat shows the endpoint without it.
 fn with_secret(status: StatusCode, view: &EndpointView, secret: Option<String>) -> Reply {
     let body = EndpointBody::of(view).with_secret(secret);
     Reply::json(status, &body).header("cache-control", "no-store").private()
