@@ -4,17 +4,16 @@
 //! whole key is compared, remembered as long as the idempotency window reaches, over restarts and snapshots. Who answers what, and what must
 //! not happen twice, is the caller's to know (`http::idempotency`); this only keeps and finds.
 
+use super::Engine;
 use super::background::minute_end;
 use super::history::unreadable;
 use super::ticket::Ticket;
-use super::view::{CommandError, Unavailable};
-use super::{Engine, Inner};
+use super::view::CommandError;
 use crate::journal::Record;
 use crate::journal::admin::AdminRecord;
 use crate::journal::control::{AnswerBody, AnswerRecord};
 use crate::ledger::Timestamp;
 use crate::store::hash::Seed;
-use crate::store::idempotency::Found;
 use crate::store::pin;
 use flate2::Compression;
 use flate2::read::{DeflateDecoder, DeflateEncoder};
@@ -51,23 +50,17 @@ impl Engine {
         inner.check_open()?;
         inner.room.check()?;
         let fingerprint = answer_fingerprint(&inner.seed, key);
-        let mut strangers = Vec::new();
-        loop {
-            let found = match inner.idempotency.lookup(fingerprint, &strangers, &pin()) {
-                Found::Finished { lsn } => Some(lsn),
-                Found::Absent => None,
-                // An event whose fingerprint happens to be the same.
-                Found::InFlight(_) => {
-                    inner.wait_settled(fingerprint);
-                    continue;
-                }
-            };
-            let Some(lsn) = found else { return inner.spilled_answer(fingerprint, key) };
-            match inner.answer_at(lsn, key)? {
-                Some(answer) => return Ok(Some(answer)),
-                None => strangers.push(lsn),
-            }
-        }
+        inner.find_identity(fingerprint, |_, record| match record {
+            Record::Admin(AdminRecord::Answer(record)) if record.key == *key => Ok(Some(Answer {
+                key: record.key,
+                request: record.request,
+                began: record.began,
+                status: record.status,
+                headers: record.headers,
+                body: unpack(record.body).map_err(unreadable)?,
+            })),
+            _ => Ok(None),
+        })
     }
 
     /// Keeps an answer, whose key has none and is in no other hands. Its body is kept if it takes at most `bytes_max` bytes compressed, and
@@ -102,43 +95,6 @@ impl Engine {
 /// The fingerprint by which an answer is remembered.
 pub(super) fn answer_fingerprint(seed: &Seed, key: &[u8; 32]) -> u64 {
     seed.key_fingerprint(ANSWER_DOMAIN, key)
-}
-
-impl Inner {
-    fn spilled_answer(&self, fingerprint: u64, key: &[u8; 32]) -> Result<Option<Answer>, CommandError> {
-        let guard = pin();
-        let Some(runs) = self.spilled.runs(&guard) else { return Ok(None) };
-        let lsns = runs.lookup(fingerprint).map_err(|_| CommandError::Unavailable(Unavailable::Overloaded))?;
-        let horizon = self.horizon.lsn();
-        for lsn in lsns.into_iter().filter(|lsn| *lsn >= horizon) {
-            if let Some(answer) = self.answer_at(lsn, key)? {
-                return Ok(Some(answer));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The answer at `lsn`, if it is this key's.
-    fn answer_at(&self, lsn: u64, key: &[u8; 32]) -> Result<Option<Answer>, CommandError> {
-        let mut view = None;
-        let record = match self.read_record(lsn, &mut view) {
-            Ok(record) => record,
-            // It has left the idempotency window since it was looked up, and the log with it.
-            Err(_) if self.is_retired(lsn) => return Ok(None),
-            Err(error) => return Err(unreadable(error)),
-        };
-        match record {
-            Record::Admin(AdminRecord::Answer(record)) if record.key == *key => Ok(Some(Answer {
-                key: record.key,
-                request: record.request,
-                began: record.began,
-                status: record.status,
-                headers: record.headers,
-                body: unpack(record.body).map_err(unreadable)?,
-            })),
-            _ => Ok(None),
-        }
-    }
 }
 
 fn pack(body: Vec<u8>, bytes_max: usize) -> AnswerBody {

@@ -13,7 +13,7 @@ use super::answers::answer_fingerprint;
 use super::background::minute_end;
 use super::grants::key_fingerprint;
 use super::holds::hold_fingerprint;
-use super::identity::{Fingerprints, carried_out, counting};
+use super::identity::{Fingerprints, carried_out, counting, done_fingerprint};
 use super::repairs::Repairs;
 use super::shared::shared;
 use super::wallet::{WalletGeneration, WalletOperation, WalletSlot, close};
@@ -352,6 +352,11 @@ impl<'a, G: Ground> Fold<'a, G> {
             AdminRecord::Answer(answer) => {
                 if self.leads {
                     self.ground.remember(answer_fingerprint(self.seed, &answer.key), lsn, &pin());
+                }
+            }
+            AdminRecord::Done(done) => {
+                if self.leads {
+                    self.ground.remember(done_fingerprint(self.seed, &done.request), lsn, &pin());
                 }
             }
             AdminRecord::Webhook(_)

@@ -6,6 +6,7 @@
 //! 4. An operation that carried out a correction is the identity of its key, as in 2.
 //! 5. An operation on a hold that was asked for under a key is the identity of that, as in 2.
 //! 6. An answer's record is the identity of the request's key.
+//! 7. The record that a request was carried out is the identity of its key, too, under a fingerprint of its own.
 //!
 //! A run is derived from a part of the log, where it cannot be seen whether a declared grant or hold took effect or a later crash cut off a debit. It
 //! holds those too; whoever is led there looks, as with any candidate ([`super::usage`], [`super::grants`], [`super::holds`]).
@@ -54,6 +55,14 @@ const KEYED_DOMAIN: u8 = 5;
 /// The fingerprint by which an operation on a hold is remembered that was asked for under a key.
 pub(super) fn keyed_fingerprint(seed: &Seed, key: &OperationKey) -> u64 {
     seed.key_fingerprint(KEYED_DOMAIN, &key.bytes())
+}
+
+/// Separates the fingerprints of requests that were carried out from all others.
+const DONE_DOMAIN: u8 = 6;
+
+/// The fingerprint by which it is remembered that a request was carried out.
+pub(super) fn done_fingerprint(seed: &Seed, request: &[u8; 16]) -> u64 {
+    seed.key_fingerprint(DONE_DOMAIN, request)
 }
 
 /// The fingerprint of the event, of the correction or of the key that an operation carried out, if it did one.
@@ -110,6 +119,7 @@ pub(super) fn identity_at(
         Record::Admin(AdminRecord::Grant(grant)) => grant.key.as_deref().map(|key| key_fingerprint(seed, key)),
         Record::Admin(AdminRecord::Hold(hold)) => hold.id.as_deref().map(|id| hold_fingerprint(seed, id)),
         Record::Admin(AdminRecord::Answer(answer)) => Some(answer_fingerprint(seed, &answer.key)),
+        Record::Admin(AdminRecord::Done(done)) => Some(done_fingerprint(seed, &done.request)),
         Record::Admin(_) => None,
     })
 }

@@ -69,9 +69,9 @@ mod wallet;
 mod wallets;
 pub mod webhooks;
 
-pub use crate::billing::top_up::Shortfall;
 pub use crate::journal::admin::ApiKeyRecord;
 pub use answers::Answer;
+pub use billing::Shortfall;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use commitments::{CommitmentSpec, CommitmentView, CommitmentsSpec, CommitmentsView};
 pub use defaults::DefaultAlerts;

@@ -119,6 +119,7 @@ impl Inner {
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
             | AdminRecord::Answer(_)
+            | AdminRecord::Done(_)
             | AdminRecord::Hold(_)
             | AdminRecord::Recurring(_)
             | AdminRecord::Redeclared(_) => true,

@@ -81,6 +81,7 @@ impl Drop for Turn<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Once {
     key: [u8; 32],
+    request: [u8; 32],
     is_replay: bool,
 }
 
@@ -93,8 +94,9 @@ impl Call<'_> {
 
     /// As [`Call::effect_key`], for what notes in its own way by which request it was done.
     pub(crate) fn request_key(&self) -> Option<RequestKey> {
-        let Once { key, is_replay } = self.once?;
-        Some(RequestKey { digest: *key.first_chunk().expect("a digest is longer"), is_replay })
+        let Once { key, request, is_replay } = self.once?;
+        let half = |digest: [u8; 32]| *digest.first_chunk().expect("a digest is longer");
+        Some(RequestKey { digest: half(key), asked: half(request), is_replay })
     }
 
     /// Refuses to answer for a batch with a key some of which could not be decided just now, for its answer would be kept: sent again, it finds
@@ -153,7 +155,7 @@ where
     match app.engine.find_answer(&key)? {
         Some(kept) if kept.request != request => Err(conflict()),
         Some(kept) => again(app, route, call, kept, body).await,
-        None => first(app, route, call, Once { key, is_replay: false }, request, id, body).await,
+        None => first(app, route, call, Once { key, request, is_replay: false }, id, body).await,
     }
 }
 
@@ -167,7 +169,7 @@ async fn again(app: &App, route: &'static Route, call: Call<'_>, kept: Answer, b
         // What was refused of it would be decided anew.
         None if matches!(route.action, Action::Events | Action::CloudEvents) => return Err(gone()),
         None => {
-            let once = Once { key: kept.key, is_replay: true };
+            let once = Once { key: kept.key, request: kept.request, is_replay: true };
             dispatch(route, call.with(once), Full::new(body)).await?
         }
     };
@@ -180,7 +182,6 @@ async fn first(
     route: &'static Route,
     call: Call<'_>,
     once: Once,
-    request: [u8; 32],
     id: RequestId,
     body: Bytes,
 ) -> Result<Reply, Problem> {
@@ -199,7 +200,7 @@ async fn first(
     }
     let answer = Answer {
         key: once.key,
-        request,
+        request: once.request,
         began,
         status: reply.status().as_u16(),
         headers: reply.own_headers(),

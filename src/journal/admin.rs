@@ -15,6 +15,7 @@ use super::billing::{
 };
 use super::bytes::Fields;
 use super::control::{AnswerRecord, CustomerRecord, WireAnswer, WireCustomer};
+use super::done::{DoneRecord, WireDone};
 use super::frame::{PREFIX, prefix_word, tag};
 use super::hold::{self, HoldRecord};
 use super::operation::{policy_number, policy_of};
@@ -75,6 +76,8 @@ pub enum AdminRecord {
     Billing(BillingRecord),
     /// Something of webhooks.
     Webhook(WebhookRecord),
+    /// A request under a key was carried out: see [`super::done`].
+    Done(DoneRecord),
 }
 
 /// What was declared of a grant, said once more.
@@ -216,6 +219,7 @@ const RUNWAY_CURSOR: u8 = tag::FIRST_ADMIN + 37;
 // Those of the control plane count from 64 on.
 const ANSWER: u8 = 64;
 const CUSTOMER: u8 = 65;
+const DONE: u8 = 66;
 // Those of money in from 80 on.
 const PACKAGE: u8 = 80;
 const RECHARGE: u8 = 81;
@@ -285,6 +289,7 @@ impl AdminRecord {
             AdminRecord::Customer(customer) => encode(&mut out, CUSTOMER, &WireCustomer::from(customer)),
             AdminRecord::Billing(billing) => encode_billing(&mut out, billing),
             AdminRecord::Webhook(webhook) => encode_webhook(&mut out, webhook),
+            AdminRecord::Done(done) => encode(&mut out, DONE, &WireDone::from(done)),
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
@@ -316,7 +321,8 @@ impl AdminRecord {
             | AdminRecord::Answer(_)
             | AdminRecord::Customer(_)
             | AdminRecord::Billing(_)
-            | AdminRecord::Webhook(_) => None,
+            | AdminRecord::Webhook(_)
+            | AdminRecord::Done(_) => None,
         }
     }
 }
@@ -375,7 +381,7 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
 
 /// Whether records of this kind are about no wallet, and many: readers of some wallets pass over them without decoding them.
 pub(super) fn is_of_no_wallet(tag: u8) -> bool {
-    matches!(tag, ANSWER | CUSTOMER | PACKAGE..=REFERENCE | WEBHOOK_ENDPOINT..=WEBHOOK_DELIVERY)
+    matches!(tag, ANSWER | CUSTOMER | DONE | PACKAGE..=REFERENCE | WEBHOOK_ENDPOINT..=WEBHOOK_DELIVERY)
 }
 
 pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord, Corrupt> {
@@ -434,6 +440,7 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         RUNWAY_CURSOR => AdminRecord::RunwayCursor(decode(body)?),
         ANSWER => AdminRecord::Answer(decode::<WireAnswer>(body)?.try_into()?),
         CUSTOMER => AdminRecord::Customer(decode::<WireCustomer>(body)?.try_into()?),
+        DONE => AdminRecord::Done(decode::<WireDone>(body)?.try_into()?),
         PACKAGE..=REST => AdminRecord::Billing(read_billing(tag, body)?),
         WEBHOOK_ENDPOINT..=WEBHOOK_DELIVERY => AdminRecord::Webhook(read_webhook(tag, body)?),
         _ => return Err(Corrupt::UnknownTag(tag)),

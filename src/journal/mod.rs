@@ -17,6 +17,7 @@ pub mod billing;
 mod bytes;
 pub mod control;
 pub mod debit;
+pub mod done;
 pub mod frame;
 pub mod head;
 pub mod hold;

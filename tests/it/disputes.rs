@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use drawdown::billing::top_up::{Event, Shortfall, Status};
+use drawdown::billing::top_up::{Event, Status};
 use drawdown::engine::corrections::view::{Expired, ReversalRequest};
 use drawdown::engine::holds::HoldRequest;
 use drawdown::engine::view::{EntryKind, Metadata};
-use drawdown::engine::{Charge, Engine, EngineConfig, EventStatus, ManualClock, UsageEvent};
+use drawdown::engine::{Charge, Engine, EngineConfig, EventStatus, ManualClock, Shortfall, UsageEvent};
 use drawdown::ledger::{Amount, Decimal, OnExceed};
 use drawdown_wal::Heap;
 use drawdown_wal::sim::Disk;

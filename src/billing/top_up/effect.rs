@@ -109,31 +109,6 @@ pub struct CreditOrder {
     pub cost: Option<Money>,
 }
 
-/// What becomes of credits that are to be taken back and have been spent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shortfall {
-    /// They are owed: the balance goes below zero.
-    #[default]
-    Debt,
-    /// They are written off.
-    WriteOff,
-}
-
-impl Shortfall {
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Shortfall::Debt => "debt",
-            Shortfall::WriteOff => "write_off",
-        }
-    }
-
-    /// The policy of that name.
-    pub fn parse(name: &str) -> Option<Shortfall> {
-        [Shortfall::Debt, Shortfall::WriteOff].into_iter().find(|policy| policy.as_str() == name)
-    }
-}
-
 /// What the feed tells of top-ups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {

@@ -24,7 +24,7 @@ mod step;
 mod tests;
 
 pub use create::{NewTopUp, create};
-pub use effect::{Command, CreditOrder, Effect, News, Oddity, Shortfall, Step};
+pub use effect::{Command, CreditOrder, Effect, News, Oddity, Step};
 pub use event::{Event, Outcome, RefundReport, Refusal};
 
 use super::money::{Money, Worth};

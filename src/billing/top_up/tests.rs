@@ -451,7 +451,6 @@ fn what_cannot_be_begun_is_told_by_its_field() {
 fn names_are_read_back() {
     assert!(Status::ALL.into_iter().all(|status| Status::parse(status.as_str()) == Some(status)));
     assert_eq!(Status::parse("paid"), None);
-    assert!([Shortfall::Debt, Shortfall::WriteOff].into_iter().all(|one| Shortfall::parse(one.as_str()) == Some(one)));
 }
 
 /// Any event, of few payments and refunds, so that they meet.

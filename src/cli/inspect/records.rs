@@ -81,7 +81,8 @@ impl Known {
             | AdminRecord::Answer(_)
             | AdminRecord::Customer(_)
             | AdminRecord::Billing(_)
-            | AdminRecord::Webhook(_) => {}
+            | AdminRecord::Webhook(_)
+            | AdminRecord::Done(_) => {}
         }
     }
 
@@ -453,6 +454,13 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
                 ("bytes", bytes.into()),
             ]
         }
+        AdminRecord::Done(done) => vec![
+            ("type", "done".into()),
+            ("request", hex(&done.request[..8]).into()),
+            ("asked", hex(&done.asked[..8]).into()),
+            ("deed", done.deed.as_str().into()),
+            ("of", done.of.clone().into()),
+        ],
         AdminRecord::Customer(customer) => vec![
             ("type", "customer".into()),
             ("id", customer.id.clone().into()),

@@ -1,10 +1,10 @@
 //! Steps recorded and carried out.
 
 use super::tables::{Kept, Tables};
-use super::view::Work;
+use super::view::{Shortfall, Work};
 use crate::billing::Money;
 use crate::billing::invoice::{Invoice, InvoiceError, InvoiceStatus, Line, Note, Numbers, Paid, Payer, Subject};
-use crate::billing::top_up::{Credit, CreditOrder, Effect, Event, Kind, Shortfall, Step, TopUp};
+use crate::billing::top_up::{Credit, CreditOrder, Effect, Event, Kind, Step, TopUp};
 use crate::catalog::CostBasis;
 use crate::engine::Inner;
 use crate::engine::history::unreadable;
@@ -13,6 +13,7 @@ use crate::engine::wallet::WalletOperation;
 use crate::journal::Record;
 use crate::journal::admin::{AdminRecord, Declared, GrantRecord};
 use crate::journal::billing::{BillingRecord, Declaration, InvoiceRecord, RestRecord, RuleRecord, TopUpRecord};
+use crate::journal::done::DoneRecord;
 use crate::journal::note::{self, NoteKind};
 use crate::ledger::{Amount, Category, GrantId, NewGrant, Operation, Special, Timestamp};
 use crate::store::{Guard, pin};
@@ -37,6 +38,8 @@ pub(super) struct Beside {
     pub(super) invoice: Option<Invoice>,
     /// The intent that it carries out.
     pub(super) rest: Option<RestRecord>,
+    /// Which request asked for it.
+    pub(super) done: Option<DoneRecord>,
 }
 
 /// What becomes of a top-up's invoices in a step.
@@ -75,6 +78,9 @@ impl Inner {
             tracing::warn!(top_up = step.top_up.id, ?oddity, "a top-up needs a person's look");
         }
         if before.is_some_and(|before| before.top_up == step.top_up) {
+            if beside.done.is_some() {
+                self.append_done(&[], beside.done)?;
+            }
             self.hand_on(tables, step);
             return Ok(());
         }
@@ -129,7 +135,7 @@ impl Inner {
         let rule = beside.rule.or_else(|| tables.rule_after(before.map(|before| &before.top_up), step, now));
         records.extend(rule.map(|rule| AdminRecord::Billing(BillingRecord::Rule(Box::new(rule)))));
         records.extend(beside.rest.map(|rest| AdminRecord::Billing(BillingRecord::Rest(rest))));
-        let first = self.append_admins(&records)?.get();
+        let first = self.append_done(&records, beside.done)?.get();
         for record in records {
             if let AdminRecord::Billing(mut record) = record {
                 if let BillingRecord::TopUp(top_up) = &mut record

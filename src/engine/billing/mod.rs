@@ -42,7 +42,7 @@ pub(in crate::engine) use charges::Charging;
 pub use follow::Step as Followed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::Tables;
-pub use view::{Buyer, PayRequest, RuleView, TopUpRequest, TopUpView, Work};
+pub use view::{Buyer, PayRequest, RuleView, Shortfall, TopUpRequest, TopUpView, Work};
 
 /// All of money in.
 #[derive(Debug, Default)]

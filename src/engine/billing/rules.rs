@@ -12,10 +12,13 @@ use crate::billing::portal::PortalLimits;
 use crate::billing::top_up::{Collection, Goods, Kind, NewTopUp, Purchase, Status, Step, TopUp, create};
 use crate::billing::{CreditPackage, Invalid, MethodStatus, PaymentMethod, method};
 use crate::catalog::{CreditCurrency, CurrencyNumber, Metadata};
+use crate::engine::once::{RequestKey, or_gone};
 use crate::engine::ticket::Ticket;
 use crate::engine::view::CommandError;
 use crate::engine::{Engine, Inner};
+use crate::journal::admin::AdminRecord;
 use crate::journal::billing::{BillingRecord, RuleRecord};
+use crate::journal::done::{Deed, DoneRecord};
 use crate::ledger::{Amount, Source, Timestamp};
 use crate::store::{Guard, pin};
 use std::sync::Arc;
@@ -88,8 +91,24 @@ impl Engine {
 
     /// Lets a rule that is suspended, or waits after a decline, go on.
     pub fn resume_rule(&self, customer: &str, currency: &str) -> Result<(RuleView, Ticket), CommandError> {
+        self.resume_rule_once(customer, currency, None)
+    }
+
+    /// The same, once under a request's key: a rule that was suspended since stays so.
+    pub fn resume_rule_once(
+        &self,
+        customer: &str,
+        currency: &str,
+        once: Option<RequestKey>,
+    ) -> Result<(RuleView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
+        if self.was_done(once, Deed::RuleResumed)?.is_some() {
+            let number = or_gone(self.rule(customer, currency))?.currency.number;
+            // The log may have had no room for what it was to buy.
+            let ticket = self.evaluate_rule(customer, number)?;
+            return Ok((or_gone(self.rule(customer, currency))?, ticket));
+        }
         let currency = inner.currency_or_default(Some(currency))?;
         let mut tables = inner.billing.lock();
         let key = (customer.to_owned(), currency.number);
@@ -97,7 +116,8 @@ impl Engine {
             return Err(missing("auto_topup_rule"));
         }
         let now = inner.now();
-        inner.lift_rule(&mut tables, &key, &Lift::Operator, now)?;
+        let done = once.map(|once| once.done(Deed::RuleResumed, format!("{customer}\n{}", currency.id)));
+        inner.lift_rule(&mut tables, &key, &Lift::Operator, done, now)?;
         let record = (*tables.rules[&key]).clone();
         Ok((view_of(record, currency, now), self.barrier()))
     }
@@ -247,10 +267,16 @@ impl Inner {
         tables: &mut Tables,
         key: &(String, CurrencyNumber),
         lift: &Lift,
+        done: Option<DoneRecord>,
         now: Timestamp,
     ) -> Result<(), CommandError> {
-        if let Some(record) = lifted(&tables.rules[key], lift) {
-            self.put(tables, BillingRecord::Rule(Box::new(record)))?;
+        let record = lifted(&tables.rules[key], lift).map(|record| BillingRecord::Rule(Box::new(record)));
+        let records: Vec<_> = record.iter().cloned().map(AdminRecord::Billing).collect();
+        if !records.is_empty() || done.is_some() {
+            self.append_done(&records, done)?;
+        }
+        if let Some(record) = record {
+            tables.enter(record);
         }
         self.evaluate(tables, &key.0, key.1, now)
     }

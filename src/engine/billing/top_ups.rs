@@ -1,5 +1,6 @@
 //! Top-ups: asked for, told what happened to them, looked up.
 
+use super::carry::Beside;
 use super::packages::unknown_package;
 use super::tables::{Kept, Tables};
 use super::view::{Buyer, TopUpRequest, TopUpView};
@@ -11,9 +12,11 @@ use crate::billing::top_up::{Collection, Event, Goods, Kind, NewTopUp, Purchase,
 use crate::billing::{Invalid, Money, MoneyCode, PaymentMethod};
 use crate::catalog::{CollectionMethod, CreditCurrency, CurrencyNumber};
 use crate::engine::grants::{check_active, check_metadata};
+use crate::engine::once::{RequestKey, or_gone};
 use crate::engine::ticket::Ticket;
 use crate::engine::view::CommandError;
 use crate::engine::{Engine, Inner};
+use crate::journal::done::{Deed, DoneRecord};
 use crate::ledger::{Amount, Decimal, Source, Timestamp};
 use crate::store::pin;
 use std::ops::Bound;
@@ -32,17 +35,19 @@ impl Engine {
         let inner = &*self.inner;
         inner.check_open()?;
         check_metadata(&request.metadata)?;
-        let currency = inner.currency_or_default(request.currency.as_deref())?;
         let mut tables = inner.billing.lock();
         let now = inner.now();
-        let purchase = tables.purchase(request, &currency)?;
+        // Before anything else is looked at: what was bought stays so, whatever has become of packages and currencies.
         if let Some(known) = request.key.as_ref().and_then(|key| tables.by_key.get(key)) {
             let known = tables.top_ups[known].clone();
-            if !is_same(&known.top_up, request, &currency, &purchase) {
+            let currency = inner.currency_numbered(known.top_up.currency)?;
+            if !tables.is_same(&known.top_up, request, &currency) {
                 return Err(conflict("idempotency_conflict", "the key was used before with other content"));
             }
             return Ok((tables.view(&known, currency), true, self.barrier()));
         }
+        let currency = inner.currency_or_default(request.currency.as_deref())?;
+        let purchase = tables.purchase(request, &currency)?;
         check_active(&currency)?;
         inner.check_customer(&request.customer)?;
         if let Some(id) = &purchase.package {
@@ -68,6 +73,26 @@ impl Engine {
 
     /// Tells a top-up what has happened to it.
     pub fn top_up_event(&self, id: &str, event: &Event) -> Result<(TopUpView, Ticket), CommandError> {
+        self.take_event(id, event, None)
+    }
+
+    /// Calls a top-up off, once under a request's key: what was paid since stays paid. Repeating it is success.
+    pub fn cancel_top_up_once(&self, id: &str, once: Option<RequestKey>) -> Result<(TopUpView, Ticket), CommandError> {
+        if self.was_done(once, Deed::TopUpCanceled)?.is_some() {
+            let view = or_gone(self.top_up(id))?;
+            // The log may have had no room for what the wallet's rule does about it.
+            let ticket = self.evaluate_rule(&view.top_up.customer, view.top_up.currency)?;
+            return Ok((view, ticket));
+        }
+        self.take_event(id, &Event::Cancel, once.map(|once| once.done(Deed::TopUpCanceled, id)))
+    }
+
+    fn take_event(
+        &self,
+        id: &str,
+        event: &Event,
+        done: Option<DoneRecord>,
+    ) -> Result<(TopUpView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         let mut tables = inner.billing.lock();
@@ -76,7 +101,7 @@ impl Engine {
         let now = inner.now();
         let step = kept.top_up.apply(event, now).map_err(refused)?;
         let changes = !step.path.is_empty();
-        inner.take_step(&mut tables, Some(&kept), &step, now)?;
+        inner.take_step_with(&mut tables, Some(&kept), &step, Beside { done, ..Beside::default() }, now)?;
         if changes {
             // The wallet may still be low, or the rule may go on.
             inner.evaluate(&mut tables, &kept.top_up.customer, kept.top_up.currency, now)?;
@@ -128,21 +153,6 @@ impl Engine {
     }
 }
 
-/// Whether a top-up is what is asked for once more. Prices may have changed since, so a package is compared by its name.
-fn is_same(known: &TopUp, request: &TopUpRequest, currency: &CreditCurrency, purchase: &Purchase) -> bool {
-    let same_goods = match (&known.purchase.package, &purchase.package) {
-        (Some(one), Some(other)) => one == other && known.purchase.quantity == purchase.quantity,
-        (None, None) => (known.purchase.price, known.purchase.goods) == (purchase.price, purchase.goods),
-        _ => false,
-    };
-    same_goods
-        && known.customer == request.customer
-        && known.currency == currency.number
-        && known.kind == request.kind
-        && known.return_url == request.return_url
-        && known.metadata == request.metadata
-}
-
 /// The refusal of a top-up, as the API has it.
 fn refused(refusal: Refusal) -> CommandError {
     let money = |detail: &str| CommandError::Invalid { field: "amount", detail: detail.to_owned() };
@@ -165,6 +175,25 @@ fn refused(refusal: Refusal) -> CommandError {
 }
 
 impl Tables {
+    /// Whether a top-up is what is asked for once more. Prices may have changed since, and the base package, so a package is compared by its name, and
+    /// where none was named it was the one of that time.
+    fn is_same(&self, known: &TopUp, request: &TopUpRequest, currency: &CreditCurrency) -> bool {
+        let bought = &known.purchase;
+        let same_goods = match (&request.package, &request.amount, request.credits) {
+            (Some((id, quantity)), None, None) => bought.package.as_ref() == Some(id) && bought.quantity == *quantity,
+            (None, None, None) if request.kind != Kind::Deposit => bought.package.is_some() && bought.quantity == 1,
+            _ => self.purchase(request, currency).is_ok_and(|purchase| {
+                bought.package.is_none() && (bought.price, bought.goods) == (purchase.price, purchase.goods)
+            }),
+        };
+        same_goods
+            && known.customer == request.customer
+            && request.currency.as_ref().is_none_or(|id| *id == currency.id)
+            && known.kind == request.kind
+            && known.return_url == request.return_url
+            && known.metadata == request.metadata
+    }
+
     /// A payment method that a request names.
     pub(super) fn named_method(&self, customer: &str, id: &str) -> Result<Arc<PaymentMethod>, CommandError> {
         let unknown = || Invalid { field: "payment_method", detail: format!("there is no payment method {id}") };
@@ -221,14 +250,14 @@ impl Tables {
                     .map(Worth::code)
                     .filter(|known| known.as_str() == code)
                     .or_else(|| MoneyCode::iso(code))
-                    .ok_or_else(|| invalid("amount.currency", "must be a code of ISO 4217"))?;
+                    .ok_or_else(|| invalid("amount_currency", "must be a code of ISO 4217"))?;
                 let price = Money::from_decimal(*amount, code)?;
                 let goods = match (credits, worth) {
                     (Some(credits), _) => Goods::Fixed(credits_of(credits, currency)?),
                     (None, Some(worth)) if worth.code() == code => Goods::Worth(worth),
                     (None, Some(worth)) => {
                         let detail = format!("must be {}, which the credits stand for", worth.code());
-                        return Err(invalid("amount.currency", &detail));
+                        return Err(invalid("amount_currency", &detail));
                     }
                     (None, None) => {
                         return Err(invalid("credits", "must be given: the currency does not stand for money"));

@@ -100,3 +100,13 @@ pub struct PayRequest {
     /// Same key and content: the first payment again. Same key, other content: `idempotency_conflict`.
     pub key: Option<String>,
 }
+
+/// What becomes of credits that are to be taken back because their money went back, and have been spent: a setting of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shortfall {
+    /// They are owed: the balance goes below zero.
+    #[default]
+    Debt,
+    /// They are written off.
+    WriteOff,
+}

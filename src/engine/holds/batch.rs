@@ -5,14 +5,13 @@
 //! trace; one that they refuse in a race, or because an earlier one of the batch was quicker, leaves a declaration that never takes effect.
 
 use super::find::Place;
-use super::keyed::not_done;
 use super::requests::{HoldOutcome, HoldRequest, HoldState, HoldStatus, Standing};
 use super::work::{Made, Work, at_once, clear_up};
 use super::{PREFIX, hold_fingerprint};
 use crate::engine::budget::Budget;
 use crate::engine::catalog::Catalog;
 use crate::engine::grants::check_text;
-use crate::engine::once::{EFFECT_PREFIX, RequestKey};
+use crate::engine::once::{EFFECT_PREFIX, RequestKey, not_done};
 use crate::engine::settings::currency_of;
 use crate::engine::ticket::Ticket;
 use crate::engine::view::{CommandError, Unavailable};

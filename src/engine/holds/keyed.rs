@@ -7,15 +7,13 @@
 use super::requests::{CaptureOutcome, CaptureRequest, Captured, HoldEnd, HoldState, HoldStatus, HoldView, Standing};
 use super::{PREFIX, after_capture};
 use crate::engine::Inner;
-use crate::engine::history::unreadable;
 use crate::engine::identity::keyed_fingerprint;
-use crate::engine::once::{EFFECT_PREFIX, RequestKey};
-use crate::engine::view::{CommandError, Unavailable};
+use crate::engine::once::{EFFECT_PREFIX, RequestKey, not_done, other_content};
+use crate::engine::view::CommandError;
 use crate::journal::Record;
 use crate::journal::hold::HoldRecord;
 use crate::journal::keyed::{Keyed, OperationKey};
 use crate::ledger::{Amount, HoldId, OpenHold, Operation, Taken, Timestamp, decide_capture};
-use crate::store::idempotency::Found;
 use crate::store::pin;
 use drawdown_wal::Lsn;
 use std::sync::Arc;
@@ -180,65 +178,29 @@ impl Inner {
     fn earlier(&self, once: RequestKey, place: usize) -> Result<Option<Earlier>, CommandError> {
         let key = once.operation(place);
         let fingerprint = keyed_fingerprint(&self.seed, &key);
-        let mut strangers = Vec::new();
-        let found = loop {
-            let lsn = match self.idempotency.lookup(fingerprint, &strangers, &pin()) {
-                Found::Finished { lsn } => lsn,
-                Found::Absent => break self.spilled_earlier(fingerprint, &key)?,
-                // An event whose fingerprint happens to be the same.
-                Found::InFlight(_) => {
-                    self.wait_settled(fingerprint);
-                    continue;
-                }
-            };
-            match self.earlier_at(lsn, &key)? {
-                Some(earlier) => break Some(earlier),
-                None => strangers.push(lsn),
-            }
-        };
+        let found = self.find_identity(fingerprint, |lsn, record| Ok(earlier_of(lsn, record, &key)))?;
         match found {
             None if once.is_replay => Err(not_done()),
             found => Ok(found),
         }
     }
+}
 
-    fn spilled_earlier(&self, fingerprint: u64, key: &OperationKey) -> Result<Option<Earlier>, CommandError> {
-        let guard = pin();
-        let Some(runs) = self.spilled.runs(&guard) else { return Ok(None) };
-        let lsns = runs.lookup(fingerprint).map_err(|_| CommandError::Unavailable(Unavailable::Overloaded))?;
-        let horizon = self.horizon.lsn();
-        for lsn in lsns.into_iter().filter(|lsn| *lsn >= horizon) {
-            if let Some(earlier) = self.earlier_at(lsn, key)? {
-                return Ok(Some(earlier));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The operation that the record at `lsn` carried out under this key, if it did one.
-    fn earlier_at(&self, lsn: u64, key: &OperationKey) -> Result<Option<Earlier>, CommandError> {
-        let mut view = None;
-        let record = match self.read_record(lsn, &mut view) {
-            Ok(Record::Operation(record)) => *record,
-            Ok(_) => return Ok(None),
-            // It has left the idempotency window since it was looked up, and the log with it.
-            Err(_) if self.is_retired(lsn) => return Ok(None),
-            Err(error) => return Err(unreadable(error)),
-        };
-        let Some(keyed) = record.body.keyed.filter(|keyed| keyed.key == *key && !record.body.rejected) else {
-            return Ok(None);
-        };
-        Ok(Some(Earlier {
-            lsn,
-            slot: record.slot,
-            time: record.time,
-            operation: record.body.operation,
-            taken: record.body.taken,
-            opening: record.opening,
-            available: Amount::new(record.opening.units().saturating_add(record.adjustment)),
-            keyed: *keyed,
-        }))
-    }
+/// The operation that the record at `lsn` carried out under this key, if it did one.
+fn earlier_of(lsn: u64, record: Record<'_>, key: &OperationKey) -> Option<Earlier> {
+    let Record::Operation(record) = record else { return None };
+    let record = *record;
+    let keyed = record.body.keyed.filter(|keyed| keyed.key == *key && !record.body.rejected)?;
+    Some(Earlier {
+        lsn,
+        slot: record.slot,
+        time: record.time,
+        operation: record.body.operation,
+        taken: record.body.taken,
+        opening: record.opening,
+        available: Amount::new(record.opening.units().saturating_add(record.adjustment)),
+        keyed: *keyed,
+    })
 }
 
 impl Earlier {
@@ -259,28 +221,13 @@ impl Earlier {
     }
 }
 
-fn other_content() -> CommandError {
-    CommandError::Conflict {
-        slug: "idempotency_conflict",
-        detail: "the key was used before with other content".to_owned(),
-    }
-}
-
-/// Why what an earlier request did not bring about is not brought about when it is sent again.
-pub(super) fn not_done() -> CommandError {
-    CommandError::Conflict {
-        slug: "idempotency_answer_gone",
-        detail: "the first answer is not kept, and that request brought nothing about here".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn ids_made_of_keys_are_told_from_callers_ids() {
-        let key = RequestKey { digest: [0xa5; 16], is_replay: false };
+        let key = RequestKey { digest: [0xa5; 16], asked: [0; 16], is_replay: false };
         assert!(is_effect_id(&key.hold_id(0)) && is_effect_id(&key.hold_id(99_999)));
         assert_ne!(key.hold_id(1), key.hold_id(2));
         let mut other = key;

@@ -75,6 +75,7 @@ impl Common<'_> {
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
             | AdminRecord::Answer(_)
+            | AdminRecord::Done(_)
             | AdminRecord::Redeclared(_)
             | AdminRecord::Hold(_)
             | AdminRecord::Recurring(_)

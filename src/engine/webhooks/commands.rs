@@ -1,6 +1,7 @@
 //! What operators ask for: endpoints made, changed, given another secret, tried, deleted.
 
 use super::super::grants::{check_metadata, check_text};
+use super::super::once::{RequestKey, or_gone};
 use super::super::ticket::Ticket;
 use super::super::view::{CommandError, Metadata};
 use super::super::{Engine, Inner, MAX_ID_BYTES};
@@ -10,6 +11,7 @@ use super::{
     LaneRecord, Place, WebhookRecord,
 };
 use crate::journal::admin::AdminRecord;
+use crate::journal::done::{Deed, DoneRecord};
 use crate::journal::webhook::SecretRecord;
 use crate::ledger::Timestamp;
 use std::sync::Arc;
@@ -74,6 +76,17 @@ pub enum Resume {
     Now,
 }
 
+/// What became of a request that gives an endpoint a secret.
+#[derive(Debug)]
+pub struct SecretMade {
+    /// The endpoint, as it is now.
+    pub view: EndpointView,
+    /// The secret that it was given; `None` if it signs no more.
+    pub secret: Option<Vec<u8>>,
+    /// Resolves when it is durable.
+    pub ticket: Ticket,
+}
+
 impl Engine {
     /// Makes an endpoint, which is told of what happens from now on. `secret` signs its messages. May wait for the disk.
     pub fn create_webhook_endpoint(
@@ -81,6 +94,17 @@ impl Engine {
         id: &str,
         spec: EndpointSpec,
         secret: &[u8],
+    ) -> Result<(EndpointView, Ticket), CommandError> {
+        self.create_webhook_endpoint_once(id, spec, secret, None)
+    }
+
+    /// The same, and notes which request it was made for: see [`Engine::webhook_secret_made`].
+    pub fn create_webhook_endpoint_once(
+        &self,
+        id: &str,
+        spec: EndpointSpec,
+        secret: &[u8],
+        once: Option<RequestKey>,
     ) -> Result<(EndpointView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
@@ -114,8 +138,29 @@ impl Engine {
             enabled_at: now,
             updated_at: now,
         };
-        inner.put_endpoint(&mut book, record)?;
+        let done = once.map(|once| secret_done(once, Deed::EndpointMade, &record));
+        inner.put_endpoint(&mut book, record, done)?;
         self.shown(&book, id)
+    }
+
+    /// What a request made, if it was carried out: the endpoint, as it is now, and the secret that it was given then, as long as that signs.
+    /// Nothing of it is to be done again then. `deed` is [`Deed::EndpointMade`] or [`Deed::SecretRotated`].
+    pub fn webhook_secret_made(
+        &self,
+        once: Option<RequestKey>,
+        deed: Deed,
+    ) -> Result<Option<SecretMade>, CommandError> {
+        let Some(done) = self.was_done(once, deed)? else { return Ok(None) };
+        let inner = &*self.inner;
+        let book = inner.webhooks.lock();
+        let entry = or_gone(find(&book, &done.of))?;
+        let now = inner.now();
+        let is_it = |secret: &&SecretRecord| {
+            Some(secret.sealed.nonce) == done.secret && secret.expires_at.is_none_or(|end| end > now)
+        };
+        let made = entry.endpoint.secrets.iter().find(is_it);
+        let secret = made.and_then(|secret| inner.customers.vault().open_sealed(&done.of, &secret.sealed));
+        Ok(Some(SecretMade { view: inner.endpoint_view(entry), secret, ticket: self.barrier() }))
     }
 
     /// Changes an endpoint. Disabling one that was disabled already, or enabling an enabled one, changes nothing.
@@ -179,6 +224,17 @@ impl Engine {
         secret: &[u8],
         overlap_ms: u64,
     ) -> Result<(EndpointView, Ticket), CommandError> {
+        self.rotate_webhook_secret_once(id, secret, overlap_ms, None)
+    }
+
+    /// The same, and notes which request asked for it: see [`Engine::webhook_secret_made`].
+    pub fn rotate_webhook_secret_once(
+        &self,
+        id: &str,
+        secret: &[u8],
+        overlap_ms: u64,
+        once: Option<RequestKey>,
+    ) -> Result<(EndpointView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
         let mut book = inner.webhooks.lock();
@@ -193,22 +249,36 @@ impl Engine {
         secrets.extend(ending.filter(|secret| secret.expires_at > Some(now)));
         secrets.truncate(SECRETS_MAX);
         let record = EndpointRecord { secrets, change: EndpointChange::Rotated, updated_at: now, ..(*old).clone() };
-        inner.put_endpoint(&mut book, record)?;
+        let done = once.map(|once| secret_done(once, Deed::SecretRotated, &record));
+        inner.put_endpoint(&mut book, record, done)?;
         self.shown(&book, id)
     }
 
     /// Sends an endpoint a test event, `webhook_endpoint.test`, whatever it asks for otherwise: the event is in the feed like any other, and no
     /// other endpoint is told of it.
     pub fn test_webhook_endpoint(&self, id: &str) -> Result<(EndpointView, Ticket), CommandError> {
+        self.test_webhook_endpoint_once(id, None)
+    }
+
+    /// The same, once under a request's key.
+    pub fn test_webhook_endpoint_once(
+        &self,
+        id: &str,
+        once: Option<RequestKey>,
+    ) -> Result<(EndpointView, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
+        if self.was_done(once, Deed::EndpointTested)?.is_some() {
+            return Ok((or_gone(self.webhook_endpoint(id))?, self.barrier()));
+        }
         let mut book = inner.webhooks.lock();
         let old = find(&book, id)?.endpoint.clone();
         if old.disabled.is_some() {
             return Err(disabled());
         }
         let record = EndpointRecord { change: EndpointChange::Tested, ..(*old).clone() };
-        inner.put_endpoint(&mut book, record)?;
+        let done = once.map(|once| once.done(Deed::EndpointTested, id));
+        inner.put_endpoint(&mut book, record, done)?;
         self.shown(&book, id)
     }
 
@@ -228,7 +298,7 @@ impl Engine {
         record.destroyed.extend(old.secrets.iter().map(|secret| secret.sealed.key));
         record.destroyed.sort_unstable();
         record.destroyed.dedup();
-        inner.put_endpoint(&mut book, record)?;
+        inner.put_endpoint(&mut book, record, None)?;
         inner.webhooks.arrived().remove(id);
         Ok(self.durable_barrier())
     }
@@ -258,6 +328,12 @@ impl Engine {
     fn shown(&self, book: &Book, id: &str) -> Result<(EndpointView, Ticket), CommandError> {
         Ok((self.inner.endpoint_view(find(book, id)?), self.barrier()))
     }
+}
+
+/// What is noted of a request for which an endpoint was given its newest secret.
+fn secret_done(once: RequestKey, deed: Deed, record: &EndpointRecord) -> DoneRecord {
+    let secret = record.secrets.first().map(|secret| secret.sealed.nonce);
+    DoneRecord { secret, ..once.done(deed, record.id.clone()) }
 }
 
 /// Records that take an endpoint to `place` and give up what was being retried.
@@ -334,6 +410,18 @@ impl Inner {
         if together.is_empty() { Ok(()) } else { self.put_together(book, &mut together) }
     }
 
+    /// Logs a record and enters it, and with it, in the same frame, which request asked for it.
+    pub(super) fn put_webhook_done(
+        &self,
+        book: &mut Book,
+        record: WebhookRecord,
+        done: Option<DoneRecord>,
+    ) -> Result<(), CommandError> {
+        self.append_done(&[AdminRecord::Webhook(record.clone())], done)?;
+        book.enter(record);
+        Ok(())
+    }
+
     fn put_together(&self, book: &mut Book, records: &mut Vec<AdminRecord>) -> Result<(), CommandError> {
         self.append_admins(records)?;
         for record in records.drain(..) {
@@ -344,8 +432,13 @@ impl Inner {
         Ok(())
     }
 
-    fn put_endpoint(&self, book: &mut Book, record: EndpointRecord) -> Result<(), CommandError> {
-        self.put_webhooks(book, vec![WebhookRecord::Endpoint(Box::new(record))])?;
+    fn put_endpoint(
+        &self,
+        book: &mut Book,
+        record: EndpointRecord,
+        done: Option<DoneRecord>,
+    ) -> Result<(), CommandError> {
+        self.put_webhook_done(book, WebhookRecord::Endpoint(Box::new(record)), done)?;
         self.webhooks.changed();
         Ok(())
     }

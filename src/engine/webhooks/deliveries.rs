@@ -1,11 +1,13 @@
 //! What was sent to an endpoint, shown and asked for again.
 
 use super::super::Engine;
+use super::super::once::{RequestKey, or_gone};
 use super::super::ticket::Ticket;
 use super::super::view::CommandError;
 use super::commands::{disabled, find};
 use super::{DeliveryRecord, DeliveryState, LaneKey, WebhookRecord};
 use crate::engine::feed::Followed;
+use crate::journal::done::Deed;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -122,8 +124,21 @@ impl Engine {
     /// Sends an event to an endpoint again, under the same identity, as soon as may be. One that is being retried is retried at once and keeps its
     /// place in its wallet's order; any other goes beside it.
     pub fn redeliver(&self, id: &DeliveryId) -> Result<(Arc<DeliveryRecord>, Ticket), CommandError> {
+        self.redeliver_once(id, None)
+    }
+
+    /// The same, once under a request's key.
+    pub fn redeliver_once(
+        &self,
+        id: &DeliveryId,
+        once: Option<RequestKey>,
+    ) -> Result<(Arc<DeliveryRecord>, Ticket), CommandError> {
         let inner = &*self.inner;
         inner.check_open()?;
+        if self.was_done(once, Deed::Redelivered)?.is_some() {
+            let shown = self.webhook_delivery(id).and_then(|(delivery, _)| delivery.ok_or_else(unknown));
+            return Ok((or_gone(shown)?, self.barrier()));
+        }
         // Looked up first: reading the log is not for holders of the lock.
         let (shown, event) = self.webhook_delivery(id)?;
         let mut book = inner.webhooks.lock();
@@ -160,7 +175,8 @@ impl Engine {
                 }
             }
         };
-        inner.put_webhooks(&mut book, vec![WebhookRecord::Delivery(Box::new(record.clone()))])?;
+        let done = once.map(|once| once.done(Deed::Redelivered, id.to_string()));
+        inner.put_webhook_done(&mut book, WebhookRecord::Delivery(Box::new(record.clone())), done)?;
         inner.webhooks.changed();
         Ok((Arc::new(record), self.barrier()))
     }

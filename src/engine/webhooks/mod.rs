@@ -17,10 +17,11 @@ mod deliveries;
 mod follow;
 
 pub(super) use book::Book;
-pub use commands::{EndpointPatch, EndpointSpec, Resume};
+pub use commands::{EndpointPatch, EndpointSpec, Resume, SecretMade};
 pub use deliveries::{DeliveryId, DeliveryQuery};
 pub use follow::{ChannelState, WebhookGauges};
 
+pub use crate::journal::done::Deed;
 pub use crate::journal::webhook::{
     AttemptRecord, CursorRecord, DeliveryRecord, DeliveryState, DisabledReason, EndpointChange, EndpointRecord,
     LaneKey, LaneRecord, Place, WebhookRecord,

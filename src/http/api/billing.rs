@@ -15,6 +15,7 @@ use crate::http::app::{Call, unsupported};
 use crate::http::auth::hex;
 use crate::http::body;
 use crate::http::decode;
+use crate::http::idempotency::EFFECT_PREFIX;
 use crate::http::percent;
 use crate::http::problem::{Problem, Reason};
 use crate::http::reply::Reply;
@@ -168,7 +169,10 @@ pub(crate) fn list_top_ups(call: Call<'_>) -> Result<Reply, Problem> {
 
 /// Tells a top-up something, and shows what comes of it.
 async fn tell(call: &Call<'_>, event: &Event) -> Result<Reply, Problem> {
-    let (top_up, ticket) = call.engine().top_up_event(call.first(), event)?;
+    told(call, call.engine().top_up_event(call.first(), event)?).await
+}
+
+async fn told(call: &Call<'_>, (top_up, ticket): (TopUpView, Ticket)) -> Result<Reply, Problem> {
     let top_up = settled(call, top_up, ticket).await?;
     Ok(Reply::ok(&TopUpBody::of(call.engine(), top_up)))
 }
@@ -179,7 +183,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    tell(&call, &Event::Cancel).await
+    told(&call, call.engine().cancel_top_up_once(call.first(), call.request_key())?).await
 }
 
 /// What a body says of money that has moved.
@@ -210,6 +214,9 @@ where
     let key = fields.text("key")?;
     if key.is_some_and(|key| key.is_empty() || key.len() > 255) {
         return Err(fields.refused("key", "must have 1 to 255 bytes"));
+    }
+    if key.is_some_and(|key| key.starts_with(EFFECT_PREFIX)) {
+        return Err(fields.refused("key", "must not begin with idk:"));
     }
     Ok(Moved {
         money: fields.decimal("amount")?.map(money).transpose()?,
@@ -299,7 +306,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    let (view, ticket) = call.engine().resume_rule(call.first(), call.second())?;
+    let (view, ticket) = call.engine().resume_rule_once(call.first(), call.second(), call.request_key())?;
     ticket.await?;
     Ok(Reply::ok(&RuleBody::of(view)))
 }
@@ -325,7 +332,11 @@ pub(crate) async fn post_method<B>(call: Call<'_>, body: B) -> Result<Reply, Pro
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let made = match call.effect_ids().and_then(|mut ids| ids.next()) {
+    let is_ours = |id: &String| {
+        let added = call.engine().payment_method_added(&format!("pm_{id}"));
+        added.is_none_or(|added| call.engine().remembers_since(added))
+    };
+    let made = match call.effect_ids().and_then(|mut ids| ids.find(is_ours)) {
         Some(id) => id,
         None => random_id()?,
     };
@@ -364,7 +375,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    let (method, ticket) = call.engine().make_default(call.first(), call.second())?;
+    let (method, ticket) = call.engine().make_default_once(call.first(), call.second(), call.request_key())?;
     ticket.await?;
     Ok(Reply::ok(&MethodBody::of(&method, call.engine().now())))
 }

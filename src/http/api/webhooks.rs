@@ -4,7 +4,7 @@ use super::parse;
 use crate::engine::Ticket;
 use crate::engine::Unavailable;
 use crate::engine::view::CommandError;
-use crate::engine::webhooks::{DeliveryId, DeliveryQuery, EndpointSpec, EndpointView};
+use crate::engine::webhooks::{Deed, DeliveryId, DeliveryQuery, EndpointSpec, EndpointView};
 use crate::http::app::Call;
 use crate::http::auth::hex;
 use crate::http::body;
@@ -73,7 +73,7 @@ fn new_secret() -> Result<([u8; SECRET_BYTES], String), Problem> {
     Ok((bytes, secret.expose()))
 }
 
-/// The log gets to know no secret, so a repeat of the request shows the endpoint without it.
+/// The log keeps no secret that can be read, so of an answer that was kept the repeat shows the endpoint without it.
 fn with_secret(status: StatusCode, view: &EndpointView, secret: Option<String>) -> Reply {
     let body = EndpointBody::of(view).with_secret(secret);
     Reply::json(status, &body).header("cache-control", "no-store").private()
@@ -85,49 +85,25 @@ async fn shown(outcome: Result<(EndpointView, Ticket), CommandError>) -> Result<
     Ok(Reply::ok(&EndpointBody::of(&view)))
 }
 
-/// Where a new endpoint goes.
-enum Spot {
-    New(String),
-    /// It has been made; nobody has seen its secret.
-    Unseen(String),
-    /// It has been made, and its secret was shown.
-    Taken(EndpointView),
+/// The id of a new endpoint: of a request with a key the first of its own that no endpoint has had. That it has made none is known.
+fn new_id(call: &Call<'_>) -> Result<String, Problem> {
+    let own = call.effect_ids().map(|ids| ids.map(|id| format!("we_{id}")));
+    if let Some(id) = own.and_then(|mut ids| ids.find(|id| !call.engine().had_webhook_endpoint(id))) {
+        return Ok(id);
+    }
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|_| Problem::new(Reason::Unavailable(Unavailable::Overloaded), "no id could be made just now"))?;
+    Ok(format!("we_{}", hex(&bytes)))
 }
 
-/// Finds the endpoint that this request made before, as is done for API keys.
-fn spot(call: &Call<'_>, url: &str) -> Result<Spot, Problem> {
-    let engine = call.engine();
-    let Some(ids) = call.effect_ids() else {
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes)
-            .map_err(|_| Problem::new(Reason::Unavailable(Unavailable::Overloaded), "no id could be made just now"))?;
-        return Ok(Spot::New(format!("we_{}", hex(&bytes))));
-    };
-    for id in ids.map(|id| format!("we_{id}")) {
-        let Ok(there) = engine.webhook_endpoint(&id) else {
-            if engine.had_webhook_endpoint(&id) {
-                // It was deleted since.
-                continue;
-            }
-            if call.is_replay() {
-                let gone = Reason::Conflict("idempotency_answer_gone");
-                return Err(Problem::new(gone, "the endpoint that was made is not there"));
-            }
-            return Ok(Spot::New(id));
-        };
-        if !engine.remembers_since(there.endpoint.created_at) {
-            continue;
-        }
-        if call.is_replay() {
-            return Ok(Spot::Taken(there));
-        }
-        if there.endpoint.url != url {
-            let detail = "the Idempotency-Key was used before for an endpoint with another URL";
-            return Err(Problem::new(Reason::Conflict("idempotency_conflict"), detail));
-        }
-        return Ok(Spot::Unseen(id));
-    }
-    unreachable!("there is no end of ids")
+/// What this request made before, if it did: with its secret, unless that was shown already.
+async fn made_before(call: &Call<'_>, deed: Deed, status: StatusCode) -> Result<Option<Reply>, Problem> {
+    let Some(made) = call.engine().webhook_secret_made(call.request_key(), deed)? else { return Ok(None) };
+    made.ticket.await?;
+    let secret = made.secret.filter(|_| !call.is_replay());
+    let secret = secret.map(|bytes| Secret::new(&bytes).expect("of an allowed length").expose());
+    Ok(Some(with_secret(status, &made.view, secret)))
 }
 
 /// `POST /v1/webhook-endpoints`
@@ -141,16 +117,14 @@ where
         endpoint(&Fields::of(&parse(&body.bytes, &arena)?, None)?)?
     };
     call.app.webhooks.check(&spec.url)?;
-    let spot = spot(&call, &spec.url)?;
-    let (bytes, secret) = new_secret()?;
-    let (view, ticket) = super::apart(|| match &spot {
-        Spot::New(id) => call.engine().create_webhook_endpoint(id, spec, &bytes),
-        Spot::Unseen(id) => call.engine().rotate_webhook_secret(id, &bytes, 0),
-        Spot::Taken(view) => Ok((view.clone(), call.engine().barrier())),
-    })?;
+    if let Some(reply) = made_before(&call, Deed::EndpointMade, StatusCode::CREATED).await? {
+        return Ok(reply);
+    }
+    let (id, (bytes, secret)) = (new_id(&call)?, new_secret()?);
+    let once = call.request_key();
+    let (view, ticket) = super::apart(|| call.engine().create_webhook_endpoint_once(&id, spec, &bytes, once))?;
     ticket.await?;
-    let secret = if matches!(spot, Spot::Taken(_)) { None } else { Some(secret) };
-    Ok(with_secret(StatusCode::CREATED, &view, secret))
+    Ok(with_secret(StatusCode::CREATED, &view, Some(secret)))
 }
 
 /// `GET /v1/webhook-endpoints`
@@ -198,12 +172,14 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    if call.is_replay() {
-        return Ok(with_secret(StatusCode::OK, &call.engine().webhook_endpoint(call.first())?, None));
+    if let Some(reply) = made_before(&call, Deed::SecretRotated, StatusCode::OK).await? {
+        return Ok(reply);
     }
     let (bytes, secret) = new_secret()?;
     let overlap_ms = u64::try_from(call.app.webhooks.secret_overlap.as_millis()).unwrap_or(u64::MAX);
-    let (view, ticket) = super::apart(|| call.engine().rotate_webhook_secret(call.first(), &bytes, overlap_ms))?;
+    let once = call.request_key();
+    let (view, ticket) =
+        super::apart(|| call.engine().rotate_webhook_secret_once(call.first(), &bytes, overlap_ms, once))?;
     ticket.await?;
     Ok(with_secret(StatusCode::OK, &view, Some(secret)))
 }
@@ -214,7 +190,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    let (view, ticket) = call.engine().test_webhook_endpoint(call.first())?;
+    let (view, ticket) = call.engine().test_webhook_endpoint_once(call.first(), call.request_key())?;
     ticket.await?;
     Ok(Reply::json(StatusCode::ACCEPTED, &EndpointBody::of(&view)))
 }
@@ -258,8 +234,8 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     body::discard(body).await;
-    let id = delivery_id(&call)?;
-    let (delivery, ticket) = super::off_loop(call.app, move |engine| Ok(engine.redeliver(&id)?)).await?;
+    let (id, once) = (delivery_id(&call)?, call.request_key());
+    let (delivery, ticket) = super::off_loop(call.app, move |engine| Ok(engine.redeliver_once(&id, once)?)).await?;
     ticket.await?;
     Ok(Reply::json(StatusCode::ACCEPTED, &DeliveryBody::of(&delivery)))
 }

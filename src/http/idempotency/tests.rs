@@ -1,6 +1,7 @@
 //! The layer over an engine on the simulated disk: the power is cut at every sync of a request, and the request sent again.
 
 mod crashes;
+mod money;
 
 use super::*;
 use crate::engine::catalog::{CurrencyKind, CurrencySpec, MeterSpec};

@@ -176,7 +176,7 @@ pub(super) fn field_error(field: &str, detail: &str) -> String {
         "threshold" => "the threshold",
         "package" => "the package",
         "quantity" => "the number of packages",
-        "amount" | "amount.currency" => "the amount",
+        "amount" | "amount_currency" => "the amount",
         "target" => "the balance to fill up to",
         "limits" => "the limits",
         "payment_method" => "the card",

@@ -169,16 +169,21 @@ struct FailureBody {
 
 #[derive(Debug, Serialize)]
 struct RefundBody {
-    key: String,
+    key: Option<String>,
     amount: String,
     status: &'static str,
     created_at: String,
 }
 
+/// A caller's own key. What this server made of an `Idempotency-Key` is nobody's.
+fn own_key(key: &str) -> Option<String> {
+    Some(key).filter(|key| !key.starts_with(EFFECT_PREFIX)).map(str::to_owned)
+}
+
 impl RefundBody {
     fn of(refund: &Refund) -> Self {
         RefundBody {
-            key: refund.key.clone(),
+            key: own_key(&refund.key),
             amount: refund.money.to_string(),
             status: refund.status.as_str(),
             created_at: instant(refund.at),
@@ -228,8 +233,7 @@ impl TopUpBody {
             refunds: top_up.refunds.iter().map(RefundBody::of).collect(),
             failure: top_up.failure.map(|failure| FailureBody { code: failure.code, hard: failure.is_hard }),
             invoice: invoice.map(|number| invoice_id(number.0)),
-            // What this server made of an Idempotency-Key is nobody's key.
-            key: top_up.key.filter(|key| !key.starts_with(EFFECT_PREFIX)),
+            key: top_up.key.as_deref().and_then(own_key),
             id: top_up.id,
             customer: top_up.customer,
             currency: currency.id.clone(),

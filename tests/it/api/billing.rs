@@ -196,7 +196,7 @@ fn amounts_deposits_and_invoices_follow_the_currency_and_the_customer() {
         ),
         (
             true,
-            "amount.currency",
+            "amount_currency",
             json!({"customer": "cus", "amount": "5", "amount_currency": "USD", "currency": "eur", "provider": "external"}),
         ),
         (false, "kind", json!({"customer": "cus", "kind": "auto", "package": "starter", "currency": "credits"})),

@@ -12,6 +12,7 @@ mod holds;
 mod idempotency;
 mod limits;
 mod metrics;
+mod money_input;
 mod payments;
 mod portal;
 mod pressure;

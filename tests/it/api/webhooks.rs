@@ -334,7 +334,7 @@ fn endpoints_that_cannot_be_are_refused_by_field() {
     client.post("/v1/deliveries/odd/redeliver", &json!({})).expect_problem(404, "unknown_delivery");
 }
 
-/// The log keeps no secret, so a repeat shows what was made without it; and what an answer that was lost would have shown is made anew.
+/// The log keeps no answer with a secret, so a repeat shows what was made without it. One whose answer was lost tells the secret: see `http::idempotency`.
 #[test]
 fn a_repeat_of_the_making_shows_no_secret() {
     let server = TestServer::start();

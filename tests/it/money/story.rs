@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drawdown::billing::PaymentMethod;
-use drawdown::billing::top_up::{Collection, Command, Event, Kind, Outcome, RefundReport, Shortfall};
+use drawdown::billing::top_up::{Collection, Command, Event, Kind, Outcome, RefundReport};
 use drawdown::engine::billing::{Buyer, TopUpRequest, TopUpView, Work};
 use drawdown::engine::view::{GrantOptions, GrantRequest, Metadata};
-use drawdown::engine::{Charge, CommandError, Engine, EventStatus, ManualClock, Ticket, UsageEvent};
+use drawdown::engine::{Charge, CommandError, Engine, EventStatus, ManualClock, Shortfall, Ticket, UsageEvent};
 use drawdown::ledger::{Category, Decimal, Policy, Source, Timestamp};
 use drawdown::verify::verify;
 use drawdown_wal::sim::{Disk, Random};

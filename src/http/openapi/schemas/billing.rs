@@ -128,7 +128,7 @@ fn top_ups() -> Group {
     let failure = object(&[("code", plain()), ("hard", json!({"type": "boolean"}))]);
     let statuses = [RefundStatus::Pending, RefundStatus::Succeeded, RefundStatus::Failed].map(RefundStatus::as_str);
     let refund =
-        object(&[("key", plain()), ("amount", money()), ("status", one_of(&statuses)), ("created_at", time())]);
+        object(&[("key", plain_or_null()), ("amount", money()), ("status", one_of(&statuses)), ("created_at", time())]);
     let top_up = object(&[
         ("id", plain()),
         ("customer", plain()),
