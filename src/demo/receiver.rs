@@ -282,7 +282,9 @@ fn line(kind: &str, customer: &str, data: &Map<String, Value>) -> String {
             _ => continue,
         };
         // What is paid in stands behind the amount.
-        text.push_str(&if name == "money" { format!(" {value}") } else { format!("  {name} {value}") });
+        let label = if name == "money" { "" } else { name };
+        let gap = if label.is_empty() { "" } else { "  " };
+        text.extend([gap, label, " ", &value]);
     }
     text
 }

@@ -118,7 +118,7 @@ pub(super) fn tell_portal(options: &Options, address: SocketAddr, link: &Link) {
     match &options.data {
         _ if options.stay => {}
         Some(data) => {
-            say(format_args!("  opens with    drawdown serve --dev --data {} --listen {address}", data.display()))
+            say(format_args!("  opens with    drawdown serve --dev --data {} --listen {address}", data.display()));
         }
         None => say(format_args!("  opens with    drawdown demo --stay, or from a ledger that stays: --data DIR")),
     }

@@ -275,3 +275,6 @@ async fn top_ups(client: &mut Client) -> Result<Vec<TopUp>, ClientError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
