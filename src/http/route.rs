@@ -115,6 +115,10 @@ pub(crate) enum Action {
     PostPortalSession,
     GetPortalLimits,
     PutPortalLimits,
+    PutWallet,
+    PutDepositForm,
+    GetDepositForm,
+    ListDepositForms,
 }
 
 /// A page for customers.
@@ -128,6 +132,7 @@ pub(crate) enum Page {
     Collect,
     Authenticate,
     Confirm,
+    Deposit,
     Portal(PortalPage),
 }
 
@@ -240,7 +245,9 @@ impl Route {
             | Action::RotateWebhookSecret
             | Action::TestWebhookEndpoint
             | Action::Redeliver
-            | Action::PutPortalLimits => true,
+            | Action::PutPortalLimits
+            | Action::PutWallet
+            | Action::PutDepositForm => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -292,7 +299,9 @@ impl Route {
             | Action::ListDeliveries
             | Action::GetDelivery
             | Action::PostPortalSession
-            | Action::GetPortalLimits => false,
+            | Action::GetPortalLimits
+            | Action::GetDepositForm
+            | Action::ListDepositForms => false,
         }
     }
 }
@@ -434,6 +443,11 @@ pub(crate) const ROUTES: &[Route] = &[
     route("POST", "/v1/portal-sessions", TOP_UPS, Action::PostPortalSession),
     route("GET", "/v1/credit-currencies/{currency}/portal-limits", READ, Action::GetPortalLimits),
     route("PUT", "/v1/credit-currencies/{currency}/portal-limits", ADMIN, Action::PutPortalLimits),
+    route("PUT", "/v1/wallets/{customer}/{currency}", GRANTS, Action::PutWallet),
+    route("GET", "/v1/deposit-forms", READ, Action::ListDepositForms),
+    route("GET", "/v1/deposit-forms/{form}", READ, Action::GetDepositForm),
+    route("PUT", "/v1/deposit-forms/{form}", ADMIN, Action::PutDepositForm),
+    open("/deposits/{top_up}", Action::Page(Page::Deposit)),
     open("/portal", portal(PortalPage::Root)),
     open("/portal/open", portal(PortalPage::Open)),
     form("/portal/leave", portal(PortalPage::Leave)),

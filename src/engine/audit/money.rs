@@ -135,7 +135,8 @@ impl MoneyBooks {
             | BillingRecord::Recharge(_)
             | BillingRecord::Method(_)
             | BillingRecord::Limits(_)
-            | BillingRecord::Reference(_) => {}
+            | BillingRecord::Reference(_)
+            | BillingRecord::Form(_) => {}
         }
     }
 

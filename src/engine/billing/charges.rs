@@ -63,6 +63,7 @@ impl Inner {
             expiry_ms: None,
             key: None,
             metadata: Metadata::new(),
+            form: None,
         };
         let step = create(new, now)?;
         let mut numbers = tables.numbers;

@@ -2,6 +2,7 @@
 
 use super::lookups::Lookups;
 use super::view::Work;
+use crate::billing::deposit::DepositForm;
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;
 use crate::billing::recharge::RechargeConfig;
@@ -30,6 +31,7 @@ pub(super) struct Tables {
     pub(super) packages: BTreeMap<String, Arc<CreditPackage>>,
     pub(super) recharge: BTreeMap<CurrencyNumber, RechargeConfig>,
     pub(super) limits: BTreeMap<CurrencyNumber, PortalLimits>,
+    pub(super) forms: BTreeMap<String, Arc<DepositForm>>,
     pub(super) methods: BTreeMap<String, Arc<PaymentMethod>>,
     /// Ids of a customer's methods.
     methods_of: HashMap<String, BTreeSet<String>>,
@@ -102,6 +104,9 @@ impl Tables {
                 self.rules_changed += u64::from(was_live == is_deleted);
             }
             BillingRecord::Invoice(record) => self.enter_invoice(record.invoice),
+            BillingRecord::Form(form) => {
+                self.forms.insert(form.id.clone(), Arc::new(form));
+            }
             BillingRecord::Reference(ReferenceRecord { provider, of, reference }) => {
                 self.referred.insert((provider.clone(), reference.clone()), of.clone());
                 self.references.insert((provider, of), reference);
@@ -210,8 +215,9 @@ impl Tables {
             let (provider, of, reference) = (provider.clone(), of.clone(), reference.clone());
             BillingRecord::Reference(ReferenceRecord { provider, of, reference })
         });
+        let forms = self.forms.values().map(|form| BillingRecord::Form((**form).clone()));
         let sold = packages.chain(recharge).chain(limits).chain(methods);
-        sold.chain(top_ups).chain(rules).chain(invoices).chain(references).collect()
+        sold.chain(top_ups).chain(rules).chain(invoices).chain(references).chain(forms).collect()
     }
 
     /// A customer's payment methods, by id.

@@ -30,7 +30,7 @@ impl Engine {
         let inner = &*self.inner;
         inner.check_open()?;
         check_metadata(&request.metadata)?;
-        let currency = inner.currency_or_default(request.currency.as_deref())?;
+        let currency = inner.currency_of_request(request)?;
         let mut tables = inner.billing.lock();
         let now = inner.now();
         let purchase = tables.purchase(request, &currency)?;
@@ -46,6 +46,7 @@ impl Engine {
         if let Some(id) = &purchase.package {
             tables.package_for(id, &currency, &request.customer, purchase.quantity)?;
         }
+        let request = &tables.with_form(request, &currency)?;
         let new = inner.prepare_top_up(&tables, request, &currency, purchase, now)?;
         if request.buyer == Buyer::Customer {
             inner.check_portal(&tables, &new, &currency, now)?;
@@ -137,7 +138,9 @@ fn is_same(known: &TopUp, request: &TopUpRequest, currency: &CreditCurrency, pur
         && known.customer == request.customer
         && known.currency == currency.number
         && known.kind == request.kind
-        && known.return_url == request.return_url
+        && known.form == request.form
+        // A form may have said where to go afterwards.
+        && (known.return_url == request.return_url || known.form.is_some() && request.return_url.is_none())
         && known.metadata == request.metadata
 }
 
@@ -336,6 +339,7 @@ impl Inner {
             expiry_ms: request.expiry_ms,
             key: request.key.clone(),
             metadata: request.metadata.clone(),
+            form: request.form.clone(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The schemas of the document.
 
 mod billing;
+mod deposits;
 mod portal;
 mod webhooks;
 
@@ -36,6 +37,7 @@ pub(super) fn all() -> Map<String, Value> {
         billing::all(),
         webhooks::webhooks(),
         portal::all(),
+        deposits::all(),
     ];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
