@@ -14,6 +14,7 @@
 //! keeps them.
 
 pub mod auto;
+pub mod deposit;
 pub mod invoice;
 pub mod method;
 pub mod money;

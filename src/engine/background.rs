@@ -144,6 +144,7 @@ impl Inner {
             self.spread_defaults(SWEEP_SLOTS);
             self.move_horizon();
             self.watch_room();
+            self.tell_refusals();
             if self.config.keeps_recurring {
                 self.settle_billing();
                 self.recur_round();

@@ -24,6 +24,7 @@ use crate::journal::debit::DebitRecord;
 use crate::journal::note::{Note, NoteKind};
 use crate::journal::operation::{Event, OperationRecord};
 use crate::journal::recurring::RecurringRecord;
+use crate::journal::refused::RefusedRecord;
 use crate::journal::webhook::WebhookRecord;
 use crate::journal::{self, Record};
 use crate::ledger::{Amount, HoldId, Movement, NewGrant, NewHold, Operation, Reversal, Scale, Status, Timestamp};
@@ -173,6 +174,9 @@ impl<'a> Page<'a> {
             }
             Record::Admin(AdminRecord::Runway(runway)) => {
                 self.telling(lsn, lsn.to_string(), time, runway.slot).push("wallet.updated", Vec::new());
+            }
+            Record::Admin(AdminRecord::Refused(refused)) => {
+                self.telling(lsn, lsn.to_string(), refused.at, refused.slot).refused(refused);
             }
             Record::Admin(AdminRecord::RunwayTold(told)) => {
                 self.telling(lsn, lsn.to_string(), time, told.slot).runway(told);
@@ -550,6 +554,21 @@ impl Telling<'_, '_> {
         let count = record.levels.as_ref().map_or(0, |levels| levels.len() as u64);
         let data = vec![("version", FeedValue::Number(record.version.into())), ("levels", FeedValue::Number(count))];
         self.push_of(currency, "credit_currency.alerts_updated", data);
+    }
+
+    /// A wallet refused usage.
+    fn refused(&mut self, refused: &RefusedRecord) {
+        let data = vec![
+            ("reason", FeedValue::Text(refused.reason.clone())),
+            ("amount", self.amount(refused.amount)),
+            ("balance", self.amount(refused.balance)),
+            ("available", self.amount(refused.available)),
+            ("event_id", FeedValue::Text(refused.event_id.clone())),
+            ("event_source", FeedValue::Text(refused.source.clone())),
+            ("event_time", FeedValue::Time(refused.event_time)),
+            ("count", FeedValue::Number(refused.count)),
+        ];
+        self.push("debit.rejected", data);
     }
 
     /// A runway alert.

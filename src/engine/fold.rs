@@ -340,7 +340,8 @@ impl<'a, G: Ground> Fold<'a, G> {
                     self.ground.redeclare(lsn, again);
                 }
             }
-            AdminRecord::Genesis(_) => {}
+            // Told, and of no effect.
+            AdminRecord::Genesis(_) | AdminRecord::Refused(_) => {}
             AdminRecord::Billing(mut billing) => {
                 if self.leads {
                     if let BillingRecord::TopUp(top_up) = &mut billing {

@@ -53,6 +53,7 @@ mod openings;
 mod pressure;
 mod recovery;
 pub mod recurring;
+mod refusals;
 mod repairs;
 pub mod reports;
 mod runway;
@@ -111,6 +112,7 @@ use fold::Loose;
 use names::Names;
 use pressure::Pressure;
 use recurring::Recurrings;
+use refusals::Refusals;
 use repairs::Repairs;
 use runway::Runways;
 use settings::CatalogCell;
@@ -179,6 +181,8 @@ pub struct EngineConfig {
     pub retention: Retention,
     /// So many bytes of log at the most are kept for webhook endpoints that have not come so far, where a setting lets go of history.
     pub webhook_hold_bytes: u64,
+    /// How long a wallet that refuses usage is told of once at the most, ms.
+    pub refusal_interval_ms: u64,
     /// Where the replay at opening is to tell how far in the log it is, for whoever shows that.
     pub replayed_to: Option<Arc<AtomicU64>>,
 }
@@ -202,6 +206,7 @@ impl Default for EngineConfig {
             snapshots: SnapshotConfig::default(),
             retention: Retention::default(),
             webhook_hold_bytes: 16 << 30,
+            refusal_interval_ms: 60_000,
             replayed_to: None,
         }
     }
@@ -385,6 +390,7 @@ pub(crate) struct Inner {
     billing: Billing,
     webhooks: Webhooks,
     repairs: Repairs,
+    refusals: Refusals,
     horizon: Horizon,
     /// Identities recorded at this instant or later are known. Events whose own time is before it are refused.
     remembered_since: Timestamp,
@@ -591,6 +597,7 @@ impl Inner {
             billing: Billing::default(),
             webhooks: Webhooks::default(),
             repairs: Repairs::default(),
+            refusals: Refusals::default(),
             horizon: Horizon::default(),
             remembered_since: Timestamp::EPOCH,
             snapshots,

@@ -116,6 +116,7 @@ impl Inner {
                 true
             }
             AdminRecord::Genesis(_)
+            | AdminRecord::Refused(_)
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
             | AdminRecord::Answer(_)

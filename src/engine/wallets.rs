@@ -2,7 +2,7 @@
 
 use super::budget::Budget;
 use super::catalog::CreditCurrency;
-use super::grants::{check_metadata, check_text};
+use super::grants::{check_active, check_metadata, check_text};
 use super::names::Name;
 use super::ticket::Ticket;
 use super::view::{AlertSpec, AlertView, AlertsOf, BalanceTotal, CommandError, LotView, WalletPatch, WalletView};
@@ -48,6 +48,28 @@ impl Engine {
             .filter_map(slot)
             .filter_map(|slot| inner.wallet_view(slot, now, &guard).ok())
             .collect()
+    }
+
+    /// Makes a wallet without any credits, if there is none, and changes it as [`Engine::change_wallet`] does. A grant makes its wallet by itself; this
+    /// is for what is to be set before the first one comes. A rule that waits for the wallet is evaluated at once.
+    pub fn put_wallet(
+        &self,
+        customer: &str,
+        currency: &str,
+        patch: &WalletPatch,
+    ) -> Result<(WalletView, Ticket), CommandError> {
+        let inner = &*self.inner;
+        inner.check_open()?;
+        let known = inner.currency_or_default(Some(currency))?;
+        let is_there = inner.locate_wallet(customer, currency, &pin()).is_ok();
+        if !is_there {
+            check_active(&known)?;
+            inner.check_customer(customer)?;
+            inner.find_or_make_wallet(customer, &known, &pin())?;
+        }
+        let changed = self.change_wallet(customer, currency, patch)?;
+        drop(self.evaluate_rule(customer, known.number)?);
+        Ok((changed.0, self.barrier()))
     }
 
     /// Freezes, thaws or closes a wallet, moves its floor, replaces its metadata. Each change is an operation of its own; all are checked

@@ -52,8 +52,6 @@ pub enum Reason {
     Rejected(Rejection),
     /// Too many requests wait at the end of the feed.
     TooManyWaiting,
-    /// The feature is not built yet.
-    NotImplemented,
     /// The server takes no writes just now.
     Unavailable(Unavailable),
     /// More bodies are in flight than the limit.
@@ -94,7 +92,6 @@ impl Reason {
             }
             Reason::Rejected(rejection) => rejected(rejection),
             Reason::TooManyWaiting => (StatusCode::TOO_MANY_REQUESTS, "too_many_waiting", "Too many requests wait"),
-            Reason::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "not_implemented", "Not built yet"),
             Reason::Unavailable(unavailable) => self::unavailable(unavailable),
             Reason::TooManyBytes | Reason::TooManyRequests => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "The server is overloaded")
@@ -194,6 +191,7 @@ fn unknown(what: &str) -> (StatusCode, &'static str, &'static str) {
         "customer" => ("unknown_customer", "There is no such customer"),
         "credit_package" => ("unknown_credit_package", "There is no such credit package"),
         "payment_method" => ("unknown_payment_method", "There is no such payment method"),
+        "deposit_form" => ("unknown_deposit_form", "There is no such deposit form"),
         "provider" => ("unknown_provider", "There is no such payment provider"),
         "top_up" => ("unknown_top_up", "There is no such top-up"),
         "auto_topup_rule" => ("unknown_auto_topup_rule", "There is no such rule"),
@@ -507,7 +505,6 @@ mod tests {
             Reason::BatchTooLarge,
             Reason::UnsupportedMediaType,
             Reason::TooManyWaiting,
-            Reason::NotImplemented,
             Reason::Inconsistent,
             Reason::TooManyBytes,
             Reason::TooManyRequests,
@@ -545,6 +542,7 @@ mod tests {
             Reason::Unknown("auto_topup_rule"),
             Reason::Unknown("invoice"),
             Reason::Unknown("payment_method"),
+            Reason::Unknown("deposit_form"),
             Reason::Conflict("group_partly_known"),
             Reason::Conflict("duplicate_in_group"),
             Reason::Conflict("group_too_large"),

@@ -117,6 +117,10 @@ pub(crate) enum Action {
     PutPortalLimits,
     DeletePortalSessions,
     PayInvoice,
+    PutWallet,
+    PutDepositForm,
+    GetDepositForm,
+    ListDepositForms,
 }
 
 /// A page for customers.
@@ -130,6 +134,7 @@ pub(crate) enum Page {
     Collect,
     Authenticate,
     Confirm,
+    Deposit,
     Portal(PortalPage),
 }
 
@@ -244,7 +249,9 @@ impl Route {
             | Action::Redeliver
             | Action::PutPortalLimits
             | Action::DeletePortalSessions
-            | Action::PayInvoice => true,
+            | Action::PayInvoice
+            | Action::PutWallet
+            | Action::PutDepositForm => true,
             Action::Events
             | Action::CloudEvents
             | Action::Check
@@ -296,7 +303,9 @@ impl Route {
             | Action::ListDeliveries
             | Action::GetDelivery
             | Action::PostPortalSession
-            | Action::GetPortalLimits => false,
+            | Action::GetPortalLimits
+            | Action::GetDepositForm
+            | Action::ListDepositForms => false,
         }
     }
 }
@@ -440,6 +449,11 @@ pub(crate) const ROUTES: &[Route] = &[
     route("DELETE", "/v1/customers/{customer}/portal-sessions", TOP_UPS, Action::DeletePortalSessions),
     route("GET", "/v1/credit-currencies/{currency}/portal-limits", READ, Action::GetPortalLimits),
     route("PUT", "/v1/credit-currencies/{currency}/portal-limits", ADMIN, Action::PutPortalLimits),
+    route("PUT", "/v1/wallets/{customer}/{currency}", GRANTS, Action::PutWallet),
+    route("GET", "/v1/deposit-forms", READ, Action::ListDepositForms),
+    route("GET", "/v1/deposit-forms/{form}", READ, Action::GetDepositForm),
+    route("PUT", "/v1/deposit-forms/{form}", ADMIN, Action::PutDepositForm),
+    open("/deposits/{top_up}", Action::Page(Page::Deposit)),
     open("/portal", portal(PortalPage::Root)),
     open("/portal/open", portal(PortalPage::Open)),
     form("/portal/leave", portal(PortalPage::Leave)),

@@ -15,11 +15,13 @@ use super::billing::{
 };
 use super::bytes::Fields;
 use super::control::{AnswerRecord, CustomerRecord, WireAnswer, WireCustomer};
+use super::deposit::WireForm;
 use super::done::{DoneRecord, WireDone};
 use super::frame::{PREFIX, prefix_word, tag};
 use super::hold::{self, HoldRecord};
 use super::operation::{policy_number, policy_of};
 use super::recurring::{self, RecurringRecord};
+use super::refused::{RefusedRecord, WireRefused};
 use super::special::WireDeclared;
 use super::webhook::{WebhookRecord, WireDelivery, WireEndpoint};
 use crate::catalog::{CostBasis, CreditCurrency, CurrencyKind, CurrencyNumber, Metadata, Meter, Priorities};
@@ -78,6 +80,8 @@ pub enum AdminRecord {
     Webhook(WebhookRecord),
     /// A request under a key was carried out: see [`super::done`].
     Done(DoneRecord),
+    /// A wallet refused usage.
+    Refused(RefusedRecord),
 }
 
 /// What was declared of a grant, said once more.
@@ -216,6 +220,7 @@ const RUNWAY: u8 = tag::FIRST_ADMIN + 34;
 const RUNWAY_TOLD: u8 = tag::FIRST_ADMIN + 35;
 const RUNWAY_STATE: u8 = tag::FIRST_ADMIN + 36;
 const RUNWAY_CURSOR: u8 = tag::FIRST_ADMIN + 37;
+const REFUSED: u8 = tag::FIRST_ADMIN + 38;
 // Those of the control plane count from 64 on.
 const ANSWER: u8 = 64;
 const CUSTOMER: u8 = 65;
@@ -230,6 +235,7 @@ const INVOICE: u8 = 85;
 const LIMITS: u8 = 86;
 const REFERENCE: u8 = 87;
 const REST: u8 = 88;
+const FORM: u8 = 89;
 // Those of webhooks from 100 on.
 const WEBHOOK_ENDPOINT: u8 = 100;
 const WEBHOOK_CURSOR: u8 = 101;
@@ -290,6 +296,7 @@ impl AdminRecord {
             AdminRecord::Billing(billing) => encode_billing(&mut out, billing),
             AdminRecord::Webhook(webhook) => encode_webhook(&mut out, webhook),
             AdminRecord::Done(done) => encode(&mut out, DONE, &WireDone::from(done)),
+            AdminRecord::Refused(refused) => encode(&mut out, REFUSED, &WireRefused::from(refused)),
         };
         let word = prefix_word(tag, out.len());
         out[..PREFIX].copy_from_slice(&word);
@@ -322,7 +329,8 @@ impl AdminRecord {
             | AdminRecord::Customer(_)
             | AdminRecord::Billing(_)
             | AdminRecord::Webhook(_)
-            | AdminRecord::Done(_) => None,
+            | AdminRecord::Done(_)
+            | AdminRecord::Refused(_) => None,
         }
     }
 }
@@ -338,6 +346,7 @@ fn encode_billing(out: &mut Vec<u8>, billing: &BillingRecord) -> u8 {
         BillingRecord::Limits(limits) => encode(out, LIMITS, &WireLimits::from(limits)),
         BillingRecord::Reference(reference) => encode(out, REFERENCE, &WireReference::from(reference)),
         BillingRecord::Rest(rest) => encode(out, REST, &WireRest::from(rest)),
+        BillingRecord::Form(form) => encode(out, FORM, &WireForm::from(form)),
     }
 }
 
@@ -369,7 +378,16 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
     let is_known = version == VERSION || matches!(tag, GRANT | REDECLARED) && version == VERSION_2;
     let of_wallet = matches!(
         tag,
-        WALLET | GRANT | METADATA | RECURRING | REDECLARED | COMMITMENTS | RUNWAY | RUNWAY_TOLD | RUNWAY_STATE
+        WALLET
+            | GRANT
+            | METADATA
+            | RECURRING
+            | REDECLARED
+            | COMMITMENTS
+            | RUNWAY
+            | RUNWAY_TOLD
+            | RUNWAY_STATE
+            | REFUSED
     );
     if !of_wallet || !is_known {
         return None;
@@ -381,7 +399,7 @@ pub(super) fn wallet_of(tag: u8, record: &[u8]) -> Option<u32> {
 
 /// Whether records of this kind are about no wallet, and many: readers of some wallets pass over them without decoding them.
 pub(super) fn is_of_no_wallet(tag: u8) -> bool {
-    matches!(tag, ANSWER | CUSTOMER | DONE | PACKAGE..=REFERENCE | WEBHOOK_ENDPOINT..=WEBHOOK_DELIVERY)
+    matches!(tag, ANSWER | CUSTOMER | DONE | PACKAGE..=FORM | WEBHOOK_ENDPOINT..=WEBHOOK_DELIVERY)
 }
 
 pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord, Corrupt> {
@@ -436,12 +454,13 @@ pub(super) fn read(tag: u8, bytes: &[u8], time: Timestamp) -> Result<AdminRecord
         COMMITMENTS => AdminRecord::Commitments(decode::<WireCommitments>(body)?.into()),
         RUNWAY => AdminRecord::Runway(decode::<WireRunway>(body)?.into()),
         RUNWAY_TOLD => AdminRecord::RunwayTold(decode::<WireRunwayTold>(body)?.into()),
+        REFUSED => AdminRecord::Refused(decode::<WireRefused>(body)?.into()),
         RUNWAY_STATE => AdminRecord::RunwayState(decode(body)?),
         RUNWAY_CURSOR => AdminRecord::RunwayCursor(decode(body)?),
         ANSWER => AdminRecord::Answer(decode::<WireAnswer>(body)?.try_into()?),
         CUSTOMER => AdminRecord::Customer(decode::<WireCustomer>(body)?.try_into()?),
         DONE => AdminRecord::Done(decode::<WireDone>(body)?.try_into()?),
-        PACKAGE..=REST => AdminRecord::Billing(read_billing(tag, body)?),
+        PACKAGE..=FORM => AdminRecord::Billing(read_billing(tag, body)?),
         WEBHOOK_ENDPOINT..=WEBHOOK_DELIVERY => AdminRecord::Webhook(read_webhook(tag, body)?),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
@@ -458,6 +477,7 @@ fn read_billing(tag: u8, body: &[u8]) -> Result<BillingRecord, Corrupt> {
         LIMITS => BillingRecord::Limits(decode::<WireLimits>(body)?.try_into()?),
         REFERENCE => BillingRecord::Reference(decode::<WireReference>(body)?.into()),
         REST => BillingRecord::Rest(decode::<WireRest>(body)?.try_into()?),
+        FORM => BillingRecord::Form(decode::<WireForm>(body)?.into()),
         _ => return Err(Corrupt::UnknownTag(tag)),
     })
 }

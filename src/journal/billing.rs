@@ -4,9 +4,11 @@
 //! the feed. Enumerations are numbers, by their places in the lists below, to which later versions append.
 
 use super::Corrupt;
+use super::deposit::WireAside;
 use crate::billing::auto::{
     Attempt, Halt, Limit, Mode, News as RuleNews, Rule, RuleState, Skip, SuspendReason, Tally, Window,
 };
+use crate::billing::deposit::DepositForm;
 use crate::billing::invoice::{Invoice, Line, Note, Number, Paid, Payer, Subject};
 use crate::billing::method::CardExpiry;
 use crate::billing::money::Worth;
@@ -41,6 +43,8 @@ pub enum BillingRecord {
     Reference(ReferenceRecord),
     /// The rest of a charge is to be collected, or has been seen to.
     Rest(RestRecord),
+    /// A deposit form.
+    Form(DepositForm),
 }
 
 /// What tells one object of money in from all others: its kind, and its id or number.
@@ -60,6 +64,7 @@ impl BillingRecord {
             BillingRecord::Invoice(record) => BillingKey(6, String::new(), record.invoice.number.0),
             BillingRecord::Reference(record) => BillingKey(7, format!("{}\n{}", record.provider, record.of), 0),
             BillingRecord::Rest(record) => BillingKey(8, String::new(), record.number),
+            BillingRecord::Form(form) => BillingKey(9, form.id.clone(), 0),
         }
     }
 
@@ -83,6 +88,7 @@ impl BillingRecord {
             | BillingRecord::Limits(_)
             | BillingRecord::Reference(_)
             | BillingRecord::Rest(_)
+            | BillingRecord::Form(_)
             | BillingRecord::Method(_) => {}
         }
         self
@@ -535,9 +541,9 @@ pub(super) struct WireTopUp {
     /// Kind and number.
     declaration: (u8, u64),
     news: Vec<u8>,
-    /// The charge whose rest it pays. Left out where it pays none.
+    /// The charge whose rest it pays, or the form by which it is paid in. Left out where there is neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    charge: Option<u64>,
+    aside: Option<WireAside>,
 }
 
 /// The number of the kind of top-ups that pay the rest of a charge, which stands beside it.
@@ -546,9 +552,9 @@ const KIND_CHARGE: u8 = KINDS.len() as u8;
 impl From<&TopUpRecord> for WireTopUp {
     fn from(record: &TopUpRecord) -> Self {
         let top_up = &record.top_up;
-        let (kind, charge) = match top_up.kind {
-            Kind::Charge { entry } => (KIND_CHARGE, Some(entry)),
-            kind => (number_of(&KINDS, &kind), None),
+        let (kind, aside) = match top_up.kind {
+            Kind::Charge { entry } => (KIND_CHARGE, Some(WireAside::Charge(entry))),
+            kind => (number_of(&KINDS, &kind), top_up.form.clone().map(WireAside::Form)),
         };
         WireTopUp {
             id: top_up.id.clone(),
@@ -597,7 +603,7 @@ impl From<&TopUpRecord> for WireTopUp {
                 Declaration::At(lsn) => (2, lsn),
             },
             news: record.news.iter().map(|news| number_of(&NEWS, news)).collect(),
-            charge,
+            aside,
         }
     }
 }
@@ -617,8 +623,8 @@ impl TryFrom<WireTopUp> for TopUpRecord {
             id: wire.id,
             customer: wire.customer,
             currency: CurrencyNumber(wire.currency),
-            kind: match (wire.kind, wire.charge) {
-                (KIND_CHARGE, Some(entry)) => Kind::Charge { entry },
+            kind: match (wire.kind, &wire.aside) {
+                (KIND_CHARGE, Some(WireAside::Charge(entry))) => Kind::Charge { entry: *entry },
                 (kind, _) => at(&KINDS, kind, "kind of a top-up")?,
             },
             purchase: wire.purchase.try_into()?,
@@ -651,6 +657,10 @@ impl TryFrom<WireTopUp> for TopUpRecord {
             updated_at: Timestamp::from_millis(wire.times.1),
             expires_at: instant(wire.expires_at),
             completed_at: instant(wire.completed_at),
+            form: match wire.aside {
+                Some(WireAside::Form(form)) => Some(form),
+                Some(WireAside::Charge(_)) | None => None,
+            },
         };
         let declaration = match wire.declaration {
             (0, _) => Declaration::None,

@@ -113,6 +113,7 @@ fn top_up() -> TopUp {
         updated_at: NOW,
         expires_at: Some(NOW),
         completed_at: Some(NOW),
+        form: None,
     }
 }
 

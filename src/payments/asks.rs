@@ -48,7 +48,7 @@ fn title(top_up: &TopUp) -> String {
 }
 
 /// An address with something added to its query.
-pub(super) fn with_query(url: &str, query: &str) -> String {
+pub(crate) fn with_query(url: &str, query: &str) -> String {
     let (before, fragment) = url.split_once('#').map_or((url, ""), |(before, fragment)| (before, fragment));
     let joint = if before.contains('?') { '&' } else { '?' };
     let hash = if fragment.is_empty() { "" } else { "#" };

@@ -18,6 +18,7 @@ mod events;
 mod methods;
 mod simulated;
 
+pub(crate) use asks::with_query;
 pub use events::{Receiving, refund_key};
 pub use methods::{Begun, SetupAsk};
 pub use simulated::SimulatedBank;

@@ -85,6 +85,7 @@ pub(crate) fn request(package: &str) -> TopUpRequest {
         key: Some("order-1".to_owned()),
         metadata: Metadata::new(),
         buyer: Buyer::Operator,
+        form: None,
     }
 }
 
@@ -296,6 +297,10 @@ fn check_cut(left: &Disk, clock: &Arc<ManualClock>, filler: usize, depth: u32) {
         }
     }
     assert_eq!(story(&engine, filler), BALANCES[4], "told to its end");
+    // Numbers have no gaps, whatever was cut.
+    let invoice = engine.invoice(Number(1)).expect("the first");
+    assert_eq!(invoice.notes.iter().map(|note| note.number.0).collect::<Vec<_>>(), [1, 2]);
+    assert!(engine.invoice(Number(2)).is_err());
     engine.barrier().wait().expect("durable");
     check_sound(&engine);
     let digest = engine.digest();

@@ -170,6 +170,7 @@ fn buy(engine: &Engine, collection: Option<Collection>) -> TopUpView {
         key: None,
         metadata: Metadata::new(),
         buyer: Buyer::Operator,
+        form: None,
     };
     let (view, _, ticket) = engine.create_top_up(&request).expect("a top-up");
     // The work is lost on purpose: it is in the log.

@@ -1,5 +1,6 @@
 //! How a top-up begins.
 
+use super::super::deposit::check_url;
 use super::super::{Invalid, check_text};
 use super::effect::{Command, Effect, News, Step};
 use super::{Collection, Credit, DEFAULT_EXPIRY_MS, Dispute, Goods, Kind, Purchase, Status, TopUp};
@@ -42,6 +43,8 @@ pub struct NewTopUp {
     pub key: Option<String>,
     /// The caller's own data.
     pub metadata: Metadata,
+    /// The form by which a deposit is made.
+    pub form: Option<String>,
 }
 
 /// Checks a top-up, and makes it. Its first step is to be recorded before anything of it is done: a charge leaves when the intent to charge is on
@@ -99,6 +102,7 @@ pub fn create(new: NewTopUp, now: Timestamp) -> Result<Step, Invalid> {
         updated_at: now,
         expires_at,
         completed_at: None,
+        form: new.form,
     };
     if let Credit::Due(amount) = credit {
         effects.push(Effect::Credit(top_up.credit_order(amount)));
@@ -124,12 +128,7 @@ fn check(new: &NewTopUp) -> Result<(), Invalid> {
     check_text("provider", &new.provider, 64)?;
     new.key.as_deref().map_or(Ok(()), |key| check_text("key", key, 255))?;
     new.address.as_deref().map_or(Ok(()), |address| check_text("address", address, 255))?;
-    if let Some(url) = &new.return_url {
-        check_text("return_url", url, 2_048)?;
-        if !url.starts_with("https://") && !url.starts_with("http://") {
-            return Err(Invalid::new("return_url", "must begin with https:// or http://"));
-        }
-    }
+    check_url("return_url", new.return_url.as_deref())?;
     if !matches!(new.expiry_ms, None | Some(1..=EXPIRY_MAX_MS)) {
         return Err(Invalid::new("expires_in_seconds", "must be above zero, and 30 days at most"));
     }

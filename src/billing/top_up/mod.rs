@@ -385,6 +385,8 @@ pub struct TopUp {
     pub expires_at: Option<Timestamp>,
     /// When the money was captured.
     pub completed_at: Option<Timestamp>,
+    /// The form by which a deposit was made.
+    pub form: Option<String>,
 }
 
 impl TopUp {

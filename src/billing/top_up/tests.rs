@@ -41,6 +41,7 @@ fn new(collection: Collection) -> NewTopUp {
         expiry_ms: None,
         key: None,
         metadata: Metadata::new(),
+        form: None,
     }
 }
 

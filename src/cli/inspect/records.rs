@@ -82,7 +82,8 @@ impl Known {
             | AdminRecord::Customer(_)
             | AdminRecord::Billing(_)
             | AdminRecord::Webhook(_)
-            | AdminRecord::Done(_) => {}
+            | AdminRecord::Done(_)
+            | AdminRecord::Refused(_) => {}
         }
     }
 
@@ -473,6 +474,16 @@ fn admin_fields(admin: &AdminRecord, scale: Scale, known: &Known) -> Fields {
         ],
         AdminRecord::Billing(billing) => billing_fields(billing),
         AdminRecord::Webhook(webhook) => webhook_fields(webhook),
+        AdminRecord::Refused(refused) => vec![
+            ("type", "refused".into()),
+            ("at", time(refused.at)),
+            ("event_id", refused.event_id.clone().into()),
+            ("source", refused.source.clone().into()),
+            ("amount", text(refused.amount, scale)),
+            ("reason", refused.reason.clone().into()),
+            ("available", text(refused.available, scale)),
+            ("count", refused.count.into()),
+        ],
         AdminRecord::DefaultLevels(_)
         | AdminRecord::Commitments(_)
         | AdminRecord::Runway(_)
@@ -528,6 +539,7 @@ fn billing_fields(billing: &BillingRecord) -> Fields {
         BillingRecord::Limits(limits) => ("portal_limits", limits.currency.0.into()),
         BillingRecord::Reference(record) => ("provider_reference", record.of.clone().into()),
         BillingRecord::Rest(record) => ("rest_of_charge", record.number.into()),
+        BillingRecord::Form(form) => ("deposit_form", form.id.clone().into()),
     };
     let mut fields = vec![("type", kind.into()), ("id", id)];
     match billing {
@@ -552,6 +564,7 @@ fn billing_fields(billing: &BillingRecord) -> Fields {
         | BillingRecord::Recharge(_)
         | BillingRecord::Method(_)
         | BillingRecord::Reference(_)
+        | BillingRecord::Form(_)
         | BillingRecord::Limits(_) => {}
     }
     fields

@@ -149,7 +149,8 @@ impl MoneyBooks {
             | BillingRecord::Method(_)
             | BillingRecord::Limits(_)
             | BillingRecord::Rest(_)
-            | BillingRecord::Reference(_) => {}
+            | BillingRecord::Reference(_)
+            | BillingRecord::Form(_) => {}
         }
     }
 

@@ -183,6 +183,7 @@ impl Inner {
             expiry_ms: None,
             key: None,
             metadata: Metadata::new(),
+            form: None,
         }
     }
 

@@ -16,6 +16,7 @@
 
 mod carry;
 mod charges;
+mod deposits;
 mod follow;
 mod freeze;
 mod lookups;
@@ -23,6 +24,7 @@ mod methods;
 mod outbox;
 mod packages;
 mod portal;
+mod products;
 mod references;
 mod rules;
 mod slots;

@@ -237,10 +237,11 @@ impl Inner {
         }
     }
 
-    /// A wallet's balance less what is held. `None` where there is no wallet, or it is closed.
+    /// A wallet's balance less what is held: nothing, where the wallet is still to be made. `None` where it is closed.
     fn standing(&self, customer: &str, currency: &CreditCurrency, now: Timestamp) -> Option<Amount> {
         let guard = pin();
-        let slot = self.find(self.seed.wallet_hash(customer.as_bytes(), currency.number.0), &guard)?;
+        let wallet = self.seed.wallet_hash(customer.as_bytes(), currency.number.0);
+        let Some(slot) = self.find(wallet, &guard) else { return Some(Amount::ZERO) };
         self.standing_at(slot, now, &guard)
     }
 
@@ -345,6 +346,7 @@ fn top_up_of(
         expiry_ms: None,
         key: None,
         metadata: Metadata::new(),
+        form: None,
     }
 }
 

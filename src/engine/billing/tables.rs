@@ -2,6 +2,7 @@
 
 use super::lookups::Lookups;
 use super::view::Work;
+use crate::billing::deposit::DepositForm;
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;
 use crate::billing::recharge::RechargeConfig;
@@ -30,6 +31,7 @@ pub(super) struct Tables {
     pub(super) packages: BTreeMap<String, Arc<CreditPackage>>,
     pub(super) recharge: BTreeMap<CurrencyNumber, RechargeConfig>,
     pub(super) limits: BTreeMap<CurrencyNumber, PortalLimits>,
+    pub(super) forms: BTreeMap<String, Arc<DepositForm>>,
     pub(super) methods: BTreeMap<String, Arc<PaymentMethod>>,
     /// Ids of a customer's methods.
     methods_of: HashMap<String, BTreeSet<String>>,
@@ -108,6 +110,9 @@ impl Tables {
                 }
             }
             BillingRecord::Invoice(record) => self.enter_invoice(record.invoice),
+            BillingRecord::Form(form) => {
+                self.forms.insert(form.id.clone(), Arc::new(form));
+            }
             BillingRecord::Reference(ReferenceRecord { provider, of, reference }) => {
                 self.referred.insert((provider.clone(), reference.clone()), of.clone());
                 self.references.insert((provider, of), reference);
@@ -231,9 +236,10 @@ impl Tables {
             let (provider, of, reference) = (provider.clone(), of.clone(), reference.clone());
             BillingRecord::Reference(ReferenceRecord { provider, of, reference })
         });
+        let forms = self.forms.values().map(|form| BillingRecord::Form((**form).clone()));
         let sold = packages.chain(recharge).chain(limits).chain(methods);
         let rests = self.rests.values().map(|rest| BillingRecord::Rest(rest.clone()));
-        sold.chain(top_ups).chain(rules).chain(invoices).chain(references).chain(rests).collect()
+        sold.chain(top_ups).chain(rules).chain(invoices).chain(references).chain(rests).chain(forms).collect()
     }
 
     /// A customer's payment methods, by id.

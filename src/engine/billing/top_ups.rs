@@ -46,13 +46,14 @@ impl Engine {
             }
             return Ok((tables.view(&known, currency), true, self.barrier()));
         }
-        let currency = inner.currency_or_default(request.currency.as_deref())?;
+        let currency = inner.currency_of_request(request)?;
         let purchase = tables.purchase(request, &currency)?;
         check_active(&currency)?;
         inner.check_customer(&request.customer)?;
         if let Some(id) = &purchase.package {
             tables.package_for(id, &currency, &request.customer, purchase.quantity)?;
         }
+        let request = &tables.with_form(request, &currency)?;
         let new = inner.prepare_top_up(&tables, request, &currency, purchase, now)?;
         if request.buyer == Buyer::Customer {
             inner.check_portal(&tables, &new, &currency, now)?;
@@ -190,7 +191,9 @@ impl Tables {
             && known.customer == request.customer
             && request.currency.as_ref().is_none_or(|id| *id == currency.id)
             && known.kind == request.kind
-            && known.return_url == request.return_url
+            && known.form == request.form
+            // A form may have said where to go afterwards.
+            && (known.return_url == request.return_url || known.form.is_some() && request.return_url.is_none())
             && known.metadata == request.metadata
     }
 
@@ -367,6 +370,7 @@ impl Inner {
             expiry_ms: request.expiry_ms,
             key: request.key.clone(),
             metadata: request.metadata.clone(),
+            form: request.form.clone(),
         })
     }
 

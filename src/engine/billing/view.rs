@@ -55,6 +55,8 @@ pub struct TopUpRequest {
     pub metadata: Metadata,
     /// Who buys.
     pub buyer: Buyer,
+    /// The form by which a deposit is made: its address, its return URL and its time are taken where none is given here.
+    pub form: Option<String>,
 }
 
 /// A top-up as it is now.

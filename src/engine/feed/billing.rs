@@ -30,7 +30,8 @@ impl Page<'_> {
             | BillingRecord::Method(_)
             | BillingRecord::Reference(_)
             | BillingRecord::Rest(_)
-            | BillingRecord::Limits(_) => Vec::new(),
+            | BillingRecord::Limits(_)
+            | BillingRecord::Form(_) => Vec::new(),
         };
         for (index, news) in (0..).zip(told) {
             if self.kinds.is_some_and(|kinds| !kinds.contains(&news.kind)) {

@@ -72,6 +72,7 @@ impl Common<'_> {
                 true
             }
             AdminRecord::Genesis(_)
+            | AdminRecord::Refused(_)
             | AdminRecord::Wallet(_)
             | AdminRecord::Grant(_)
             | AdminRecord::Answer(_)

@@ -200,6 +200,7 @@ impl Inner {
             }
             let (reasons, standing) = try_group(planned, &mut states, now);
             if reasons.iter().any(Option::is_some) {
+                self.note_refusals(planned, &reasons, &standing, now);
                 refuse_all(&reasons, &standing, outcomes);
                 return Ok(None);
             }
@@ -210,6 +211,23 @@ impl Inner {
                 continue;
             };
             return Ok(Some(applied(planned, &by_wallet, &joined, outcomes)));
+        }
+    }
+}
+
+impl Inner {
+    /// Notes for the feed which events of a group wallets refused for their own sake.
+    fn note_refusals(
+        &self,
+        planned: &[Planned<'_>],
+        reasons: &[Option<Rejection>],
+        standing: &[EventOutcome],
+        now: Timestamp,
+    ) {
+        for ((planned, reason), outcome) in planned.iter().zip(reasons).zip(standing) {
+            let (Some(slot), Some(reason)) = (planned.slot, *reason) else { continue };
+            let (balance, available) = (outcome.balance, outcome.available);
+            self.note_refusal(slot, planned.event, &planned.plan, reason, balance, available, now);
         }
     }
 }

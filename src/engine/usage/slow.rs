@@ -1,14 +1,17 @@
 //! The slow path of a debit: too little headroom, terms that are due to change, an operation under way, or available credit that differs
 //! from the balance.
 
+use super::plan::Plan;
 use super::recall::rejected;
 use super::{Batch, CROSSED_DEPLETED, CROSSED_NEGATIVE, Pending, SLOW_BYTES_PER_EVENT, built_in};
+use crate::engine::Inner;
 use crate::engine::budget::Budget;
-use crate::engine::event::{EventOutcome, EventStatus};
+use crate::engine::event::{EventOutcome, EventStatus, UsageEvent};
+use crate::engine::refusals::Refused;
 use crate::engine::wallet::{OwnedEvent, WalletDriver, WalletOperation, WalletSlot};
 use crate::journal::debit;
 use crate::journal::operation::Repair;
-use crate::ledger::{Amount, Levels, Lines, Operation, Rejection, decide_debit};
+use crate::ledger::{Amount, Levels, Lines, Operation, Rejection, Timestamp, decide_debit};
 use crate::store::Guard;
 use crate::store::slot::Posted;
 use drawdown_wal::Lsn;
@@ -62,7 +65,7 @@ impl Batch<'_> {
                 WalletOperation::new(Operation::Due, self.now)
             } else {
                 if let Err(rejection) = decide_debit(terms, balance, plan.amount, plan.policy) {
-                    return decided(rejected(rejection, Some(plan), balance, terms.available(balance)));
+                    return self.refused(handle, pending, rejection, balance, terms.available(balance));
                 }
                 self.debit_operation(pending)
             };
@@ -76,11 +79,11 @@ impl Batch<'_> {
             self.inner.counters.operation();
             if is_debit {
                 let new = &*changed.generation.terms().get();
-                return decided(match changed.effects.result {
+                return match changed.effects.result {
                     Ok(taken) => {
                         let lsn = Lsn::new(changed.generation.opened_at());
                         let crossed = crossed_lines(new.levels.as_deref(), &changed.effects.effects.crossed);
-                        EventOutcome {
+                        decided(EventOutcome {
                             status: EventStatus::Applied,
                             amount: taken.amount,
                             shortfall: taken.shortfall,
@@ -89,13 +92,20 @@ impl Batch<'_> {
                             scale: plan.scale,
                             entry: Some(lsn),
                             crossed,
-                        }
+                        })
                     }
                     // Another debit was quicker between the reading and the seal.
-                    Err(rejection) => rejected(rejection, Some(plan), new.opening, new.available(new.opening)),
-                });
+                    Err(rejection) => self.refused(handle, pending, rejection, new.opening, new.available(new.opening)),
+                };
             }
         }
+    }
+
+    /// The wallet refuses the event: answered, and noted for the feed.
+    fn refused(&self, slot: u32, pending: &Pending, rejection: Rejection, balance: Amount, available: Amount) -> Slow {
+        let event = &self.events[pending.index as usize];
+        self.inner.note_refusal(slot, event, &pending.plan, rejection, balance, available, self.now);
+        decided(rejected(rejection, Some(&pending.plan), balance, available))
     }
 
     /// Bytes of what was reserved for an event's record that are there for an adjustment.
@@ -139,4 +149,23 @@ fn crossed_lines(levels: Option<&Levels>, crossed: &Lines) -> Vec<Arc<str>> {
     names.extend(crossed.depleted.then(|| built_in(&CROSSED_DEPLETED)));
     names.extend(crossed.negative.then(|| built_in(&CROSSED_NEGATIVE)));
     names
+}
+
+impl Inner {
+    /// Notes for the feed that a wallet refused an event.
+    #[expect(clippy::too_many_arguments, reason = "what is at hand where it is decided, in two places")]
+    pub(super) fn note_refusal(
+        &self,
+        slot: u32,
+        event: &UsageEvent<'_>,
+        plan: &Plan,
+        rejection: Rejection,
+        balance: Amount,
+        available: Amount,
+        at: Timestamp,
+    ) {
+        let (event_id, source, event_time, amount) = (event.id, event.source, plan.time, plan.amount);
+        let refused = Refused { at, event_id, source, event_time, amount, rejection, balance, available };
+        self.refusals.note(slot, &refused);
+    }
 }

@@ -122,7 +122,14 @@ where
     };
     let request = by_provider(&call, request);
     let (top_up, is_replayed, ticket) = call.engine().create_top_up(&request).map_err(named)?;
-    let top_up = settled(&call, top_up, ticket).await?;
+    let mut top_up = settled(&call, top_up, ticket).await?;
+    if top_up.top_up.form.is_some() && top_up.top_up.checkout_url.is_none() && top_up.top_up.status().is_open() {
+        // Nobody else has a page for it.
+        let shown = Event::CheckoutOpened { url: super::deposits::page_of(&call, &top_up.top_up) };
+        let (view, ticket) = call.engine().top_up_event(&top_up.top_up.id, &shown)?;
+        ticket.await?;
+        top_up = view;
+    }
     let body = TopUpBody::of(call.engine(), top_up);
     let location = format!("/v1/top-ups/{}", body.id());
     let reply = Reply::json(StatusCode::CREATED, &body).header("location", location);

@@ -5,6 +5,7 @@ pub(crate) mod billing;
 pub(crate) mod catalog;
 pub(crate) mod corrections;
 pub(crate) mod customers;
+pub(crate) mod deposits;
 pub(super) mod documents;
 pub(crate) mod feed;
 pub(crate) mod grants;

@@ -4,7 +4,7 @@ use super::wallets::addressed;
 use super::{off_loop, report};
 use crate::engine::reports::UsageFilter;
 use crate::http::app::Call;
-use crate::http::problem::{Problem, Reason};
+use crate::http::problem::Problem;
 use crate::http::reply::Reply;
 use crate::http::wire::Page;
 use crate::http::wire::query::Query;
@@ -124,12 +124,14 @@ struct Balances {
 /// `GET /v1/balances`
 pub(crate) async fn balances(call: Call<'_>) -> Result<Reply, Problem> {
     let query = Query::parse(call.parts.uri.query())?;
-    if query.text("product").is_some() {
-        return Err(Problem::new(Reason::NotImplemented, "filter by product: part of the contract, not built yet"));
-    }
-    let (customer, currency) = (query.text("customer").map(str::to_owned), query.text("currency").map(str::to_owned));
+    let text = |name| query.text(name).map(str::to_owned);
+    let (customer, currency, product) = (text("customer"), text("currency"), text("product"));
     let sum = move |engine: &crate::engine::Engine| {
-        let totals = engine.balances(customer.as_deref(), currency.as_deref());
+        let (customer, currency) = (customer.as_deref(), currency.as_deref());
+        let totals = match &product {
+            Some(product) => engine.product_balances(product, customer, currency),
+            None => engine.balances(customer, currency),
+        };
         Ok(Reply::ok(&Balances { data: totals.iter().map(BalanceBody::of).collect() }))
     };
     // Those of one customer are a few; all of them may be millions.

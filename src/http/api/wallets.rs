@@ -31,6 +31,24 @@ pub(crate) fn get(call: Call<'_>) -> Result<Reply, Problem> {
     Ok(Reply::ok(&WalletBody::of(call.engine(), wallet)))
 }
 
+/// `PUT /v1/wallets/{customer}/{currency}`: repeating it is success.
+pub(crate) async fn put<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let body = call.json(body).await?;
+    let patch = {
+        let arena = Bump::new();
+        wallet_patch(&Fields::of(&parse(&body.bytes, &arena)?, None)?)?
+    };
+    let (wallet, ticket) = call.engine().put_wallet(call.first(), call.second(), &patch).map_err(addressed)?;
+    ticket.await?;
+    if let Some(payments) = &call.app.payments {
+        payments.take_up();
+    }
+    Ok(Reply::ok(&WalletBody::of(call.engine(), wallet)))
+}
+
 /// `PATCH /v1/wallets/{customer}/{currency}`
 pub(crate) async fn patch<B>(call: Call<'_>, body: B) -> Result<Reply, Problem>
 where

@@ -182,7 +182,6 @@ fn problem(status: u16) -> Value {
         422 => "Well-formed, but the rules refuse it.",
         429 => "Too many requests wait.",
         500 => "The answer would have contradicted the ledger, and is not given.",
-        501 => "Part of the contract, not built yet.",
         _ => "The server cannot take the request just now.",
     };
     let mut headers = Map::new();

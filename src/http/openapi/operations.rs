@@ -2,6 +2,7 @@
 
 mod billing;
 mod customers;
+mod deposits;
 mod portal;
 mod webhooks;
 
@@ -137,6 +138,11 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
                 .ok("Wallet")
                 .fails(&[404, 409, 422])
         }
+        Action::PutWallet => Operation::new("Wallets", "putWallet", "Make a wallet without credits, or change it")
+            .about("A grant makes its wallet by itself: this is for what is to be set before the first one comes. The same again is success.")
+            .takes("WalletPatch")
+            .ok("Wallet")
+            .fails(&[404, 409, 422]),
         Action::ListWallets => {
             Operation::new("Wallets", "listWallets", "All wallets of a customer").list().pages("Wallet")
         }
@@ -374,6 +380,9 @@ pub(super) fn describe(action: Action) -> Option<Operation> {
         Action::ListPackages => billing::list_packages(),
         Action::GetRecharge => billing::get_recharge(),
         Action::PutRecharge => billing::put_recharge(),
+        Action::PutDepositForm => deposits::put_form(),
+        Action::GetDepositForm => deposits::get_form(),
+        Action::ListDepositForms => deposits::list_forms(),
         Action::PostTopUp => billing::post_top_up(),
         Action::GetTopUp => billing::get_top_up(),
         Action::ListTopUps => billing::list_top_ups(),
@@ -553,6 +562,11 @@ fn balances() -> Operation {
     Operation::new("Wallets", "balances", "Sums over wallets, one a currency")
         .parameter(query("customer", "Wallets of this customer only.", text()))
         .parameter(query("currency", "Wallets of this currency only.", text()))
+        .parameter(query(
+            "product",
+            "What is left of the credits that were bought as this package, or paid in by this deposit form, only.",
+            text(),
+        ))
         .answers(200, "The sums.", &page)
 }
 

@@ -114,6 +114,7 @@ fn order(visit: &Visit<'_>, form: &Query) -> Result<TopUpRequest, Refusal> {
         key: Some(format!("{EFFECT_PREFIX}portal:{}", visit.call.app.portal.keys.order_key(visit.customer(), once))),
         metadata: Metadata::new(),
         buyer: Buyer::Customer,
+        form: None,
     })
 }
 

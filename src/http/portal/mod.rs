@@ -115,6 +115,11 @@ impl Portal {
         format!("{}/portal/{below}", self.settings.pages)
     }
 
+    /// The address of another page of this server's.
+    pub(crate) fn page(&self, path: &str) -> String {
+        format!("{}{path}", self.settings.pages)
+    }
+
     /// Makes a link for a customer that leads to `target` first.
     pub(crate) fn link(
         &self,

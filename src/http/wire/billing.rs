@@ -149,6 +149,7 @@ pub(crate) struct TopUpBody {
     checkout_url: Option<String>,
     return_url: Option<String>,
     address: Option<String>,
+    form: Option<String>,
     attempts: u32,
     failure: Option<FailureBody>,
     refunds: Vec<RefundBody>,
@@ -244,6 +245,7 @@ impl TopUpBody {
             checkout_url: top_up.checkout_url,
             return_url: top_up.return_url,
             address: top_up.address,
+            form: top_up.form,
             attempts: top_up.declines,
             metadata: top_up.metadata,
             expires_at: top_up.expires_at.map(instant),
@@ -305,6 +307,7 @@ pub(crate) fn top_up_request(
         key: own.or(key).map(str::to_owned),
         metadata: fields.metadata("metadata")?.unwrap_or_default(),
         buyer: Buyer::Operator,
+        form: fields.text("form")?.map(str::to_owned),
     })
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod billing;
 pub(crate) mod catalog;
 pub(crate) mod corrections;
 pub(crate) mod customers;
+pub(crate) mod deposits;
 pub(crate) mod events;
 pub(crate) mod feed;
 pub(crate) mod fields;

@@ -62,7 +62,8 @@ fn a_runway_is_shown_with_its_burn_rate() {
     let told = client.get(&path).expect_status(200);
     assert_eq!(told["data"][0]["type"], "balance.runway_low", "{told}");
     assert_eq!(told["data"][0]["data"]["available"], "50");
-    assert_eq!(client.get(ALERTS).expect_status(200)["runway"]["state"], "triggered");
+    // It is told by the log, a moment before it is shown.
+    super::payments::until(&mut client, ALERTS, |alerts| alerts["runway"]["state"] == "triggered");
     assert_eq!(client.put(ALERTS, &json!({"levels": []})).expect_status(200)["runway"], Value::Null);
 }
 

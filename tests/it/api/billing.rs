@@ -308,3 +308,49 @@ fn payment_methods_are_kept_by_reference_and_charged_by_nobody_who_is_not_connec
     assert_eq!(feed["data"][0]["data"]["reason"], "no_payment_method", "{feed}");
     assert_eq!(client.get("/v1/top-ups").expect_status(200)["data"], json!([]));
 }
+
+#[test]
+fn balances_are_told_by_what_was_bought() {
+    let server = set_up();
+    let mut client = server.client();
+    client.put("/v1/credit-currencies/eur", &json!({"scale": 0, "kind": "fiat", "iso_code": "EUR"})).expect_status(200);
+    let other = json!({"currency": "credits", "credits": "10", "price": {"amount": "1", "currency": "EUR"}});
+    client.put("/v1/credit-packages/small", &other).expect_status(200);
+    let mut buy = |customer: &str, currency: &str, what: &Value| {
+        let mut order = json!({"customer": customer, "currency": currency, "provider": "external"});
+        order.as_object_mut().expect("fields").extend(what.as_object().expect("fields").clone());
+        let made = client.post("/v1/top-ups", &order).expect_status(201);
+        let confirm = format!("/v1/top-ups/{}/confirm", made["id"].as_str().expect("an id"));
+        client.send("POST", &confirm, &[], b"").expect_status(200);
+    };
+    buy("ada", "credits", &json!({"package": "starter"}));
+    buy("ada", "credits", &json!({"package": "starter"}));
+    buy("ada", "credits", &json!({"package": "small"}));
+    buy("bob", "credits", &json!({"package": "starter"}));
+    buy("bob", "eur", &json!({"amount": "2.50"}));
+    let usage = json!({"id": "e", "customer": "ada", "currency": "credits", "amount": "1100.5"});
+    client.post("/v1/events", &usage).expect_status(200);
+    let hold = json!({"customer": "bob", "currency": "credits", "amount": "50.5"});
+    client.post("/v1/holds", &hold).expect_status(201);
+    let mut check = |query: &str, expected: &[(&str, u64, &str, &str)]| {
+        let data = client.get(&format!("/v1/balances{query}")).expect_status(200)["data"].clone();
+        let line = |one: &Value| {
+            (one["currency"].clone(), one["wallets"].clone(), one["balance"].clone(), one["held"].clone())
+        };
+        let told: Vec<_> = data.as_array().expect("sums").iter().map(line).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(currency, wallets, balance, held)| (json!(currency), json!(wallets), json!(balance), json!(held)))
+            .collect();
+        assert_eq!(told, expected, "{query}");
+    };
+    // The first package is spent, and 50 of the second.
+    check("?product=starter&customer=ada", &[("credits", 1, "1000.5", "0")]);
+    check("?product=starter", &[("credits", 2, "2051", "50.5")]);
+    check("?product=small", &[("credits", 1, "10", "0")]);
+    check("?product=none", &[]);
+    check("?product=starter&currency=eur", &[]);
+    check("?customer=ada", &[("credits", 1, "1010.5", "0")]);
+    check("?currency=eur", &[("eur", 1, "250", "0")]);
+    check("", &[("credits", 2, "2061", "50.5"), ("eur", 1, "250", "0")]);
+}

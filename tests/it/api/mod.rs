@@ -7,6 +7,8 @@ mod billing;
 mod contract;
 mod corrections;
 mod customers;
+mod deposits;
+mod edges;
 mod grants;
 mod holds;
 mod idempotency;
@@ -21,6 +23,7 @@ mod provider_webhooks;
 mod reads;
 mod recurring;
 mod reports;
+mod told;
 mod transfers;
 mod usage;
 mod webhooks;
@@ -79,11 +82,6 @@ impl TestServer {
     /// A server over an engine of the test's own.
     fn over(engine: Engine, limits: Limits, gate: Gate) -> Self {
         Self::of(engine, move |engine| App::new(engine, gate, limits, 1))
-    }
-
-    /// A server of an application of the test's own.
-    fn serve(engine: Engine, app: App) -> Self {
-        Self::of(engine, move |_| app)
     }
 
     /// A server over an application that is made on the server's own runtime.

@@ -8,10 +8,10 @@ use drawdown_outbound::providers::simulated::Local;
 use drawdown_outbound::webhooks;
 use std::time::Instant;
 
-const PAGES: &str = "http://pages.test";
+pub(super) const PAGES: &str = "http://pages.test";
 
 /// A server with the simulated provider and an outside page, a package, and a customer without a card.
-fn set_up() -> (TestServer, Local) {
+pub(super) fn set_up() -> (TestServer, Local) {
     let bank = Local::in_memory();
     let own = bank.clone();
     let server = TestServer::of(engine(), move |engine| {
@@ -41,9 +41,15 @@ fn send_form(client: &mut Client, path: &str, form: &str) -> Answer {
 }
 
 /// Has a card collected, and gives the method.
-fn save_card(client: &mut Client, number: &str) -> Value {
+pub(super) fn save_card(client: &mut Client, number: &str) -> Value {
+    save_card_of(client, "cus", number)
+}
+
+/// Has a card of a customer's collected, and gives the method.
+pub(super) fn save_card_of(client: &mut Client, customer: &str, number: &str) -> Value {
+    let methods = format!("/v1/customers/{customer}/payment-methods");
     let wanted = json!({"return_url": "https://shop.example/cards"});
-    let setup = client.post("/v1/customers/cus/payment-methods", &wanted).expect_status(201);
+    let setup = client.post(&methods, &wanted).expect_status(201);
     let page = path(&setup["checkout_url"]);
     let shown = client.get(&page);
     assert_eq!((shown.status, shown.header("content-security-policy")), (200, Some(drawdown_pages::POLICY)));
@@ -51,15 +57,15 @@ fn save_card(client: &mut Client, number: &str) -> Value {
     assert_eq!((answer.status, answer.header("location")), (303, Some(page.as_str())));
     let done = String::from_utf8(client.get(&page).body).expect("text");
     assert!(done.contains("https://shop.example/cards"), "the way back is shown: {done}");
-    // By its digits: methods are listed by id, and ids are hashes under a secret of each ledger's own.
+    let page = client.get(&methods).expect_status(200);
+    // They come by ids, which are random.
     let last4 = &number[number.len() - 4..];
-    let page = client.get("/v1/customers/cus/payment-methods").expect_status(200);
-    let methods = page["data"].as_array().expect("a list");
-    methods.iter().find(|method| method["last4"] == last4).cloned().expect("it is kept when its page is done")
+    let mut methods = page["data"].as_array().expect("methods").iter();
+    methods.find(|method| method["last4"] == last4).cloned().expect("the card")
 }
 
 /// Asks until something is so.
-fn until(client: &mut Client, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(super) fn until(client: &mut Client, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
         let answer = client.get(path).expect_status(200);

@@ -27,7 +27,7 @@ fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A request as it was received.
-struct Hook {
+pub(super) struct Hook {
     headers: HeaderMap,
     body: Vec<u8>,
     /// Where its answer goes; dropping it closes the connection without one.
@@ -35,12 +35,18 @@ struct Hook {
 }
 
 impl Hook {
-    fn event(&self) -> Value {
+    pub(super) fn event(&self) -> Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
+    /// When it was sent, as its header says.
+    pub(super) fn sent_s(&self) -> u64 {
+        let header = self.headers["webhook-timestamp"].to_str().expect("text");
+        header.parse().expect("seconds")
+    }
+
     #[track_caller]
-    fn verify(&self, secrets: &[&str], now_s: u64) {
+    pub(super) fn verify(&self, secrets: &[&str], now_s: u64) {
         for secret in secrets {
             let secret: Secret = secret.parse().expect("a secret");
             let verified = verify(&[secret], &self.headers, &self.body, now_s, 300).expect("signed");
@@ -50,7 +56,7 @@ impl Hook {
 }
 
 /// Receives webhooks on a port of its own until it is dropped; the test answers each.
-struct Hooks {
+pub(super) struct Hooks {
     address: SocketAddr,
     received: Receiver<Hook>,
     stop: Arc<std::sync::atomic::AtomicBool>,
@@ -58,7 +64,7 @@ struct Hooks {
 }
 
 impl Hooks {
-    fn start(port: u16) -> Hooks {
+    pub(super) fn start(port: u16) -> Hooks {
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let (told, received) = channel();
@@ -83,7 +89,7 @@ impl Hooks {
 
     /// Takes the next one and answers it.
     #[track_caller]
-    fn take(&self, status: u16) -> Hook {
+    pub(super) fn take(&self, status: u16) -> Hook {
         let hook = self.next();
         hook.answer.send(status).expect("the connection is there");
         hook
@@ -133,15 +139,20 @@ fn receive(mut stream: BufReader<TcpStream>, told: &Sender<Hook>) {
 }
 
 /// A server that sends, with a clock that the test holds.
-struct Sending {
-    clock: Arc<ManualClock>,
+pub(super) struct Sending {
+    pub(super) clock: Arc<ManualClock>,
     worker: Option<Worker>,
     _runtime: tokio::runtime::Runtime,
-    server: TestServer,
+    pub(super) server: TestServer,
 }
 
 impl Sending {
     fn start() -> Sending {
+        Sending::with(|app, _| app)
+    }
+
+    /// One whose application has more to it.
+    pub(super) fn with(more: impl FnOnce(App, Engine) -> App + Send + 'static) -> Sending {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(NOW_MS)));
         let mut config = EngineConfig::default();
         config.log.segment_bytes = 4 << 20;
@@ -151,8 +162,9 @@ impl Sending {
         let medium = Arc::new(drawdown_wal::Heap::new());
         let engine = Engine::open_on(medium, config, clock.clone()).expect("opens").0;
         let rules = WebhookRules { allow_private: true, ..WebhookRules::default() };
-        let app = App::new(engine.clone(), Gate::Open, Limits::default(), 1).with_webhooks(rules);
-        let server = TestServer::serve(engine.clone(), app);
+        let server = TestServer::of(engine.clone(), move |engine| {
+            more(App::new(engine.clone(), Gate::Open, Limits::default(), 1).with_webhooks(rules), engine)
+        });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let settings = drawdown_outbound::http::Settings {
@@ -171,7 +183,7 @@ impl Sending {
         Sending { clock, worker: Some(worker), _runtime: runtime, server }
     }
 
-    fn make(&self, hooks: &Hooks, events: &Value) -> Value {
+    pub(super) fn make(&self, hooks: &Hooks, events: &Value) -> Value {
         let url = format!("http://{}/hooks", hooks.address);
         self.server.client().post("/v1/webhook-endpoints", &json!({"url": url, "events": events})).expect_status(201)
     }

@@ -190,7 +190,7 @@ impl Bank {
         let key = &paid[self.random.below(paid.len() as u64) as usize];
         let end = (self.random.below(5) > 0).then(|| self.random.below(2) == 0);
         self.entries.get_mut(key).expect("it is there").dispute = Dispute::Open(end);
-        self.post(Mail { top_up: key.clone(), event: Event::DisputeOpened });
+        self.post(&Mail { top_up: key.clone(), event: Event::DisputeOpened });
     }
 
     /// Lets some of what is under way come to its end; all of it if `all`.

@@ -77,6 +77,7 @@ fn outside(engine: &Engine, key: &str) -> String {
         key: Some(key.to_owned()),
         metadata: Metadata::new(),
         buyer: Buyer::Operator,
+        form: None,
     };
     engine.create_top_up(&request).expect("a top-up").0.top_up.id
 }

@@ -361,6 +361,7 @@ impl Story {
             key: Some(self.fresh("order-")),
             metadata: Metadata::new(),
             buyer: Buyer::Operator,
+            form: None,
         };
         self.doing = format!("wallet {wallet} buys by {how:?} for {price:?}");
         let (view, is_known, ticket) = self.engine.create_top_up(&request).expect("a top-up");

@@ -6,6 +6,7 @@ mod billing;
 mod catalogue;
 mod corrections;
 mod customers;
+mod deposits;
 mod feed;
 mod grants;
 mod holds;
@@ -39,6 +40,7 @@ pub(super) fn all() -> Map<String, Value> {
         billing::all(),
         webhooks::all(),
         portal::all(),
+        deposits::all(),
     ];
     groups.into_iter().flatten().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
