@@ -178,7 +178,17 @@ fn rests(app: &App) -> Vec<Case> {
     let paid = |app: &App, made: &Value| {
         others(app, &format!("/v1/top-ups/{}/confirm", text(made, "/payment/top_up")), json!({}));
     };
-    vec![Case::new("rest", "/v1/charges", charge, same).meddling(paid)]
+    fund(app, "owing");
+    send(app, "PUT", "/v1/customers/owing", &json!({"collection_method": "send_invoice"}));
+    let owed = others(app, "/v1/charges", json!({"customer": "owing", "amount": "130", "invoice": "in-10"}));
+    others(app, &format!("/v1/top-ups/{}/cancel", text(&owed, "/payment/top_up")), Value::Null);
+    let again = format!("/v1/invoices/{}/pay", text(&owed, "/payment/invoice"));
+    vec![
+        Case::new("rest", "/v1/charges", charge, same).meddling(paid),
+        Case::new("pay", again, json!({}), Same::Fields(&["/id", "/amount", "/invoice"])).meddling(|app, made| {
+            others(app, &format!("/v1/top-ups/{}/confirm", text(made, "/id")), json!({}));
+        }),
+    ]
 }
 
 fn hooks(app: &App) -> Vec<Case> {
@@ -225,8 +235,19 @@ fn hooks(app: &App) -> Vec<Case> {
     ]
 }
 
-const CUSTOMERS: [&str; 10] =
-    ["buyer", "chooser", "resumer", "charged", "payer", "depositor", "canceled", "confirmed", "refunded", "invoiced"];
+const CUSTOMERS: [&str; 11] = [
+    "buyer",
+    "chooser",
+    "resumer",
+    "charged",
+    "payer",
+    "depositor",
+    "canceled",
+    "confirmed",
+    "refunded",
+    "invoiced",
+    "owing",
+];
 
 /// All that there is to be seen of money and webhooks, and all news but those of who fills the log.
 fn look(app: &App) -> Vec<Value> {
