@@ -57,7 +57,7 @@ pub(super) enum WireAside {
 mod tests {
     use super::super::admin::AdminRecord;
     use super::super::billing::BillingRecord;
-    use super::super::tests::admin_survives;
+    use super::super::tests::{admin_survives, hex};
     use super::*;
 
     #[test]
@@ -76,8 +76,7 @@ mod tests {
         };
         let record = AdminRecord::Billing(BillingRecord::Form(form));
         admin_survives(&record);
-        let bytes: String = record.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(bytes, GOLDEN);
+        assert_eq!(hex(&record.encode()), GOLDEN);
     }
 
     const GOLDEN: &str = "59410000000000000197a473686f70a650617920696e929201a46263317192cd012cc0b268747470733a2f2f612e6578616d\

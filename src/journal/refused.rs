@@ -70,7 +70,7 @@ impl From<WireRefused> for RefusedRecord {
 #[cfg(test)]
 mod tests {
     use super::super::admin::AdminRecord;
-    use super::super::tests::{NOW, admin_survives};
+    use super::super::tests::{NOW, admin_survives, hex};
     use super::*;
 
     #[test]
@@ -88,8 +88,7 @@ mod tests {
             count: 3,
         });
         admin_survives(&refused);
-        let bytes: String = refused.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(bytes, GOLDEN);
+        assert_eq!(hex(&refused.encode()), GOLDEN);
     }
 
     const GOLDEN: &str = "363d000000000000019a07cf000001a3185c5000a26531a26777cf000001a3185c5000cd01f4b3696e73756666696369656e\

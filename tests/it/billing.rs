@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use drawdown::billing::auto::{Limit, Mode, Rule, RuleStatus};
+use drawdown::billing::deposit::{Accepted, DepositForm};
 use drawdown::billing::invoice::{InvoiceStatus, Number};
 use drawdown::billing::method::CardExpiry;
 use drawdown::billing::top_up::{Command, Credit, Event, Kind, Outcome, RefundReport, Status};
@@ -355,6 +356,16 @@ fn snapshots_hold_all_of_it() {
     set_up(&engine).expect("a healthy log");
     drop(engine.set_recharge("credits", Some("starter")).expect("a base package"));
     drop(engine.add_payment_method(card("pm_1", "fp")).expect("a card"));
+    let form = DepositForm {
+        id: "shop".to_owned(),
+        title: "Pay in".to_owned(),
+        accepts: vec![Accepted { currency: CurrencyNumber(0), address: Some("DE00".to_owned()) }],
+        return_url: None,
+        expiry_ms: None,
+        archived: false,
+        metadata: Metadata::new(),
+    };
+    drop(engine.put_deposit_form(form.clone()).expect("a form"));
     for round in 0..3 {
         let key = Some(format!("round-{round}"));
         let base = TopUpRequest { package: None, key, ..request("starter") };
@@ -371,6 +382,7 @@ fn snapshots_hold_all_of_it() {
         assert_eq!(engine.digest(), digest, "round {round}");
         assert_eq!(engine.top_up(&last).expect("it is there").top_up.status(), Status::Created);
         assert_eq!(engine.payment_methods("ada").len(), 1);
+        assert_eq!(*engine.deposit_form("shop").expect("it is there"), form);
     }
     assert_eq!(engine.top_ups(None, None, 10).len(), 4, "three, and the one that was asked for again and again");
     assert_eq!(engine.invoice(Number(3)).expect("the third").status(), InvoiceStatus::Paid);

@@ -143,6 +143,8 @@ fn a_package_keeps_its_priority_its_validity_its_price_and_how_often_it_is_sold(
     assert_eq!(grant["cost_basis"], json!({"amount": 1_000, "currency": "EUR"}));
     client.post("/v1/top-ups", &order(2)).expect_problem(409, "package_limit_reached");
     client.post("/v1/top-ups", &order(1)).expect_status(201);
+    let wallet = client.get("/v1/wallets/buyer/credits").expect_status(200);
+    assert_eq!((&wallet["balance"], &wallet["pending_top_ups"]), (&json!("120"), &json!("120")), "one is on its way");
     // One that is waited for counts, and another customer is another.
     client.post("/v1/top-ups", &order(1)).expect_problem(409, "package_limit_reached");
     let mut other = order(2);
