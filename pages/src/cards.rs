@@ -69,7 +69,7 @@ impl Cards<'_> {
                             // Without scripts a question is something to open.
                             details {
                                 summary.button.second.bad { "Remove" span.hidden { (which) } }
-                                p.quiet { "It is not charged any more, by automatic top-ups neither." }
+                                p.quiet { "Neither you nor automatic top-ups can charge it any more." }
                                 button.second.bad name="action" value="remove" { "Yes, remove it" span.hidden { ":" (which) } }
                             }
                         }

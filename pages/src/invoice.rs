@@ -116,7 +116,7 @@ impl Invoice<'_> {
                     }
                     tfoot {
                         (sum("Total", None, self.total, self.currency))
-                        @for payment in self.payments { (sum(payment.method, Some(payment.paid_at), payment.amount, self.currency)) }
+                        @for payment in self.payments { (sum(&format!("Paid by {}", payment.method), Some(payment.paid_at), payment.amount, self.currency)) }
                         (sum("Due", None, self.due, self.currency))
                     }
                 }
