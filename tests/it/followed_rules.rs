@@ -58,7 +58,9 @@ fn grant(engine: &Engine, customer: &str, credits: i64) {
     };
     let (outcomes, ticket) = engine.grant(&[request]).expect("a healthy engine");
     drop(ticket);
-    outcomes.into_iter().for_each(|outcome| drop(outcome.result.expect("it is made")));
+    for outcome in outcomes {
+        outcome.result.expect("it is made");
+    }
 }
 
 fn rule(customer: &str, threshold: i64) -> Rule {
