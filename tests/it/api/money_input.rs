@@ -177,8 +177,14 @@ fn bad_top_ups_name_the_field_and_buy_nothing() {
         ],
     );
     assert_eq!(client.get("/v1/top-ups").expect_status(200)["data"], json!([]), "nothing was bought");
+}
 
-    let made = client.post("/v1/top-ups", &starter(json!({}))).expect_status(201);
+#[test]
+fn bad_payments_and_refunds_name_the_field_and_move_nothing() {
+    let server = set_up();
+    let mut client = server.client();
+    let starter = json!({"customer": "cus", "currency": "credits", "provider": "external", "package": "starter"});
+    let made = client.post("/v1/top-ups", &starter).expect_status(201);
     let path = format!("/v1/top-ups/{}", made["id"].as_str().expect("an id"));
     let money = [
         (400, "malformed_body", "-", json!([])),
