@@ -180,11 +180,11 @@ fn bad_top_ups_name_the_field_and_buy_nothing() {
 }
 
 #[test]
-fn bad_payments_and_refunds_of_a_top_up_name_the_field_and_change_nothing() {
+fn bad_payments_and_refunds_name_the_field_and_move_nothing() {
     let server = set_up();
     let mut client = server.client();
-    let bought = json!({"customer": "cus", "currency": "credits", "provider": "external", "package": "starter"});
-    let made = client.post("/v1/top-ups", &bought).expect_status(201);
+    let starter = json!({"customer": "cus", "currency": "credits", "provider": "external", "package": "starter"});
+    let made = client.post("/v1/top-ups", &starter).expect_status(201);
     let path = format!("/v1/top-ups/{}", made["id"].as_str().expect("an id"));
     let money = [
         (400, "malformed_body", "-", json!([])),
