@@ -79,25 +79,6 @@ fn waiters_and_flusher_lose_no_wake_up() {
     });
 }
 
-/// Somebody waits and hurries nobody: the flusher syncs by itself, and wakes him.
-#[test]
-fn a_patient_waiter_is_woken() {
-    model(|| {
-        let log = open(512);
-        let core = Arc::clone(log.core());
-        let flusher = {
-            let core = Arc::clone(&core);
-            thread::spawn(move || core.run_flusher())
-        };
-        core.commit.employ(flusher.thread().clone());
-        let end = append(&core, 1);
-        block_on(WhenDurable::patient(Arc::clone(&core), end)).expect("not poisoned");
-        assert!(core.commit.durable() >= end);
-        core.shut();
-        flusher.join().expect("no panic");
-    });
-}
-
 /// The park flag alone: whatever is published before the log is shut is durable when the flusher ends.
 #[test]
 fn the_park_flag_loses_no_publication() {
