@@ -197,10 +197,10 @@ fn what_was_given_up_is_asked_after_until_the_provider_says_no() {
         assert_eq!(ended.questions(), [Command::Withdraw]);
         assert_eq!(ended.resume(), [Effect::Provider(Command::Withdraw)]);
         for still in [PROCESSING, action(), UNKNOWN] {
-            assert_eq!(run(&ended, &[still.clone()]).top_up, ended, "{still:?}");
+            assert_eq!(run(&ended, std::slice::from_ref(&still)).top_up, ended, "{still:?}");
         }
         for no in [declined(), Event::CheckoutClosed] {
-            let settled = run(&ended, &[no.clone()]).top_up;
+            let settled = run(&ended, std::slice::from_ref(&no)).top_up;
             assert_eq!((settled.status(), settled.questions()), (ended.status(), Vec::new()), "{no:?}");
             // It moves on after all.
             assert_eq!(run(&settled, &[PROCESSING]).top_up.questions(), [Command::Withdraw]);

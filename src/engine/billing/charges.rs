@@ -92,7 +92,7 @@ impl Inner {
             match charge.and_then(|charge| self.end_rest(tables, &rest, charge.as_ref())) {
                 Ok(()) => done = true,
                 Err(error) => {
-                    tracing::debug!(charge = rest.number, %error, "the rest of a charge is not collected yet")
+                    tracing::debug!(charge = rest.number, %error, "the rest of a charge is not collected yet");
                 }
             }
         }

@@ -37,7 +37,7 @@ impl Engine {
     /// A charge that was made, by its text ([`Engine::charge_text`]). Blocks until it is durable.
     pub fn charge_view(&self, text: &str) -> Result<ChargeView, CommandError> {
         let inner = &*self.inner;
-        inner.charge_view(inner.find_correction(NoteKind::Charge, "charge", text)?)
+        inner.charge_view(&inner.find_correction(NoteKind::Charge, "charge", text)?)
     }
 }
 
@@ -84,11 +84,11 @@ impl Inner {
             made
         };
         let (done, replayed) = self.once(request.key.as_deref(), is_same, make)?;
-        Ok((self.charge_view(done)?, replayed))
+        Ok((self.charge_view(&done)?, replayed))
     }
 
-    fn charge_view(&self, done: Done) -> Result<ChargeView, CommandError> {
-        let mut view = self.bare_charge_view(&done)?;
+    fn charge_view(&self, done: &Done) -> Result<ChargeView, CommandError> {
+        let mut view = self.bare_charge_view(done)?;
         view.payment = self.payment_of_charge(done.lsn, &view.currency).map(Box::new);
         Ok(view)
     }
