@@ -11,7 +11,7 @@ use drawdown::engine::billing::Work;
 use drawdown::engine::catalog::{CurrencyKind, CurrencyNumber};
 use drawdown::engine::view::{GrantOptions, GrantRequest, Metadata};
 use drawdown::engine::{ApiKeyRecord, Charge, Engine, ManualClock, UsageEvent};
-use drawdown::ledger::{Amount, Category, Decimal, Source, Trigger};
+use drawdown::ledger::{Amount, Category, Decimal, Policy, Source, Trigger};
 use drawdown_wal::sim::Disk;
 use drawdown_wal::{Lsn, Pumped};
 
@@ -101,6 +101,10 @@ fn with_rules(engine: &Engine, count: usize) {
 
 /// Debits, all of one batch.
 fn debit(engine: &Engine, id: &str, customers: &[String], amount: i64) {
+    debit_by(engine, id, customers, amount, None);
+}
+
+fn debit_by(engine: &Engine, id: &str, customers: &[String], amount: i64, policy: Option<Policy>) {
     let ids: Vec<_> = (0..customers.len()).map(|number| format!("{id}-{number}")).collect();
     let events: Vec<_> = ids
         .iter()
@@ -111,7 +115,7 @@ fn debit(engine: &Engine, id: &str, customers: &[String], amount: i64) {
             customer,
             charge: Charge::Amount { currency: Some("credits"), amount: Ok(Decimal::from_integer(amount)) },
             time: None,
-            policy: None,
+            policy,
         })
         .collect();
     let mut outcomes = Vec::new();
@@ -206,12 +210,26 @@ fn a_rule_is_followed_as_it_was_set_last() {
 fn a_rule_that_is_there_before_its_wallet_finds_it() {
     let engine = engine();
     with_rules(&engine, 1);
-    let late = "late".to_owned();
-    add_card(&engine, &late);
-    set_rule(&engine, rule(&late, THRESHOLD));
+    let late = ["late".to_owned()];
+    add_card(&engine, &late[0]);
+    // A wallet that is still to be made has nothing, and that is not below nothing.
+    set_rule(&engine, rule(&late[0], 0));
     assert_eq!(charged(&engine), Vec::<String>::new());
-    grant(&engine, &late, THRESHOLD - 1);
-    assert_eq!(charged(&engine), [late]);
+    grant(&engine, &late[0], 5);
+    assert_eq!(charged(&engine), Vec::<String>::new());
+    debit_by(&engine, "e1", &late, 6, Some(Policy::Overdraft));
+    assert_eq!(charged(&engine), late);
+}
+
+#[test]
+fn a_rule_buys_for_a_wallet_that_is_still_to_be_made() {
+    let engine = engine();
+    let early = "early".to_owned();
+    grant(&engine, "another", 5);
+    set_rule(&engine, rule(&early, THRESHOLD));
+    assert_eq!(charged(&engine), Vec::<String>::new(), "there is no card");
+    add_card(&engine, &early);
+    assert_eq!(charged(&engine), [early]);
 }
 
 /// The wait was for what becomes durable after it has begun; what became so between the reading and the wait was slept through until the next write.
