@@ -29,6 +29,8 @@ mod references;
 mod rules;
 mod slots;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod top_ups;
 pub mod view;
 

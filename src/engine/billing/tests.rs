@@ -1,0 +1,130 @@
+//! What cannot be brought about from outside: notes that are lost, and locks that are waited for in every order.
+
+use super::view::{Buyer, TopUpRequest};
+use super::*;
+use crate::billing::PackageSpec;
+use crate::billing::top_up::{Event, Kind, TopUp};
+use crate::billing::{Money, MoneyCode};
+use crate::catalog::{CurrencyKind, Metadata, Priorities};
+use crate::engine::catalog::CurrencySpec;
+use crate::engine::{Engine, EngineConfig, ManualClock};
+use crate::journal::billing::TopUpRecord;
+use crate::ledger::{Amount, Decimal, Timestamp};
+use drawdown_wal::Heap;
+use std::sync::Arc;
+
+fn currency(id: &str, scale: u8) -> CurrencySpec {
+    CurrencySpec {
+        id: id.to_owned(),
+        name: id.to_owned(),
+        symbol: String::new(),
+        scale,
+        kind: CurrencyKind::Unit,
+        max_balance: None,
+        default_priorities: Priorities::new(),
+    }
+}
+
+const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn engine() -> Engine {
+    engine_at(&Arc::new(ManualClock::new(BEGIN)))
+}
+
+/// An engine that sells a thousand credits for ten euros.
+fn engine_at(clock: &Arc<ManualClock>) -> Engine {
+    let mut config = EngineConfig::default();
+    config.log.segment_bytes = 1 << 20;
+    config.log.max_frame_bytes = 1 << 17;
+    config.log.max_unsynced_bytes = 1 << 20;
+    let (engine, _) = Engine::open_on(Arc::new(Heap::new()), config, clock.clone()).expect("an empty log");
+    drop(engine.put_currency(currency("credits", 0)).expect("a currency"));
+    let package = PackageSpec {
+        id: "starter".to_owned(),
+        name: "Starter".to_owned(),
+        credits: Decimal::from_integer(1_000),
+        bonus: None,
+        price: Decimal::from_integer(10),
+        price_currency: "EUR".to_owned(),
+        valid_for_ms: None,
+        priority: None,
+        max_per_customer: None,
+        archived: false,
+        metadata: Metadata::new(),
+    };
+    drop(engine.put_package(&package, Some("credits")).expect("a package"));
+    engine
+}
+
+fn euros(cents: i64) -> Money {
+    Money::new(cents, MoneyCode::iso("EUR").expect("euros"))
+}
+
+fn request(customer: &str, buyer: Buyer) -> TopUpRequest {
+    TopUpRequest {
+        customer: customer.to_owned(),
+        currency: Some("credits".to_owned()),
+        kind: if buyer == Buyer::Operator { Kind::Offline } else { Kind::Manual },
+        package: Some(("starter".to_owned(), 1)),
+        amount: None,
+        credits: None,
+        collection: None,
+        provider: Some("external".to_owned()),
+        method: None,
+        saves_method: false,
+        credits_at_once: false,
+        return_url: None,
+        address: None,
+        expiry_ms: None,
+        key: None,
+        metadata: Metadata::new(),
+        buyer,
+        form: None,
+    }
+}
+
+/// Buys and pays a package.
+fn bought(engine: &Engine, customer: &str) -> TopUp {
+    let made = engine.create_top_up(&request(customer, Buyer::Operator)).expect("a top-up").0;
+    let paid = Event::Confirm { key: "transfer".to_owned(), money: euros(1_000), is_last: false };
+    engine.top_up_event(&made.top_up.id, &paid).expect("it is taken").0.top_up
+}
+
+fn refunded(engine: &Engine, id: &str, key: &str, cents: i64) -> TopUp {
+    let event = Event::AskRefund { key: key.to_owned(), money: Some(euros(cents)) };
+    engine.top_up_event(id, &event).expect("it is taken").0.top_up
+}
+
+fn balance(engine: &Engine, customer: &str) -> i64 {
+    engine.wallet(customer, "credits").expect("a wallet").balance.units()
+}
+
+/// The log took the claw-back and not the note of it. The refund behind it took those credits back again, and the note of both a third time.
+#[test]
+fn what_was_taken_back_and_not_noted_is_not_taken_back_again() {
+    for is_settled_first in [false, true] {
+        let engine = engine();
+        let id = bought(&engine, "ada").id;
+        let part = refunded(&engine, &id, "r1", 300);
+        assert_eq!((balance(&engine, "ada"), part.clawed_back), (700, Amount::new(300)));
+        let lose_note = || {
+            let mut tables = engine.inner.billing.lock();
+            let mut kept = (*tables.top_ups[&id]).clone();
+            kept.top_up.clawed_back = Amount::ZERO;
+            let record = TopUpRecord { top_up: kept.top_up, declaration: kept.declaration, news: Vec::new() };
+            tables.enter(BillingRecord::TopUp(Box::new(record)));
+        };
+        lose_note();
+        if is_settled_first {
+            assert!(engine.inner.settle_billing());
+            assert_eq!(balance(&engine, "ada"), 700);
+            lose_note();
+        }
+        let both = refunded(&engine, &id, "r2", 200);
+        assert_eq!((balance(&engine, "ada"), both.clawed_back), (500, Amount::new(500)));
+        lose_note();
+        engine.inner.settle_billing();
+        assert_eq!(balance(&engine, "ada"), 500);
+        assert_eq!(engine.top_up(&id).expect("it is there").top_up.clawed_back, Amount::new(500));
+    }
+}
