@@ -8,7 +8,7 @@ use crate::billing::top_up::{Credit, CreditOrder, Effect, Event, Kind, Step, Top
 use crate::catalog::CostBasis;
 use crate::engine::Inner;
 use crate::engine::history::unreadable;
-use crate::engine::view::CommandError;
+use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::wallet::WalletOperation;
 use crate::journal::Record;
 use crate::journal::admin::{AdminRecord, Declared, GrantRecord};
@@ -252,7 +252,6 @@ impl Inner {
     /// What is to be declared of a top-up's grant. A refusal says that the wallet does not take it.
     fn declare(&self, top_up: &TopUp, order: &CreditOrder, now: Timestamp) -> Result<GrantRecord, CommandError> {
         let currency = self.currency_numbered(top_up.currency)?;
-        self.catalog.settle();
         let guard = pin();
         let mut record = GrantRecord {
             slot: 0,
@@ -271,7 +270,11 @@ impl Inner {
         };
         // Higher than any number given out so far, for the trial.
         self.try_grant(&top_up.customer, &currency, new_grant(GrantId::new(u64::MAX >> 1), &record), now, &guard)?;
-        record.slot = self.find_or_make_wallet(&top_up.customer, &currency, &guard)?;
+        record.slot = self.find_or_make_wallet(&top_up.customer, &currency, &guard).map_err(|error| match error {
+            // This one cannot change: it has the top-up. Another may be about to, and whoever changes it waits for the lock that is held here.
+            CommandError::FieldConflict { slug: "currency_changed", .. } => Unavailable::Overloaded.into(),
+            error => error,
+        })?;
         Ok(record)
     }
 

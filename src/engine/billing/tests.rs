@@ -12,6 +12,8 @@ use crate::journal::billing::TopUpRecord;
 use crate::ledger::{Amount, Decimal, Timestamp};
 use drawdown_wal::Heap;
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
 
 fn currency(id: &str, scale: u8) -> CurrencySpec {
     CurrencySpec {
@@ -127,4 +129,39 @@ fn what_was_taken_back_and_not_noted_is_not_taken_back_again() {
         assert_eq!(balance(&engine, "ada"), 500);
         assert_eq!(engine.top_up(&id).expect("it is there").top_up.clawed_back, Amount::new(500));
     }
+}
+
+/// Whoever credits a top-up has money in to itself; whoever changes a currency's scale has the currencies to itself, and asks whether money in
+/// knows the currency. Each waited for the other.
+#[test]
+fn a_currency_changes_its_scale_while_top_ups_are_credited() {
+    let engine = engine();
+    let (told, done) = mpsc::channel();
+    let threads: Vec<_> = [false, true]
+        .map(|pays| {
+            let (engine, told) = (engine.clone(), told.clone());
+            std::thread::spawn(move || {
+                for round in 0..400_u32 {
+                    if pays {
+                        // Refused for a moment, it is paid when that is told once more.
+                        let made = engine.create_top_up(&request(&format!("c{round}"), Buyer::Operator));
+                        let Ok((made, ..)) = made else { continue };
+                        let paid = Event::Confirm { key: "t".to_owned(), money: euros(1_000), is_last: false };
+                        while let Err(error) = engine.top_up_event(&made.top_up.id, &paid) {
+                            assert!(is_unavailable(&error), "{error}");
+                        }
+                    } else {
+                        drop(engine.put_currency(currency("unused", (round % 2) as u8)).expect("nobody uses it"));
+                    }
+                }
+                told.send(()).expect("somebody waits");
+            })
+        })
+        .into();
+    for _ in &threads {
+        // It takes a second; the time is for telling that they wait for one another.
+        done.recv_timeout(Duration::from_secs(60)).expect("both come to their end");
+    }
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    assert!(engine.top_ups(None, None, 1_000).iter().all(|view| view.top_up.completed_at.is_some()));
 }
