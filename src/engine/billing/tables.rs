@@ -187,6 +187,13 @@ impl Tables {
         self.on_the_way.get(&(customer.to_owned(), currency)).map_or(0, BTreeMap::len)
     }
 
+    /// How many purchases were begun by hand for a customer since a time, in ms, and not paid.
+    pub(super) fn unpaid_since(&self, customer: &str, since_ms: u64) -> usize {
+        let since = self.top_ups_of(customer).rev().map(|kept| &kept.top_up);
+        let since = since.take_while(|top_up| top_up.created_at.millis() > since_ms);
+        since.filter(|top_up| top_up.kind == Kind::Manual && !top_up.status().is_paid()).count()
+    }
+
     fn enter_invoice(&mut self, invoice: Invoice) {
         let number = invoice.number;
         self.numbers.invoices = self.numbers.invoices.max(number.0);

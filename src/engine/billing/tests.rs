@@ -165,3 +165,25 @@ fn a_currency_changes_its_scale_while_top_ups_are_credited() {
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
     assert!(engine.top_ups(None, None, 1_000).iter().all(|view| view.top_up.completed_at.is_some()));
 }
+
+/// A customer who called each purchase off could begin another for ever, and each was kept.
+#[test]
+fn purchases_that_are_called_off_make_room_for_a_hundred_an_hour() {
+    let clock = Arc::new(ManualClock::new(BEGIN));
+    let engine = engine_at(&clock);
+    let begin = || engine.create_top_up(&request("ada", Buyer::Customer)).map(|made| made.0.top_up.id);
+    let mut begun = 0;
+    let refused = loop {
+        match begin() {
+            Ok(id) => drop(engine.top_up_event(&id, &Event::Cancel).expect("it is open")),
+            Err(error) => break error,
+        }
+        begun += 1;
+    };
+    assert!(matches!(refused, CommandError::Conflict { slug: "too_many_unpaid_purchases", .. }), "{refused:?}");
+    assert_eq!(begun, 100);
+    drop(engine.create_top_up(&request("bob", Buyer::Customer)).expect("another customer"));
+    drop(engine.create_top_up(&request("ada", Buyer::Operator)).expect("an operator"));
+    clock.advance(3_600_000);
+    drop(begin().expect("an hour later"));
+}
