@@ -39,9 +39,11 @@ use super::Engine;
 use super::Inner;
 use super::view::CommandError;
 use crate::billing::Invalid;
+use crate::billing::auto::Rule;
 use crate::billing::top_up::Collection;
 use crate::catalog::CurrencyNumber;
 use crate::journal::billing::BillingRecord;
+use crate::ledger::Timestamp;
 pub(in crate::engine) use charges::Charging;
 pub use follow::Step as Followed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -68,6 +70,12 @@ impl Billing {
     /// Whether amounts of a currency stand in any of it.
     pub(super) fn use_currency(&self, currency: CurrencyNumber) -> bool {
         self.lock().use_currency(currency)
+    }
+
+    /// Has rules looked at again that were kept from buying by what is over now: the customer, the currency or the package was archived.
+    pub(super) fn look_again(&self, at: Timestamp, concerns: impl Fn(&Rule) -> bool) {
+        let mut tables = self.lock();
+        tables.look_again_at(at, concerns);
     }
 
     /// The numbers of the intents to collect rests of charges that have not ended.

@@ -2,6 +2,7 @@
 
 use super::lookups::Lookups;
 use super::view::Work;
+use crate::billing::auto::Rule;
 use crate::billing::deposit::DepositForm;
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;
@@ -171,6 +172,12 @@ impl Tables {
                 self.on_the_way.remove(&wallet);
             }
         }
+    }
+
+    /// Has rules looked at again.
+    pub(super) fn look_again_at(&mut self, at: Timestamp, concerns: impl Fn(&Rule) -> bool) {
+        let concerned = self.rules.iter().filter(|(_, record)| !record.deleted && concerns(&record.rule));
+        self.look_again.extend(concerned.map(|((customer, currency), _)| (at, customer.clone(), *currency)));
     }
 
     /// Credits that are on their way to a wallet.
