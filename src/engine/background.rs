@@ -150,6 +150,7 @@ impl Inner {
                 self.recur_round();
             }
         }
+        self.tell_last_refusals();
     }
 
     /// The thread that spills identities and merges their runs.

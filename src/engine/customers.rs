@@ -326,7 +326,11 @@ impl Engine {
         };
         if old.as_ref().is_none_or(is_new) {
             inner.append_admin(&AdminRecord::Customer(record.clone()))?;
+            let is_taken_up = old.is_some_and(|old| old.archived) && !record.archived;
             customers.enter(record);
+            if is_taken_up {
+                inner.billing.look_again(inner.now(), |rule| rule.customer == id);
+            }
         }
         let view = customers.get(id).map(|record| customers.view(&record)).expect("just entered, or there before");
         Ok((view, self.barrier()))
@@ -349,7 +353,11 @@ impl Engine {
             record.destroyed.extend(record.sealed.take().map(|sealed| sealed.key));
             (record.change, record.erased) = (CustomerChange::Erased, true);
             inner.append_admin(&AdminRecord::Customer(record.clone()))?;
+            let is_taken_up = old.is_some_and(|old| old.archived) && !record.archived;
             customers.enter(record);
+            if is_taken_up {
+                inner.billing.look_again(inner.now(), |rule| rule.customer == id);
+            }
         }
         let view = customers.get(id).map(|record| customers.view(&record)).expect("just entered, or there before");
         Ok((view, self.durable_barrier()))

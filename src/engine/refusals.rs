@@ -124,7 +124,16 @@ impl Refusals {
 impl Inner {
     /// Writes down what is to be told of refusals by now. Answers whether there was anything.
     pub(super) fn tell_refusals(&self) -> bool {
-        let due = self.refusals.due(self.now(), self.config.refusal_interval_ms);
+        self.tell_refusals_each(self.config.refusal_interval_ms)
+    }
+
+    /// Writes down all of it: nobody will when the interval is over.
+    pub(super) fn tell_last_refusals(&self) {
+        self.tell_refusals_each(0);
+    }
+
+    fn tell_refusals_each(&self, interval_ms: u64) -> bool {
+        let due = self.refusals.due(self.now(), interval_ms);
         let mut is_writable = true;
         for some in due.chunks(AT_ONCE) {
             let records: Vec<_> = some.iter().cloned().map(AdminRecord::Refused).collect();

@@ -136,6 +136,7 @@ impl Engine {
         inner.append_admin(&AdminRecord::Currency(currency.clone()))?;
         catalog.set_currency(currency).expect("its number is known");
         inner.catalog.replace(catalog);
+        inner.billing.look_again(inner.now(), |rule| rule.currency == old.number);
         let currency = inner.catalog.snapshot().currency_by_number(old.number).cloned().expect("just set");
         Ok((currency, self.barrier()))
     }

@@ -530,6 +530,7 @@ mod tests {
             Reason::Conflict("package_archived"),
             Reason::Conflict("package_limit_reached"),
             Reason::Conflict("too_many_open_purchases"),
+            Reason::Conflict("too_many_unpaid_purchases"),
             Reason::Conflict("top_up_not_open"),
             Reason::Conflict("payment_under_way"),
             Reason::Conflict("top_up_partly_paid"),

@@ -326,8 +326,8 @@ impl Channel {
         outcome
     }
 
-    /// The event of some work cannot be told any more: it is given up.
-    pub(super) fn lose(&mut self, work: Work, now: Timestamp) -> Outcome {
+    /// The event of some work cannot be told any more, or not to this endpoint: it is given up.
+    pub(super) fn lose(&mut self, work: Work, why: &str, now: Timestamp) -> Outcome {
         self.under_way -= 1;
         let mut outcome = Outcome { gave_up: true, ..Outcome::default() };
         let Some(mut record) = self.delivery(&work, now) else { return outcome };
@@ -337,7 +337,7 @@ impl Channel {
             AttemptRecord {
                 at_ms: now.millis(),
                 status: None,
-                error: Some("event_retired".to_owned()),
+                error: Some(why.to_owned()),
                 latency_ms: 0,
                 excerpt: String::new(),
             },

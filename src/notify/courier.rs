@@ -148,10 +148,17 @@ impl Courier {
                     }
                 }
             };
-            let Some(Followed { event, .. }) = told else {
-                let outcome = channel.lose(work, now);
-                self.enter(id, outcome)?;
-                continue;
+            let told = told.ok_or("event_retired");
+            // What waited may be of another customer than the endpoint is for by now.
+            let told =
+                told.and_then(|told| if channel.endpoint.is_for(&told.event) { Ok(told) } else { Err("not_for_it") });
+            let Followed { event, .. } = match told {
+                Ok(told) => told,
+                Err(why) => {
+                    let outcome = channel.lose(work, why, now);
+                    self.enter(id, outcome)?;
+                    continue;
+                }
             };
             let message = Message {
                 url: channel.endpoint.url.clone(),

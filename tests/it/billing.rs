@@ -11,6 +11,7 @@ use drawdown::billing::top_up::{Command, Credit, Event, Kind, Outcome, RefundRep
 use drawdown::billing::{Money, MoneyCode, PackageSpec, PaymentMethod, Per};
 use drawdown::engine::billing::{Buyer, TopUpRequest, TopUpView, Work};
 use drawdown::engine::catalog::{CurrencyKind, CurrencyNumber, CurrencySpec, Priorities};
+use drawdown::engine::customers::CustomerPatch;
 use drawdown::engine::view::{Metadata, WalletPatch};
 use drawdown::engine::{ApiKeyRecord, Charge, CommandError, Engine, ManualClock, UsageEvent};
 use drawdown::ledger::{Amount, Decimal, Trigger};
@@ -477,5 +478,44 @@ fn a_rule_buys_once_backs_off_and_goes_on_with_another_card() {
     drop(engine);
     let engine = open_on(medium, &clock);
     assert_eq!(engine.digest(), digest);
+    check_sound(&engine);
+}
+
+/// A customer or a currency that was archived takes no new credits; the rules that there were went on charging cards for them.
+#[test]
+fn a_rule_charges_nobody_for_what_is_archived_and_goes_on_when_it_is_taken_up_again() {
+    let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
+    let engine = open_on(medium, &clock);
+    set_up(&engine).expect("a healthy log");
+    drop(engine.add_payment_method(card("pm_1", "fp1")).expect("a card"));
+    confirm(&engine, &buy(&engine).top_up.id);
+    drop(engine.put_rule(rule(500)).expect("a rule"));
+    let customer = |archived| {
+        let patch = CustomerPatch { archived: Some(archived), ..CustomerPatch::default() };
+        drop(engine.put_customer("ada", &patch).expect("a customer"));
+    };
+    let currency = |archived| drop(engine.archive_currency("credits", archived).expect("it is there"));
+    let package = |archived| {
+        let spec = PackageSpec { archived, ..package("starter", 1_000, 1_999) };
+        drop(engine.put_package(&spec, Some("credits")).expect("a package"));
+    };
+    let archives: [(&str, &dyn Fn(bool)); 3] =
+        [("customer", &customer), ("currency", &currency), ("package", &package)];
+    for (what, archive) in archives {
+        archive(true);
+        debit(&engine, what, 600);
+        drop(engine.evaluate_rule("ada", CurrencyNumber(0)).expect("a healthy engine"));
+        assert_eq!(work(&engine), [], "{what}");
+        archive(false);
+        // No record of the wallet comes.
+        drop(engine.evaluate_due().expect("a healthy engine"));
+        let charged = charge_of(&work(&engine));
+        outcome(&engine, &charged, succeeded(&charged));
+        assert_eq!(work(&engine), [], "{what}");
+        clock.advance(DAY);
+        debit(&engine, &format!("{what} rest"), 400);
+    }
+    let skipped = told(&engine).iter().filter(|kind| **kind == "auto_top_up.skipped").count();
+    assert_eq!(skipped, 3);
     check_sound(&engine);
 }

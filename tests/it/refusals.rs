@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drawdown::engine::{Charge, Engine, EventOutcome, EventStatus, ManualClock, UsageEvent};
+use drawdown::engine::{Charge, Engine, EngineConfig, EventOutcome, EventStatus, ManualClock, UsageEvent};
 use drawdown::ledger::Decimal;
 use drawdown_wal::{Heap, Lsn};
 
@@ -95,4 +95,23 @@ fn a_batch_is_one_frame_and_what_is_refused_is_none_and_told_once_a_minute() {
     assert_eq!((engine.digest(), refusals(&engine)), (digest, told.to_vec()));
     assert!(!engine.tell_refusals());
     check_sound(&engine);
+}
+
+/// What the interval held back was forgotten by an orderly stop.
+#[test]
+fn what_was_not_told_yet_is_told_when_the_engine_is_closed() {
+    let (clock, medium) = (Arc::new(ManualClock::new(at(BEGIN))), Arc::new(Heap::new()));
+    let open = |background| {
+        let config = EngineConfig { background, ..config(SEGMENT_BYTES) };
+        Engine::open_on(medium.clone(), config, clock.clone()).expect("a sound ledger").0
+    };
+    let engine = open(true);
+    set_up(&engine).expect("a healthy log");
+    confirm(&engine, &crate::billing::buy(&engine).top_up.id);
+    submit(&engine, &["a".to_owned()], 1_001);
+    engine.tell_refusals();
+    submit(&engine, &["b".to_owned(), "c".to_owned()], 1_001);
+    engine.close().expect("a healthy log");
+    drop(engine);
+    assert_eq!(refusals(&open(false)), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
 }

@@ -657,3 +657,32 @@ fn story(seed: u64) {
     bench.work_on(1, SECOND, |_| answered(200));
     assert_eq!(bench.attempts, before, "seed {seed}: all of it was noted");
 }
+
+/// What had failed went on being sent to an endpoint that had become another customer's, and whatever an operator named was sent to it.
+#[test]
+fn an_endpoint_is_not_sent_what_is_of_another_customer_than_it_is_for() {
+    let mut bench = Bench::new(Settings::default());
+    ["a", "b"].iter().for_each(|customer| bench.grant(customer));
+    bench.make(WE, &["debit.applied"]);
+    let begun = bench.engine().stats().log.tail;
+    bench.debit(&["a"]);
+    bench.work(|_| answered(500));
+    let failed = bench.deliveries("retrying").pop().expect("it is tried again");
+    bench.patch(EndpointPatch { customer: Some(Some("b".to_owned())), ..EndpointPatch::default() });
+    bench.debit(&["b", "a"]);
+    bench.work_on(3, 600 * SECOND, |_| answered(200));
+    let events = bench.feed(begun, &["debit.applied"]);
+    let of_b = events.iter().filter(|(_, customer)| customer == "b").map(|(id, _)| id.as_str());
+    assert_eq!(bench.ids(), of_b.collect::<Vec<_>>());
+    let given_up = bench.deliveries("failed").pop().expect("it was given up");
+    assert_eq!((&given_up.event, given_up.attempts.len()), (&failed.event, 2));
+    assert_eq!(given_up.attempts[1].error.as_deref(), Some("not_for_it"));
+    let id = DeliveryId::of(&failed);
+    assert!(matches!(bench.engine().redeliver(&id), Err(CommandError::NotFound { what: "delivery" })));
+    // It is this endpoint's once more, and can be asked for.
+    bench.patch(EndpointPatch { customer: Some(None), ..EndpointPatch::default() });
+    bench.engine().redeliver(&id).expect("an event").1.wait().expect("durable");
+    bench.arrived.clear();
+    bench.work(|_| answered(200));
+    assert_eq!(bench.ids(), [failed.event.as_str()]);
+}

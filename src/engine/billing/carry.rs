@@ -8,7 +8,7 @@ use crate::billing::top_up::{Credit, CreditOrder, Effect, Event, Kind, Step, Top
 use crate::catalog::CostBasis;
 use crate::engine::Inner;
 use crate::engine::history::unreadable;
-use crate::engine::view::CommandError;
+use crate::engine::view::{CommandError, Unavailable};
 use crate::engine::wallet::WalletOperation;
 use crate::journal::Record;
 use crate::journal::admin::{AdminRecord, Declared, GrantRecord};
@@ -26,6 +26,8 @@ struct ToDo {
     /// The wallet takes none.
     is_refused: bool,
     claws_back: bool,
+    /// Credits were to be taken back before, too, and it is not noted whether they were.
+    owes_from_before: bool,
     freezes: bool,
 }
 
@@ -84,7 +86,8 @@ impl Inner {
             self.hand_on(tables, step);
             return Ok(());
         }
-        let mut todo = ToDo::default();
+        let owes_from_before = before.is_some_and(|Kept { top_up, .. }| top_up.to_claw_back > top_up.clawed_back);
+        let mut todo = ToDo { owes_from_before, ..ToDo::default() };
         let mut records = Vec::new();
         let mut declaration = before.map_or(Declaration::None, |before| before.declaration);
         let mut news = Vec::new();
@@ -176,7 +179,7 @@ impl Inner {
             self.make_declared(tables, id, &grant, first, now)?;
         }
         if todo.claws_back {
-            self.claw_back(tables, id, false, now)?;
+            self.claw_back(tables, id, todo.owes_from_before, now)?;
         }
         if todo.freezes { self.freeze_or_release(tables, id, now) } else { Ok(()) }
     }
@@ -249,7 +252,6 @@ impl Inner {
     /// What is to be declared of a top-up's grant. A refusal says that the wallet does not take it.
     fn declare(&self, top_up: &TopUp, order: &CreditOrder, now: Timestamp) -> Result<GrantRecord, CommandError> {
         let currency = self.currency_numbered(top_up.currency)?;
-        self.catalog.settle();
         let guard = pin();
         let mut record = GrantRecord {
             slot: 0,
@@ -268,7 +270,11 @@ impl Inner {
         };
         // Higher than any number given out so far, for the trial.
         self.try_grant(&top_up.customer, &currency, new_grant(GrantId::new(u64::MAX >> 1), &record), now, &guard)?;
-        record.slot = self.find_or_make_wallet(&top_up.customer, &currency, &guard)?;
+        record.slot = self.find_or_make_wallet(&top_up.customer, &currency, &guard).map_err(|error| match error {
+            // This one cannot change: it has the top-up. Another may be about to, and whoever changes it waits for the lock that is held here.
+            CommandError::FieldConflict { slug: "currency_changed", .. } => Unavailable::Overloaded.into(),
+            error => error,
+        })?;
         Ok(record)
     }
 
@@ -284,24 +290,25 @@ impl Inner {
         let grant = GrantId::new(declared);
         let operation = WalletOperation::new(Operation::Grant(new_grant(grant, record)), now);
         let event = match self.operate(record.slot, operation, &pin()) {
-            Ok(()) => Event::Credited { grant },
+            Ok(()) => {
+                self.counters.grant();
+                Event::Credited { grant }
+            }
             Err(CommandError::Rejected(rejection)) => {
                 tracing::error!(top_up = id, ?rejection, "the wallet takes no credits for money that has come");
                 Event::CreditRefused
             }
             Err(error) => return Err(error),
         };
-        self.counters.grant();
         self.tell(tables, id, &event, now)
     }
 
-    /// Takes back what is to be taken back of a top-up's credits. `is_again` looks first whether that was done and not noted.
+    /// Takes back what is to be taken back of a top-up's credits. `is_again` looks first how much of it was taken and not noted.
     fn claw_back(&self, tables: &mut Tables, id: &str, is_again: bool, now: Timestamp) -> Result<(), CommandError> {
         let kept = tables.top_ups[id].clone();
         let Credit::Granted { grant, .. } = kept.top_up.credit else { return Ok(()) };
-        let total = kept.top_up.to_claw_back;
-        let amount = total.checked_sub(kept.top_up.clawed_back).unwrap_or(Amount::ZERO);
-        if amount <= Amount::ZERO {
+        let (total, noted) = (kept.top_up.to_claw_back, kept.top_up.clawed_back);
+        if total <= noted {
             return Ok(());
         }
         let currency = self.currency_numbered(kept.top_up.currency)?;
@@ -310,7 +317,8 @@ impl Inner {
         #[cfg(drawdown_planted)]
         let is_again =
             is_again && !drawdown_wal::planted::is_planted(drawdown_wal::planted::Bug::TakesBackAgainAfterCrash);
-        if !(is_again && self.was_clawed_back(slot, grant, total, &guard)?) {
+        let taken = if is_again { self.clawed_back(slot, grant, &guard)?.max(noted) } else { noted };
+        if let Some(amount) = total.checked_sub(taken).filter(|rest| *rest > Amount::ZERO) {
             let is_written_off = self.config.refund_shortfall == Shortfall::WriteOff;
             let operation = Operation::ClawBack { grant, amount, total, is_written_off };
             let mut note = note::Note::new(NoteKind::Adjustment);
@@ -330,8 +338,8 @@ impl Inner {
 }
 
 impl Inner {
-    /// Whether the wallet's operations since the grant was declared include a claw-back of it that came to `total`.
-    fn was_clawed_back(&self, slot: u32, grant: GrantId, total: Amount, guard: &Guard) -> Result<bool, CommandError> {
+    /// What has been taken back of a grant in all, as the last of the wallet's operations that took some of it back says.
+    fn clawed_back(&self, slot: u32, grant: GrantId, guard: &Guard) -> Result<Amount, CommandError> {
         let reading = self.slab.get(slot).read(guard).ok_or(CommandError::NotFound { what: "wallet" })?;
         let mut next = reading.generation.opened_at();
         while next >= grant.get() {
@@ -342,16 +350,14 @@ impl Inner {
                 record => record.map_err(unreadable)?,
             };
             let Record::Operation(operation) = record else { break };
-            let is_it = matches!(
-                operation.body.operation,
-                Operation::ClawBack { grant: of, total: to, .. } if of == grant && to == total
-            );
-            if is_it && !operation.body.rejected {
-                return Ok(true);
+            match operation.body.operation {
+                Operation::ClawBack { grant: of, total, .. } if of == grant && !operation.body.rejected => {
+                    return Ok(total);
+                }
+                _ => next = operation.previous_opening,
             }
-            next = operation.previous_opening;
         }
-        Ok(false)
+        Ok(Amount::ZERO)
     }
 }
 

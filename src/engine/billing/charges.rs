@@ -13,7 +13,7 @@ use super::carry::Beside;
 use super::tables::Tables;
 use super::top_ups::OUTSIDE;
 use super::view::{PayRequest, TopUpView};
-use super::{conflict, missing};
+use super::{conflict, is_unavailable, missing};
 use crate::billing::invoice::{Invoice, InvoiceError, InvoiceStatus, Line, Number, Paid, Payer, Subject};
 use crate::billing::money::Worth;
 use crate::billing::top_up::{Collection, Goods, Kind, NewTopUp, Purchase, TopUp, create};
@@ -83,8 +83,9 @@ impl Inner {
         Ok(Some(Charging { inner: self, tables, rest }))
     }
 
-    /// Sees to the rests that earlier runs were to collect, or that the log had no room for. Answers whether there were any.
-    pub(super) fn settle_rests(&self, tables: &mut Tables) -> bool {
+    /// Sees to the rests that earlier runs were to collect, or that the log had no room for. Answers whether there were any, and whether the log
+    /// takes more.
+    pub(super) fn settle_rests(&self, tables: &mut Tables) -> (bool, bool) {
         let rests: Vec<RestRecord> = tables.rests.values().cloned().collect();
         let mut done = false;
         for rest in rests {
@@ -93,10 +94,13 @@ impl Inner {
                 Ok(()) => done = true,
                 Err(error) => {
                     tracing::debug!(charge = rest.number, %error, "the rest of a charge is not collected yet");
+                    if is_unavailable(&error) {
+                        return (done, false);
+                    }
                 }
             }
         }
-        done
+        (done, true)
     }
 
     /// Has the rest collected that an intent is about, and ends the intent.

@@ -3,6 +3,7 @@
 //! Both operations may be said again, so nothing has to be found out after a crash: what is not noted as done is done. Until the top-up's
 //! record says that nothing is frozen any more, something may be.
 
+use super::is_unavailable;
 use super::tables::Tables;
 use crate::billing::top_up::{Credit, Event, TopUp};
 use crate::engine::Inner;
@@ -26,15 +27,19 @@ impl Inner {
     }
 
     /// Freezes what has come back to grants that are frozen, from holds and reversed debits. What a log without room keeps from being done is
-    /// done a moment later.
-    pub(super) fn freeze_what_came_back(&self, tables: &Tables) {
+    /// done a moment later. Answers whether it takes more.
+    pub(super) fn freeze_what_came_back(&self, tables: &Tables) -> bool {
         for id in &tables.disputed {
             let top_up = &tables.top_ups[id].top_up;
             let Credit::Granted { grant, .. } = top_up.credit else { continue };
             if let Err(error) = self.freeze(top_up, grant, self.now()) {
                 tracing::debug!(top_up = id, %error, "what came back is not frozen yet");
+                if is_unavailable(&error) {
+                    return false;
+                }
             }
         }
+        true
     }
 
     fn freeze(&self, top_up: &TopUp, grant: GrantId, now: Timestamp) -> Result<(), CommandError> {

@@ -29,6 +29,8 @@ mod references;
 mod rules;
 mod slots;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod top_ups;
 pub mod view;
 
@@ -37,9 +39,11 @@ use super::Engine;
 use super::Inner;
 use super::view::CommandError;
 use crate::billing::Invalid;
+use crate::billing::auto::Rule;
 use crate::billing::top_up::Collection;
 use crate::catalog::CurrencyNumber;
 use crate::journal::billing::BillingRecord;
+use crate::ledger::Timestamp;
 pub(in crate::engine) use charges::Charging;
 pub use follow::Step as Followed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -68,6 +72,12 @@ impl Billing {
         self.lock().use_currency(currency)
     }
 
+    /// Has rules looked at again that were kept from buying by what is over now: the customer, the currency or the package was archived.
+    pub(super) fn look_again(&self, at: Timestamp, concerns: impl Fn(&Rule) -> bool) {
+        let mut tables = self.lock();
+        tables.look_again_at(at, concerns);
+    }
+
     /// The numbers of the intents to collect rests of charges that have not ended.
     pub(super) fn open_rests(&self) -> std::collections::BTreeSet<u64> {
         self.lock().rests.keys().copied().collect()
@@ -89,6 +99,11 @@ fn missing(what: &'static str) -> CommandError {
     CommandError::NotFound { what }
 }
 
+/// Whether the log takes nothing just now. Each try waits a while for room, and what concerns money waits for whoever holds the lock: so one is enough.
+const fn is_unavailable(error: &CommandError) -> bool {
+    matches!(error, CommandError::Unavailable(_))
+}
+
 fn conflict(slug: &'static str, detail: impl Into<String>) -> CommandError {
     CommandError::Conflict { slug, detail: detail.into() }
 }
@@ -98,16 +113,26 @@ impl Inner {
     /// what nobody has paid in time and no provider knows of; of the others, who speaks with their providers does ([`super::Engine::expire_top_ups`]).
     pub(super) fn settle_billing(&self) -> bool {
         let mut tables = self.billing.lock();
+        let (mut done, has_room) = self.settle_rests(&mut tables);
+        if !has_room {
+            return done;
+        }
         let undone: Vec<String> = tables.undone.iter().cloned().collect();
-        let mut done = self.settle_rests(&mut tables);
         for id in undone {
             match self.settle(&mut tables, &id) {
                 Ok(()) => done = true,
                 // Told when it failed first; this comes again and again.
-                Err(error) => tracing::debug!(top_up = id, %error, "a top-up is not settled yet"),
+                Err(error) => {
+                    tracing::debug!(top_up = id, %error, "a top-up is not settled yet");
+                    if is_unavailable(&error) {
+                        return done;
+                    }
+                }
             }
         }
-        self.freeze_what_came_back(&tables);
+        if !self.freeze_what_came_back(&tables) {
+            return done;
+        }
         if let Err(error) = self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {
             tracing::debug!(%error, "top-ups are not given up yet");
         }

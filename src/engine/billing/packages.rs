@@ -43,6 +43,8 @@ impl Engine {
                 check_active(&currency)?;
             }
             inner.put(&mut tables, BillingRecord::Package(package))?;
+            // It may be sold again, or as often as they need it.
+            tables.look_again_at(inner.now(), |rule| rule.package() == Some(&spec.id));
         }
         Ok((Arc::clone(&tables.packages[&spec.id]), self.durable_barrier()))
     }

@@ -200,7 +200,12 @@ impl Inner {
         let currency = self.currency_numbered(currency)?;
         let Some(balance) = self.standing(customer, &currency, now) else { return Ok(()) };
         let package = tables.package_of(&record.rule);
-        let offer = tables.offer(&record.rule, package.as_deref(), &currency);
+        let offer = if currency.archived || self.check_customer(customer).is_err() {
+            // What is archived takes no new credits.
+            Offer { package: None, worth: None, packages_left: None }
+        } else {
+            tables.offer(&record.rule, package.as_deref(), &currency)
+        };
         let card = tables.card(&record.rule, now);
         let in_flight = tables.on_the_way(customer, currency.number);
         let facts = Facts { balance, in_flight, has_method: card.is_some(), now };

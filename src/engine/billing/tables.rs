@@ -2,6 +2,7 @@
 
 use super::lookups::Lookups;
 use super::view::Work;
+use crate::billing::auto::Rule;
 use crate::billing::deposit::DepositForm;
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;
@@ -173,6 +174,12 @@ impl Tables {
         }
     }
 
+    /// Has rules looked at again.
+    pub(super) fn look_again_at(&mut self, at: Timestamp, concerns: impl Fn(&Rule) -> bool) {
+        let concerned = self.rules.iter().filter(|(_, record)| !record.deleted && concerns(&record.rule));
+        self.look_again.extend(concerned.map(|((customer, currency), _)| (at, customer.clone(), *currency)));
+    }
+
     /// Credits that are on their way to a wallet.
     pub(super) fn on_the_way(&self, customer: &str, currency: CurrencyNumber) -> Amount {
         if self.on_the_way.is_empty() {
@@ -185,6 +192,13 @@ impl Tables {
     /// How many top-ups those credits are of.
     pub(super) fn count_on_the_way(&self, customer: &str, currency: CurrencyNumber) -> usize {
         self.on_the_way.get(&(customer.to_owned(), currency)).map_or(0, BTreeMap::len)
+    }
+
+    /// How many purchases were begun by hand for a customer since a time, in ms, and not paid.
+    pub(super) fn unpaid_since(&self, customer: &str, since_ms: u64) -> usize {
+        let since = self.top_ups_of(customer).rev().map(|kept| &kept.top_up);
+        let since = since.take_while(|top_up| top_up.created_at.millis() > since_ms);
+        since.filter(|top_up| top_up.kind == Kind::Manual && !top_up.status().is_paid()).count()
     }
 
     fn enter_invoice(&mut self, invoice: Invoice) {

@@ -28,6 +28,10 @@ const ID_DOMAIN: u8 = 40;
 pub(super) const OUTSIDE: &str = "external";
 /// Unpaid purchases of its own that a customer may have of one wallet: whoever has come into its portal fills neither memory nor log with them.
 const OWN_OPEN_MAX: usize = 20;
+/// Purchases that were begun for a customer within an hour and not paid, at the most: calling them off, or having cards declined, makes no room for as
+/// many others.
+const OWN_UNPAID_MAX: usize = 100;
+const HOUR_MS: u64 = 3_600_000;
 
 impl Engine {
     /// Makes a top-up. Answers whether an earlier one with the same key was found instead. What the provider has to do is in the outbox.
@@ -385,6 +389,10 @@ impl Inner {
         if tables.count_on_the_way(&new.customer, currency.number) >= OWN_OPEN_MAX {
             let detail = "too many purchases wait for their payment: pay one of them, or call it off";
             return Err(conflict("too_many_open_purchases", detail));
+        }
+        if tables.unpaid_since(&new.customer, now.millis().saturating_sub(HOUR_MS)) >= OWN_UNPAID_MAX {
+            let detail = "too many purchases were begun and not paid: try again in an hour";
+            return Err(conflict("too_many_unpaid_purchases", detail));
         }
         let Some(limits) = tables.limits.get(&currency.number) else { return Ok(()) };
         let Some(price) = new.purchase.price else { return Ok(()) };

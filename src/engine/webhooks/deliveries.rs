@@ -122,7 +122,7 @@ impl Engine {
     }
 
     /// Sends an event to an endpoint again, under the same identity, as soon as may be. One that is being retried is retried at once and keeps its
-    /// place in its wallet's order; any other goes beside it.
+    /// place in its wallet's order; any other goes beside it. What the endpoint is not for, by customer or currency, is not sent to it.
     pub fn redeliver(&self, id: &DeliveryId) -> Result<(Arc<DeliveryRecord>, Ticket), CommandError> {
         self.redeliver_once(id, None)
     }
@@ -154,6 +154,9 @@ impl Engine {
             }
             _ => {
                 let Followed { at, event } = event.ok_or_else(|| inner.retired())?;
+                if !entry.endpoint.is_for(&event) {
+                    return Err(unknown());
+                }
                 let open = entry.deliveries.values();
                 let open = open.filter(|one| one.manual && matches!(one.state, DeliveryState::Retrying(_))).count();
                 if open >= MANUAL_MAX {

@@ -45,6 +45,11 @@ impl EndpointRecord {
 
     /// Whether it is to be told of this event. Test events are for the one endpoint that they name.
     pub fn wants(&self, event: &FeedEvent) -> bool {
+        self.is_for(event) && (event.kind == TEST || wants(&self.events, event.kind))
+    }
+
+    /// Whether an event is of the customer and the currency that the endpoint is for; a test event, of the endpoint itself.
+    pub fn is_for(&self, event: &FeedEvent) -> bool {
         if event.kind == TEST {
             let of = event.data.iter().find(|(name, _)| *name == "endpoint");
             return of.is_some_and(|(_, value)| *value == super::super::view::FeedValue::Text(self.id.clone()));
@@ -54,7 +59,7 @@ impl EndpointRecord {
             Some(wanted) => event.currency.as_ref().is_some_and(|currency| currency.id == *wanted),
             None => true,
         };
-        is_customers && is_currencys && wants(&self.events, event.kind)
+        is_customers && is_currencys
     }
 }
 
@@ -132,8 +137,12 @@ impl Engine {
         self.inner.put_webhooks(&mut book, records)
     }
 
-    /// Shows a delivery that arrived at the first attempt. Nothing is logged.
+    /// Shows a delivery that arrived at the first attempt, unless its endpoint was deleted meanwhile. Nothing is logged.
     pub fn show_arrived(&self, delivery: DeliveryRecord) {
+        let book = self.inner.webhooks.lock();
+        if book.get(&delivery.endpoint).is_none() {
+            return;
+        }
         let mut arrived = self.inner.webhooks.arrived();
         let of = arrived.entry(delivery.endpoint.clone()).or_default();
         if of.len() >= ARRIVED_SHOWN {

@@ -102,3 +102,26 @@ fn what_is_said_of_an_endpoint_that_is_gone_is_about_nothing() {
     }
     assert_eq!(later.records(), gone.records());
 }
+
+/// An attempt may end behind its endpoint's deletion. What was shown of it stayed in memory for good.
+#[test]
+fn nothing_is_kept_of_what_arrives_at_an_endpoint_that_is_deleted() {
+    let mut config = crate::engine::EngineConfig::default();
+    config.log.segment_bytes = 1 << 20;
+    config.log.max_frame_bytes = 1 << 17;
+    config.log.max_unsynced_bytes = 1 << 20;
+    let clock = Arc::new(crate::engine::ManualClock::new(Timestamp::from_millis(1)));
+    let medium = Arc::new(drawdown_wal::Heap::new());
+    let (engine, _) = crate::engine::Engine::open_on(medium, config, clock).expect("an empty log");
+    let spec =
+        EndpointSpec { url: "https://example.com".to_owned(), events: vec!["*".to_owned()], ..EndpointSpec::default() };
+    drop(engine.create_webhook_endpoint("we_1", spec, &[7; 32]).expect("an endpoint"));
+    let arrives = || {
+        let WebhookRecord::Delivery(arrived) = delivery(100, DeliveryState::Delivered, 1) else { unreachable!() };
+        engine.show_arrived(*arrived);
+        engine.inner.webhooks.arrived().get("we_1").map(VecDeque::len)
+    };
+    assert_eq!(arrives(), Some(1));
+    drop(engine.delete_webhook_endpoint("we_1").expect("it is there"));
+    assert_eq!(arrives(), None);
+}

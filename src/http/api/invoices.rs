@@ -9,6 +9,7 @@ use crate::engine::CommandError;
 use crate::engine::billing::PayRequest;
 use crate::http::app::{Call, unsupported};
 use crate::http::decode;
+use crate::http::idempotency::EFFECT_PREFIX;
 use crate::http::problem::{Problem, Reason};
 use crate::http::reply::Reply;
 use crate::http::wire::billing::{TopUpBody, invoice_number};
@@ -54,6 +55,9 @@ fn read(call: &Call<'_>, bytes: &[u8]) -> Result<PayRequest, Problem> {
     let request = PayRequest { method: text("payment_method")?, return_url: text("return_url")?, key: text("key")? };
     if request.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 255) {
         return Err(fields.refused("key", "must have 1 to 255 bytes"));
+    }
+    if request.key.as_ref().is_some_and(|key| key.starts_with(EFFECT_PREFIX)) {
+        return Err(fields.refused("key", "must not begin with idk:"));
     }
     if request.return_url.as_deref().is_some_and(|url| !is_address(url)) {
         return Err(Problem::new(Reason::InvalidValue, "must begin with https:// or http://").at_field("return_url"));

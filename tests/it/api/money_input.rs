@@ -213,6 +213,9 @@ fn bad_payments_and_refunds_name_the_field_and_move_nothing() {
         let path = format!("/v1/top-ups/top_none/{what}");
         refuse(&mut client, "POST", &path, &[(404, "unknown_top_up", "-", json!({}))]);
     }
+    let invoice = client.get(&path).expect_status(200)["invoice"].as_str().expect("an invoice").to_owned();
+    let keys = ["", "idk:mine"].map(|key| (400, "invalid_field", "key", json!({ "key": key })));
+    refuse(&mut client, "POST", &format!("/v1/invoices/{invoice}/pay"), &keys);
     let form = client.post_as("application/x-www-form-urlencoded", &format!("{path}/confirm"), "amount=1");
     form.expect_problem(415, "unsupported_media_type");
     assert_eq!(client.get(&path).expect_status(200)["received"], "19.99", "what was refused changed nothing");
