@@ -50,6 +50,7 @@ mod mending;
 mod names;
 mod once;
 mod openings;
+mod operate;
 mod pressure;
 mod recovery;
 pub mod recurring;

@@ -4,6 +4,7 @@
 //! long, so no declaration ever stands there. All that was said of the first grant is said of it, too.
 
 use super::super::catalog::CreditCurrency;
+use super::super::history::unreadable;
 use super::super::view::{CommandError, CostBasis, GrantOptions, GrantRequest, GrantState, GrantView, RolloverSpec};
 use super::super::wallet::WalletOperation;
 use super::super::{Engine, Inner, Ticket};
@@ -91,7 +92,7 @@ impl Inner {
         match self.read_record(parent.get(), &mut view) {
             Ok(Record::Admin(AdminRecord::Grant(record))) => Declaration::of_parent(id, record).ok_or(missing),
             Ok(_) => Err(missing),
-            Err(error) => Err(super::unreadable(error)),
+            Err(error) => Err(unreadable(error)),
         }
     }
 
