@@ -45,10 +45,14 @@ impl Engine {
 
 impl Inner {
     /// The currency of a top-up that is asked for: of a deposit by a form that takes one alone, that one.
-    pub(super) fn currency_of_request(&self, request: &TopUpRequest) -> Result<Arc<CreditCurrency>, CommandError> {
+    pub(super) fn currency_of_request(
+        &self,
+        tables: &Tables,
+        request: &TopUpRequest,
+    ) -> Result<Arc<CreditCurrency>, CommandError> {
         if let (None, Some(id)) = (&request.currency, &request.form) {
-            let form = self.billing.lock().forms.get(id).cloned();
-            if let Some([only]) = form.as_ref().map(|form| form.accepts.as_slice()) {
+            let form = tables.forms.get(id);
+            if let Some([only]) = form.map(|form| form.accepts.as_slice()) {
                 return self.currency_numbered(only.currency);
             }
             let detail = "must be given: the form takes several".to_owned();

@@ -46,7 +46,7 @@ impl Engine {
             }
             return Ok((tables.view(&known, currency), true, self.barrier()));
         }
-        let currency = inner.currency_of_request(request)?;
+        let currency = inner.currency_of_request(&tables, request)?;
         let purchase = tables.purchase(request, &currency)?;
         check_active(&currency)?;
         inner.check_customer(&request.customer)?;
