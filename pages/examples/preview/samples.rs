@@ -101,6 +101,7 @@ fn overview(has_grants: bool) -> Overview<'static> {
         grants: if has_grants { GRANTS } else { &[] },
         more: 0,
         automatic: has_grants.then_some("Automatic top-up buys Starter when the balance falls below 200."),
+        is_closed: false,
     }
 }
 
@@ -266,7 +267,7 @@ fn checkout() -> Checkout<'static> {
         amount: Some("10.00"),
         currency: "USD",
         expires_at: NOW,
-        test_cards: &[("4242 4242 4242 4242", "pays"), ("4000 0000 0000 0002", "is declined")],
+        test_cards: &[("4242424242424242", "pays"), ("4000 0000 0000 0002", "is declined")],
         cancel_url: Some("https://example.com/account"),
         error: Some(("number", "The card number is not one of the test cards.")),
     }
