@@ -24,5 +24,6 @@ if [ -z "${DRAWDOWN:-}" ]; then
 fi
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
+trap 'exit 143' INT TERM
 PYTHONDONTWRITEBYTECODE=1 python3 tests/portal "$DRAWDOWN" "$chromium" "$chromedriver" "$directory" $shots
 echo "portal: as it should be"

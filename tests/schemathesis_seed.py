@@ -67,6 +67,18 @@ def fill():
     bought = {"customer": "cus", "currency": "credits", "package": packages[0], "provider": "external"}
     top_ups = [post("/v1/top-ups", bought) for _ in MANY]
     paid = [post(f"/v1/top-ups/{post('/v1/top-ups', bought)['id']}/confirm", {}) for _ in MANY]
+    forms = [f"form-{number}" for number in range(3)]
+    for name in forms:
+        accepts = [{"currency": "euro", "address": "DE00 1234"}, {"currency": "credits"}][: 1 + forms.index(name)]
+        call("PUT", f"/v1/deposit-forms/{name}", {"title": "Pay in", "accepts": accepts, "return_url": "https://shop.invalid/back"})
+    deposits = [post("/v1/top-ups", {"customer": "cus", "kind": "deposit", "form": forms[0]}) for _ in MANY]
+    for deposit in deposits[::2]:
+        post(f"/v1/top-ups/{deposit['id']}/confirm", {"amount": "1.25"})
+    # Of invoices of charges that nobody has paid yet, some are being paid, and of others the payment was called off.
+    call("PUT", "/v1/wallets/debtor/euro", {})
+    owed = [post("/v1/charges", {"customer": "debtor", "currency": "euro", "amount": "500"})["payment"] for _ in MANY]
+    for payment in owed[::2]:
+        post(f"/v1/top-ups/{payment['top_up']}/cancel")
     rule = {"threshold": "10", "mode": "package", "package": packages[0]}
     call("PUT", "/v1/customers/cus/auto-topup-rules/credits", rule)
     recurring = [f"plan-{number}" for number in range(3)]
@@ -89,8 +101,9 @@ def fill():
         "hold": [hold["id"] for hold in holds],
         "charge": [charge["id"] for charge in charges],
         "transfer": [transfer["id"] for transfer in transfers],
-        "top_up": [top_up["id"] for top_up in top_ups + paid],
-        "invoice": [top_up["invoice"] for top_up in paid],
+        "top_up": [top_up["id"] for top_up in top_ups + paid + deposits],
+        "invoice": [top_up["invoice"] for top_up in paid + owed],
+        "form": forms,
         "payment_method": [method["id"] for method in methods],
         # Of payment methods and of recurring grants.
         "id": [method["id"] for method in methods] + recurring,
@@ -109,7 +122,7 @@ def configuration(found):
     lines.append("[parameters]")
     for name in found:
         lines.append(f'"path.{name}" = {{dictionary = "{name}", probability = 0.9}}')
-    for name in ("customer", "currency", "package", "payment_method", "hold", "provider"):
+    for name in ("customer", "currency", "package", "payment_method", "hold", "provider", "form"):
         lines.append(f'"body.{name}" = {{dictionary = "{name}", probability = 0.9}}')
     for side in ("from", "to"):
         lines.append(f'"body.{side}.customer" = {{dictionary = "customer", probability = 0.9}}')
@@ -118,6 +131,8 @@ def configuration(found):
         ("archiveCustomer", "customer", "spare"),
         ("changeCustomer", "customer", "spare"),
         ("changeWallet", "customer", "spare"),
+        ("putWallet", "customer", "spare-wallet"),
+        ("putDepositForm", "form", "spare"),
         ("archiveCurrency", "currency", "spare"),
         ("archiveMeter", "event_type", "spare"),
         ("deleteWebhookEndpoint", "endpoint", found["spare_endpoint"][0]),

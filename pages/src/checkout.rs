@@ -62,7 +62,7 @@ impl Checkout<'_> {
                 }
                 details {
                     summary { "Test cards" }
-                    table { tbody { @for (number, effect) in self.test_cards { tr { th scope="row" { code { (number) } } td { (effect) } } } } }
+                    table { tbody { @for (number, effect) in self.test_cards { tr { th scope="row" { code { (in_fours(number)) } } td { (effect) } } } } }
                 }
             }
         };
@@ -78,6 +78,12 @@ impl Checkout<'_> {
             }
         }
     }
+}
+
+/// A card's number as it stands on the card.
+fn in_fours(number: &str) -> String {
+    let digits: Vec<char> = number.chars().filter(|digit| !digit.is_whitespace()).collect();
+    digits.chunks(4).map(|four| four.iter().collect::<String>()).collect::<Vec<_>>().join(" ")
 }
 
 /// The bank's question whether it is really the customer who pays (3-D Secure).

@@ -48,7 +48,7 @@ impl History<'_> {
                             tr {
                                 td data-label="When" { time datetime=(entry.time) { (minute(entry.time)) } }
                                 th scope="row" { (entry.title) @if let Some(detail) = entry.detail { " " span.quiet { (detail) } } }
-                                td data-label="Amount" class=(if entry.amount.starts_with('-') { "figure out" } else { "figure in" }) { (signed(entry.amount)) }
+                                td data-label="Amount" class=(direction(entry.amount)) { (signed(entry.amount)) }
                                 td.figure data-label="Balance" { (grouped(entry.balance_after)) }
                             }
                         }
@@ -62,4 +62,10 @@ impl History<'_> {
         };
         shell::page(session, Section::History, &content)
     }
+}
+
+/// What is above zero is marked.
+fn direction(amount: &str) -> &'static str {
+    let is_above = !amount.starts_with('-') && amount.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    if is_above { "figure in" } else { "figure" }
 }

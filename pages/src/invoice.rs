@@ -92,7 +92,7 @@ impl Invoice<'_> {
         let body = html! {
             main.document {
                 p.actions.screen {
-                    a.button.second href=(pdf) { "PDF" }
+                    a.button.second href=(pdf) { "Download as PDF" }
                     @if let Some(back) = back { a href=(back) { "Back to the invoices" } }
                 }
                 h1 { (title) }
@@ -133,7 +133,7 @@ fn party(title: &str, lines: &[&str]) -> Markup {
 
 fn sum(title: &str, time: Option<&str>, amount: &str, currency: &str) -> Markup {
     html! {
-        tr {
+        tr.paid[time.is_some()] {
             th scope="row" colspan="3" { (title) @if let Some(time) = time { span.quiet { ", " (day(time)) } } }
             td.figure { (grouped(amount)) " " (currency) }
         }

@@ -44,7 +44,7 @@ impl Invoices<'_> {
                     tbody {
                         @for invoice in self.invoices {
                             tr {
-                                th scope="row" { a href=(format!("{link}/{}", invoice.number)) { span.hidden { "Invoice " } (invoice.number) } }
+                                th scope="row" data-label="Number" { a href=(format!("{link}/{}", invoice.number)) { span.hidden { "Invoice " } (invoice.number) } }
                                 td data-label="Date" { time datetime=(invoice.issued_at) { (day(invoice.issued_at)) } }
                                 td data-label="For" { (invoice.title) }
                                 td.figure data-label="Total" { (grouped(invoice.total)) " " (invoice.currency) }

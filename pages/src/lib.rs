@@ -1,4 +1,4 @@
-//! What a customer looks at: the portal's pages, the hosted checkout of the simulated provider, and invoices as pages and as PDF.
+//! What a customer looks at: the portal's pages, the hosted checkout of the simulated provider, deposits, and invoices as pages and as PDF.
 //!
 //! Values in, text out: this crate knows no ledger, no server and no clock. Whoever serves the pages fills in the values of a page and
 //! decides what a form's answer means.
@@ -18,6 +18,7 @@ pub mod automatic;
 pub mod buy;
 pub mod cards;
 pub mod checkout;
+pub mod deposit;
 pub mod history;
 pub mod invoice;
 pub mod invoices;

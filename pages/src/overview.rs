@@ -29,6 +29,8 @@ pub struct Overview<'a> {
     pub more: usize,
     /// The rule of automatic top-ups in a sentence; none if there is no rule.
     pub automatic: Option<&'a str>,
+    /// Nothing can be bought for it, by hand or by a rule.
+    pub is_closed: bool,
 }
 
 /// A grant of the wallet.
@@ -63,15 +65,17 @@ impl Overview<'_> {
                 @if let Some(pending) = self.pending { (figure("On its way", pending, self.symbol, false)) }
                 @if let Some(debt) = self.debt { (figure("Owed", debt, self.symbol, false)) }
             }
-            p.actions {
-                a.button href=(session.link(Section::Buy)) { "Buy credits" }
-                a.button.second href=(session.link(Section::Automatic)) { "Automatic top-up" }
+            @if !self.is_closed {
+                p.actions {
+                    a.button href=(session.link(Section::Buy)) { "Buy credits" }
+                    a.button.second href=(session.link(Section::Automatic)) { "Automatic top-up" }
+                }
+                p.quiet { (self.automatic.unwrap_or("Automatic top-up is off.")) }
             }
-            p.quiet { (self.automatic.unwrap_or("Automatic top-up is off.")) }
             section aria-labelledby="made-of" {
                 h2 #made-of { "What it is made of" }
                 @if self.grants.is_empty() {
-                    p.empty { "There are no credits yet." }
+                    p.empty { "There are no credits." }
                 } @else {
                     (self.drawing())
                     (self.table())
@@ -105,7 +109,7 @@ impl Overview<'_> {
         html! {
             table {
                 caption { "Grants, in the order in which they are spent" }
-                thead { tr { th scope="col" { "Grant" } th.figure scope="col" { "Left" } th.figure scope="col" { "Of" } th scope="col" { "Expires" } } }
+                thead { tr { th scope="col" { "Grant" } th.figure scope="col" { "Left" } th.figure scope="col" { "Granted" } th scope="col" { "Expires" } } }
                 tbody {
                     @for (place, grant) in self.grants.iter().enumerate() {
                         tr {
@@ -116,7 +120,7 @@ impl Overview<'_> {
                                 @if let Some(begins) = grant.begins_at { " " span.tag { "from " (day(begins)) } }
                             }
                             td.figure data-label="Left" { (grouped(grant.remaining)) }
-                            td.figure data-label="Of" { (grouped(grant.granted)) }
+                            td.figure data-label="Granted" { (grouped(grant.granted)) }
                             td data-label="Expires" { @match grant.expires_at { Some(time) => time datetime=(time) { (day(time)) }, None => "never" } }
                         }
                     }

@@ -55,7 +55,7 @@ impl Purchase<'_> {
                         button.second.bad name="action" value="cancel" { "Call it off" }
                     }
                 }
-                a.button.second href=(self.back.0) { (self.back.1) }
+                a.button.second[self.next.is_some() || self.cancel.is_some()] href=(self.back.0) { (self.back.1) }
             }
         };
         shell::page_with(session, None, self.title, &head, &content)

@@ -130,7 +130,7 @@ pub(crate) fn document(title: &str, style: &str, body: &Markup) -> String {
 ///
 /// Its referrer policy is `same-origin`: nothing is told to other sites, and browsers say where a form of ours comes from, which they do not under
 /// `no-referrer`.
-fn document_with(title: &str, style: &str, head: &Markup, body: &Markup) -> String {
+pub(crate) fn document_with(title: &str, style: &str, head: &Markup, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {

@@ -11,7 +11,9 @@ Ends with 0 if all is as it should be, and with a message otherwise.
 """
 
 import base64
+import contextlib
 import re
+import signal
 import sys
 import urllib.request
 
@@ -74,6 +76,63 @@ def invoices(browser):
     assert kind == "application/pdf", kind
     assert file.startswith(b"%PDF-1.") and file.rstrip().endswith(b"%%EOF")
     keep(SHOTS, "invoice.pdf", file)
+
+
+def deposits(browser, see):
+    """The page of a deposit: asked for, paid in part, paid; of any amount; over; of much and long."""
+    call = browser.server.call
+    back = f"{browser.server.url}/payments/done?shop=1"
+    call("PUT", "/v1/credit-currencies/BTC", {"scale": 8})
+    accepts = [{"currency": "BTC", "address": "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq"}, {"currency": "euro", "address": "DE00 1234 5678 9012 3456 00"}]
+    call("PUT", "/v1/deposit-forms/shop", {"title": "Pay in to your wallet", "accepts": accepts, "return_url": back, "expires_in_seconds": 86_400})
+    call("PUT", "/v1/deposit-forms/long", {"title": "W" * 128, "accepts": [{"currency": "BTC", "address": "bc1" + "q" * 252}]})
+
+    def make(currency, form="shop", **more):
+        made = call("POST", "/v1/top-ups", {"customer": "payer", "kind": "deposit", "form": form, "currency": currency, **more})
+        return made["id"], made["checkout_url"]
+
+    def receive(id, amount, key):
+        call("POST", f"/v1/top-ups/{id}/confirm", {"amount": amount, "key": key})
+
+    def shown(path, name, *words):
+        browser.open(path)
+        browser.expect(*words)
+        see(name)
+
+    half = {"amount": "0.5", "amount_currency": "BTC"}
+    id, url = make("BTC", **half)
+    # It is anybody's who has its address: no visit of the portal's goes along.
+    path = url.removeprefix(browser.server.url)
+    browser.open(path)
+    browser.expect("Send it to the address below.", "Amount 0.50000000 BTC", f"Reference {id}")
+    browser.leads_to(f"/deposits/{id}")
+    hold_still(browser, path)
+    see("deposit")
+    receive(id, "0.2", "first")
+    browser.open(path)
+    browser.expect("Received 0.20000000 BTC", "Still to send 0.30000000 BTC")
+    hold_still(browser, path)
+    see("deposit-part")
+    browser.open(path)
+    receive(id, "0.3", "second")
+    # By itself: nobody loads it again.
+    browser.expect("All of it has come. Thank you.")
+    see("deposit-paid")
+    browser.click(browser.by_words("a.button", "Back to Example Cloud"))
+    browser.leads_to(f"/payments/done?shop=1&top_up={id}&session={id}")
+    any_amount = make("euro")[1].removeprefix(browser.server.url)
+    hold_still(browser, any_amount)
+    browser.expect("any, in EUR", "DE00 1234 5678 9012 3456 00")
+    see("deposit-any")
+    over, url = make("BTC", **half)
+    call("POST", f"/v1/top-ups/{over}/cancel")
+    shown(url.removeprefix(browser.server.url), "deposit-over", "Do not send anything any more.")
+    long, url = make("BTC", form="long", amount="12345678901.12345678", amount_currency="BTC")
+    receive(long, "0.00000001", "long")
+    hold_still(browser, url.removeprefix(browser.server.url))
+    see("deposit-long")
+    shown("/deposits/nothing", "deposit-nothing", "There is no such deposit.")
+    print("a deposit's page says what is to be sent where, what has come, and leads back with the session's id")
 
 
 def look_at_all(browser):
@@ -157,6 +216,7 @@ def look_at_all(browser):
     browser.click(browser.by_words("button", "Refuse"))
     browser.expect("The payment was not made.")
     see("refused")
+    deposits(browser, see)
     browser.open("/portal/credits/overview")
     browser.click(browser.by_words("button", "Sign out"))
     browser.expect("Signed out")
@@ -180,32 +240,34 @@ def look_at_all(browser):
 
 
 def main():
+    # Ended from outside, it stops what it started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     servers = [Server(DRAWDOWN, f"{FOLDER}/data")]
-    driver = None
+    browsers, driver = [], None
     try:
         servers.append(Server(DRAWDOWN, f"{FOLDER}/short", "--portal-link-time", "1s", "--portal-session-time", "1s"))
         server = servers[0]
         flows.set_up(server)
         driver = Driver(CHROMEDRIVER)
-        customer = Browser(driver, CHROMIUM, f"{FOLDER}/customer", server, scripts=False)
+        browsers.append(customer := Browser(driver, CHROMIUM, f"{FOLDER}/customer", server, scripts=False))
         for flow in (flows.buy, flows.declined_card, flows.automatic, flows.limits):
             flow(customer)
         flows.links(customer, servers[1])
-        customer.stop()
         set_up_hard_cases(server)
-        observer = Browser(driver, CHROMIUM, f"{FOLDER}/observer", server, scripts=True)
+        browsers.append(observer := Browser(driver, CHROMIUM, f"{FOLDER}/observer", server, scripts=True))
         flows.keyboard(observer)
         flows.forgery(observer)
         look_at_all(observer)
-        observer.stop()
     except BaseException:
         for server in servers:
             print(server.told(), file=sys.stderr)
         raise
     finally:
-        for started in [*servers, driver]:
-            if started:
-                started.stop()
+        # Browsers first: without their driver they stay, and go on writing into their folders.
+        with contextlib.ExitStack() as stack:
+            for started in [driver, *servers, *browsers]:
+                if started:
+                    stack.callback(started.stop)
 
 
 main()

@@ -156,7 +156,7 @@ def keyboard(browser):
         raise AssertionError(f"{what} is not reached on {browser.seen()}")
 
     browser.open(browser.server.link("keys", currency="credits"))
-    browser.expect("There are no credits yet.")
+    browser.expect("There are no credits.")
     browser.press("Tab")
     assert browser.evaluate(FOCUS)["words"] == "Skip to the content"
     browser.press("Enter")

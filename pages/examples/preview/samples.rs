@@ -4,6 +4,7 @@ use drawdown_pages::automatic::{Automatic, LimitRow, Mode, PackageChoice};
 use drawdown_pages::buy::{AmountOffer, Buy, PackageOffer};
 use drawdown_pages::cards::{CardChoice, CardRow, Cards};
 use drawdown_pages::checkout::{Checkout, Confirmation};
+use drawdown_pages::deposit::Deposit;
 use drawdown_pages::history::{EntryRow, History};
 use drawdown_pages::invoice::{Invoice, Kind, Line, PaymentLine};
 use drawdown_pages::invoices::{InvoiceRow, Invoices};
@@ -44,6 +45,7 @@ pub(crate) fn pages() -> Vec<(&'static str, String)> {
         ("invoice", invoice().page(".", "invoice.pdf", Some("invoices.html"))),
         ("checkout", checkout().page()),
         ("confirmation", confirmation().page()),
+        ("deposit", deposit().page()),
         ("expired", expired().page()),
     ]
 }
@@ -99,6 +101,7 @@ fn overview(has_grants: bool) -> Overview<'static> {
         grants: if has_grants { GRANTS } else { &[] },
         more: 0,
         automatic: has_grants.then_some("Automatic top-up buys Starter when the balance falls below 200."),
+        is_closed: false,
     }
 }
 
@@ -264,7 +267,7 @@ fn checkout() -> Checkout<'static> {
         amount: Some("10.00"),
         currency: "USD",
         expires_at: NOW,
-        test_cards: &[("4242 4242 4242 4242", "pays"), ("4000 0000 0000 0002", "is declined")],
+        test_cards: &[("4242424242424242", "pays"), ("4000 0000 0000 0002", "is declined")],
         cancel_url: Some("https://example.com/account"),
         error: Some(("number", "The card number is not one of the test cards.")),
     }
@@ -278,6 +281,26 @@ fn confirmation() -> Confirmation<'static> {
         merchant: "Example Cloud",
         amount: "10.00",
         currency: "USD",
+    }
+}
+
+pub(crate) fn deposit() -> Deposit<'static> {
+    Deposit {
+        base: ".",
+        merchant: "Example Cloud",
+        title: "Pay in by Bitcoin",
+        state: (Tone::Notice, "A part of it has come. Send the rest to the same address."),
+        currency: "BTC",
+        asked: Some("0.50000000"),
+        received: Some("0.20000000"),
+        missing: Some("0.30000000"),
+        refunded: None,
+        thousandths: 400,
+        address: Some("bc1qexampleexampleexampleexampleexample"),
+        expires_at: Some(NOW),
+        reference: "tup_1",
+        refresh: Some(10),
+        back: Some("https://example.com/account?top_up=tup_1&session=tup_1"),
     }
 }
 

@@ -86,10 +86,11 @@ pub(super) async fn get(visit: Visit<'_>) -> Result<Reply, Stop> {
         projected: &figure(|wallet| wallet.projected),
         pending: pending.as_deref(),
         debt: debt.as_deref(),
-        notice: wallet.as_ref().and_then(standing).or_else(|| archived(&visit)),
+        notice: archived(&visit).or_else(|| wallet.as_ref().and_then(standing)),
         grants: &grants,
         more,
         automatic: rule.as_deref(),
+        is_closed: super::buy::closed(&visit).is_some(),
     };
     visit.show(|session| page.page(session))
 }

@@ -25,6 +25,14 @@ fn page(client: &mut Client, path: &str, status: u16) -> String {
     String::from_utf8(answer.body).expect("text")
 }
 
+/// A line of a page's list: what stands beside a word, without its markup.
+fn beside(page: &str, word: &str) -> Option<String> {
+    let (_, rest) = page.split_once(&format!("<dt>{word}</dt>"))?;
+    let cell = rest.split("</dd>").next()?;
+    let words = cell.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_tag, words)| words));
+    Some(words.collect())
+}
+
 #[test]
 fn a_form_is_made_shown_listed_and_refused_by_field() {
     let server = set_up();
@@ -83,23 +91,44 @@ fn a_deposit_by_a_form_shows_what_has_come_and_leads_back_with_its_session() {
     assert_eq!(made["checkout_url"], shown);
     assert_eq!(client.post("/v1/top-ups", &order).expect_status(201)["id"], made["id"], "the same again");
     let text = page(&mut client, &shown, 200);
-    assert!(text.contains("Pay in to &lt;Example&gt;") && text.contains("0.50000000 BTC to bc1qexample"), "{text}");
+    let shows =
+        |text: &str, word: &str, value: Option<&str>| assert_eq!(beside(text, word).as_deref(), value, "{word}");
+    assert!(
+        text.contains("Pay in to &lt;Example&gt;")
+            && text.contains("It waits for your payment. Send it to the address below."),
+        "{text}"
+    );
+    shows(&text, "Amount", Some("0.50000000 BTC"));
+    shows(&text, "Address", Some("bc1qexample"));
+    shows(&text, "Received", None);
+    shows(&text, "Reference", Some(id));
+    assert!(beside(&text, "Open until").is_some() && text.contains("http-equiv=\"refresh\""), "{text}");
     assert!(text.contains(&format!("https://shop.example/back?x=1&amp;top_up={id}&amp;session={id}")), "{text}");
 
     let confirm = format!("/v1/top-ups/{id}/confirm");
     let part = client.post(&confirm, &json!({"amount": "0.2", "key": "tx1"})).expect_status(200);
     assert_eq!((&part["status"], &part["received"]), (&json!("created"), &json!("0.20000000")));
     let text = page(&mut client, &shown, 200);
-    assert!(text.contains("Received so far: 0.20000000 BTC"), "{text}");
+    assert!(text.contains("A part of it has come. Send the rest to the same address."), "{text}");
+    shows(&text, "Received", Some("0.20000000 BTC"));
+    shows(&text, "Still to send", Some("0.30000000 BTC"));
+    assert!(text.contains("width=\"400\""), "two fifths are drawn: {text}");
     client.post(&confirm, &json!({"amount": "0.3", "key": "tx2"})).expect_status(200);
     let text = page(&mut client, &shown, 200);
-    assert!(text.contains("Received: 0.50000000 BTC"), "{text}");
+    assert!(text.contains("All of it has come. Thank you."), "{text}");
+    shows(&text, "Received", Some("0.50000000 BTC"));
+    for over in ["Still to send", "Address", "Open until"] {
+        shows(&text, over, None);
+    }
+    assert!(!text.contains("refresh") && text.contains(&format!("session={id}")), "{text}");
     // What came in by the form, in all coins.
     let euros = json!({"customer": "bob", "kind": "deposit", "form": "shop", "currency": "eur"});
     let other = client.post("/v1/top-ups", &euros).expect_status(201);
     assert_eq!((&other["amount"], &other["address"]), (&Value::Null, &json!("DE00 1234")));
     let other = other["id"].as_str().expect("an id").to_owned();
-    assert!(page(&mut client, &format!("/deposits/{other}"), 200).contains("Send any amount of EUR to DE00 1234."));
+    let text = page(&mut client, &format!("/deposits/{other}"), 200);
+    shows(&text, "Amount", Some("any, in EUR"));
+    shows(&text, "Address", Some("DE00 1234"));
     client.post(&format!("/v1/top-ups/{other}/confirm"), &json!({"amount": "7.25"})).expect_status(200);
     let sums = client.get("/v1/balances?product=shop").expect_status(200)["data"].clone();
     let line = |one: &Value| (one["currency"].clone(), one["balance"].clone());
@@ -110,7 +139,9 @@ fn a_deposit_by_a_form_shows_what_has_come_and_leads_back_with_its_session() {
     // Called off, nothing is to be sent any more; and what is no deposit has no such page.
     let late = client.post("/v1/top-ups", &euros).expect_status(201)["id"].as_str().expect("an id").to_owned();
     client.send("POST", &format!("/v1/top-ups/{late}/cancel"), &[], b"").expect_status(200);
-    assert!(page(&mut client, &format!("/deposits/{late}"), 200).contains("do not send anything any more"));
+    let text = page(&mut client, &format!("/deposits/{late}"), 200);
+    assert!(text.contains("Do not send anything any more."), "{text}");
+    shows(&text, "Address", None);
     let plain = json!({"customer": "ada", "currency": "eur", "amount": "1", "provider": "external"});
     let plain = client.post("/v1/top-ups", &plain).expect_status(201);
     for path in [format!("/deposits/{}", plain["id"].as_str().expect("an id")), "/deposits/none".to_owned()] {

@@ -468,7 +468,7 @@ fn forms_of_other_sites_and_other_visits_do_nothing() {
 fn a_package_is_bought_on_a_page_and_then_by_the_saved_card() {
     let (server, _clock) = set_up();
     let mut browser = Browser::of(&server, "cus");
-    assert!(browser.page("/portal/credits/overview").contains("There are no credits yet"));
+    assert!(browser.page("/portal/credits/overview").contains("There are no credits."));
     let purchase = browser.buy("4242424242424242");
     let page = until(&mut browser, &purchase, "Paid.");
     assert!(page.contains("Starter") && page.contains("19.99"), "{page}");
