@@ -20,6 +20,7 @@ use crate::store::{Guard, pin};
 
 /// What is to be done on the ledger about a step that is recorded.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing to be done or not; no two make a state")]
 struct ToDo {
     /// The grant that was declared with it.
     grant: Option<GrantRecord>,

@@ -160,9 +160,11 @@ fn a_currency_changes_its_scale_while_top_ups_are_credited() {
         .into();
     for _ in &threads {
         // It takes a second; the time is for telling that they wait for one another.
-        done.recv_timeout(Duration::from_secs(60)).expect("both come to their end");
+        done.recv_timeout(Duration::from_mins(1)).expect("both come to their end");
     }
-    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
     assert!(engine.top_ups(None, None, 1_000).iter().all(|view| view.top_up.completed_at.is_some()));
 }
 
