@@ -662,7 +662,9 @@ fn story(seed: u64) {
 #[test]
 fn an_endpoint_is_not_sent_what_is_of_another_customer_than_it_is_for() {
     let mut bench = Bench::new(Settings::default());
-    ["a", "b"].iter().for_each(|customer| bench.grant(customer));
+    for customer in ["a", "b"] {
+        bench.grant(customer);
+    }
     bench.make(WE, &["debit.applied"]);
     let begun = bench.engine().stats().log.tail;
     bench.debit(&["a"]);
