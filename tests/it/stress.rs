@@ -451,8 +451,9 @@ fn summary(engine: &Engine) -> String {
         lines.sort();
         summary.extend(lines);
     }
-    let mut told: Vec<_> =
-        feed(engine).iter().map(|event| format!("{} {} {:?}", event.id, event.kind, event.customer)).collect();
+    // Refusals are told some time after they were, at the latest when the ledger is closed.
+    let told = feed(engine).into_iter().filter(|event| event.kind != "debit.rejected");
+    let mut told: Vec<_> = told.map(|event| format!("{} {} {:?}", event.id, event.kind, event.customer)).collect();
     told.sort();
     summary.extend(told);
     summary.join("\n")
