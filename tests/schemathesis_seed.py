@@ -76,6 +76,7 @@ def fill():
         post(f"/v1/top-ups/{deposit['id']}/confirm", {"amount": "1.25"})
     # Of invoices of charges that nobody has paid yet, some are being paid, and of others the payment was called off.
     call("PUT", "/v1/wallets/debtor/euro", {})
+    call("PUT", "/v1/wallets/spare/euro", {})
     owed = [post("/v1/charges", {"customer": "debtor", "currency": "euro", "amount": "500"})["payment"] for _ in MANY]
     for payment in owed[::2]:
         post(f"/v1/top-ups/{payment['top_up']}/cancel")

@@ -50,7 +50,7 @@ impl Deposit<'_> {
                 dl.summary {
                     dt { "To" } dd { (self.merchant) }
                     @if self.asked.is_some() || self.is_open() {
-                        dt { "Amount" } dd.amount[self.missing.is_none()] { @match self.asked { Some(asked) => (self.money(asked)), None => { "any, in " (self.currency) } } }
+                        dt { "Amount" } dd.amount[self.missing.is_none() && (self.is_open() || self.received.is_some())] { @match self.asked { Some(asked) => (self.money(asked)), None => { "any, in " (self.currency) } } }
                     }
                     @if let Some(address) = self.address { dt { "Address" } dd { code.address { (address) } } }
                     @if let Some(received) = self.received { dt { "Received" } dd { (self.money(received)) } }

@@ -69,3 +69,22 @@ fn direction(amount: &str) -> &'static str {
     let is_above = !amount.starts_with('-') && amount.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
     if is_above { "figure in" } else { "figure" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::direction;
+
+    #[test]
+    fn what_is_above_zero_is_marked() {
+        for (amount, class) in [
+            ("5", "figure in"),
+            ("0.01", "figure in"),
+            ("0", "figure"),
+            ("0.00", "figure"),
+            ("-5", "figure"),
+            ("-0.00", "figure"),
+        ] {
+            assert_eq!(direction(amount), class, "{amount}");
+        }
+    }
+}

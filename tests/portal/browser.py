@@ -9,7 +9,14 @@ import urllib.error
 import urllib.request
 
 PATIENCE = 60
-GONE = ('"no such element"', '"stale element reference"', "Inspected target navigated", "Cannot find context", "context was destroyed")
+GONE = (
+    '"no such element"',
+    '"stale element reference"',
+    "Inspected target navigated",
+    "Cannot find context",
+    "context was destroyed",
+    "does not belong to the document",
+)
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Space": " ", "Down": "\ue015"}
 

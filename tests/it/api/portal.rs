@@ -365,6 +365,8 @@ fn who_is_archived_looks_and_does_not_buy_and_who_is_frozen_does_both() {
         assert!(page.contains("This account takes no new credits"), "{page}");
         assert!(!page.contains("name=\"package\" value=\"starter\""), "{page}");
     }
+    let offer = "class=\"button\" href=\"/portal/credits/buy\"";
+    assert!(!gone.page("/portal/credits/overview").contains(offer), "what cannot be bought is not offered");
     for page in ["history", "cards", "invoices"] {
         gone.page(&format!("/portal/credits/{page}"));
     }
@@ -378,7 +380,8 @@ fn who_is_archived_looks_and_does_not_buy_and_who_is_frozen_does_both() {
     assert_eq!(answer.status, 422, "{}", text(&answer));
     assert_eq!(client.get("/v1/top-ups?customer=gone").expect_status(200)["data"], json!([]));
     let mut cold = Browser::of(&server, "cold");
-    assert!(cold.page("/portal/credits/overview").contains("The wallet is frozen"));
+    let overview = cold.page("/portal/credits/overview");
+    assert!(overview.contains("The wallet is frozen") && overview.contains(offer), "{overview}");
     assert_eq!(cold.send("/portal/credits/buy", "package=starter&card=").status, 303);
 }
 
