@@ -206,6 +206,26 @@ fn with_card(engine: &Engine, id: &str) {
     drop(engine.add_payment_method(method).expect("a card"));
 }
 
+/// The same key with another card, or with the credits before the money, was taken for the same order.
+#[test]
+fn a_key_stands_for_its_card_and_for_when_the_credits_come() {
+    let engine = engine();
+    ["pm_1", "pm_2"].iter().for_each(|id| with_card(&engine, id));
+    let order = TopUpRequest { provider: None, key: Some("k".to_owned()), ..request("ada", Buyer::Customer) };
+    let order = |card: Option<&str>, credits_at_once| {
+        let request = TopUpRequest { method: card.map(str::to_owned), credits_at_once, ..order.clone() };
+        engine.create_top_up(&request).map(|(view, is_again, _)| (view.top_up.method.unwrap_or_default(), is_again))
+    };
+    assert_eq!(order(Some("pm_1"), false), Ok(("pm_1".to_owned(), false)));
+    for same in [Some("pm_1"), None] {
+        assert_eq!(order(same, false), Ok(("pm_1".to_owned(), true)));
+    }
+    for (card, credits_at_once) in [(Some("pm_2"), false), (Some("pm_1"), true)] {
+        let refused = order(card, credits_at_once);
+        assert!(matches!(refused, Err(CommandError::Conflict { slug: "idempotency_conflict", .. })), "{refused:?}");
+    }
+}
+
 /// What can expire is looked through all the time. So was what cannot, as long as a provider did not answer.
 #[test]
 fn a_charge_that_may_have_been_made_is_not_waited_for() {

@@ -196,6 +196,8 @@ impl Tables {
             && request.currency.as_ref().is_none_or(|id| *id == currency.id)
             && known.kind == request.kind
             && known.form == request.form
+            && known.credits_at_once == request.credits_at_once
+            && request.method.as_ref().is_none_or(|method| known.method.as_ref() == Some(method))
             // A form may have said where to go afterwards.
             && (known.return_url == request.return_url || known.form.is_some() && request.return_url.is_none())
             && known.metadata == request.metadata
