@@ -29,6 +29,9 @@ pub use money::{Money, MoneyCode};
 pub use package::{CreditPackage, PackageSpec};
 pub use window::Per;
 
+/// The provider of what is collected elsewhere, and confirmed by who collects it.
+pub const OUTSIDE: &str = "external";
+
 /// A request that breaks a rule, and which field does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {

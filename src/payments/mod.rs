@@ -23,6 +23,7 @@ pub use events::{Receiving, refund_key};
 pub use methods::{Begun, SetupAsk};
 pub use simulated::SimulatedBank;
 
+use crate::billing::OUTSIDE;
 use crate::engine::Engine;
 use crate::engine::billing::Work;
 use crate::engine::{CommandError, Ticket, Unavailable};
@@ -34,8 +35,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
-/// What is collected elsewhere has no provider that could be asked.
-const OUTSIDE: &str = "external";
 /// How long the follower rests while there is no rule.
 const IDLE_REST: Duration = Duration::from_millis(20);
 /// Under load the log is synced several times a millisecond; so long the follower lets it be before it looks again.

@@ -280,17 +280,10 @@ impl Draft {
 
     fn expire(&mut self) {
         let top_up = &mut self.top_up;
-        let is_due = top_up.expires_at.is_some_and(|expires_at| expires_at <= self.now);
-        if !is_due || top_up.captured.is_some() {
-            return;
-        }
-        match top_up.progress {
-            Status::Created | Status::RequiresAction if !top_up.may_be_charged() => {
-                top_up.progress = Status::Expired;
-                self.withdraw();
-            }
-            // Its provider is asked until it has said.
-            _ => {}
+        // Of what may have been paid the provider is asked until it has said.
+        if top_up.may_expire() && top_up.expires_at.is_some_and(|expires_at| expires_at <= self.now) {
+            top_up.progress = Status::Expired;
+            self.withdraw();
         }
     }
 
@@ -408,6 +401,12 @@ impl TopUp {
     /// Whether a provider collects it.
     pub(super) const fn has_provider(&self) -> bool {
         matches!(self.collection, Collection::Charge | Collection::Checkout)
+    }
+
+    /// Whether it is over when its time is: nothing was captured, nor may have been.
+    pub fn may_expire(&self) -> bool {
+        let is_waiting = matches!(self.progress, Status::Created | Status::RequiresAction);
+        self.captured.is_none() && is_waiting && !self.may_be_charged()
     }
 
     /// Whether money may have been taken without our knowing: a charge that was sent and has not been answered.

@@ -11,13 +11,12 @@
 
 use super::carry::Beside;
 use super::tables::Tables;
-use super::top_ups::OUTSIDE;
 use super::view::{PayRequest, TopUpView};
 use super::{conflict, is_unavailable, missing};
 use crate::billing::invoice::{Invoice, InvoiceError, InvoiceStatus, Line, Number, Paid, Payer, Subject};
 use crate::billing::money::Worth;
 use crate::billing::top_up::{Collection, Goods, Kind, NewTopUp, Purchase, TopUp, create};
-use crate::billing::{Invalid, Money};
+use crate::billing::{Invalid, Money, OUTSIDE};
 use crate::catalog::{CollectionMethod, CreditCurrency, CurrencyNumber, Metadata};
 use crate::engine::corrections::view::ChargeView;
 use crate::engine::ticket::Ticket;

@@ -12,6 +12,9 @@ use crate::engine::wallet::WalletOperation;
 use crate::ledger::{Amount, GrantId, Operation, Rejection, Timestamp};
 use crate::store::{Guard, pin};
 
+/// Disputed top-ups that are looked at in one round: disputes last for months, and everybody waits for who looks.
+const AT_ONCE: usize = 64;
+
 impl Inner {
     /// Freezes what is left of a top-up's credits if they are to be and are not, or the other way round.
     pub(super) fn freeze_or_release(&self, tables: &mut Tables, id: &str, now: Timestamp) -> Result<(), CommandError> {
@@ -26,11 +29,11 @@ impl Inner {
         self.tell(tables, id, &Event::Frozen(top_up.to_freeze), now)
     }
 
-    /// Freezes what has come back to grants that are frozen, from holds and reversed debits. What a log without room keeps from being done is
+    /// Freezes what has come back to grants that are frozen, from holds and reversed debits: to the next few of them. What a log without room keeps from being done is
     /// done a moment later. Answers whether it takes more.
-    pub(super) fn freeze_what_came_back(&self, tables: &Tables) -> bool {
-        for id in &tables.disputed {
-            let top_up = &tables.top_ups[id].top_up;
+    pub(super) fn freeze_what_came_back(&self, tables: &mut Tables) -> bool {
+        for id in tables.next_disputed(AT_ONCE) {
+            let top_up = &tables.top_ups[&id].top_up;
             let Credit::Granted { grant, .. } = top_up.credit else { continue };
             if let Err(error) = self.freeze(top_up, grant, self.now()) {
                 tracing::debug!(top_up = id, %error, "what came back is not frozen yet");

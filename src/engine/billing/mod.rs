@@ -130,7 +130,7 @@ impl Inner {
                 }
             }
         }
-        if !self.freeze_what_came_back(&tables) {
+        if !self.freeze_what_came_back(&mut tables) {
             return done;
         }
         if let Err(error) = self.expire(&mut tables, |top_up| top_up.collection == Collection::Outside) {

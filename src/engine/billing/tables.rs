@@ -7,7 +7,7 @@ use crate::billing::deposit::DepositForm;
 use crate::billing::invoice::{Invoice, Number, Numbers, Subject};
 use crate::billing::portal::PortalLimits;
 use crate::billing::recharge::RechargeConfig;
-use crate::billing::top_up::{Collection, Credit, Effect, Kind, Status, TopUp};
+use crate::billing::top_up::{Collection, Credit, Effect, Kind, TopUp};
 use crate::billing::{CreditPackage, PaymentMethod};
 use crate::catalog::CurrencyNumber;
 use crate::journal::billing::{
@@ -48,6 +48,8 @@ pub(super) struct Tables {
     pub(super) undone: BTreeSet<String>,
     /// Those whose credits are frozen, because their payments are disputed.
     pub(super) disputed: BTreeSet<String>,
+    /// The last of those at which it was looked whether something came back. Not logged.
+    looked_at: Option<String>,
     pub(super) rules: BTreeMap<(String, CurrencyNumber), Arc<RuleRecord>>,
     pub(super) invoices: BTreeMap<Number, Arc<Invoice>>,
     /// By the top-up that they are for, or that pays them.
@@ -128,8 +130,7 @@ impl Tables {
         if let Some(old) = self.top_ups.get(&id).and_then(|old| old.top_up.expires_at) {
             self.waiting.remove(&(old, id.clone()));
         }
-        let may_expire = matches!(top_up.status(), Status::Created | Status::RequiresAction);
-        if let Some(expires_at) = top_up.expires_at.filter(|_| may_expire) {
+        if let Some(expires_at) = top_up.expires_at.filter(|_| top_up.may_expire()) {
             self.waiting.insert((expires_at, id.clone()));
         }
         if is_undone(&top_up) {
@@ -187,6 +188,14 @@ impl Tables {
         }
         let credits = self.on_the_way.get(&(customer.to_owned(), currency)).into_iter().flat_map(BTreeMap::values);
         credits.fold(Amount::ZERO, |sum, credits| sum.checked_add(*credits).unwrap_or(Amount::MAX))
+    }
+
+    /// The next ones of those whose credits are frozen, at most `count`; all of them, one round after another.
+    pub(super) fn next_disputed(&mut self, count: usize) -> Vec<String> {
+        let start = self.looked_at.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let next: Vec<_> = self.disputed.range::<str, _>((start, Bound::Unbounded)).take(count).cloned().collect();
+        self.looked_at = next.last().filter(|_| next.len() == count).cloned();
+        next
     }
 
     /// How many top-ups those credits are of.

@@ -2,9 +2,9 @@
 
 use super::view::{Buyer, TopUpRequest};
 use super::*;
-use crate::billing::PackageSpec;
-use crate::billing::top_up::{Event, Kind, TopUp};
+use crate::billing::top_up::{Event, Kind, Outcome, TopUp};
 use crate::billing::{Money, MoneyCode};
+use crate::billing::{PackageSpec, PaymentMethod};
 use crate::catalog::{CurrencyKind, Metadata, Priorities};
 use crate::engine::catalog::CurrencySpec;
 use crate::engine::{Engine, EngineConfig, ManualClock};
@@ -188,4 +188,66 @@ fn purchases_that_are_called_off_make_room_for_a_hundred_an_hour() {
     drop(engine.create_top_up(&request("ada", Buyer::Operator)).expect("an operator"));
     clock.advance(3_600_000);
     drop(begin().expect("an hour later"));
+}
+
+fn with_card(engine: &Engine, id: &str) {
+    drop(engine.connect_provider("simulated").expect("a healthy engine"));
+    let method = PaymentMethod {
+        id: id.to_owned(),
+        customer: "ada".to_owned(),
+        provider: "simulated".to_owned(),
+        reference: format!("ref_{id}"),
+        brand: None,
+        last4: None,
+        expiry: None,
+        fingerprint: None,
+        is_default: true,
+        detached: false,
+        created_at: BEGIN,
+    };
+    drop(engine.add_payment_method(method).expect("a card"));
+}
+
+/// The same key with another card, or with the credits before the money, was taken for the same order.
+#[test]
+fn a_key_stands_for_its_card_and_for_when_the_credits_come() {
+    let engine = engine();
+    ["pm_1", "pm_2"].iter().for_each(|id| with_card(&engine, id));
+    let order = TopUpRequest { provider: None, key: Some("k".to_owned()), ..request("ada", Buyer::Customer) };
+    let order = |card: Option<&str>, credits_at_once| {
+        let request = TopUpRequest { method: card.map(str::to_owned), credits_at_once, ..order.clone() };
+        engine.create_top_up(&request).map(|(view, is_again, _)| (view.top_up.method.unwrap_or_default(), is_again))
+    };
+    assert_eq!(order(Some("pm_1"), false), Ok(("pm_1".to_owned(), false)));
+    for same in [Some("pm_1"), None] {
+        assert_eq!(order(same, false), Ok(("pm_1".to_owned(), true)));
+    }
+    for (card, credits_at_once) in [(Some("pm_2"), false), (Some("pm_1"), true)] {
+        let refused = order(card, credits_at_once);
+        assert!(matches!(refused, Err(CommandError::Conflict { slug: "idempotency_conflict", .. })), "{refused:?}");
+    }
+}
+
+/// What can expire is looked through all the time. So was what cannot, as long as a provider did not answer.
+#[test]
+fn a_charge_that_may_have_been_made_is_not_waited_for() {
+    let engine = engine();
+    with_card(&engine, "pm_1");
+    let charge = TopUpRequest { provider: None, ..request("ada", Buyer::Customer) };
+    let id = engine.create_top_up(&charge).expect("a top-up").0.top_up.id;
+    let waiting = || engine.inner.billing.lock().waiting.len();
+    assert_eq!(waiting(), 0);
+    let url = Some("https://bank.example".to_owned());
+    drop(engine.top_up_event(&id, &Event::Outcome(Outcome::RequiresAction { url })).expect("it is taken"));
+    assert_eq!(waiting(), 1, "the bank asks the customer, who may never answer");
+    drop(engine.top_up_event(&id, &Event::Outcome(Outcome::Unknown)).expect("it is taken"));
+    assert_eq!(waiting(), 0);
+}
+
+#[test]
+fn disputed_top_ups_are_looked_at_a_few_at_a_time_and_all_of_them() {
+    let mut tables = Tables::default();
+    tables.disputed = (0..5).map(|number| format!("top_{number}")).collect();
+    let mut rounds = || tables.next_disputed(2).join(" ");
+    assert_eq!([(); 4].map(|()| rounds()), ["top_0 top_1", "top_2 top_3", "top_4", "top_0 top_1"]);
 }

@@ -9,7 +9,7 @@ use crate::billing::invoice::{Invoice, Number};
 use crate::billing::money::Worth;
 use crate::billing::portal;
 use crate::billing::top_up::{Collection, Event, Goods, Kind, NewTopUp, Purchase, Refusal, TopUp, create};
-use crate::billing::{Invalid, Money, MoneyCode, PaymentMethod};
+use crate::billing::{Invalid, Money, MoneyCode, OUTSIDE, PaymentMethod};
 use crate::catalog::{CollectionMethod, CreditCurrency, CurrencyNumber};
 use crate::engine::grants::{check_active, check_metadata};
 use crate::engine::once::{RequestKey, or_gone};
@@ -24,8 +24,6 @@ use std::sync::Arc;
 
 /// Separates the ids of top-ups from other hashes.
 const ID_DOMAIN: u8 = 40;
-/// The provider of what is collected elsewhere.
-pub(super) const OUTSIDE: &str = "external";
 /// Unpaid purchases of its own that a customer may have of one wallet: whoever has come into its portal fills neither memory nor log with them.
 const OWN_OPEN_MAX: usize = 20;
 /// Purchases that were begun for a customer within an hour and not paid, at the most: calling them off, or having cards declined, makes no room for as
@@ -196,6 +194,8 @@ impl Tables {
             && request.currency.as_ref().is_none_or(|id| *id == currency.id)
             && known.kind == request.kind
             && known.form == request.form
+            && known.credits_at_once == request.credits_at_once
+            && request.method.as_ref().is_none_or(|method| known.method.as_ref() == Some(method))
             // A form may have said where to go afterwards.
             && (known.return_url == request.return_url || known.form.is_some() && request.return_url.is_none())
             && known.metadata == request.metadata

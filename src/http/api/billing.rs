@@ -5,10 +5,10 @@
 
 use super::grants::replayed;
 use super::{documents, named, parse};
-use crate::billing::Money;
 use crate::billing::invoice::Number;
 use crate::billing::money::Worth;
 use crate::billing::top_up::{Event, Kind};
+use crate::billing::{Money, OUTSIDE};
 use crate::engine::billing::{TopUpRequest, TopUpView};
 use crate::engine::{CommandError, Engine, Ticket};
 use crate::http::app::{Call, unsupported};
@@ -34,8 +34,6 @@ use hyper::StatusCode;
 use hyper::body::Body;
 use std::time::Duration;
 
-/// The provider of what is collected elsewhere.
-pub(in crate::http) const OUTSIDE: &str = "external";
 /// How long an answer waits for what a provider says; after that it says what is known.
 const PROVIDER_PATIENCE: Duration = Duration::from_secs(8);
 /// The key of a payment, or of a refund, that came without one: said again, it is the same.

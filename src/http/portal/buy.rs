@@ -5,7 +5,7 @@ use super::{Stop, random, words};
 use crate::billing::money::Worth;
 use crate::billing::portal::PortalLimits;
 use crate::billing::top_up::{Collection, Kind};
-use crate::billing::{CreditPackage, MethodStatus, PaymentMethod};
+use crate::billing::{CreditPackage, MethodStatus, OUTSIDE, PaymentMethod};
 use crate::engine::billing::{Buyer, TopUpRequest};
 use crate::engine::view::Metadata;
 use crate::http::api::billing::settled;
@@ -91,7 +91,7 @@ fn order(visit: &Visit<'_>, form: &Query) -> Result<TopUpRequest, Refusal> {
     }
     let usual = visit.call.app.payments.as_ref().and_then(Payments::usual);
     // Who collects elsewhere has no page of ours to be sent to.
-    let is_outside = usual == Some(crate::http::api::billing::OUTSIDE);
+    let is_outside = usual == Some(OUTSIDE);
     Ok(TopUpRequest {
         customer: visit.customer().to_owned(),
         currency: Some(visit.currency().id.clone()),
