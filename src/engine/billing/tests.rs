@@ -212,7 +212,9 @@ fn with_card(engine: &Engine, id: &str) {
 #[test]
 fn a_key_stands_for_its_card_and_for_when_the_credits_come() {
     let engine = engine();
-    ["pm_1", "pm_2"].iter().for_each(|id| with_card(&engine, id));
+    for id in ["pm_1", "pm_2"] {
+        with_card(&engine, id);
+    }
     let order = TopUpRequest { provider: None, key: Some("k".to_owned()), ..request("ada", Buyer::Customer) };
     let order = |card: Option<&str>, credits_at_once| {
         let request = TopUpRequest { method: card.map(str::to_owned), credits_at_once, ..order.clone() };
