@@ -14,7 +14,7 @@ use drawdown_wal::Lsn;
 const TEXT_DOMAIN: u8 = 2;
 
 impl Inner {
-    /// See [`Engine::grant_text`].
+    /// See [`Engine::grant_text`](crate::engine::Engine::grant_text).
     pub(in crate::engine) fn grant_text(&self, id: GrantId) -> String {
         format!("grt_{:012x}{:08x}", id.get(), self.grant_check(id))
     }
