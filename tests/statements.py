@@ -23,7 +23,7 @@ from decimal import Decimal
 
 # Events that move neither credit nor money.
 STILL = {"wallet.created", "wallet.updated", "grant.depleted", "balance.low", "balance.recovered", "balance.depleted"}
-STILL |= {"customer.created", "customer.updated", "auto_top_up.triggered", "auto_top_up.skipped", "auto_top_up.failed"}
+STILL |= {"debit.rejected", "customer.created", "customer.updated", "auto_top_up.triggered", "auto_top_up.skipped", "auto_top_up.failed"}
 # Those that move money; its credits come as grants.
 MONEY = {"top_up.created", "top_up.completed", "top_up.failed", "invoice.paid"}
 # How far debits may stand before or behind their place in the ledger's order.
